@@ -1,0 +1,8 @@
+//! byway: a resilient forwarding DNS resolver daemon.
+
+pub mod cache;
+pub mod clock;
+pub mod config;
+pub mod observe;
+pub mod route;
+pub mod wire;
