@@ -5,4 +5,5 @@ pub mod clock;
 pub mod config;
 pub mod observe;
 pub mod route;
+pub mod sys;
 pub mod wire;
