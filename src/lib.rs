@@ -7,4 +7,5 @@ pub mod net;
 pub mod observe;
 pub mod resolve;
 pub mod route;
+pub mod sys;
 pub mod wire;
