@@ -1,1 +1,37 @@
-//! .
+//! DNS in place, on bytes.
+//!
+//! A query is never decoded into objects: [`inspect`] reads what must be known from the packet
+//! where it lies and says whether it is a question to be answered, one to be refused, or garbage.
+//! A response from upstream is checked once by [`examine`], record by record, and kept as an
+//! [`Answer`]: the message as it came, less what belongs to one hop only, in a single allocation.
+//! From then on an answer is a copy and a few patches ([`Answer::write`]), because everything a
+//! reply needs to find (every TTL, every record's end) was written down when it was kept.
+//!
+//! Two rules hold throughout. What comes from outside is reached only through checked access, so
+//! no packet can panic a worker; and nothing but [`Response::to_answer`] allocates.
+
+mod answer;
+mod header;
+mod keep;
+mod name;
+mod query;
+mod question;
+mod rdata;
+mod record;
+mod refusal;
+mod reply;
+mod response;
+#[cfg(test)]
+mod tests;
+mod types;
+mod upstream;
+
+pub use answer::Answer;
+pub use name::{NameError, name_from_text, name_to_text};
+pub use query::{Garbage, Inspected, Query, inspect};
+pub use question::{Asked, ClientEdns, OwnedAsked, QuestionKey};
+pub use refusal::Refusal;
+pub use reply::{Render, TtlRule, write_error};
+pub use response::{Kind, Mismatch, Response, Sent, examine};
+pub use types::{CLASS_IN, Ede, Rcode, RecordType, UnknownType};
+pub use upstream::{OutgoingEdns, QueryFlags, randomize_case, write_query};

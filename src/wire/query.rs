@@ -1,0 +1,201 @@
+//! The front door: what a packet from a client is.
+//!
+//! The order of the checks is the order of what can be trusted. A packet that is no query at all
+//! gets no answer, for whatever is answered here can be sent to somebody else under a forged
+//! address. A query of a kind byway does not do is told so before its body is looked at. Then the
+//! question must be readable, then the rest of the message, then the EDNS version, and only then
+//! is it asked whether the question is one that byway answers.
+//!
+//! What is left over behind the last record is ignored, as BIND and Unbound do: it is neither
+//! looked at nor forwarded, and some old clients send buffers of a fixed size.
+
+use super::header::{self, Header};
+use super::name;
+use super::question::{Asked, ClientEdns, QuestionKey, question_at};
+use super::record::Record;
+use super::refusal::Refusal;
+use super::types::{CLASS_IN, Ede, Rcode, RecordType};
+
+/// What [`inspect`] made of a packet.
+// A key is 262 octets on the stack by design: boxing it would put an allocation on the hot path.
+#[expect(clippy::large_enum_variant)]
+#[derive(Clone, Copy, Debug)]
+pub enum Inspected<'a> {
+    /// A question to be answered.
+    Query(Query<'a>),
+    /// A query that gets a short reply made right here: an error, or the HINFO of RFC 8482.
+    Refuse(Refusal<'a>),
+    /// Not a query. It must not be answered.
+    Drop(Garbage),
+}
+
+/// A question to be answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// Who asked, for the reply.
+    pub asked: Asked<'a>,
+    /// What is asked, for the cache and for sharing.
+    pub key: QuestionKey,
+}
+
+/// Why a packet is dropped without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Garbage {
+    /// Shorter than a header.
+    Short,
+    /// A response. Two servers that answer each other's responses never stop.
+    Response,
+}
+
+/// Reads a packet from a client. Allocates nothing and cannot panic.
+///
+/// | packet | verdict |
+/// | --- | --- |
+/// | shorter than a header, or a response | dropped |
+/// | opcode other than QUERY | NOTIMP, header only (RFC 8906 section 3.1.4) |
+/// | no question, or several | FORMERR (RFC 9619) |
+/// | question garbled, cut short or compressed | FORMERR |
+/// | records garbled, or fewer than the header claims | FORMERR |
+/// | several OPT, one misplaced, owned or malformed | FORMERR, with an OPT (RFC 6891 section 7) |
+/// | EDNS version above 0 | BADVERS (RFC 6891 section 6.1.3) |
+/// | class other than IN | REFUSED |
+/// | ANY | a HINFO record (RFC 8482 section 4.2) |
+/// | AXFR, IXFR | REFUSED: byway has no zones, and has a policy not to transfer what it has |
+/// | MAILA, MAILB, TKEY | NOTIMP |
+/// | other meta types: OPT, TSIG, NXNAME (RFC 9824 section 3.5), unassigned ones, and 0 | FORMERR |
+#[inline]
+pub fn inspect(packet: &[u8]) -> Inspected<'_> {
+    let Some(header) = Header::read(packet) else {
+        return Inspected::Drop(Garbage::Short);
+    };
+    if header.has(header::QR) {
+        return Inspected::Drop(Garbage::Response);
+    }
+    if header.has(header::OPCODE) {
+        return Inspected::Refuse(Refusal::new(&header, Rcode::NOTIMP));
+    }
+    let question = match header.questions {
+        1 => question_at(packet),
+        _ => None,
+    };
+    let Some(question) = question else {
+        return Inspected::Refuse(unreadable(packet, &header));
+    };
+    let extra = extra_records(packet, header::LEN + question.len(), &header);
+    let asked = Asked {
+        id: header.id,
+        rd: header.has(header::RD),
+        cd: header.has(header::CD),
+        ad: header.has(header::AD),
+        edns: extra.edns,
+        question,
+    };
+    if let Err(rcode) = extra.verdict {
+        return Inspected::Refuse(Refusal::of(&asked, rcode));
+    }
+    let key = QuestionKey::of(question, asked.dnssec_ok(), asked.cd);
+    if key.class() != CLASS_IN {
+        let refusal = Refusal::of(&asked, Rcode::REFUSED);
+        return Inspected::Refuse(refusal.because(Ede::NOT_SUPPORTED));
+    }
+    if key.record_type().is_meta() || key.record_type().0 == 0 {
+        return Inspected::Refuse(meta(&asked, key.record_type()));
+    }
+    Inspected::Query(Query { asked, key })
+}
+
+/// The reply to a question for a type that no zone holds.
+#[cold]
+fn meta<'a>(asked: &Asked<'a>, record_type: RecordType) -> Refusal<'a> {
+    match record_type {
+        RecordType::ANY => Refusal::hinfo(asked),
+        RecordType::AXFR | RecordType::IXFR => {
+            Refusal::of(asked, Rcode::REFUSED).because(Ede::NOT_SUPPORTED)
+        }
+        RecordType::MAILA | RecordType::MAILB | RecordType::TKEY => {
+            Refusal::of(asked, Rcode::NOTIMP).because(Ede::NOT_SUPPORTED)
+        }
+        _ => Refusal::of(asked, Rcode::FORMERR).because(Ede::INVALID_QUERY_TYPE),
+    }
+}
+
+/// The reply to a query without exactly one readable question. Where the records behind the
+/// questions can be reached, the client still learns that byway speaks EDNS.
+#[cold]
+fn unreadable<'a>(packet: &'a [u8], header: &Header) -> Refusal<'a> {
+    let mut at = header::LEN;
+    let mut reached = true;
+    for _ in 0..header.questions {
+        match name::walk(packet, at, &name::NO_HOLE) {
+            Ok(end) if end + 4 <= packet.len() => at = end + 4,
+            _ => {
+                reached = false;
+                break;
+            }
+        }
+    }
+    let edns = reached.then(|| extra_records(packet, at, header).edns);
+    Refusal::new(header, Rcode::FORMERR).with_edns(edns.flatten())
+}
+
+/// What the records of a query came to.
+struct Extra {
+    /// The client's OPT; there even if there is something wrong with it, for the reply must have
+    /// one then too (RFC 6891 section 7).
+    edns: Option<ClientEdns>,
+    verdict: Result<(), Rcode>,
+}
+
+/// Walks the records of a query. All but OPT are skipped: byway checks no transaction signatures,
+/// and what else a client may send along says nothing to a forwarder.
+#[inline]
+fn extra_records(packet: &[u8], mut at: usize, header: &Header) -> Extra {
+    let before_additional = usize::from(header.answers) + usize::from(header.authorities);
+    let mut extra = Extra {
+        edns: None,
+        verdict: Ok(()),
+    };
+    for index in 0..header.records() {
+        let Ok(record) = Record::read(packet, at, &name::NO_HOLE) else {
+            extra.verdict = Err(Rcode::FORMERR);
+            return extra;
+        };
+        at = record.end;
+        if record.record_type != RecordType::OPT {
+            continue;
+        }
+        let second = extra.edns.is_some();
+        extra.edns = Some(ClientEdns {
+            payload: record.class.max(512),
+            dnssec_ok: record.ttl & 0x8000 != 0,
+        });
+        let misplaced = index < before_additional || packet.get(record.owner) != Some(&0);
+        let version = record.ttl >> 16 & 0xff;
+        if second || misplaced {
+            extra.verdict = Err(Rcode::FORMERR);
+            return extra;
+        }
+        if version != 0 {
+            // How a later version lays out its options is not known: they are not looked at.
+            extra.verdict = Err(Rcode::BADVERS);
+        } else if !options_are_whole(record.data(packet)) {
+            extra.verdict = Err(Rcode::FORMERR);
+            return extra;
+        }
+    }
+    extra
+}
+
+/// Whether EDNS options fill their space exactly (RFC 6891 section 6.1.2).
+fn options_are_whole(mut options: &[u8]) -> bool {
+    while !options.is_empty() {
+        let Some(len) = header::word(options, 2) else {
+            return false;
+        };
+        let Some(rest) = options.get(4 + usize::from(len)..) else {
+            return false;
+        };
+        options = rest;
+    }
+    true
+}

@@ -1,0 +1,263 @@
+//! What is asked, and what must be remembered of who asks.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use super::header;
+use super::name;
+use super::types::{CLASS_IN, RecordType};
+
+const DNSSEC_OK: u8 = 1;
+const CHECKING_DISABLED: u8 = 2;
+/// What follows the name: type, class and flags.
+const TAIL: usize = 5;
+const MAX_KEY: usize = name::MAX_LEN + TAIL;
+
+/// What makes two questions the same for the cache and for questions in flight: the name in lower
+/// case, type, class, and the DO and CD bits. DO and CD are part of it because upstream answers
+/// differ by them, in records and in rcode; so nothing ever needs stripping for a client.
+///
+/// A value on the stack. Its bytes are name, type, class and one octet of flags (bit 0 DO, bit 1
+/// CD), all big-endian.
+#[derive(Clone, Copy)]
+pub struct QuestionKey {
+    len: u16,
+    octets: [u8; MAX_KEY],
+}
+
+impl QuestionKey {
+    /// The key for an uncompressed wire-form `name` in any letter case. `None` if it is no
+    /// well-formed name, or has octets left over behind it.
+    pub fn new(
+        name: &[u8],
+        record_type: RecordType,
+        class: u16,
+        dnssec_ok: bool,
+        checking_disabled: bool,
+    ) -> Option<QuestionKey> {
+        if name::plain_len(name)? != name.len() {
+            return None;
+        }
+        let mut question = [0; name::MAX_LEN + 4];
+        question.get_mut(..name.len())?.copy_from_slice(name);
+        let tail = question.get_mut(name.len()..name.len() + 4)?;
+        tail[..2].copy_from_slice(&record_type.0.to_be_bytes());
+        tail[2..].copy_from_slice(&class.to_be_bytes());
+        let question = question.get(..name.len() + 4)?;
+        Some(QuestionKey::of(question, dnssec_ok, checking_disabled))
+    }
+
+    /// The key of a question section that [`question_at`] has passed.
+    #[inline]
+    pub(super) fn of(question: &[u8], dnssec_ok: bool, checking_disabled: bool) -> QuestionKey {
+        let mut octets = [0; MAX_KEY];
+        let name_len = question.len().saturating_sub(4);
+        // A length octet is at most 63 and so never a letter: the whole name is lowered at once.
+        // The type and class behind it may look like letters and are copied as they are.
+        for (place, octet) in octets.iter_mut().zip(question) {
+            *place = *octet;
+        }
+        if let Some(name) = octets.get_mut(..name_len) {
+            name.make_ascii_lowercase();
+        }
+        if let Some(flags) = octets.get_mut(question.len()) {
+            *flags =
+                u8::from(dnssec_ok) * DNSSEC_OK + u8::from(checking_disabled) * CHECKING_DISABLED;
+        }
+        QuestionKey {
+            len: (question.len() + 1).min(MAX_KEY) as u16,
+            octets,
+        }
+    }
+
+    /// The key that [`as_bytes`](Self::as_bytes) gave. `None` if it is not the bytes of a key.
+    pub fn from_bytes(bytes: &[u8]) -> Option<QuestionKey> {
+        let (&flags, question) = bytes.split_last()?;
+        let name_len = name::plain_len(question)?;
+        let known = DNSSEC_OK | CHECKING_DISABLED;
+        let lower = !question.get(..name_len)?.iter().any(u8::is_ascii_uppercase);
+        if question.len() != name_len + 4 || flags & !known != 0 || !lower {
+            return None;
+        }
+        let (dnssec_ok, checking_disabled) =
+            (flags & DNSSEC_OK != 0, flags & CHECKING_DISABLED != 0);
+        Some(QuestionKey::of(question, dnssec_ok, checking_disabled))
+    }
+
+    /// The whole key; two keys are the same question if these are the same.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// The question section as it goes on the wire: name in lower case, type, class.
+    pub fn question(&self) -> &[u8] {
+        self.as_bytes().split_last().map_or(&[], |(_, rest)| rest)
+    }
+
+    /// The name in wire form, lower case, the root's octet included: 1 to 255 octets.
+    pub fn name(&self) -> &[u8] {
+        let len = usize::from(self.len).saturating_sub(TAIL);
+        self.octets.get(..len).unwrap_or_default()
+    }
+
+    /// The type asked for.
+    pub fn record_type(&self) -> RecordType {
+        RecordType(self.tail(0))
+    }
+
+    /// The class asked in; [`CLASS_IN`] for every question that [`inspect`](super::inspect) lets
+    /// pass.
+    pub fn class(&self) -> u16 {
+        self.tail(2)
+    }
+
+    /// Whether DNSSEC records are wanted: the DO bit (RFC 3225).
+    pub fn dnssec_ok(&self) -> bool {
+        self.as_bytes()
+            .last()
+            .is_some_and(|flags| flags & DNSSEC_OK != 0)
+    }
+
+    /// Whether the client checks signatures itself: the CD bit (RFC 4035 section 3.2.2).
+    pub fn checking_disabled(&self) -> bool {
+        self.as_bytes()
+            .last()
+            .is_some_and(|flags| flags & CHECKING_DISABLED != 0)
+    }
+
+    fn tail(&self, at: usize) -> u16 {
+        header::word(self.question(), self.name().len() + at).unwrap_or_default()
+    }
+}
+
+impl PartialEq for QuestionKey {
+    fn eq(&self, other: &QuestionKey) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for QuestionKey {}
+
+impl Hash for QuestionKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Display for QuestionKey {
+    /// `www.example.com. A`; another class than IN and the bits are named behind it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", name::Text(self.name()), self.record_type())?;
+        if self.class() != CLASS_IN {
+            write!(f, " CLASS{}", self.class())?;
+        }
+        if self.dnssec_ok() {
+            f.write_str(" +do")?;
+        }
+        if self.checking_disabled() {
+            f.write_str(" +cd")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for QuestionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QuestionKey({self})")
+    }
+}
+
+/// What a client said in its OPT record (RFC 6891).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientEdns {
+    /// The largest UDP message it takes, in octets: as sent, but 512 for anything less (RFC 6891
+    /// section 6.2.3).
+    pub payload: u16,
+    /// The DO bit: it wants DNSSEC records (RFC 3225).
+    pub dnssec_ok: bool,
+}
+
+/// Who asked, as far as the answer must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The query's ID, which the reply repeats.
+    pub id: u16,
+    /// RD: recursion desired, copied into the reply.
+    pub rd: bool,
+    /// CD: checking disabled, copied into the reply (RFC 4035 section 3.2.2).
+    pub cd: bool,
+    /// AD in a query: the client understands AD in the reply (RFC 6840 section 5.7).
+    pub ad: bool,
+    /// The client's OPT record, if it sent one.
+    pub edns: Option<ClientEdns>,
+    /// The question section as sent, letter case included: name, type, class.
+    pub question: &'a [u8],
+}
+
+impl Asked<'_> {
+    /// The largest UDP reply this client gets from a server that sends `ours` octets at most (512
+    /// or more): 512 without EDNS (RFC 1035 section 4.2.1).
+    #[inline]
+    pub fn udp_limit(&self, ours: u16) -> usize {
+        let theirs = self.edns.map_or(512, |edns| edns.payload);
+        usize::from(theirs.min(ours))
+    }
+
+    /// Whether the client wants DNSSEC records.
+    #[inline]
+    pub fn dnssec_ok(&self) -> bool {
+        self.edns.is_some_and(|edns| edns.dnssec_ok)
+    }
+
+    /// The flags every reply to this query has.
+    #[inline]
+    pub(super) fn reply_flags(&self) -> u16 {
+        header::QR | (u16::from(self.rd) * header::RD) | (u16::from(self.cd) * header::CD)
+    }
+}
+
+/// [`Asked`] for a client that waits: it owns its question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedAsked {
+    id: u16,
+    rd: bool,
+    cd: bool,
+    ad: bool,
+    edns: Option<ClientEdns>,
+    question: Box<[u8]>,
+}
+
+impl OwnedAsked {
+    /// The borrowed form, which the writers take.
+    pub fn as_ref(&self) -> Asked<'_> {
+        Asked {
+            id: self.id,
+            rd: self.rd,
+            cd: self.cd,
+            ad: self.ad,
+            edns: self.edns,
+            question: &self.question,
+        }
+    }
+}
+
+impl From<Asked<'_>> for OwnedAsked {
+    fn from(asked: Asked<'_>) -> OwnedAsked {
+        OwnedAsked {
+            id: asked.id,
+            rd: asked.rd,
+            cd: asked.cd,
+            ad: asked.ad,
+            edns: asked.edns,
+            question: asked.question.into(),
+        }
+    }
+}
+
+/// The question section of a message with one question: uncompressed name, type and class.
+#[inline]
+pub(super) fn question_at(packet: &[u8]) -> Option<&[u8]> {
+    let rest = packet.get(header::LEN..)?;
+    rest.get(..name::plain_len(rest)? + 4)
+}

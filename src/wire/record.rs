@@ -1,0 +1,102 @@
+//! A resource record where it lies (RFC 1035 section 4.1.3).
+
+use std::ops::Range;
+
+use super::header;
+use super::name;
+use super::types::RecordType;
+
+/// What stands between the owner name and the data: type, class, TTL, length.
+pub(super) const FIXED: usize = 10;
+/// From a TTL to the data: the TTL itself and the length.
+pub(super) const TTL_TO_DATA: usize = 6;
+
+/// Where a record's parts lie in its message. The owner name and all bounds have been checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    pub owner: usize,
+    pub record_type: RecordType,
+    pub class: u16,
+    /// As on the wire; [`lifetime`] says what it means.
+    pub ttl: u32,
+    pub ttl_at: usize,
+    pub data: usize,
+    pub end: usize,
+}
+
+impl Record {
+    /// Reads the record at `at`, none of whose names may reach into `hole`.
+    #[inline]
+    pub fn read(packet: &[u8], at: usize, hole: &Range<usize>) -> Result<Record, &'static str> {
+        let type_at = name::walk(packet, at, hole)?;
+        let fixed: &[u8; FIXED] = packet
+            .get(type_at..)
+            .and_then(|rest| rest.first_chunk())
+            .ok_or("a record is cut short")?;
+        let data = type_at + FIXED;
+        let end = data + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+        if end > packet.len() {
+            return Err("a record's data runs off the message");
+        }
+        Ok(Record {
+            owner: at,
+            record_type: RecordType(u16::from_be_bytes([fixed[0], fixed[1]])),
+            class: u16::from_be_bytes([fixed[2], fixed[3]]),
+            ttl: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
+            ttl_at: type_at + 4,
+            data,
+            end,
+        })
+    }
+
+    /// The record's data.
+    pub fn data<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
+        packet.get(self.data..self.end).unwrap_or_default()
+    }
+
+    /// Whether `self` and `other` belong to one record set: owner, type and class, and for
+    /// signatures also the type they cover (RFC 4034 section 3).
+    pub fn same_set(&self, other: &Record, packet: &[u8]) -> bool {
+        let covered = |record: &Record| header::word(packet, record.data);
+        self.record_type == other.record_type
+            && self.class == other.class
+            && (self.record_type != RecordType::RRSIG || covered(self) == covered(other))
+            && name::same(packet, self.owner, other.owner)
+    }
+}
+
+/// What a TTL on the wire means, in seconds: with the top bit set, zero (RFC 2181 section 8).
+#[inline]
+pub(super) fn lifetime(ttl: u32) -> u32 {
+    if ttl > i32::MAX as u32 { 0 } else { ttl }
+}
+
+/// The records of one or more sections, one after the other. Stops at the first that cannot be
+/// read, so it is for messages whose records have been checked.
+pub(super) struct Records<'a> {
+    packet: &'a [u8],
+    at: usize,
+    left: usize,
+}
+
+impl<'a> Records<'a> {
+    /// `count` records from `at` on.
+    pub fn new(packet: &'a [u8], at: usize, count: usize) -> Records<'a> {
+        Records {
+            packet,
+            at,
+            left: count,
+        }
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        self.left = self.left.checked_sub(1)?;
+        let record = Record::read(self.packet, self.at, &name::NO_HOLE).ok()?;
+        self.at = record.end;
+        Some(record)
+    }
+}

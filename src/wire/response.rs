@@ -1,0 +1,433 @@
+//! An upstream's response, checked against what was sent.
+//!
+//! Anybody can send a datagram to an open port, so before a response is believed it must repeat
+//! the ID and the whole question (RFC 5452 section 9.1), and where the case of the letters was
+//! made random it must repeat that too. A mismatch is not an answer and never ends the wait. Then
+//! every record is walked once. After that no octet of the message can surprise anyone.
+
+use std::ops::Range;
+
+use super::header::{self, Header};
+use super::name;
+use super::question::question_at;
+use super::rdata;
+use super::record::{Record, Records, lifetime};
+use super::types::{Ede, Rcode, RecordType};
+
+/// How often the answer section is searched for the next link of a CNAME chain. A chain in order,
+/// however long, takes a single search; each link out of order may take one more.
+const MAX_SEARCHES: usize = 8;
+/// How many octets of Extended DNS Errors are kept of a response. Texts are for people: what is
+/// longer than this is no explanation.
+const MAX_EDES: usize = 512;
+/// The EDNS option of Extended DNS Errors (RFC 8914 section 2).
+pub(super) const EDE_OPTION: u16 = 15;
+
+/// What was sent upstream, as far as the response must match it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The ID of the query.
+    pub id: u16,
+    /// The question section, exactly as sent.
+    pub question: &'a [u8],
+    /// Whether the letter case of the question must come back as it was sent.
+    pub exact_case: bool,
+}
+
+/// Why a message is not the response to what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// Shorter than a header.
+    #[error("shorter than a header")]
+    Short,
+    /// QR is clear: a query.
+    #[error("not a response")]
+    NotAResponse,
+    /// Another opcode than QUERY.
+    #[error("another opcode")]
+    Opcode,
+    /// Another ID.
+    #[error("another ID")]
+    Id,
+    /// Another question, several, or none where there must be one.
+    #[error("another question")]
+    Question,
+    /// The right question in other letter case.
+    #[error("the question in other letter case")]
+    Case,
+    /// The right question, but a message that cannot be read.
+    #[error("garbled: {0}")]
+    Garbled(&'static str),
+}
+
+/// What kind of answer a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// Records of the type asked for, perhaps at the end of a CNAME chain.
+    Positive = 0,
+    /// The name exists, or the last of its CNAME chain does, without records of this type (RFC
+    /// 2308 section 2.2). A chain whose end is missing counts as this, without a negative TTL.
+    NoData = 1,
+    /// The name, or the last of its CNAME chain, does not exist (RFC 2308 section 2.1).
+    NxDomain = 2,
+    /// No answer, but servers to ask: what a resolver that recurses does not send.
+    Referral = 3,
+    /// NOERROR with nothing to the point: other records than asked for, or cut off by truncation
+    /// before the answer.
+    Other = 4,
+    /// Any other response code.
+    Failure = 5,
+}
+
+impl Kind {
+    /// Whether the response says that there is nothing.
+    pub fn is_negative(self) -> bool {
+        matches!(self, Kind::NoData | Kind::NxDomain)
+    }
+
+    pub(super) fn from_octet(octet: u8) -> Option<Kind> {
+        [
+            Kind::Positive,
+            Kind::NoData,
+            Kind::NxDomain,
+            Kind::Referral,
+            Kind::Other,
+            Kind::Failure,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == octet)
+    }
+}
+
+/// A response that matches what was sent and can be read to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// Up to the end of the last record.
+    pub(super) packet: &'a [u8],
+    /// Its counts do not include the OPT record.
+    pub(super) header: Header,
+    /// Zero if the response has no question.
+    pub(super) question_len: usize,
+    opt: Option<Record>,
+    rcode: Rcode,
+    kind: Kind,
+    case_kept: bool,
+    lowest_ttl: Option<u32>,
+    negative_ttl: Option<u32>,
+}
+
+/// Checks `packet` against what was sent and walks every record of it. Allocates nothing and
+/// cannot panic. What is left over behind the last record is dropped.
+///
+/// A failure without a question is believed, for servers that could not read the query, or do not
+/// want to, often answer with a header only; the price of a forged one is an attempt, not a lie.
+/// A truncated response may end in the middle: then none of its records are used.
+///
+/// # Errors
+/// A [`Mismatch`], of which all but [`Mismatch::Garbled`] say that somebody else may have sent it.
+pub fn examine<'a>(packet: &'a [u8], sent: &Sent<'_>) -> Result<Response<'a>, Mismatch> {
+    let header = Header::read(packet).ok_or(Mismatch::Short)?;
+    if !header.has(header::QR) {
+        return Err(Mismatch::NotAResponse);
+    }
+    if header.id != sent.id {
+        return Err(Mismatch::Id);
+    }
+    if header.has(header::OPCODE) {
+        return Err(Mismatch::Opcode);
+    }
+    if packet.len() > header::MAX_MESSAGE {
+        return Err(Mismatch::Garbled("longer than 65535 octets"));
+    }
+    let (question_len, case_kept) = match_question(packet, &header, sent)?;
+    let body = header::LEN + question_len;
+    let walked = match Walked::walk(packet, body, header) {
+        Ok(walked) => walked,
+        Err(_) if header.has(header::TC) => Walked::nothing(body, header),
+        Err(reason) => return Err(Mismatch::Garbled(reason)),
+    };
+    let high = walked.opt.map_or(0, |opt| (opt.ttl >> 24) as u16);
+    let rcode = Rcode(high << 4 | header.flags & header::RCODE);
+    if question_len == 0 && matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN) {
+        return Err(Mismatch::Question);
+    }
+    let packet = packet.get(..walked.end).unwrap_or(packet);
+    let kind = classify(packet, question_len, &walked.header, rcode);
+    let answers = usize::from(walked.header.answers);
+    let lowest_ttl = Records::new(packet, body, answers)
+        .map(|record| lifetime(record.ttl))
+        .min();
+    let negative_ttl = kind
+        .is_negative()
+        .then(|| negative_ttl(packet, body, &walked.header));
+    Ok(Response {
+        packet,
+        header: walked.header,
+        question_len,
+        opt: walked.opt,
+        rcode,
+        kind,
+        case_kept,
+        lowest_ttl,
+        negative_ttl: negative_ttl.flatten(),
+    })
+}
+
+/// The length of the response's question and whether it is as sent to the letter.
+fn match_question(
+    packet: &[u8],
+    header: &Header,
+    sent: &Sent<'_>,
+) -> Result<(usize, bool), Mismatch> {
+    match header.questions {
+        0 => return Ok((0, true)),
+        1 => {}
+        _ => return Err(Mismatch::Question),
+    }
+    let question = question_at(packet).ok_or(Mismatch::Question)?;
+    if question == sent.question {
+        return Ok((question.len(), true));
+    }
+    let split = |question: &'_ [u8]| question.len().saturating_sub(4);
+    let (name, tail) = question.split_at(split(question));
+    let (sent_name, sent_tail) = sent.question.split_at(split(sent.question));
+    if tail != sent_tail || !name.eq_ignore_ascii_case(sent_name) {
+        return Err(Mismatch::Question);
+    }
+    if sent.exact_case {
+        return Err(Mismatch::Case);
+    }
+    Ok((question.len(), false))
+}
+
+/// The sections of a message, walked.
+pub(super) struct Walked {
+    /// As sent, except that the counts leave out the OPT record.
+    pub header: Header,
+    pub opt: Option<Record>,
+    /// Where the last record ends.
+    pub end: usize,
+}
+
+impl Walked {
+    /// Walks every record from `at` on.
+    pub fn walk(packet: &[u8], mut at: usize, header: Header) -> Result<Walked, &'static str> {
+        let before_additional = usize::from(header.answers) + usize::from(header.authorities);
+        let mut hole = name::NO_HOLE;
+        let mut opt = None;
+        for index in 0..header.records() {
+            let record = Record::read(packet, at, &hole)?;
+            if record.record_type == RecordType::OPT {
+                let owned = packet.get(record.owner) != Some(&0);
+                if opt.is_some() || owned || index < before_additional {
+                    return Err("an OPT record out of place");
+                }
+                hole = record.owner..record.end;
+                opt = Some(record);
+            } else {
+                rdata::walk(packet, &record, &hole, |_| {})?;
+            }
+            at = record.end;
+        }
+        let additionals = header.additionals - u16::from(opt.is_some());
+        let header = Header {
+            additionals,
+            ..header
+        };
+        Ok(Walked {
+            header,
+            opt,
+            end: at,
+        })
+    }
+
+    /// A message of which only the header and the question, up to `end`, are used.
+    fn nothing(end: usize, header: Header) -> Walked {
+        let header = Header {
+            answers: 0,
+            authorities: 0,
+            additionals: 0,
+            ..header
+        };
+        Walked {
+            header,
+            opt: None,
+            end,
+        }
+    }
+}
+
+/// What kind of answer a walked message is.
+pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcode: Rcode) -> Kind {
+    match rcode {
+        Rcode::NOERROR => {}
+        Rcode::NXDOMAIN => return Kind::NxDomain,
+        _ => return Kind::Failure,
+    }
+    let body = header::LEN + question_len;
+    let asked = header::word(packet, body.saturating_sub(4)).map_or(RecordType::ANY, RecordType);
+    let answers = usize::from(header.answers);
+    let mut name = header::LEN;
+    let mut aliased = false;
+    for _ in 0..MAX_SEARCHES {
+        let before = name;
+        for record in Records::new(packet, body, answers) {
+            let found = record.record_type == asked || asked == RecordType::ANY;
+            if !found && record.record_type != RecordType::CNAME {
+                continue;
+            }
+            if !name::same(packet, record.owner, name) {
+                continue;
+            }
+            if found {
+                return Kind::Positive;
+            }
+            name = record.data;
+            aliased = true;
+        }
+        if name == before {
+            break;
+        }
+    }
+    if header.has(header::TC) {
+        return Kind::Other;
+    }
+    let (mut authority, mut servers) = (false, false);
+    for record in authorities(packet, body, header) {
+        authority |= record.record_type == RecordType::SOA;
+        servers |= record.record_type == RecordType::NS;
+    }
+    match (authority, servers) {
+        (true, _) => Kind::NoData,
+        (false, true) => Kind::Referral,
+        (false, false) if answers == 0 || aliased => Kind::NoData,
+        (false, false) => Kind::Other,
+    }
+}
+
+/// How long a negative answer may be kept: the lesser of its SOA's TTL and MINIMUM field (RFC
+/// 2308 section 5). `None` without an SOA.
+fn negative_ttl(packet: &[u8], body: usize, header: &Header) -> Option<u32> {
+    authorities(packet, body, header)
+        .find(|record| record.record_type == RecordType::SOA)
+        .and_then(|record| soa_lifetime(packet, record.ttl, record.end))
+}
+
+/// The lesser of an SOA's TTL and its MINIMUM field, the last of its data.
+pub(super) fn soa_lifetime(packet: &[u8], ttl: u32, end: usize) -> Option<u32> {
+    let minimum = header::double(packet, end.checked_sub(4)?)?;
+    Some(lifetime(ttl).min(minimum))
+}
+
+/// The records of the authority section.
+fn authorities<'a>(
+    packet: &'a [u8],
+    body: usize,
+    header: &Header,
+) -> impl Iterator<Item = Record> + use<'a> {
+    let answers = usize::from(header.answers);
+    Records::new(packet, body, answers + usize::from(header.authorities)).skip(answers)
+}
+
+impl<'a> Response<'a> {
+    /// The response code, with the bits an OPT record adds.
+    pub fn rcode(&self) -> Rcode {
+        self.rcode
+    }
+
+    /// What kind of answer it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// TC: something was left out; the rest is to be had over a stream.
+    pub fn truncated(&self) -> bool {
+        self.header.has(header::TC)
+    }
+
+    /// AA: the server is authoritative for the name.
+    pub fn authoritative(&self) -> bool {
+        self.header.has(header::AA)
+    }
+
+    /// AD: the server says it has checked the signatures (RFC 4035 section 3.2.3).
+    pub fn authenticated(&self) -> bool {
+        self.header.has(header::AD)
+    }
+
+    /// RA: the server recurses.
+    pub fn recursion_available(&self) -> bool {
+        self.header.has(header::RA)
+    }
+
+    /// Whether there is an OPT record: the server speaks EDNS.
+    pub fn has_opt(&self) -> bool {
+        self.opt.is_some()
+    }
+
+    /// Whether the question came back in the letter case it was sent in. True also where there is
+    /// no question to tell by.
+    pub fn case_kept(&self) -> bool {
+        self.case_kept
+    }
+
+    /// The lowest TTL of the answer section, in seconds; `None` if the section is empty. What the
+    /// other sections hold comes along and says nothing about how long the answer is true.
+    pub fn lowest_ttl(&self) -> Option<u32> {
+        self.lowest_ttl
+    }
+
+    /// How long a NODATA or NXDOMAIN may be kept, in seconds, as its SOA says (RFC 2308 section
+    /// 5). `None` for other kinds, and for negative answers without an SOA, which are not to be
+    /// kept on their own authority.
+    pub fn negative_ttl(&self) -> Option<u32> {
+        self.negative_ttl
+    }
+
+    /// The Extended DNS Errors that came along, oldest first. A text that is not UTF-8 is given
+    /// up to where it stops being so.
+    pub fn edes(&self) -> impl Iterator<Item = Ede<'a>> + use<'a> {
+        self.ede_options().filter_map(|option| {
+            let code = header::word(option, 4)?;
+            let text = option.get(6..)?;
+            let text = match std::str::from_utf8(text) {
+                Ok(text) => text,
+                Err(error) => std::str::from_utf8(text.get(..error.valid_up_to())?).ok()?,
+            };
+            Some(Ede { code, text })
+        })
+    }
+
+    /// The octets of the OPT record; an empty range at the end if there is none.
+    pub(super) fn opt_octets(&self) -> Range<usize> {
+        match self.opt {
+            Some(opt) => opt.owner..opt.end,
+            None => self.packet.len()..self.packet.len(),
+        }
+    }
+
+    /// The Extended DNS Errors as options, up to [`MAX_EDES`] octets of them.
+    pub(super) fn ede_options(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let packet = self.packet;
+        let options = self.opt.map_or(&[][..], |opt| opt.data(packet));
+        let mut room = MAX_EDES;
+        ede_options(options).take_while(move |option| {
+            let fits = option.len() <= room;
+            room = room.saturating_sub(option.len());
+            fits
+        })
+    }
+}
+
+/// The Extended DNS Errors among EDNS options, each with its option header. Stops where the
+/// options are malformed.
+pub(super) fn ede_options(mut options: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let len = usize::from(header::word(options, 2)?);
+        let option = options.get(..4 + len)?;
+        options = options.get(4 + len..)?;
+        Some(option)
+    })
+    .filter(|option| option.len() >= 6 && header::word(option, 0) == Some(EDE_OPTION))
+}
