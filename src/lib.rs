@@ -3,6 +3,9 @@
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod net;
 pub mod observe;
+pub mod resolve;
 pub mod route;
+pub mod sys;
 pub mod wire;

@@ -1,0 +1,337 @@
+//! The closed lists of label values.
+//!
+//! Every label whose value does not come from the configuration is one of these enums, so the
+//! number of series is known in advance and a client can add none. The meaning beside each
+//! variant is what `docs/metrics.md` prints; a test holds the two together.
+
+use super::names::{self, Series};
+use crate::config::Limits;
+
+/// A closed list of label values.
+pub trait Label: Copy + Sized + 'static {
+    /// The label's name and, for the documentation, all its values with their meanings.
+    const VALUES: &'static [(&'static str, &'static str)];
+    /// Every value, in the order of the declaration.
+    const ALL: &'static [Self];
+
+    /// The value as it stands in the exposition.
+    fn as_str(self) -> &'static str;
+    /// The value's place in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+macro_rules! labels {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident { $( $(#[doc = $doc:literal])+ $variant:ident = $text:literal, )+ }
+    )+) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[doc = $doc])+ $variant, )+ }
+
+        impl $name {
+            /// How many values there are.
+            pub const COUNT: usize = [$($text),+].len();
+        }
+
+        impl Label for $name {
+            const VALUES: &'static [(&'static str, &'static str)] =
+                &[$(($text, concat!($($doc),+))),+];
+            const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),+ }
+            }
+
+            #[inline]
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    )+ };
+}
+
+labels! {
+    /// How a query reached a listener.
+    Transport {
+        /// A datagram.
+        Udp = "udp",
+        /// A message on a TCP connection.
+        Tcp = "tcp",
+    }
+
+    /// How a query was answered. Every answer sent counts once.
+    QueryResult {
+        /// From the cache, within its TTL.
+        Hit = "hit",
+        /// From the cache, past its TTL (RFC 8767).
+        Stale = "stale",
+        /// With what an upstream said now.
+        Miss = "miss",
+        /// SERVFAIL made here: no upstream gave a usable answer in time, or that is remembered (RFC 9520).
+        Failed = "failed",
+        /// SERVFAIL made here at once, because a limit of byway's own was reached.
+        Shed = "shed",
+        /// REFUSED: the client is not in `allow`, or asked for what is not served, such as a zone transfer.
+        Refused = "refused",
+        /// Not a plain query: FORMERR, NOTIMP, BADVERS, or the short answer to ANY (RFC 8482).
+        Rejected = "rejected",
+    }
+
+    /// Where an answer came from.
+    Source {
+        /// The cache, within the TTL.
+        Cache = "cache",
+        /// The cache, past the TTL.
+        Stale = "stale",
+        /// An upstream, asked for this question.
+        Upstream = "upstream",
+        /// byway itself: failures, refusals and rejections.
+        Local = "local",
+    }
+
+    /// Why a datagram, a query or a connection was dropped without an answer.
+    Drop {
+        /// Shorter than a DNS header.
+        Short = "short",
+        /// A response, not a query (QR set): answering could start a loop.
+        Response = "response",
+        /// Too garbled to be answered even with FORMERR.
+        Garbled = "garbled",
+        /// From an address or port that cannot be answered, such as port 0.
+        Source = "source",
+        /// A datagram larger than the receive buffer.
+        Oversize = "oversize",
+        /// The kernel's receive queue of a listening socket was full.
+        Queue = "queue",
+        /// The kernel did not take the answer.
+        Send = "send",
+        /// The client closed its connection before its answer was ready.
+        Gone = "gone",
+        /// A TCP client did not finish its query, or did not take its answers, in time.
+        Stalled = "stalled",
+        /// A limit on TCP connections closed the connection.
+        Connections = "connections",
+    }
+
+    /// A limit of the configuration's `[limits]` section.
+    Limit {
+        /// Distinct questions in flight upstream.
+        Questions = "questions",
+        /// Clients waiting for answers.
+        Waiting = "waiting",
+        /// Attempts in flight on one route: the ceiling of its adaptive limit.
+        AttemptsPerRoute = "attempts-per-route",
+        /// UDP sockets open towards upstreams, per worker.
+        UpstreamSockets = "upstream-sockets",
+        /// TCP connections kept to one route, per worker.
+        UpstreamConnections = "upstream-connections",
+        /// TCP connections accepted in all.
+        TcpConnections = "tcp-connections",
+        /// TCP connections accepted from one client address.
+        TcpConnectionsPerClient = "tcp-connections-per-client",
+        /// Queries in flight on one TCP connection.
+        TcpPipeline = "tcp-pipeline",
+    }
+
+    /// What one attempt came to.
+    Outcome {
+        /// A usable answer, NXDOMAIN and NODATA among them.
+        Answered = "answered",
+        /// SERVFAIL, REFUSED or another rcode that helps nobody.
+        Poor = "poor",
+        /// Truncated (TC): asked again over a stream.
+        Truncated = "truncated",
+        /// Only datagrams that do not match the query sent came back.
+        Mismatched = "mismatched",
+        /// A matching response that cannot be read.
+        Garbled = "garbled",
+        /// No response by the attempt's own deadline.
+        TimedOut = "timed-out",
+        /// The kernel or an ICMP error says that nothing listens there, or there is no way.
+        Unreachable = "unreachable",
+        /// The stream connection could not be made.
+        HandshakeFailed = "handshake-failed",
+        /// The stream connection was closed before the response.
+        Closed = "closed",
+        /// A usable answer, after another attempt had answered the question.
+        Outrun = "outrun",
+    }
+
+    /// Why an attempt was made.
+    AttemptKind {
+        /// A question's first.
+        Primary = "primary",
+        /// A further one while the one before it had not ended.
+        Hedge = "hedge",
+        /// One made after another one failed.
+        Retry = "retry",
+        /// To measure a route that no client waits for.
+        Probe = "probe",
+        /// To renew a popular cache entry ahead of its expiry.
+        Refresh = "refresh",
+        /// Over a stream, because the answer over UDP was truncated.
+        StreamFallback = "stream-fallback",
+    }
+
+    /// In what a datagram on an upstream socket does not match the query sent (RFC 5452 section 9).
+    Mismatch {
+        /// Another ID.
+        Id = "id",
+        /// Another question.
+        Question = "question",
+        /// The question, in other letter case than was sent (0x20).
+        Case = "case",
+        /// Not a DNS response that can be read.
+        Garbled = "garbled",
+    }
+
+    /// What is believed of a route.
+    Verdict {
+        /// Fit for use.
+        Clear = "clear",
+        /// First signs of trouble: others are preferred.
+        Suspect = "suspect",
+        /// Queues or loss on the way.
+        Congested = "congested",
+        /// The upstream answers uselessly.
+        Sick = "sick",
+        /// No answers at all.
+        Dead = "dead",
+        /// Healed, and taking traffic again in growing shares.
+        Recovering = "recovering",
+    }
+
+    /// Why all traffic left a path at once.
+    Evacuation {
+        /// Its routes are congested together.
+        Congested = "congested",
+        /// None of its routes answers.
+        Dead = "dead",
+        /// Its interface or source address vanished.
+        Lost = "lost",
+        /// The operator drained it.
+        Drained = "drained",
+    }
+
+    /// Why an entry left the cache.
+    Eviction {
+        /// To make room for another.
+        Room = "room",
+        /// Past its TTL by more than `stale-max`.
+        Expired = "expired",
+        /// Flushed by the operator.
+        Flushed = "flushed",
+    }
+}
+
+macro_rules! feeders {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident { $( $(#[doc = $doc:literal])+ $variant:ident = $series:ident $($text:literal)?, )+ }
+    )+) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[doc = $doc])+ $variant, )+ }
+
+        impl $name {
+            /// How many there are.
+            pub const COUNT: usize = [$(stringify!($variant)),+].len();
+            /// Every one, in the order of the declaration.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// The series it feeds, and the value of that series' one label if it has one.
+            pub fn feeds(self) -> (&'static Series, &'static [&'static str]) {
+                match self { $($name::$variant => (&names::$series, &[$($text)?])),+ }
+            }
+        }
+    )+ };
+}
+
+feeders! {
+    /// Everything a worker counts that has no more than one label of its own.
+    Counter {
+        /// The cache held a fresh answer.
+        CacheHit = CACHE_LOOKUPS "hit",
+        /// The cache held an answer past its TTL, whether or not it was then served.
+        CacheStale = CACHE_LOOKUPS "stale",
+        /// The cache held nothing.
+        CacheMiss = CACHE_LOOKUPS "miss",
+        /// Served stale at once, because no route was clear.
+        StaleNothingClear = STALE_ANSWERS "nothing-clear",
+        /// Served stale, because the fresh answer took longer than a hedge does.
+        StaleSlow = STALE_ANSWERS "slow",
+        /// Served stale, because the upstreams failed.
+        StaleFailed = STALE_ANSWERS "failed",
+        /// A refresh brought a new answer.
+        RefreshDone = REFRESHES "refreshed",
+        /// A refresh brought none.
+        RefreshFailed = REFRESHES "failed",
+        /// A refresh was due and not made: no budget, or nothing clear.
+        RefreshDenied = REFRESHES "denied",
+        /// Answered from a remembered failure.
+        FailureCacheHit = FAILURE_CACHE_HITS,
+        /// Joined an identical question in flight.
+        Coalesced = COALESCED,
+        /// A hedge gave the answer.
+        HedgeWon = HEDGES "won",
+        /// Another attempt answered before the hedge did, or none did.
+        HedgeLost = HEDGES "lost",
+        /// A hedge was due and no budget was left.
+        HedgeDenied = HEDGES "denied",
+        /// A retry gave the answer.
+        RetryWon = RETRIES "won",
+        /// Another attempt answered before the retry did, or none did.
+        RetryLost = RETRIES "lost",
+        /// A retry was due and no budget was left.
+        RetryDenied = RETRIES "denied",
+        /// An answer over UDP went out with TC set.
+        Truncated = TRUNCATED,
+        /// A TCP connection was accepted.
+        TcpAccepted = TCP_ACCEPTED,
+    }
+
+    /// Everything of which a worker has a certain number now. The workers' numbers are added up.
+    Gauge {
+        /// Distinct questions being asked upstream.
+        QuestionsInFlight = QUESTIONS_IN_FLIGHT,
+        /// Queries that wait for an answer from upstream.
+        WaitingClients = WAITING_CLIENTS,
+        /// Those of them whose question another query had asked already.
+        Followers = FOLLOWERS,
+        /// TCP connections open from clients.
+        TcpConnections = TCP_CONNECTIONS,
+        /// UDP sockets open towards upstreams.
+        UpstreamSockets = UPSTREAM_SOCKETS,
+        /// TCP connections open to upstreams.
+        UpstreamConnections = UPSTREAM_CONNECTIONS,
+    }
+}
+
+impl Outcome {
+    /// Whether such an attempt says how long the route takes, be it only "longer than we waited".
+    /// A refused connection ends in microseconds; counted as a round trip it would make a broken
+    /// route look fast.
+    pub fn has_round_trip(self) -> bool {
+        !matches!(
+            self,
+            Outcome::Unreachable | Outcome::HandshakeFailed | Outcome::Closed
+        )
+    }
+}
+
+impl Limit {
+    /// What the configuration sets it to.
+    pub fn configured(self, limits: &Limits) -> usize {
+        match self {
+            Limit::Questions => limits.questions,
+            Limit::Waiting => limits.waiting,
+            Limit::AttemptsPerRoute => limits.attempts_per_route,
+            Limit::UpstreamSockets => limits.upstream_sockets,
+            Limit::UpstreamConnections => limits.upstream_connections,
+            Limit::TcpConnections => limits.tcp_connections,
+            Limit::TcpConnectionsPerClient => limits.tcp_connections_per_client,
+            Limit::TcpPipeline => limits.tcp_pipeline,
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Adds the workers up and asks the other rooms, once a scrape.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Registry;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto;
+
+use super::super::cell::{BOUNDS, Cell64, Histogram, HistogramSum};
+use super::super::names::{self, Kind, Series};
+use super::worker::{Block, RouteCells, Scalars};
+use super::{
+    AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit, Mismatch, Outcome,
+    QueryResult, Shared, Source, Transport, Verdict,
+};
+
+/// The commit that was built, if whoever built it said so.
+const COMMIT: &str = match option_env!("BYWAY_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// Attempts leave this host, so nothing below 100 us is worth a bucket.
+const ATTEMPT_BOUND_MIN: u64 = 100_000;
+
+/// A registry that holds every series of the table.
+pub(super) fn registry(shared: Arc<Shared>) -> Registry {
+    let registry = Registry::new();
+    let fold = Fold {
+        shared,
+        descs: names::ALL
+            .iter()
+            .filter_map(|series| desc(series))
+            .collect(),
+    };
+    let registered = registry.register(Box::new(fold));
+    debug_assert!(registered.is_ok(), "{registered:?}");
+    registry
+}
+
+/// `None` if the crate finds the name or a label malformed; a test of the table sees to it that it
+/// never does.
+pub(super) fn desc(series: &Series) -> Option<Desc> {
+    let labels = series
+        .labels
+        .iter()
+        .map(|label| label.to_string())
+        .collect();
+    Desc::new(
+        series.name.to_owned(),
+        series.help.to_owned(),
+        labels,
+        HashMap::new(),
+    )
+    .ok()
+}
+
+struct Fold {
+    shared: Arc<Shared>,
+    descs: Vec<Desc>,
+}
+
+impl Collector for Fold {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let mut page = Page::default();
+        let blocks = Blocks(self.shared.blocks());
+        self.shared.queries(&blocks, &mut page);
+        self.shared.attempts(&blocks, &mut page);
+        self.shared.limits(&blocks, &mut page);
+        self.shared.cache(&mut page);
+        self.shared.snapshot(&mut page);
+        self.shared.engine(&mut page);
+        for &counter in Counter::ALL {
+            let (series, labels) = counter.feeds();
+            page.put(
+                series,
+                labels,
+                blocks.scalar(|all| &all.counters[counter as usize]) as f64,
+            );
+        }
+        for &gauge in Gauge::ALL {
+            let (series, labels) = gauge.feeds();
+            page.put(
+                series,
+                labels,
+                blocks.scalar(|all| &all.gauges[gauge as usize]) as f64,
+            );
+        }
+        page.put(
+            &names::BUILD_INFO,
+            &[env!("CARGO_PKG_VERSION"), COMMIT],
+            1.0,
+        );
+        page.put(&names::WORKERS, &[], blocks.0.len() as f64);
+        page.0
+    }
+}
+
+impl Shared {
+    fn queries(&self, blocks: &Blocks, page: &mut Page) {
+        for (index, listener) in self.roster.listeners.iter().enumerate() {
+            for &transport in Transport::ALL {
+                for &result in QueryResult::ALL {
+                    let count = blocks.sum(|block| {
+                        &block.listeners[index].0.queries[transport.index()][result.index()]
+                    });
+                    let labels = [listener.as_str(), transport.as_str(), result.as_str()];
+                    page.put(&names::QUERIES, &labels, count as f64);
+                }
+            }
+        }
+        for &source in Source::ALL {
+            let sum = blocks.histogram(|block| &block.scalars.0.durations[source.index()]);
+            page.histogram(&names::QUERY_DURATION, &[source.as_str()], &sum, 0);
+        }
+        for &reason in Drop::ALL {
+            let count = blocks.scalar(|all| &all.dropped[reason.index()]);
+            page.put(&names::DROPPED, &[reason.as_str()], count as f64);
+        }
+    }
+
+    fn attempts(&self, blocks: &Blocks, page: &mut Page) {
+        for (index, route) in self.roster.routes.iter().enumerate() {
+            let (upstream, path) = (route.upstream.as_str(), route.path.as_str());
+            for &outcome in Outcome::ALL {
+                let count = blocks.route(index, |route| &route.outcomes[outcome.index()]);
+                page.put(
+                    &names::ATTEMPTS,
+                    &[upstream, path, outcome.as_str()],
+                    count as f64,
+                );
+            }
+            for &kind in AttemptKind::ALL {
+                let count = blocks.route(index, |route| &route.sent[kind.index()]);
+                page.put(
+                    &names::ATTEMPTS_SENT,
+                    &[upstream, path, kind.as_str()],
+                    count as f64,
+                );
+            }
+            for &reason in Mismatch::ALL {
+                let count = blocks.route(index, |route| &route.mismatches[reason.index()]);
+                page.put(
+                    &names::MISMATCHES,
+                    &[upstream, path, reason.as_str()],
+                    count as f64,
+                );
+            }
+            let fallbacks = blocks.route(index, |route| &route.edns_fallbacks);
+            page.put(&names::EDNS_FALLBACKS, &[upstream, path], fallbacks as f64);
+            let sum = blocks.histogram(|block| &block.routes[index].0.duration);
+            page.histogram(
+                &names::ATTEMPT_DURATION,
+                &[upstream, path],
+                &sum,
+                ATTEMPT_BOUND_MIN,
+            );
+        }
+        for (path, causes) in self.roster.paths.iter().zip(&self.evacuations) {
+            for (&cause, count) in Evacuation::ALL.iter().zip(causes) {
+                let count = count.load(std::sync::atomic::Ordering::Relaxed);
+                page.put(&names::EVACUATIONS, &[path, cause.as_str()], count as f64);
+            }
+        }
+    }
+
+    fn limits(&self, blocks: &Blocks, page: &mut Page) {
+        for &limit in Limit::ALL {
+            page.put(
+                &names::LIMIT,
+                &[limit.as_str()],
+                limit.configured(&self.limits) as f64,
+            );
+            let reached = blocks.scalar(|all| &all.limits[limit.index()]);
+            page.put(&names::LIMIT_REACHED, &[limit.as_str()], reached as f64);
+        }
+    }
+
+    fn cache(&self, page: &mut Page) {
+        let cache = (self.sources.cache)();
+        page.put(&names::CACHE_ENTRIES, &[], cache.entries as f64);
+        page.put(&names::CACHE_BYTES, &[], cache.bytes as f64);
+        page.put(&names::CACHE_CAPACITY, &[], cache.capacity as f64);
+        for (cause, count) in Eviction::ALL.iter().zip(cache.evictions) {
+            page.put(&names::CACHE_EVICTIONS, &[cause.as_str()], count as f64);
+        }
+    }
+
+    fn snapshot(&self, page: &mut Page) {
+        let Some(source) = &self.sources.snapshot else {
+            return;
+        };
+        let snapshot = source();
+        page.put(
+            &names::SNAPSHOT_WRITES,
+            &["written"],
+            snapshot.written as f64,
+        );
+        page.put(&names::SNAPSHOT_WRITES, &["failed"], snapshot.failed as f64);
+        if let Some(file) = snapshot.file {
+            page.put(&names::SNAPSHOT_AGE, &[], file.age.as_secs_f64());
+            page.put(&names::SNAPSHOT_BYTES, &[], file.bytes as f64);
+            page.put(&names::SNAPSHOT_ENTRIES, &[], file.entries as f64);
+        }
+    }
+
+    fn engine(&self, page: &mut Page) {
+        let engine = (self.sources.engine)();
+        for (names, route) in self.roster.routes.iter().zip(engine.routes) {
+            let (upstream, path) = (names.upstream.as_str(), names.path.as_str());
+            for &verdict in Verdict::ALL {
+                let has = f64::from(u8::from(verdict == route.verdict));
+                page.put(
+                    &names::ROUTE_VERDICT,
+                    &[upstream, path, verdict.as_str()],
+                    has,
+                );
+            }
+            let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+            for (series, value) in [
+                (&names::ROUTE_BASE, seconds(route.base)),
+                (&names::ROUTE_EXCESS, seconds(route.excess)),
+                (&names::ROUTE_LOSS, route.loss),
+                (&names::ROUTE_IN_FLIGHT, Some(route.in_flight as f64)),
+                (&names::ROUTE_LIMIT, Some(route.limit as f64)),
+            ] {
+                if let Some(value) = value {
+                    page.put(series, &[upstream, path], value);
+                }
+            }
+        }
+        for budget in engine.budgets {
+            page.put(&names::BUDGET, &[budget.name], budget.tokens);
+        }
+        if let Some(ratio) = engine.amplification {
+            page.put(&names::AMPLIFICATION, &[], ratio);
+        }
+    }
+}
+
+/// Every worker's numbers, added up on demand.
+struct Blocks(Vec<Arc<Block>>);
+
+impl Blocks {
+    fn sum(&self, cell: impl Fn(&Block) -> &Cell64) -> u64 {
+        self.0
+            .iter()
+            .fold(0, |sum, block| sum.wrapping_add(cell(block).get()))
+    }
+
+    fn scalar(&self, cell: impl Fn(&Scalars) -> &Cell64) -> u64 {
+        self.sum(|block| cell(&block.scalars.0))
+    }
+
+    fn route(&self, index: usize, cell: impl Fn(&RouteCells) -> &Cell64) -> u64 {
+        self.sum(|block| cell(&block.routes[index].0))
+    }
+
+    fn histogram(&self, of: impl Fn(&Block) -> &Histogram) -> HistogramSum {
+        let mut sum = HistogramSum::default();
+        self.0
+            .iter()
+            .for_each(|block| of(block).fold_into(&mut sum));
+        sum
+    }
+}
+
+/// The families gathered so far.
+#[derive(Default)]
+struct Page(Vec<proto::MetricFamily>);
+
+impl Page {
+    /// Adds one counter or gauge. `labels` are the values, in the order of the table.
+    fn put(&mut self, series: &'static Series, labels: &[&str], value: f64) {
+        let mut metric = metric(series, labels);
+        match series.kind {
+            Kind::Counter => {
+                let mut counter = proto::Counter::default();
+                counter.set_value(value);
+                metric.set_counter(counter);
+            }
+            Kind::Gauge => {
+                let mut gauge = proto::Gauge::default();
+                gauge.set_value(value);
+                metric.set_gauge(gauge);
+            }
+            Kind::Histogram => debug_assert!(false, "{} is a histogram", series.name),
+        }
+        self.family(series).mut_metric().push(metric);
+    }
+
+    /// Adds one histogram, with buckets from `bound_min` nanoseconds up. What lies below is in the
+    /// first of them, buckets being cumulative. The count is read from the buckets, so that it and
+    /// they agree whatever the workers do meanwhile.
+    fn histogram(
+        &mut self,
+        series: &'static Series,
+        labels: &[&str],
+        sum: &HistogramSum,
+        bound_min: u64,
+    ) {
+        let mut cumulative = 0u64;
+        let mut buckets = Vec::with_capacity(BOUNDS.len());
+        for (&bound, &count) in BOUNDS.iter().zip(&sum.buckets) {
+            cumulative = cumulative.wrapping_add(count);
+            if bound >= bound_min {
+                let mut bucket = proto::Bucket::default();
+                bucket.set_upper_bound(bound as f64 / 1e9);
+                bucket.set_cumulative_count(cumulative);
+                buckets.push(bucket);
+            }
+        }
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(cumulative.wrapping_add(sum.buckets[BOUNDS.len()]));
+        histogram.set_sample_sum(sum.nanos as f64 / 1e9);
+        let mut metric = metric(series, labels);
+        metric.set_histogram(histogram);
+        self.family(series).mut_metric().push(metric);
+    }
+
+    fn family(&mut self, series: &'static Series) -> &mut proto::MetricFamily {
+        // Series of a family are put one after another or nearly so: look from the end.
+        let found = self
+            .0
+            .iter()
+            .rposition(|family| family.name() == series.name);
+        let index = found.unwrap_or_else(|| {
+            let mut family = proto::MetricFamily::default();
+            family.set_name(series.name.to_owned());
+            family.set_help(series.help.to_owned());
+            family.set_field_type(match series.kind {
+                Kind::Counter => proto::MetricType::COUNTER,
+                Kind::Gauge => proto::MetricType::GAUGE,
+                Kind::Histogram => proto::MetricType::HISTOGRAM,
+            });
+            self.0.push(family);
+            self.0.len() - 1
+        });
+        &mut self.0[index]
+    }
+}
+
+fn metric(series: &'static Series, labels: &[&str]) -> proto::Metric {
+    debug_assert_eq!(
+        series.labels.len(),
+        labels.len(),
+        "labels of {}",
+        series.name
+    );
+    let pairs = series.labels.iter().zip(labels).map(|(name, value)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    });
+    proto::Metric::from_label(pairs.collect())
+}

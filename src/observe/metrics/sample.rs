@@ -1,0 +1,97 @@
+//! What other rooms are asked for at scrape time.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Eviction, Verdict};
+
+/// Where the samples come from. Each is called once a scrape, on the thread of the watch, so it
+/// must not hold for long a lock that a worker needs.
+pub struct Sources {
+    /// The cache's.
+    pub cache: Box<dyn Fn() -> CacheSample + Send + Sync>,
+    /// The routing engine's.
+    pub engine: Box<dyn Fn() -> EngineSample + Send + Sync>,
+    /// The cache snapshot's; `None` if none is kept, and then there are no series for it.
+    pub snapshot: Option<Box<dyn Fn() -> SnapshotSample + Send + Sync>>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("snapshot", &self.snapshot.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The cache, now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CacheSample {
+    /// Answers held.
+    pub entries: u64,
+    /// Bytes held, bookkeeping included.
+    pub bytes: u64,
+    /// Bytes it may hold.
+    pub capacity: u64,
+    /// Entries that have left since the start, in the order of [`Eviction`].
+    pub evictions: [u64; Eviction::COUNT],
+}
+
+/// The snapshot of the cache on disk, now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotSample {
+    /// The file that would be read at the next start; `None` while there is none.
+    pub file: Option<SnapshotFile>,
+    /// Times it was written since the start.
+    pub written: u64,
+    /// Times it could not be written.
+    pub failed: u64,
+}
+
+/// A snapshot that was written whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotFile {
+    /// How long ago.
+    pub age: Duration,
+    /// Its size.
+    pub bytes: u64,
+    /// Answers in it.
+    pub entries: u64,
+}
+
+/// The routing engine, now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EngineSample {
+    /// The routes, in the order of [`Roster::routes`](super::Roster::routes).
+    pub routes: Vec<RouteSample>,
+    /// The budgets, each under a name of its own.
+    pub budgets: Vec<BudgetSample>,
+    /// Attempts sent per question that needed one, over the last minute; `None` if none did.
+    pub amplification: Option<f64>,
+}
+
+/// One route, now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteSample {
+    /// What is believed of it.
+    pub verdict: Verdict,
+    /// Lowest round trip of the last minutes; `None` before the first.
+    pub base: Option<Duration>,
+    /// What recent round trips take over the base; `None` while unknown.
+    pub excess: Option<Duration>,
+    /// Share of recent attempts without an answer, 0 to 1; `None` while unknown.
+    pub loss: Option<f64>,
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// The adaptive limit on them.
+    pub limit: u64,
+}
+
+/// One budget, now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetSample {
+    /// Its name, the value of the label.
+    pub name: &'static str,
+    /// Extra attempts that it would pay for now.
+    pub tokens: f64,
+}

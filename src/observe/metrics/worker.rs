@@ -1,0 +1,166 @@
+//! What one worker counts.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::cell::{Apart, Cell64, Histogram};
+use super::{
+    AttemptKind, Counter, Drop, Gauge, Label, Limit, Mismatch, Outcome, QueryResult, Source,
+    Transport,
+};
+use crate::clock::Time;
+
+/// The numbers of one worker: written by it alone, read by scrapes.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) scalars: Apart<Scalars>,
+    pub(super) listeners: Box<[Apart<ListenerCells>]>,
+    pub(super) routes: Box<[Apart<RouteCells>]>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Scalars {
+    /// When the worker last said that it turns over, as [`Time::nanos`].
+    pub(super) beat: Cell64,
+    pub(super) durations: [Histogram; Source::COUNT],
+    pub(super) dropped: [Cell64; Drop::COUNT],
+    pub(super) limits: [Cell64; Limit::COUNT],
+    pub(super) counters: [Cell64; Counter::COUNT],
+    pub(super) gauges: [Cell64; Gauge::COUNT],
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ListenerCells {
+    pub(super) queries: [[Cell64; QueryResult::COUNT]; Transport::COUNT],
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RouteCells {
+    pub(super) outcomes: [Cell64; Outcome::COUNT],
+    pub(super) duration: Histogram,
+    pub(super) sent: [Cell64; AttemptKind::COUNT],
+    pub(super) mismatches: [Cell64; Mismatch::COUNT],
+    pub(super) edns_fallbacks: Cell64,
+}
+
+impl Block {
+    pub(super) fn new(listeners: usize, routes: usize) -> Block {
+        Block {
+            scalars: Apart::default(),
+            listeners: (0..listeners).map(|_| Apart::default()).collect(),
+            routes: (0..routes).map(|_| Apart::default()).collect(),
+        }
+    }
+
+    /// When the worker last said that it turns over.
+    pub(super) fn beat(&self) -> Time {
+        Time::from_nanos(self.scalars.0.beat.get())
+    }
+}
+
+/// A worker's hand on its numbers.
+///
+/// It can be sent to the worker's thread but not shared between threads or cloned, which is what
+/// makes plain loads and stores enough (see `Cell64`). The rooms of one worker share it by
+/// reference or `Rc`. Listeners and routes are given by their indices in the
+/// [`Roster`](super::Roster) that the metrics were made with; an index beyond them is a defect in
+/// the caller and panics.
+#[derive(Debug)]
+pub struct WorkerMetrics {
+    block: Arc<Block>,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl WorkerMetrics {
+    pub(super) fn new(block: Arc<Block>) -> WorkerMetrics {
+        WorkerMetrics {
+            block,
+            not_sync: PhantomData,
+        }
+    }
+
+    /// Says that the worker turns over. To be called at least once a second, idle or not:
+    /// [`Metrics::health`](super::Metrics::health) calls a worker stuck that has not for longer
+    /// than it allows.
+    #[inline]
+    pub fn beat(&self, now: Time) {
+        self.block.scalars.0.beat.set(now.nanos());
+    }
+
+    /// Counts `n` queries answered alike.
+    #[inline]
+    pub fn query(&self, listener: usize, transport: Transport, result: QueryResult, n: u64) {
+        self.block.listeners[listener].0.queries[transport.index()][result.index()].add(n);
+    }
+
+    /// Counts `n` answers that took `took` each, from reading the query to handing over the
+    /// answer. A batch answered between two clock reads counts at once.
+    #[inline]
+    pub fn latency(&self, source: Source, took: Duration, n: u64) {
+        self.block.scalars.0.durations[source.index()].add(took, n);
+    }
+
+    /// Counts a drop.
+    #[inline]
+    pub fn dropped(&self, reason: Drop, n: u64) {
+        self.block.scalars.0.dropped[reason.index()].add(n);
+    }
+
+    /// Counts a limit that turned something away or made it wait.
+    #[inline]
+    pub fn limited(&self, limit: Limit) {
+        self.block.scalars.0.limits[limit.index()].add(1);
+    }
+
+    /// Counts `n` of whatever `counter` stands for.
+    #[inline]
+    pub fn count(&self, counter: Counter, n: u64) {
+        self.block.scalars.0.counters[counter as usize].add(n);
+    }
+
+    /// Says how many there are now of what `gauge` stands for, in this worker.
+    #[inline]
+    pub fn set(&self, gauge: Gauge, value: u64) {
+        self.block.scalars.0.gauges[gauge as usize].set(value);
+    }
+
+    /// Counts an attempt sent over `route`.
+    #[inline]
+    pub fn sent(&self, route: usize, kind: AttemptKind) {
+        self.block.routes[route].0.sent[kind.index()].add(1);
+    }
+
+    /// Counts an attempt over `route` that ended after `took`. Its time goes into the histogram
+    /// unless it never made a round trip (see [`Outcome::has_round_trip`]).
+    #[inline]
+    pub fn attempt(&self, route: usize, outcome: Outcome, took: Duration) {
+        let cells = &self.block.routes[route].0;
+        cells.outcomes[outcome.index()].add(1);
+        if outcome.has_round_trip() {
+            cells.duration.add(took, 1);
+        }
+    }
+
+    /// Counts a datagram on a socket of `route` that does not match what was sent.
+    #[inline]
+    pub fn mismatched(&self, route: usize, reason: Mismatch) {
+        self.block.routes[route].0.mismatches[reason.index()].add(1);
+    }
+
+    /// Counts a query asked again over `route` without EDNS.
+    #[inline]
+    pub fn edns_fallback(&self, route: usize) {
+        self.block.routes[route].0.edns_fallbacks.add(1);
+    }
+}
+
+impl std::ops::Drop for WorkerMetrics {
+    /// What a worker that has ended counted stays counted; what it held, it holds no more.
+    fn drop(&mut self) {
+        for gauge in &self.block.scalars.0.gauges {
+            gauge.set(0);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The one table of metric series.
+//!
+//! Names follow the Prometheus conventions: base units, `_total` on counters, no label repeated in
+//! a name. A histogram's `_count` is the counter of what it measures, so none is kept beside it
+//! unless it says more. `docs/metrics.md` lists the same series; a test holds the two together.
+
+/// What kind of series a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only goes up while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Buckets, sum and count of durations in seconds.
+    Histogram,
+}
+
+impl Kind {
+    /// The kind as the exposition's TYPE line writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Series {
+    /// Its name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// The names of its labels, in the order that values are given in.
+    pub labels: &'static [&'static str],
+    /// Its HELP line.
+    pub help: &'static str,
+}
+
+macro_rules! series {
+    ($( $ident:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal; )+) => {
+        $(
+            #[doc = $help]
+            pub const $ident: Series = Series {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )+
+
+        /// Every series, in the order of the documentation.
+        pub const ALL: &[&Series] = &[$(&$ident),+];
+    };
+}
+
+series! {
+    QUERIES = Counter "byway_queries_total" ["listener", "transport", "result"]
+        "Queries answered.";
+    QUERY_DURATION = Histogram "byway_query_duration_seconds" ["source"]
+        "Time from reading a query to handing its answer to the kernel.";
+    DROPPED = Counter "byway_dropped_total" ["reason"]
+        "Datagrams, queries and connections dropped without an answer.";
+    TRUNCATED = Counter "byway_truncated_answers_total" []
+        "Answers sent over UDP with TC set, because they did not fit.";
+    QUESTIONS_IN_FLIGHT = Gauge "byway_questions_in_flight" []
+        "Distinct questions being asked upstream.";
+    WAITING_CLIENTS = Gauge "byway_waiting_clients" []
+        "Queries that wait for an answer from upstream.";
+    FOLLOWERS = Gauge "byway_followers" []
+        "Waiting queries whose question another query had asked already.";
+    COALESCED = Counter "byway_coalesced_queries_total" []
+        "Queries that joined an identical question in flight instead of asking it again.";
+    TCP_CONNECTIONS = Gauge "byway_tcp_connections" []
+        "TCP connections open from clients.";
+    TCP_ACCEPTED = Counter "byway_tcp_connections_accepted_total" []
+        "TCP connections accepted from clients.";
+    LIMIT = Gauge "byway_limit" ["limit"]
+        "The configured limits.";
+    LIMIT_REACHED = Counter "byway_limit_reached_total" ["limit"]
+        "Times that a configured limit turned something away or made it wait.";
+
+    CACHE_LOOKUPS = Counter "byway_cache_lookups_total" ["result"]
+        "Cache look-ups for clients' questions: hit, stale (held, past its TTL) or miss.";
+    CACHE_ENTRIES = Gauge "byway_cache_entries" []
+        "Answers held in the cache.";
+    CACHE_BYTES = Gauge "byway_cache_bytes" []
+        "Bytes the cache holds, its own bookkeeping included.";
+    CACHE_CAPACITY = Gauge "byway_cache_capacity_bytes" []
+        "Bytes the cache may hold.";
+    CACHE_EVICTIONS = Counter "byway_cache_evictions_total" ["cause"]
+        "Entries that left the cache.";
+    STALE_ANSWERS = Counter "byway_stale_answers_total" ["reason"]
+        "Answers served past their TTL, by why no fresh one was.";
+    REFRESHES = Counter "byway_refreshes_total" ["result"]
+        "Refreshes of popular entries ahead of their expiry.";
+    FAILURE_CACHE_HITS = Counter "byway_failure_cache_hits_total" []
+        "Queries answered from a remembered failure (RFC 9520).";
+    SNAPSHOT_AGE = Gauge "byway_snapshot_age_seconds" []
+        "Time since the cache snapshot on disk was written.";
+    SNAPSHOT_BYTES = Gauge "byway_snapshot_bytes" []
+        "Size of the cache snapshot on disk.";
+    SNAPSHOT_ENTRIES = Gauge "byway_snapshot_entries" []
+        "Answers in the cache snapshot on disk.";
+    SNAPSHOT_WRITES = Counter "byway_snapshot_writes_total" ["result"]
+        "Attempts to write the cache snapshot: written or failed.";
+
+    ATTEMPTS = Counter "byway_attempts_total" ["upstream", "path", "outcome"]
+        "Attempts ended, by what they came to.";
+    ATTEMPT_DURATION = Histogram "byway_attempt_duration_seconds" ["upstream", "path"]
+        "Round trips of attempts, those that came late or lost the race included; a lost attempt counts with the time it was waited for.";
+    ATTEMPTS_SENT = Counter "byway_attempts_sent_total" ["upstream", "path", "kind"]
+        "Attempts sent, by why they were made.";
+    HEDGES = Counter "byway_hedges_total" ["result"]
+        "Hedges: won, lost (another attempt answered first) or denied (no budget).";
+    RETRIES = Counter "byway_retries_total" ["result"]
+        "Retries: won, lost (another attempt answered first, or none did) or denied (no budget).";
+    MISMATCHES = Counter "byway_mismatched_responses_total" ["upstream", "path", "reason"]
+        "Datagrams on upstream sockets that do not match the query sent: ignored.";
+    EDNS_FALLBACKS = Counter "byway_edns_fallbacks_total" ["upstream", "path"]
+        "Queries asked again without EDNS because the upstream does not understand it.";
+    UPSTREAM_SOCKETS = Gauge "byway_upstream_sockets" []
+        "UDP sockets open towards upstreams.";
+    UPSTREAM_CONNECTIONS = Gauge "byway_upstream_connections" []
+        "TCP connections open to upstreams.";
+
+    ROUTE_VERDICT = Gauge "byway_route_verdict" ["upstream", "path", "verdict"]
+        "1 for the verdict that the route has, 0 for the others.";
+    ROUTE_BASE = Gauge "byway_route_base_seconds" ["upstream", "path"]
+        "Lowest round trip of the last minutes: the route without queues.";
+    ROUTE_EXCESS = Gauge "byway_route_excess_seconds" ["upstream", "path"]
+        "What the fast half of recent round trips takes over the base: the queue on the way.";
+    ROUTE_LOSS = Gauge "byway_route_loss_ratio" ["upstream", "path"]
+        "Share of recent attempts without an answer in the route's own time, 0 to 1.";
+    ROUTE_IN_FLIGHT = Gauge "byway_route_in_flight" ["upstream", "path"]
+        "Attempts under way on the route.";
+    ROUTE_LIMIT = Gauge "byway_route_in_flight_limit" ["upstream", "path"]
+        "The route's adaptive limit on attempts under way.";
+    EVACUATIONS = Counter "byway_evacuations_total" ["path", "cause"]
+        "Times that all traffic left a path at once.";
+    BUDGET = Gauge "byway_budget_tokens" ["budget"]
+        "Extra attempts that each budget would pay for now.";
+    AMPLIFICATION = Gauge "byway_amplification_ratio" []
+        "Attempts sent per question that needed one, over the last minute.";
+
+    BUILD_INFO = Gauge "byway_build_info" ["version", "commit"]
+        "Always 1; the labels say what runs.";
+    WORKERS = Gauge "byway_workers" []
+        "Workers that answer queries.";
+}
