@@ -1,0 +1,316 @@
+//! The configuration as meant: plain data that every other room reads.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::bounds;
+
+/// Everything the daemon runs by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Threads that answer queries, each with its own sockets. At least 1.
+    pub workers: usize,
+    /// Where queries are accepted. At least one.
+    pub listen: Vec<Listen>,
+    /// The ways out of this host; a route names one by its index. At least one.
+    pub paths: Vec<PathConfig>,
+    /// The resolvers that may be asked; a route names one by its index. At least one.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// How routes are chosen.
+    pub routing: Routing,
+    /// What is remembered, and for how long.
+    pub cache: CacheConfig,
+    /// Where metrics and health are served; `None` turns them off.
+    pub admin: Option<SocketAddr>,
+    /// The bounds of everything that could grow.
+    pub limits: Limits,
+    /// Clients that are answered. Others get REFUSED.
+    pub allow: Vec<IpNet>,
+}
+
+/// One address that queries are accepted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Address and port. Port 0 lets the kernel choose (tests use it).
+    pub address: SocketAddr,
+    /// Accept queries over UDP.
+    pub udp: bool,
+    /// Accept queries over TCP.
+    pub tcp: bool,
+}
+
+/// A way out of this host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathConfig {
+    /// The operator's name for it; `default` is the kernel's own choice.
+    pub name: String,
+    /// Bind outgoing sockets to this interface (SO_BINDTODEVICE).
+    pub interface: Option<String>,
+    /// Send from these addresses: at most one of each family.
+    pub source: Vec<IpAddr>,
+    /// Firewall mark of outgoing packets (SO_MARK).
+    pub mark: Option<u32>,
+    /// Use only while no other path is clear.
+    pub backup: bool,
+    /// Relative price of sending over it, 1.0 and up: expected time is multiplied by it when routes are
+    /// compared.
+    pub cost: f64,
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamTransport {
+    /// Plain DNS over UDP, with TCP for what does not fit.
+    Udp,
+    /// Plain DNS over TCP (RFC 7766).
+    Tcp,
+}
+
+/// A resolver that may be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamConfig {
+    /// The operator's name for it.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How it is spoken to.
+    pub transport: UpstreamTransport,
+    /// The paths it may be reached over, as indices into [`Config::paths`]. At least one.
+    pub paths: Vec<usize>,
+    /// Use only while no other upstream is clear.
+    pub backup: bool,
+    /// Relative price of asking it, 1.0 and up.
+    pub cost: f64,
+}
+
+/// Which of the clear routes is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The one with the least expected time.
+    Fastest,
+    /// The first in the order of the file.
+    Ordered,
+    /// All, in turn.
+    Spread,
+}
+
+/// How routes are chosen. The engine's remaining constants are in `docs/routing.md`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routing {
+    /// Which of the clear routes is asked first.
+    pub policy: Policy,
+    /// How long a client's question may take in all before it is answered SERVFAIL.
+    pub deadline: Duration,
+    /// How long a healed route may stay unused.
+    pub return_within: Duration,
+    /// Extra attempts allowed in a steady state, as a share of primaries (0.05 is 5 %).
+    pub extra_share: f64,
+    /// While nothing is clear, packets sent upstream stay under this multiple of the rate in health.
+    pub ceiling: f64,
+    /// The least a hedge waits.
+    pub hedge_min: Duration,
+    /// The most a hedge waits.
+    pub hedge_max: Duration,
+}
+
+/// What is remembered, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheConfig {
+    /// Bytes that the cache may hold, its own bookkeeping included; 0 turns it off.
+    pub size: usize,
+    /// TTLs below this are raised to it, in whole seconds.
+    pub min_ttl: Duration,
+    /// TTLs above this are lowered to it (RFC 8767 section 4 asks for a cap of days).
+    pub max_ttl: Duration,
+    /// Cap on the TTL of NXDOMAIN and NODATA (RFC 2308 section 5).
+    pub negative_max_ttl: Duration,
+    /// How long past its TTL an answer may still be served when nothing better comes (RFC 8767);
+    /// zero turns stale answers off.
+    pub stale_max: Duration,
+    /// The TTL that stale answers carry (RFC 8767 section 4: 30 s).
+    pub stale_ttl: Duration,
+    /// The longest a client waits for a fresh answer while a stale one is held.
+    pub stale_wait: Duration,
+    /// Refresh entries that are asked for in the last tenth of their TTL.
+    pub refresh: bool,
+    /// First and longest time that a failure is remembered (RFC 9520 section 3.2).
+    pub failure_min_ttl: Duration,
+    /// See `failure_min_ttl`.
+    pub failure_max_ttl: Duration,
+    /// Where the cache is kept across restarts; `None` turns that off.
+    pub snapshot: Option<std::path::PathBuf>,
+    /// How often the snapshot is written while running.
+    pub snapshot_every: Duration,
+}
+
+/// The bounds of everything that could grow. What happens at each is in its documentation and counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Distinct questions in flight upstream, all workers together. Beyond it: SERVFAIL at once.
+    pub questions: usize,
+    /// Clients waiting for answers, all workers together. Beyond it: SERVFAIL at once.
+    pub waiting: usize,
+    /// Attempts in flight on one route: the ceiling of its adaptive limit.
+    pub attempts_per_route: usize,
+    /// UDP sockets open towards upstreams, per worker. Beyond it, questions share sockets.
+    pub upstream_sockets: usize,
+    /// TCP connections kept to one route, per worker.
+    pub upstream_connections: usize,
+    /// TCP connections accepted in all. Beyond it, the one idle longest is closed.
+    pub tcp_connections: usize,
+    /// TCP connections accepted from one client address. Beyond it, new ones are closed.
+    pub tcp_connections_per_client: usize,
+    /// Queries in flight on one TCP connection. Beyond it, reading pauses.
+    pub tcp_pipeline: usize,
+    /// A TCP connection with nothing in flight is closed after this long.
+    pub tcp_idle: Duration,
+    /// A client that does not finish sending a query, or does not take its answers, is cut off after this.
+    pub tcp_stall: Duration,
+    /// Largest UDP answer sent and, as advertised by EDNS(0), accepted from upstreams. 512 to 4096.
+    pub udp_payload: u16,
+    /// Memory for one UDP socket's kernel buffers, each way.
+    pub udp_buffer: usize,
+}
+
+/// Well-known port of DNS over UDP and TCP (RFC 1035 section 4.2).
+pub const DNS_PORT: u16 = 53;
+
+/// The name of the path that is the kernel's own choice.
+pub const DEFAULT_PATH: &str = "default";
+
+impl Config {
+    /// The built-in configuration with these upstreams, over the `default` path, asked over UDP and
+    /// named by their addresses. What byway runs by without a file, but for where the upstreams come
+    /// from.
+    pub fn default_with_upstreams(upstreams: &[SocketAddr]) -> Config {
+        let listen = vec![Listen::default()];
+        Config {
+            workers: super::host::cores(),
+            allow: allowed_by_default(&listen),
+            listen,
+            paths: vec![PathConfig::kernels_choice()],
+            upstreams: upstreams.iter().map(|&it| UpstreamConfig::at(it)).collect(),
+            routing: Routing::default(),
+            cache: CacheConfig::default(),
+            admin: Some(bounds::ADMIN),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Who is answered when the file does not say: this host, and the private networks as soon as one
+/// listener can be reached from beyond it. Never the whole Internet (RFC 5358).
+pub(super) fn allowed_by_default(listen: &[Listen]) -> Vec<IpNet> {
+    let wider = listen.iter().any(|it| !it.address.ip().is_loopback());
+    let prefixes = bounds::LOOPBACK.iter();
+    if wider {
+        prefixes.chain(bounds::PRIVATE).copied().collect()
+    } else {
+        prefixes.copied().collect()
+    }
+}
+
+impl Default for Listen {
+    /// UDP and TCP on 127.0.0.1:5335.
+    fn default() -> Listen {
+        Listen {
+            address: bounds::LISTEN,
+            udp: true,
+            tcp: true,
+        }
+    }
+}
+
+impl PathConfig {
+    /// The path `default`: the kernel's own choice of interface and source address.
+    pub fn kernels_choice() -> PathConfig {
+        PathConfig {
+            name: DEFAULT_PATH.to_owned(),
+            interface: None,
+            source: Vec::new(),
+            mark: None,
+            backup: false,
+            cost: bounds::COST.default,
+        }
+    }
+}
+
+impl UpstreamConfig {
+    /// An upstream known by nothing but its address: named by it, asked over UDP, over the first path.
+    pub fn at(address: SocketAddr) -> UpstreamConfig {
+        UpstreamConfig {
+            name: address_name(address),
+            address,
+            transport: UpstreamTransport::Udp,
+            paths: vec![0],
+            backup: false,
+            cost: bounds::COST.default,
+        }
+    }
+}
+
+/// The name of an upstream that was given none: its address, with the port only where it is not 53.
+pub(super) fn address_name(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(it) if it.port() == DNS_PORT && it.scope_id() != 0 => {
+            format!("{}%{}", it.ip(), it.scope_id())
+        }
+        _ if address.port() == DNS_PORT => address.ip().to_string(),
+        _ => address.to_string(),
+    }
+}
+
+impl Default for Routing {
+    fn default() -> Routing {
+        Routing {
+            policy: Policy::Fastest,
+            deadline: bounds::DEADLINE.default,
+            return_within: bounds::RETURN_WITHIN.default,
+            extra_share: bounds::EXTRA_SHARE.default,
+            ceiling: bounds::CEILING.default,
+            hedge_min: bounds::HEDGE_MIN.default,
+            hedge_max: bounds::HEDGE_MAX.default,
+        }
+    }
+}
+
+impl Default for CacheConfig {
+    /// Without a snapshot: its place depends on the host.
+    fn default() -> CacheConfig {
+        CacheConfig {
+            size: bounds::CACHE_SIZE.default,
+            min_ttl: bounds::MIN_TTL.default,
+            max_ttl: bounds::MAX_TTL.default,
+            negative_max_ttl: bounds::NEGATIVE_MAX_TTL.default,
+            stale_max: bounds::STALE_MAX.default,
+            stale_ttl: bounds::STALE_TTL.default,
+            stale_wait: bounds::STALE_WAIT.default,
+            refresh: true,
+            failure_min_ttl: bounds::FAILURE_MIN_TTL.default,
+            failure_max_ttl: bounds::FAILURE_MAX_TTL.default,
+            snapshot: None,
+            snapshot_every: bounds::SNAPSHOT_EVERY.default,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            questions: bounds::QUESTIONS.default,
+            waiting: bounds::WAITING.default,
+            attempts_per_route: bounds::ATTEMPTS_PER_ROUTE.default,
+            upstream_sockets: bounds::UPSTREAM_SOCKETS.default,
+            upstream_connections: bounds::UPSTREAM_CONNECTIONS.default,
+            tcp_connections: bounds::TCP_CONNECTIONS.default,
+            tcp_connections_per_client: bounds::TCP_CONNECTIONS_PER_CLIENT.default,
+            tcp_pipeline: bounds::TCP_PIPELINE.default,
+            tcp_idle: bounds::TCP_IDLE.default,
+            tcp_stall: bounds::TCP_STALL.default,
+            udp_payload: bounds::UDP_PAYLOAD.default,
+            udp_buffer: bounds::UDP_BUFFER.default,
+        }
+    }
+}
