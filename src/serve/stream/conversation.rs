@@ -29,6 +29,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::{STREAM_LIMIT, Tally, garbage_reason};
+use super::framing::{complete, whole};
 use super::mailbox::Order;
 use super::{Desk, READ, Seated};
 use crate::clock::Time;
@@ -475,28 +476,6 @@ impl<S: Service> Conversation<S> {
             None if self.in_flight == 0 => Some((self.idle_since + limits.tcp_idle, Ending::Done)),
             None => None,
         }
-    }
-}
-
-/// The message at the front of `bytes`, if it is there whole.
-fn whole(bytes: &[u8]) -> Option<&[u8]> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    rest.get(..usize::from(u16::from_be_bytes(*length)))
-}
-
-/// Moves what completes the message in `inbox` there from the front of `bytes`, as far as it goes.
-fn complete(inbox: &mut Vec<u8>, bytes: &mut &[u8]) {
-    loop {
-        let missing = match inbox.split_first_chunk() {
-            Some((length, rest)) => usize::from(u16::from_be_bytes(*length)) - rest.len(),
-            None => 2 - inbox.len(),
-        };
-        if missing == 0 || bytes.is_empty() {
-            return;
-        }
-        let (head, rest) = bytes.split_at(missing.min(bytes.len()));
-        inbox.extend_from_slice(head);
-        *bytes = rest;
     }
 }
 

@@ -2,6 +2,7 @@
 //! a [`conversation`] of its own.
 
 mod conversation;
+mod framing;
 mod mailbox;
 
 use std::cell::{Cell, RefCell};
