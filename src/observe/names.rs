@@ -1,7 +1,7 @@
 //! The one table of metric series.
 //!
 //! Names follow the Prometheus conventions: base units, `_total` on counters, no label repeated in
-//! a name. A histogram's `_count` is the counter of what it measures, so none is kept beside it
+//! a name. The `process_` series are named as every Prometheus client names them. A histogram's `_count` is the counter of what it measures, so none is kept beside it
 //! unless it says more. `docs/metrics.md` lists the same series; a test holds the two together.
 
 /// What kind of series a row is.
@@ -148,5 +148,15 @@ series! {
     BUILD_INFO = Gauge "byway_build_info" ["version", "commit"]
         "Always 1; the labels say what runs.";
     WORKERS = Gauge "byway_workers" []
-        "Workers that answer queries.";
+        "Workers started.";
+    PROCESS_CPU = Counter "process_cpu_seconds_total" []
+        "User and system CPU time used.";
+    PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" []
+        "Memory in RAM.";
+    PROCESS_FDS = Gauge "process_open_fds" []
+        "File descriptors open.";
+    PROCESS_FDS_MAX = Gauge "process_max_fds" []
+        "File descriptors that may be open.";
+    PROCESS_STARTED = Gauge "process_start_time_seconds" []
+        "When the process started, in seconds since the Unix epoch.";
 }

@@ -7,9 +7,10 @@
 //! is not seen outside this module.
 
 mod fold;
+mod process;
 mod sample;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
 use std::fmt;
