@@ -9,7 +9,7 @@ use crate::config::Limits;
 
 /// A closed list of label values.
 pub trait Label: Copy + Sized + 'static {
-    /// The label's name and, for the documentation, all its values with their meanings.
+    /// All values with, for the documentation, their meanings.
     const VALUES: &'static [(&'static str, &'static str)];
     /// Every value, in the order of the declaration.
     const ALL: &'static [Self];
@@ -36,7 +36,7 @@ macro_rules! labels {
 
         impl Label for $name {
             const VALUES: &'static [(&'static str, &'static str)] =
-                &[$(($text, concat!($($doc),+))),+];
+                &[$(($text, concat!($($doc),+).trim_ascii())),+];
             const ALL: &'static [$name] = &[$($name::$variant),+];
 
             fn as_str(self) -> &'static str {
@@ -243,6 +243,11 @@ macro_rules! feeders {
             /// The series it feeds, and the value of that series' one label if it has one.
             pub fn feeds(self) -> (&'static Series, &'static [&'static str]) {
                 match self { $($name::$variant => (&names::$series, &[$($text)?])),+ }
+            }
+
+            /// What it counts, for the documentation.
+            pub fn meaning(self) -> &'static str {
+                match self { $($name::$variant => concat!($($doc),+).trim_ascii()),+ }
             }
         }
     )+ };

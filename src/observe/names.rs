@@ -160,3 +160,6 @@ series! {
     PROCESS_STARTED = Gauge "process_start_time_seconds" []
         "When the process started, in seconds since the Unix epoch.";
 }
+
+#[cfg(test)]
+mod tests;
