@@ -6,6 +6,7 @@
 
 use super::names::{self, Series};
 use crate::config::Limits;
+use crate::wire;
 
 /// A closed list of label values.
 pub trait Label: Copy + Sized + 'static {
@@ -96,14 +97,10 @@ labels! {
         Short = "short",
         /// A response, not a query (QR set): answering could start a loop.
         Response = "response",
-        /// Too garbled to be answered even with FORMERR.
-        Garbled = "garbled",
         /// From an address or port that cannot be answered, such as port 0.
         Source = "source",
         /// A datagram larger than the receive buffer.
         Oversize = "oversize",
-        /// The kernel's receive queue of a listening socket was full.
-        Queue = "queue",
         /// The kernel did not take the answer.
         Send = "send",
         /// The client closed its connection before its answer was ready.
@@ -322,6 +319,44 @@ impl Outcome {
             self,
             Outcome::Unreachable | Outcome::HandshakeFailed | Outcome::Closed
         )
+    }
+}
+
+impl QueryResult {
+    /// Where an answer of this kind came from.
+    pub fn source(self) -> Source {
+        match self {
+            QueryResult::Hit => Source::Cache,
+            QueryResult::Stale => Source::Stale,
+            QueryResult::Miss => Source::Upstream,
+            QueryResult::Failed
+            | QueryResult::Shed
+            | QueryResult::Refused
+            | QueryResult::Rejected => Source::Local,
+        }
+    }
+}
+
+impl From<wire::Garbage> for Drop {
+    fn from(garbage: wire::Garbage) -> Drop {
+        match garbage {
+            wire::Garbage::Short => Drop::Short,
+            wire::Garbage::Response => Drop::Response,
+        }
+    }
+}
+
+impl From<wire::Mismatch> for Mismatch {
+    fn from(mismatch: wire::Mismatch) -> Mismatch {
+        match mismatch {
+            wire::Mismatch::Id => Mismatch::Id,
+            wire::Mismatch::Question => Mismatch::Question,
+            wire::Mismatch::Case => Mismatch::Case,
+            wire::Mismatch::Short
+            | wire::Mismatch::NotAResponse
+            | wire::Mismatch::Opcode
+            | wire::Mismatch::Garbled(_) => Mismatch::Garbled,
+        }
     }
 }
 

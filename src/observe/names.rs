@@ -63,6 +63,8 @@ series! {
         "Time from reading a query to handing its answer to the kernel.";
     DROPPED = Counter "byway_dropped_total" ["reason"]
         "Datagrams, queries and connections dropped without an answer.";
+    QUEUE_DROPS = Counter "byway_receive_queue_drops_total" ["listener"]
+        "Datagrams that the kernel dropped because the listener's receive queue was full.";
     TRUNCATED = Counter "byway_truncated_answers_total" []
         "Answers sent over UDP with TC set, because they did not fit.";
     QUESTIONS_IN_FLIGHT = Gauge "byway_questions_in_flight" []

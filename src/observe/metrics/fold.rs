@@ -14,7 +14,7 @@ use super::process::Process;
 use super::worker::{Block, RouteCells, Scalars};
 use super::{
     AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit, Mismatch, Outcome,
-    QueryResult, Shared, Source, Transport, Verdict,
+    QueryResult, Shared, Source, Transport, Verdict, queue,
 };
 
 /// The commit that was built, if whoever built it said so.
@@ -124,6 +124,12 @@ impl Shared {
         for &reason in Drop::ALL {
             let count = blocks.scalar(|all| &all.dropped[reason.index()]);
             page.put(&names::DROPPED, &[reason.as_str()], count as f64);
+        }
+        let sockets = queue::sockets();
+        for listener in &self.roster.listeners {
+            if let Some(drops) = queue::drops(&sockets, listener) {
+                page.put(&names::QUEUE_DROPS, &[listener], drops as f64);
+            }
         }
     }
 

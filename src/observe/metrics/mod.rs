@@ -8,6 +8,7 @@
 
 mod fold;
 mod process;
+mod queue;
 mod sample;
 #[cfg(test)]
 pub(crate) mod tests;

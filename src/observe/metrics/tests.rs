@@ -3,6 +3,8 @@
 mod page;
 
 use std::collections::BTreeSet;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::OnceLock;
 
 use super::super::names::{self, Kind};
 use super::*;
@@ -25,13 +27,32 @@ fn limits() -> Limits {
     }
 }
 
+/// The address of a UDP socket whose receive queue has overflown.
+fn flooded() -> SocketAddr {
+    static SOCKET: OnceLock<UdpSocket> = OnceLock::new();
+    let socket = SOCKET.get_or_init(|| {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a loopback port");
+        socket2::SockRef::from(&socket)
+            .set_recv_buffer_size(1)
+            .expect("a small buffer");
+        let itself = socket.local_addr().expect("its address");
+        (0..1_000).for_each(|_| drop(socket.send_to(&[0; 512], itself)));
+        socket
+    });
+    socket.local_addr().expect("its address")
+}
+
 fn roster() -> Roster {
     let route = |upstream: &str, path: &str| RouteNames {
         upstream: upstream.into(),
         path: path.into(),
     };
     Roster {
-        listeners: vec!["127.0.0.1:5335".into(), "[::1]:5335".into()],
+        listeners: vec![
+            "127.0.0.1:5335".into(),
+            "[::1]:5335".into(),
+            flooded().to_string(),
+        ],
         paths: vec!["eth0".into(), "eth1".into()],
         routes: vec![
             route("dc1", "eth0"),
@@ -93,7 +114,7 @@ pub(crate) fn metrics() -> Metrics {
 /// Calls everything that counts, each with a number of its own kind, so that every series moves.
 fn feed(metrics: &Metrics) -> WorkerMetrics {
     let worker = metrics.worker(Time::START);
-    for listener in 0..2 {
+    for listener in 0..3 {
         for &transport in Transport::ALL {
             for &result in QueryResult::ALL {
                 worker.query(listener, transport, result, 2);
