@@ -183,20 +183,20 @@ labels! {
         Garbled = "garbled",
     }
 
-    /// What is believed of a route.
+    /// What is believed of a route, mildest first.
     Verdict {
         /// Fit for use.
         Clear = "clear",
         /// First signs of trouble: others are preferred.
         Suspect = "suspect",
+        /// Healed, and taking traffic again in growing shares.
+        Recovering = "recovering",
         /// Queues or loss on the way.
         Congested = "congested",
-        /// The upstream answers uselessly.
+        /// The upstream answers uselessly, or slowly over every path.
         Sick = "sick",
         /// No answers at all.
         Dead = "dead",
-        /// Healed, and taking traffic again in growing shares.
-        Recovering = "recovering",
     }
 
     /// Why all traffic left a path at once.

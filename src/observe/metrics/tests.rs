@@ -144,7 +144,7 @@ fn feed(metrics: &Metrics) -> WorkerMetrics {
             .for_each(|&reason| worker.mismatched(route, reason));
         worker.edns_fallback(route);
     }
-    for path in 0..2 {
+    for path in ["eth0", "eth1"] {
         Evacuation::ALL
             .iter()
             .for_each(|&cause| metrics.evacuated(path, cause));
