@@ -10,7 +10,8 @@ use toml::de::DeTable;
 use super::address::{self, Endpoint};
 use super::bounds;
 use super::report::{Place, Report, Written, quoted};
-use super::table::{Table, Value};
+use super::table::Table;
+use super::value::{Read, Value};
 use super::{Policy, UpstreamTransport};
 
 /// The only version of the file's format so far.
@@ -293,8 +294,6 @@ impl LimitsSpec {
         }
     }
 }
-
-type Read<T> = Result<T, Report>;
 
 fn endpoint(
     value: &Value<'_>,
