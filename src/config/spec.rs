@@ -114,6 +114,7 @@ pub(super) enum AdminSpec {
 pub(super) struct LimitsSpec {
     pub(super) questions: Key<usize>,
     pub(super) waiting: Key<usize>,
+    pub(super) queue_patience: Key<Duration>,
     pub(super) attempts_per_route: Key<usize>,
     pub(super) upstream_sockets: Key<usize>,
     pub(super) upstream_connections: Key<usize>,
@@ -275,6 +276,7 @@ impl LimitsSpec {
         LimitsSpec {
             questions: t.read("questions", |it| it.count(bounds::QUESTIONS)),
             waiting: t.read("waiting", |it| it.count(bounds::WAITING)),
+            queue_patience: t.read("queue-patience", |it| it.duration(bounds::QUEUE_PATIENCE)),
             attempts_per_route: t.read("attempts-per-route", |it| {
                 it.count(bounds::ATTEMPTS_PER_ROUTE)
             }),

@@ -274,6 +274,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
         &[
             "questions",
             "waiting",
+            "queue-patience",
             "attempts-per-route",
             "upstream-sockets",
             "upstream-connections",
