@@ -168,6 +168,10 @@ pub const QUESTIONS: Bounds<usize> = bounds(8192, 16, 1 << 20);
 /// Clients waiting: eight for each question in flight.
 pub const WAITING: Bounds<usize> = bounds(65_536, 16, 1 << 22);
 
+/// How long a question waits for room on a route. Longer than any burst that routes can work off; short of the
+/// second after which a client that hears nothing asks again.
+pub const QUEUE_PATIENCE: Bounds<Duration> = bounds(millis(500), millis(10), secs(10));
+
 /// Ceiling of a route's adaptive limit; an eighth of the questions, so that one slow route cannot hold them all.
 pub const ATTEMPTS_PER_ROUTE: Bounds<usize> = bounds(1024, 1, 1 << 16);
 

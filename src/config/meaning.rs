@@ -343,6 +343,7 @@ fn limits(spec: &Spec) -> Limits {
     Limits {
         questions: value_or(&written.questions, default.questions),
         waiting: value_or(&written.waiting, default.waiting),
+        queue_patience: value_or(&written.queue_patience, default.queue_patience),
         attempts_per_route: value_or(&written.attempts_per_route, default.attempts_per_route),
         upstream_sockets: value_or(&written.upstream_sockets, default.upstream_sockets),
         upstream_connections: value_or(&written.upstream_connections, default.upstream_connections),
@@ -404,6 +405,10 @@ fn check_order(
     order(hedge_max(), deadline());
     order(
         setting("stale-wait", &c.stale_wait, &cache.stale_wait),
+        deadline(),
+    );
+    order(
+        setting("queue-patience", &l.queue_patience, &limits.queue_patience),
         deadline(),
     );
     order(setting("min-ttl", &c.min_ttl, &cache.min_ttl), max_ttl());

@@ -21,6 +21,7 @@ mod syntax;
 mod system;
 mod table;
 pub mod units;
+mod value;
 
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, UpstreamsFrom, load, parse};
 pub use model::*;

@@ -192,6 +192,7 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
     let Limits {
         questions,
         waiting,
+        queue_patience,
         attempts_per_route,
         upstream_sockets,
         upstream_connections,
@@ -204,9 +205,10 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
         udp_buffer,
     } = limits;
     writeln!(out, "\n[limits]")?;
+    writeln!(out, "questions = {questions}")?;
+    writeln!(out, "waiting = {waiting}")?;
+    write_durations(out, &[("queue-patience", *queue_patience)])?;
     for (key, value) in [
-        ("questions", questions),
-        ("waiting", waiting),
         ("attempts-per-route", attempts_per_route),
         ("upstream-sockets", upstream_sockets),
         ("upstream-connections", upstream_connections),

@@ -45,7 +45,8 @@ pub struct Report {
     message: String,
     place: Place,
     label: String,
-    related: Option<(Place, String)>,
+    // Boxed because it is rare and a report travels in Results.
+    related: Option<Box<(Place, String)>>,
     help: Option<String>,
 }
 
@@ -98,7 +99,7 @@ impl Report {
 
     /// Adds another place that has to do with it.
     pub fn related(mut self, place: &Place, note: impl Into<String>) -> Report {
-        self.related = Some((place.clone(), note.into()));
+        self.related = Some(Box::new((place.clone(), note.into())));
         self
     }
 
@@ -137,7 +138,7 @@ impl Report {
         if let Some(help) = &self.help {
             write!(out, "\n{indent} = help: {help}")?;
         }
-        if let Some((place, note)) = &self.related {
+        if let Some((place, note)) = self.related.as_deref() {
             write!(out, "\nnote: {note}")?;
             source.show(place, "", out)?;
         }

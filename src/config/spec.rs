@@ -10,7 +10,8 @@ use toml::de::DeTable;
 use super::address::{self, Endpoint};
 use super::bounds;
 use super::report::{Place, Report, Written, quoted};
-use super::table::{Table, Value};
+use super::table::Table;
+use super::value::{Read, Value};
 use super::{Policy, UpstreamTransport};
 
 /// The only version of the file's format so far.
@@ -113,6 +114,7 @@ pub(super) enum AdminSpec {
 pub(super) struct LimitsSpec {
     pub(super) questions: Key<usize>,
     pub(super) waiting: Key<usize>,
+    pub(super) queue_patience: Key<Duration>,
     pub(super) attempts_per_route: Key<usize>,
     pub(super) upstream_sockets: Key<usize>,
     pub(super) upstream_connections: Key<usize>,
@@ -274,6 +276,7 @@ impl LimitsSpec {
         LimitsSpec {
             questions: t.read("questions", |it| it.count(bounds::QUESTIONS)),
             waiting: t.read("waiting", |it| it.count(bounds::WAITING)),
+            queue_patience: t.read("queue-patience", |it| it.duration(bounds::QUEUE_PATIENCE)),
             attempts_per_route: t.read("attempts-per-route", |it| {
                 it.count(bounds::ATTEMPTS_PER_ROUTE)
             }),
@@ -293,8 +296,6 @@ impl LimitsSpec {
         }
     }
 }
-
-type Read<T> = Result<T, Report>;
 
 fn endpoint(
     value: &Value<'_>,

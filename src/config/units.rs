@@ -172,7 +172,7 @@ fn quantity(whole: &str, fraction: &str, scale: u128) -> Result<u128, UnitError>
     };
     let parts = number(fraction)? * scale;
     let denominator = 10u128.pow(fraction.len() as u32);
-    if parts % denominator != 0 {
+    if !parts.is_multiple_of(denominator) {
         return Err(UnitError::TooFine);
     }
     Ok(number(whole)? * scale + parts / denominator)
