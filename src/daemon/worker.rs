@@ -18,6 +18,7 @@ use crate::net::udp::UdpSockets;
 use crate::observe::metrics::WorkerMetrics;
 use crate::resolve::front::{Asker, Service, Turn};
 use crate::resolve::{Core, Shared};
+use crate::route::RouteId;
 use crate::sys::RecvBatch;
 use crate::wire::Query;
 
@@ -73,6 +74,11 @@ impl Worker {
             }
         });
         Ok(())
+    }
+
+    /// The route that brought the last answer, if one did.
+    pub fn last_route(&self) -> Option<RouteId> {
+        self.core.borrow().last_route()
     }
 
     /// Does `work` on the core and ends the turn.

@@ -41,6 +41,8 @@ pub struct Core<X> {
     pub(super) failed: Vec<(Tag, Outcome)>,
     /// Room for an answer whose client may not be there.
     pub(super) scratch: Vec<u8>,
+    /// Whose answer was the last.
+    pub(super) last_route: Option<RouteId>,
     generation: u32,
 }
 
@@ -74,6 +76,7 @@ impl<X: Exchanges> Core<X> {
             rng,
             failed: Vec::new(),
             scratch: Vec::new(),
+            last_route: None,
             generation: 0,
         }
     }
@@ -430,6 +433,11 @@ impl<X: Exchanges> Core<X> {
             self.exchanges.flush(now, &mut self.failed);
         }
         self.replies.flush();
+    }
+
+    /// The route that brought the last answer, if one did.
+    pub fn last_route(&self) -> Option<RouteId> {
+        self.last_route
     }
 
     /// Questions being asked: those that clients wait for, and those whose losers are listened for.

@@ -32,6 +32,7 @@ impl<X: Exchanges> Core<X> {
     ) {
         let question = &self.questions[slot];
         let (key, hash, why, rd) = (question.key, question.hash, question.why, question.rd);
+        self.last_route = Some(route);
         let (waiters, mut answer) = (self.conclude(slot), answer);
         if rd && !matches!(why, Why::Probe(_)) {
             // What clients are told is what is kept: a TTL does not jump between the first answer and the
