@@ -4,7 +4,8 @@ use super::core::Core;
 use super::question::{Attempt, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
-use crate::route::{Ask, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step};
+use crate::observe::metrics::{self, Counter};
+use crate::route::{AttemptKind, Ask, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step};
 use crate::wire::{Answer, Rcode, Response};
 
 impl<X: Exchanges> Core<X> {
@@ -70,6 +71,7 @@ impl<X: Exchanges> Core<X> {
             sent: now,
             handle: None,
         };
+        self.metrics.sent(usize::from(send.route.0), kind_label(send.kind));
         let tag = self.attempts.insert(attempt) as Tag;
         self.questions[slot].attempts.push(tag);
         self.dispatch(tag, now);
@@ -149,15 +151,17 @@ impl<X: Exchanges> Core<X> {
         let slot = attempt.question as usize;
         let question = self.questions.get_mut(slot)?;
         question.attempts.retain(|other| *other != tag);
-        self.count_attempt(&attempt, outcome, now);
+        let late = matches!(question.stage, Stage::Settled(_));
         let (Stage::Racing(race) | Stage::Settled(race)) = &mut question.stage else {
             return None;
         };
-        let mut engine = self.shared.engine();
-        Some((
-            slot,
-            race.outcome(&mut engine, attempt.id, outcome, now, &mut self.rng),
-        ))
+        let step = {
+            let mut engine = self.shared.engine();
+            race.outcome(&mut engine, attempt.id, outcome, now, &mut self.rng)
+        };
+        let won = matches!(step.finish, Some(Finish::Answer(_)));
+        self.count(&attempt, label(outcome, late), won, now);
+        Some((slot, step))
     }
 
     /// Tells the races about attempts that could not even be sent.
@@ -181,10 +185,18 @@ impl<X: Exchanges> Core<X> {
         self.apply(slot, step, None, now);
     }
 
-    fn count_attempt(&self, attempt: &Attempt, outcome: Outcome, now: Time) {
+    /// Counts an attempt's end. `won` says whether it settled the question.
+    fn count(&self, attempt: &Attempt, outcome: metrics::Outcome, won: bool, now: Time) {
         let route = usize::from(attempt.route.0);
-        self.metrics
-            .attempt(route, outcome.label(), now.since(attempt.sent));
+        self.metrics.attempt(route, outcome, now.since(attempt.sent));
+        let counter = match (attempt.kind, won) {
+            (AttemptKind::Hedge, true) => Counter::HedgeWon,
+            (AttemptKind::Hedge, false) => Counter::HedgeLost,
+            (AttemptKind::Retry, true) => Counter::RetryWon,
+            (AttemptKind::Retry, false) => Counter::RetryLost,
+            _ => return,
+        };
+        self.metrics.count(counter, 1);
     }
 
     /// Begins the newest of the queued questions for as long as there is room.
@@ -219,7 +231,7 @@ impl<X: Exchanges> Core<X> {
             let Some(attempt) = self.attempts.try_remove(tag as usize) else {
                 continue;
             };
-            self.count_attempt(&attempt, Outcome::TimedOut, now);
+            self.count(&attempt, metrics::Outcome::TimedOut, false, now);
             if let Some(handle) = attempt.handle {
                 self.exchanges.forget(handle, tag);
             }
@@ -241,5 +253,33 @@ fn outcome_of(response: &Response<'_>, stream: bool) -> Outcome {
         _ if response.truncated() && !stream => Outcome::Truncated,
         Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN => Outcome::Answered,
         rcode => Outcome::Poor(rcode),
+    }
+}
+
+/// How an outcome is counted; `late` if the question was settled before.
+fn label(outcome: Outcome, late: bool) -> metrics::Outcome {
+    match outcome {
+        Outcome::Answered if late => metrics::Outcome::Outrun,
+        Outcome::Answered => metrics::Outcome::Answered,
+        Outcome::Poor(_) => metrics::Outcome::Poor,
+        Outcome::Truncated => metrics::Outcome::Truncated,
+        Outcome::Mismatched => metrics::Outcome::Mismatched,
+        Outcome::Garbled => metrics::Outcome::Garbled,
+        Outcome::TimedOut => metrics::Outcome::TimedOut,
+        Outcome::Unreachable => metrics::Outcome::Unreachable,
+        Outcome::HandshakeFailed => metrics::Outcome::HandshakeFailed,
+        Outcome::Closed => metrics::Outcome::Closed,
+        Outcome::Outrun => metrics::Outcome::Outrun,
+    }
+}
+
+fn kind_label(kind: AttemptKind) -> metrics::AttemptKind {
+    match kind {
+        AttemptKind::Primary => metrics::AttemptKind::Primary,
+        AttemptKind::Hedge => metrics::AttemptKind::Hedge,
+        AttemptKind::Retry => metrics::AttemptKind::Retry,
+        AttemptKind::Probe => metrics::AttemptKind::Probe,
+        AttemptKind::Refresh => metrics::AttemptKind::Refresh,
+        AttemptKind::StreamFallback => metrics::AttemptKind::StreamFallback,
     }
 }

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use slab::Slab;
@@ -41,6 +42,8 @@ pub struct Core<X> {
     pub(super) failed: Vec<(Tag, Outcome)>,
     /// Room for an answer whose client may not be there.
     pub(super) scratch: Vec<u8>,
+    /// When room for queued questions was last looked for.
+    looked: Time,
     /// Whose answer was the last.
     pub(super) last_route: Option<RouteId>,
     generation: u32,
@@ -77,6 +80,7 @@ impl<X: Exchanges> Core<X> {
             failed: Vec::new(),
             scratch: Vec::new(),
             last_route: None,
+            looked: now,
             generation: 0,
         }
     }
@@ -150,7 +154,7 @@ impl<X: Exchanges> Core<X> {
             let engine = self.shared.engine();
             engine.any_clear(now).then(|| engine.hedge_wait(now))
         };
-        let failed = self.shared.failures.check(&query.key, hash, now).is_some();
+        let failed = self.shared.failures.check(&query.key, hash, None, now).is_some();
         let why = match wait {
             None => Counter::StaleNothingClear,
             Some(_) if failed => Counter::StaleFailed,
@@ -182,7 +186,7 @@ impl<X: Exchanges> Core<X> {
         now: Time,
         out: &mut [u8],
     ) -> Turn {
-        if let Some(failure) = self.shared.failures.check(&query.key, hash, now) {
+        if let Some(failure) = self.shared.failures.check(&query.key, hash, None, now) {
             self.metrics.count(Counter::FailureCacheHit, 1);
             return self.error(
                 &query.asked,
@@ -391,11 +395,18 @@ impl<X: Exchanges> Core<X> {
 
     /// When [`Core::wake`] should next be called.
     pub fn next_wake(&self) -> Option<Time> {
-        self.timers.next()
+        let timers = self.timers.next();
+        if self.backlog.is_empty() {
+            return timers;
+        }
+        // Other workers' attempts make room too, and do not say so.
+        let look = self.looked + LOOK_EVERY;
+        Some(timers.map_or(look, |timers| timers.min(look)))
     }
 
     /// Does what is due at `now`.
     pub fn wake(&mut self, now: Time) {
+        self.looked = now;
         let mut due = Vec::new();
         self.timers.expired(now, &mut due);
         for (slot, generation) in due {
@@ -464,6 +475,9 @@ impl<X: Exchanges> Core<X> {
         self.metrics.set(Gauge::Followers, followers as u64);
     }
 }
+
+/// How often room for queued questions is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// byway itself has no room for the question.
 pub(super) const OVERLOADED: Ede<'static> =

@@ -3,7 +3,7 @@
 use super::core::{Core, OVERLOADED};
 use super::inflight::Leader;
 use super::question::{Question, Stage, Waiter, Why};
-use crate::cache::Freshness;
+use crate::cache::{Freshness, Origin};
 use crate::clock::Time;
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
@@ -38,7 +38,7 @@ impl<X: Exchanges> Core<X> {
             // What clients are told is what is kept: a TTL does not jump between the first answer and the
             // second.
             self.shared.cache.apply_ttl_limits(&mut answer);
-            self.shared.failures.clear(&key, hash);
+            self.shared.failures.clear(&key, hash, None);
         }
         for waiter in waiters {
             self.give(waiter, &Gift::Answer(&answer, QueryResult::Miss), now);
@@ -82,9 +82,6 @@ impl<X: Exchanges> Core<X> {
 
     /// No attempt can be made at all. That is a failure of the routes, not of the name.
     pub(super) fn refused(&mut self, slot: usize, refused: &Refused, now: Time) {
-        if self.questions[slot].why == Why::Refresh {
-            self.metrics.count(Counter::RefreshDenied, 1);
-        }
         self.end_unasked(slot, &Gift::Error(refused.ede(), QueryResult::Failed), now);
     }
 
@@ -96,6 +93,11 @@ impl<X: Exchanges> Core<X> {
     }
 
     fn end_unasked(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
+        let question = &self.questions[slot];
+        if question.why == Why::Refresh {
+            self.shared.cache.refresh_failed(&question.key, question.hash, now);
+            self.metrics.count(Counter::RefreshDenied, 1);
+        }
         self.give_all(slot, gift, now);
         self.questions.remove(slot);
     }
