@@ -6,5 +6,7 @@
 
 mod cell;
 pub mod labels;
+pub mod log;
 pub mod metrics;
 pub mod names;
+pub mod quiet;
