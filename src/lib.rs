@@ -8,5 +8,6 @@ pub mod net;
 pub mod observe;
 pub mod resolve;
 pub mod route;
+pub mod serve;
 pub mod sys;
 pub mod wire;

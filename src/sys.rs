@@ -13,11 +13,14 @@
 
 use std::io;
 use std::mem::{offset_of, size_of};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::rc::Rc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 #[cfg(test)]
 mod tests;
@@ -556,6 +559,60 @@ pub fn ignore_path_mtu(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     }
 }
 
+/// Sets the sizes of a socket's kernel buffers, both ways, in bytes, past the system's limit if this
+/// process may (CAP_NET_ADMIN). Returns what the receive buffer got.
+pub fn set_buffers(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
+    let value = libc::c_int::try_from(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "buffer too large"))?;
+    for (force, plain) in [
+        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
+        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
+    ] {
+        set_option(socket, libc::SOL_SOCKET, force, value)
+            .or_else(|_| set_option(socket, libc::SOL_SOCKET, plain, value))?;
+    }
+    let mut granted = [0u32];
+    get_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &mut granted)?;
+    // The kernel doubles what it is asked for, to allow for its own bookkeeping (socket(7)).
+    Ok(granted[0] as usize / 2)
+}
+
+/// Datagrams that the kernel has dropped since the socket was made because its receive buffer was full
+/// (or, rarely, because their checksum was wrong). Wraps.
+pub fn receive_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    /// Place of the drops in SO_MEMINFO's answer (`SK_MEMINFO_DROPS` in linux/sock_diag.h).
+    const DROPS: usize = 8;
+    let mut information = [0u32; DROPS + 1];
+    get_option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut information)?;
+    Ok(information[DROPS])
+}
+
+/// Fills as much of `value` as the option has.
+fn get_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &mut [u32],
+) -> io::Result<()> {
+    let mut length = size_of_val(value) as libc::socklen_t;
+    // SAFETY: `value` is valid for writes of the `length` bytes given, any bytes are valid in it, and
+    // the kernel writes no more than `length` of them.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            value.as_mut_ptr().cast(),
+            &mut length,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 fn set_option(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
@@ -577,6 +634,20 @@ fn set_option(
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Watches a UDP socket for what can be received. Not for room to send: a socket that is also watched
+/// for that wakes its worker after every datagram sent.
+///
+/// # Errors
+/// If the runtime cannot take it on.
+///
+/// # Panics
+/// Outside a runtime with I/O.
+pub fn watch(socket: Rc<UdpSocket>) -> io::Result<AsyncFd<Rc<UdpSocket>>> {
+    // SAFETY: a `UdpSocket` owns its one descriptor until it is dropped and cannot be made to give it up
+    // through the shared reference that `Rc` grants; the `AsyncFd` holds one of those `Rc`s.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }
 
 /// Raises this process's limit of open files to all it may have, and says what that is (`None`: no

@@ -80,6 +80,17 @@ impl<'a> Refusal<'a> {
         }
     }
 
+    /// The same for a client that byway does not serve: REFUSED, whatever else there is to say.
+    #[cold]
+    pub fn prohibited(self) -> Refusal<'a> {
+        Refusal {
+            rcode: Rcode::REFUSED,
+            hinfo: false,
+            ede: Some(Ede::PROHIBITED),
+            ..self
+        }
+    }
+
     /// The reply's code; NOERROR for the HINFO that answers ANY.
     pub fn rcode(&self) -> Rcode {
         self.rcode

@@ -1,0 +1,242 @@
+//! Listening sockets.
+//!
+//! Every worker has sockets of its own on each address (SO_REUSEPORT), and the kernel spreads the
+//! clients over them. All are bound before the first query is read, so that what is wrong with an
+//! address is said at start, in one line, with what to do about it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::config::{Limits, Listen};
+use crate::sys;
+
+/// Connections that the kernel completes before they are accepted; it lowers this to
+/// net.core.somaxconn.
+const BACKLOG: i32 = 1024;
+
+/// How often a port is drawn that must be free for UDP and TCP alike, when port 0 leaves the choice to
+/// the kernel.
+const PORT_TRIES: usize = 16;
+
+/// One worker's listening sockets, in the order of the configuration.
+#[derive(Debug)]
+pub struct Listeners {
+    pub(super) sockets: Vec<Sockets>,
+    /// What the kernel granted of `limits.udp_buffer`, if less.
+    short_buffer: Option<usize>,
+}
+
+/// The sockets on one address.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    pub(super) address: SocketAddr,
+    pub(super) udp: Option<UdpSocket>,
+    pub(super) tcp: Option<TcpListener>,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({transport}): {cause}{}", advice(.source, *.address))]
+pub struct BindError {
+    address: SocketAddr,
+    transport: &'static str,
+    /// What the kernel said, in words.
+    cause: &'static str,
+    source: io::Error,
+}
+
+/// Whether others may already be bound to the address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// The first of this process: any other socket there is a stranger's.
+    First,
+    /// A further worker's.
+    Shared,
+}
+
+impl Listeners {
+    /// The first worker's sockets. Addresses must be free: another program there is an error even if it
+    /// would share them.
+    ///
+    /// # Errors
+    /// The first address that cannot be listened on.
+    pub fn bind(listen: &[Listen], limits: &Limits) -> Result<Listeners, BindError> {
+        Listeners::claim(listen, limits, Claim::First)
+    }
+
+    /// Sockets for one worker more, on the same addresses and ports.
+    ///
+    /// # Errors
+    /// As [`Listeners::bind`].
+    pub fn another(&self, limits: &Limits) -> Result<Listeners, BindError> {
+        Listeners::claim(&self.listen(), limits, Claim::Shared)
+    }
+
+    /// What is listened on, with the ports that the kernel chose in place of 0.
+    pub fn listen(&self) -> Vec<Listen> {
+        self.sockets
+            .iter()
+            .map(|sockets| Listen {
+                address: sockets.address,
+                udp: sockets.udp.is_some(),
+                tcp: sockets.tcp.is_some(),
+            })
+            .collect()
+    }
+
+    /// The size of UDP receive buffers in bytes, if the kernel grants less than `limits.udp_buffer` (without
+    /// CAP_NET_ADMIN it caps them at net.core.rmem_max).
+    pub fn short_buffer(&self) -> Option<usize> {
+        self.short_buffer
+    }
+
+    fn claim(listen: &[Listen], limits: &Limits, claim: Claim) -> Result<Listeners, BindError> {
+        let mut listeners = Listeners {
+            sockets: Vec::new(),
+            short_buffer: None,
+        };
+        for listen in listen {
+            let (sockets, buffer) = bind_both(listen, limits, claim)?;
+            listeners.sockets.push(sockets);
+            listeners.short_buffer = match (listeners.short_buffer, buffer) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        Ok(listeners)
+    }
+}
+
+/// Binds the sockets of one entry, and says what the kernel granted of the buffers if that is less
+/// than asked for.
+fn bind_both(
+    listen: &Listen,
+    limits: &Limits,
+    claim: Claim,
+) -> Result<(Sockets, Option<usize>), BindError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut sockets = Sockets {
+            address: listen.address,
+            udp: None,
+            tcp: None,
+        };
+        let mut short_buffer = None;
+        if listen.udp {
+            let (udp, buffer) = bind_udp(sockets.address, limits.udp_buffer, claim)
+                .map_err(|error| BindError::new(sockets.address, "udp", error))?;
+            sockets.address.set_port(port(&udp, sockets.address));
+            sockets.udp = Some(udp);
+            short_buffer = buffer;
+        }
+        if listen.tcp {
+            match bind_tcp(sockets.address, claim) {
+                Ok(tcp) => {
+                    if let Ok(bound) = tcp.local_addr() {
+                        sockets.address.set_port(bound.port());
+                    }
+                    sockets.tcp = Some(tcp);
+                }
+                Err(error) => {
+                    let taken = error.kind() == io::ErrorKind::AddrInUse;
+                    if taken && listen.address.port() == 0 && tries < PORT_TRIES {
+                        continue;
+                    }
+                    return Err(BindError::new(sockets.address, "tcp", error));
+                }
+            }
+        }
+        return Ok((sockets, short_buffer));
+    }
+}
+
+fn port(socket: &UdpSocket, asked: SocketAddr) -> u16 {
+    socket
+        .local_addr()
+        .map_or(asked.port(), |bound| bound.port())
+}
+
+fn bind_udp(
+    address: SocketAddr,
+    buffer: usize,
+    claim: Claim,
+) -> io::Result<(UdpSocket, Option<usize>)> {
+    if claim == Claim::First && address.port() != 0 {
+        // A socket that shares binds beside any other of the same user that does; this one does not.
+        let probe = socket(address, Type::DGRAM, Protocol::UDP)?;
+        probe.bind(&SockAddr::from(address))?;
+    }
+    let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    socket.set_reuse_port(true)?;
+    let granted = sys::set_buffers(socket.as_fd(), buffer)?;
+    if address.ip().is_unspecified() {
+        sys::report_arrival(socket.as_fd(), address.is_ipv6())?;
+    }
+    // An option of newer kernels, and a defence only.
+    let _ = sys::ignore_path_mtu(socket.as_fd(), address.is_ipv6());
+    socket.bind(&SockAddr::from(address))?;
+    Ok((socket.into(), (granted < buffer).then_some(granted)))
+}
+
+fn bind_tcp(address: SocketAddr, claim: Claim) -> io::Result<TcpListener> {
+    if claim == Claim::First && address.port() != 0 {
+        let probe = socket(address, Type::STREAM, Protocol::TCP)?;
+        probe.set_reuse_address(true)?;
+        probe.bind(&SockAddr::from(address))?;
+    }
+    let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    // Connections of the process before this one may still linger in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // "[::]" beside "0.0.0.0" are two listeners, each for its own family.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+impl BindError {
+    fn new(address: SocketAddr, transport: &'static str, source: io::Error) -> BindError {
+        let cause = match source.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there",
+            io::ErrorKind::PermissionDenied => "no permission",
+            io::ErrorKind::AddrNotAvailable => "this host does not have that address",
+            io::ErrorKind::OutOfMemory => "out of memory",
+            _ => "the kernel refuses",
+        };
+        BindError {
+            address,
+            transport,
+            cause,
+            source,
+        }
+    }
+}
+
+/// What to do about it.
+fn advice(error: &io::Error, address: SocketAddr) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; `ss -lntup 'sport = :{port}'` shows which, or choose another with --listen")
+        }
+        io::ErrorKind::PermissionDenied if port < 1024 => {
+            "; ports below 1024 need root or CAP_NET_BIND_SERVICE, or choose a higher one with --listen"
+                .to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "; `ip address` shows those it has".to_owned(),
+        _ => format!(": {error}"),
+    }
+}

@@ -1,0 +1,333 @@
+//! The front end: takes queries in over UDP and TCP and brings the answers out.
+//!
+//! One [`Front`] per worker owns that worker's listening sockets. UDP ([`udp`]) goes by batches: what is
+//! known is answered into the send buffer while the batch is read, and a single system call sends it
+//! all. A connection ([`stream`]) is one task with no buffers while it is idle. Both ask the same
+//! [`Service`]; answers that take longer come back through [`Replies`], which the front end implements.
+//!
+//! Nothing here grows without a bound, and whatever is turned away at one is counted: datagrams by the
+//! kernel's receive buffer, connections by [`Connections`], the queries and answers of a connection by its
+//! pipeline and its queue.
+
+pub mod admit;
+pub mod bind;
+pub mod limits;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod udp;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use crate::clock::{Clock, Time};
+use crate::config::{Config, Limits};
+use crate::observe::metrics::{Counter, Drop, QueryResult, Source, Transport, WorkerMetrics};
+use crate::resolve::front::{Asker, Replies, Service, Waiting, Way};
+use crate::sys::{self, SendBatch};
+use crate::wire::{Ede, Inspected, Rcode, write_error};
+use admit::Admission;
+pub use bind::{BindError, Listeners};
+pub use limits::Connections;
+use stream::Streams;
+
+/// The longest message that DNS can frame on a stream (RFC 1035 section 4.2.2).
+const STREAM_LIMIT: usize = u16::MAX as usize;
+
+/// How often the kernel is asked what it dropped.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// One worker's front end.
+pub struct Front {
+    listeners: Vec<Listener>,
+    admission: Admission,
+    limits: Limits,
+    metrics: Rc<WorkerMetrics>,
+    clock: Clock,
+    waiting: Arc<Waiting>,
+    streams: Streams,
+    /// Room for one answer on its way to a connection.
+    letter: RefCell<Box<[u8]>>,
+    /// The tasks that take in queries.
+    intake: RefCell<Vec<AbortHandle>>,
+}
+
+/// One entry of the configuration's `[[listen]]`.
+struct Listener {
+    udp: Option<UdpListener>,
+    /// Until it is opened.
+    tcp: Cell<Option<TcpListener>>,
+}
+
+struct UdpListener {
+    socket: Rc<UdpSocket>,
+    /// Answers that were not known at once, collected until the end of the turn.
+    late: RefCell<SendBatch>,
+}
+
+impl Front {
+    /// A front end on `listeners` that takes nothing in before [`Front::open`]. `connections` is shared by
+    /// all workers.
+    pub fn new(
+        listeners: Listeners,
+        config: &Config,
+        connections: Arc<Connections>,
+        metrics: Rc<WorkerMetrics>,
+        clock: Clock,
+    ) -> Rc<Front> {
+        let slot = usize::from(config.limits.udp_payload);
+        let listeners = listeners
+            .sockets
+            .into_iter()
+            .map(|sockets| Listener {
+                udp: sockets.udp.map(|socket| UdpListener {
+                    socket: Rc::new(socket),
+                    late: RefCell::new(SendBatch::new(slot)),
+                }),
+                tcp: Cell::new(sockets.tcp),
+            })
+            .collect();
+        Rc::new(Front {
+            listeners,
+            admission: Admission::new(&config.allow),
+            limits: config.limits.clone(),
+            metrics,
+            clock,
+            waiting: Arc::default(),
+            streams: Streams::new(connections),
+            letter: RefCell::new(vec![0; STREAM_LIMIT].into_boxed_slice()),
+            intake: RefCell::default(),
+        })
+    }
+
+    /// Starts to take queries in and ask `service`. To be called once, within the worker's runtime and its
+    /// `LocalSet`.
+    ///
+    /// # Errors
+    /// If the runtime cannot watch the sockets.
+    pub fn open<S: Service + 'static>(self: &Rc<Self>, service: &Rc<S>) -> io::Result<()> {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            // There are at most as many listeners as ports that can be counted in 16 bits.
+            let index = index as u16;
+            if let Some(udp) = &listener.udp {
+                let socket = sys::watch(Rc::clone(&udp.socket))?;
+                let intake = udp::Intake::new(Rc::clone(self), Rc::clone(service), index);
+                self.take_in(intake.run(socket));
+                self.take_in(udp::watch_drops(Rc::clone(self), Rc::clone(&udp.socket)));
+            }
+            if let Some(tcp) = listener.tcp.take() {
+                let tcp = tokio::net::TcpListener::from_std(tcp)?;
+                self.take_in(stream::accept(
+                    tcp,
+                    Rc::clone(self),
+                    Rc::clone(service),
+                    index,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, task: impl Future<Output = ()> + 'static) {
+        let handle = tokio::task::spawn_local(task).abort_handle();
+        self.intake.borrow_mut().push(handle);
+    }
+
+    /// Takes nothing in any more: no datagram, no connection, no further query on those there are. What
+    /// is in flight is still answered.
+    pub fn stop(&self) {
+        // Both kinds of task only wait where nothing is half done.
+        for task in self.intake.borrow_mut().drain(..) {
+            task.abort();
+        }
+        self.streams.finish();
+    }
+
+    /// Completes when, after [`Front::stop`], every query taken in has been answered and every connection
+    /// has ended. It may take as long as the service does: the caller sets the deadline.
+    pub async fn drained(&self) {
+        self.waiting.none().await;
+        self.streams.none().await;
+    }
+
+    /// Clients that wait for answers by datagram.
+    pub fn waiting(&self) -> usize {
+        self.waiting.clients()
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Counts answers that went out together, read at `since` and handed over at `now`.
+    fn count(&self, listener: u16, transport: Transport, tally: &Tally, took: Duration) {
+        for (result, &count) in RESULTS.iter().zip(&tally.0) {
+            if count > 0 {
+                self.metrics
+                    .query(listener.into(), transport, *result, count.into());
+                self.metrics.latency(source(*result), took, count.into());
+            }
+        }
+    }
+
+    fn count_send(&self, report: sys::SendReport) {
+        let lost = report.full + report.refused;
+        if lost > 0 {
+            self.metrics.dropped(Drop::Send, lost as u64);
+        }
+    }
+
+    /// The datagram socket of a listener, if it has one.
+    fn udp(&self, listener: u16) -> Option<&UdpListener> {
+        self.listeners.get(usize::from(listener))?.udp.as_ref()
+    }
+
+    /// Answers what is not for the service: what is no plain query, and whoever is not admitted. The
+    /// length is 0 for what gets no answer at all, which is counted.
+    #[cold]
+    fn turn_away(
+        &self,
+        inspected: Inspected<'_>,
+        admitted: bool,
+        out: &mut [u8],
+    ) -> (usize, QueryResult) {
+        let payload = self.limits.udp_payload;
+        match inspected {
+            Inspected::Drop(garbage) => {
+                self.metrics.dropped(garbage_reason(garbage), 1);
+                (0, QueryResult::Rejected)
+            }
+            Inspected::Query(query) => {
+                let ede = Some(Ede::PROHIBITED);
+                let length = write_error(&query.asked, Rcode::REFUSED, ede, payload, out);
+                (length, QueryResult::Refused)
+            }
+            Inspected::Refuse(refusal) => {
+                let refusal = if admitted {
+                    refusal
+                } else {
+                    refusal.prohibited()
+                };
+                let result = match refusal.rcode() {
+                    Rcode::REFUSED => QueryResult::Refused,
+                    _ => QueryResult::Rejected,
+                };
+                (refusal.write(payload, out), result)
+            }
+        }
+    }
+}
+
+impl Replies for Front {
+    fn reply(
+        &self,
+        asker: Asker,
+        result: QueryResult,
+        now: Time,
+        write: &mut dyn FnMut(&mut [u8], usize) -> usize,
+    ) {
+        let limit = usize::from(asker.limit);
+        let transport = match asker.way {
+            Way::Datagram {
+                origin,
+                ticket: _ticket,
+            } => {
+                let Some(udp) = self.udp(asker.listener) else {
+                    return;
+                };
+                let mut late = udp.late.borrow_mut();
+                if late.is_full() {
+                    self.count_send(late.send(udp.socket.as_fd()));
+                }
+                let Some(slot) = late.slot() else { return };
+                let length = write(slot, limit);
+                if length == 0 {
+                    return;
+                }
+                self.count_truncated(slot);
+                late.push(length, &origin);
+                Transport::Udp
+            }
+            Way::Stream(back) => {
+                if !back.is_open() {
+                    return;
+                }
+                let mut letter = self.letter.borrow_mut();
+                let length = write(&mut letter, limit);
+                if length == 0 {
+                    return;
+                }
+                back.settle(&letter[..length]);
+                Transport::Tcp
+            }
+        };
+        self.metrics
+            .query(asker.listener.into(), transport, result, 1);
+        self.metrics
+            .latency(source(result), now.since(asker.since), 1);
+    }
+
+    fn flush(&self) {
+        for udp in self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.udp.as_ref())
+        {
+            let mut late = udp.late.borrow_mut();
+            if !late.is_empty() {
+                self.count_send(late.send(udp.socket.as_fd()));
+            }
+        }
+    }
+}
+
+impl Front {
+    /// Counts an answer over UDP that has TC set (RFC 1035 section 4.1.1).
+    #[inline]
+    fn count_truncated(&self, answer: &[u8]) {
+        if answer.get(2).is_some_and(|flags| flags & 0x02 != 0) {
+            self.metrics.count(Counter::Truncated, 1);
+        }
+    }
+}
+
+/// Answers of one turn by result.
+#[derive(Default)]
+struct Tally([u32; QueryResult::COUNT]);
+
+impl Tally {
+    #[inline]
+    fn add(&mut self, result: QueryResult) {
+        self.0[result as usize] += 1;
+    }
+}
+
+/// Every result, in the order of [`Tally`].
+const RESULTS: &[QueryResult] = <QueryResult as crate::observe::metrics::Label>::ALL;
+
+/// Where an answer of this kind comes from.
+fn source(result: QueryResult) -> Source {
+    match result {
+        QueryResult::Hit => Source::Cache,
+        QueryResult::Stale => Source::Stale,
+        QueryResult::Miss => Source::Upstream,
+        QueryResult::Failed | QueryResult::Shed | QueryResult::Refused | QueryResult::Rejected => {
+            Source::Local
+        }
+    }
+}
+
+fn garbage_reason(garbage: crate::wire::Garbage) -> Drop {
+    match garbage {
+        crate::wire::Garbage::Short => Drop::Short,
+        crate::wire::Garbage::Response => Drop::Response,
+    }
+}
