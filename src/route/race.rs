@@ -14,7 +14,7 @@ use super::engine::{Engine, Standing};
 use super::selector::{Tried, unit};
 use super::{AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
 use crate::clock::Time;
-use crate::wire::Rcode;
+use crate::wire::{Ede, Rcode};
 
 /// Attempts of one question at most, duplicates for measurement included.
 const MOST: usize = 8;
@@ -50,8 +50,6 @@ pub struct Ask {
     pub purpose: Purpose,
     /// When the race must have finished.
     pub deadline: Time,
-    /// Only over streams: the question came over one and its answer will not fit a datagram.
-    pub stream_only: bool,
 }
 
 /// Why a race did not start.
@@ -64,6 +62,17 @@ pub enum Refused {
     Denied,
     /// There is no route: all are drained or lost.
     NoRoute,
+}
+
+impl Refused {
+    /// The Extended DNS Error that tells the client (RFC 8914): 22 where nothing can be asked, 23 where
+    /// there is no room to ask.
+    pub const fn ede(self) -> Ede<'static> {
+        match self {
+            Refused::NoRoute => Ede::NO_REACHABLE_AUTHORITY,
+            Refused::Busy | Refused::Denied => Ede::NETWORK_ERROR,
+        }
+    }
 }
 
 /// Why a question goes without an answer.
@@ -80,10 +89,10 @@ pub enum Failure {
 impl Failure {
     /// The Extended DNS Error that tells the client (RFC 8914): 22, No Reachable Authority, where
     /// nothing can be asked; 23, Network Error, where something was and did not answer.
-    pub const fn ede(self) -> u16 {
+    pub const fn ede(self) -> Ede<'static> {
         match self {
-            Failure::Outage | Failure::NoRoute => 22,
-            Failure::Deadline => 23,
+            Failure::Outage | Failure::NoRoute => Ede::NO_REACHABLE_AUTHORITY,
+            Failure::Deadline => Ede::NETWORK_ERROR,
         }
     }
 }
@@ -537,7 +546,7 @@ impl Race {
         kind: AttemptKind,
         now: Time,
     ) -> Send {
-        let stream = self.ask.stream_only || kind == AttemptKind::StreamFallback;
+        let stream = kind == AttemptKind::StreamFallback;
         let attempt = engine.depart(route, kind, stream, now);
         let estimate = &engine.lane(route).estimate;
         let patience = if stream { STREAM_PATIENCE } else { 1 };
