@@ -14,7 +14,7 @@
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::rc::Rc;
 
@@ -636,18 +636,30 @@ fn set_option(
     }
 }
 
-/// Watches a UDP socket for what can be received. Not for room to send: a socket that is also watched
-/// for that wakes its worker after every datagram sent.
+/// What holds one open descriptor, always the same, for as long as it lives.
+///
+/// # Safety
+/// `as_raw_fd` must return that same open descriptor every time until the value is dropped.
+pub unsafe trait Steady: AsRawFd {}
+
+// SAFETY: an owned descriptor is open until it is dropped, and never another.
+unsafe impl Steady for OwnedFd {}
+
+// SAFETY: a `UdpSocket` owns its one descriptor until it is dropped, and cannot be made to give it up
+// through the shared reference that `Rc` grants.
+unsafe impl Steady for Rc<UdpSocket> {}
+
+/// Watches a socket or an epoll instance for what can be received. Not for room to send: a UDP socket
+/// that is watched for that too wakes its worker after every datagram sent.
 ///
 /// # Errors
 /// If the runtime cannot take it on.
 ///
 /// # Panics
 /// Outside a runtime with I/O.
-pub fn watch(socket: Rc<UdpSocket>) -> io::Result<AsyncFd<Rc<UdpSocket>>> {
-    // SAFETY: a `UdpSocket` owns its one descriptor until it is dropped and cannot be made to give it up
-    // through the shared reference that `Rc` grants; the `AsyncFd` holds one of those `Rc`s.
-    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+pub fn watch<T: Steady>(inner: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: what the runtime asks of `inner` is what `Steady` promises.
+    Ok(unsafe { AsyncFd::register_with_interest(inner, Interest::READABLE) }?)
 }
 
 /// Raises this process's limit of open files to all it may have, and says what that is (`None`: no
