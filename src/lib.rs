@@ -1,5 +1,6 @@
 //! byway: a resilient forwarding DNS resolver daemon.
 
+pub mod admin;
 pub mod cache;
 pub mod clock;
 pub mod config;

@@ -4,6 +4,7 @@
 //! the range; `config/byway.toml` repeats it for people, and a test proves that the two agree.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -83,24 +84,23 @@ const fn v6(first: u16, len: u8) -> IpNet {
     ))
 }
 
-/// Worker threads. The default is one per core and so depends on the host: see
-/// [`cores`](super::host::cores). With 256 workers the sockets' buffers alone may take a gigabyte each way.
-pub const WORKERS: Bounds<usize> = bounds(1, 1, 256);
+/// Worker threads. The default is one per core: [`cores`](super::host::cores).
+pub const WORKERS: RangeInclusive<usize> = 1..=1024;
 
-/// Listeners, paths and upstreams: far above any real file. A slip of a generator is refused at start and
-/// does not become the engine's load. The default is unused.
-pub const LISTENERS: Bounds<usize> = bounds(1, 1, 64);
-/// See [`LISTENERS`].
-pub const PATHS: Bounds<usize> = bounds(1, 1, 32);
-/// See [`LISTENERS`].
-pub const UPSTREAMS: Bounds<usize> = bounds(1, 1, 128);
+/// The most listeners in a file, far above any real one's: a slip of a generator is refused at start and
+/// does not become load.
+pub const MOST_LISTENERS: usize = 64;
+/// The most paths. See [`MOST_LISTENERS`].
+pub const MOST_PATHS: usize = 32;
+/// The most upstreams. See [`MOST_LISTENERS`].
+pub const MOST_UPSTREAMS: usize = 128;
 
 /// Price of a path or an upstream, a factor on its expected time. Under 1 it would make a route look faster
 /// than the network is; at 1,000 nothing but its being alone makes a route chosen.
 pub const COST: Bounds<f64> = bounds(1.0, 1.0, 1000.0);
 
-/// Firewall marks. 0 is what the kernel gives packets without a mark. The default is unused.
-pub const MARK: Bounds<u32> = bounds(1, 1, u32::MAX);
+/// Firewall marks. 0 is what the kernel gives packets without a mark.
+pub const MARK: RangeInclusive<u32> = 1..=u32::MAX;
 
 /// How long a question may take. Half a second under the 5 s after which glibc's stub asks again
 /// (resolv.conf(5), `timeout`), so that it hears SERVFAIL and why, not silence. Under 500 ms an
@@ -167,6 +167,10 @@ pub const QUESTIONS: Bounds<usize> = bounds(8192, 16, 1 << 20);
 
 /// Clients waiting: eight for each question in flight.
 pub const WAITING: Bounds<usize> = bounds(65_536, 16, 1 << 22);
+
+/// How long a question waits for room on a route. Longer than any burst that routes can work off; short of the
+/// second after which a client that hears nothing asks again.
+pub const QUEUE_PATIENCE: Bounds<Duration> = bounds(millis(500), millis(10), secs(10));
 
 /// Ceiling of a route's adaptive limit; an eighth of the questions, so that one slow route cannot hold them all.
 pub const ATTEMPTS_PER_ROUTE: Bounds<usize> = bounds(1024, 1, 1 << 16);

@@ -1,8 +1,115 @@
 //! What the configuration needs to know of the host it is read on.
+//!
+//! Handed in as a value, so that the same file always means the same in a test.
 
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Cores this process may use; 1 if that cannot be told.
+use super::bounds;
+
+/// The surroundings that defaults depend on.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Cores this process may use: the default number of workers.
+    pub cores: usize,
+    /// Where state is kept, an absolute path: the place of the cache's snapshot.
+    pub state_directory: Option<PathBuf>,
+    /// Where upstreams are read from if none are given.
+    pub resolv_conf: PathBuf,
+    /// The number of an interface, if it exists.
+    pub interface_index: fn(&str) -> Option<u32>,
+    /// Whether an address is one of this host's own.
+    pub is_local: fn(IpAddr) -> bool,
+}
+
+impl Host {
+    /// The host byway runs on.
+    pub fn this() -> Host {
+        Host {
+            cores: cores(),
+            state_directory: state_directory(),
+            resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            interface_index,
+            is_local,
+        }
+    }
+}
+
+/// Cores this process may use, but no more than workers are accepted; 1 if that cannot be told.
 pub fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    cores.min(*bounds::WORKERS.end())
+}
+
+/// `$STATE_DIRECTORY` as systemd sets it (systemd.exec(5)): absolute paths, colons between them, the
+/// service's own first.
+fn state_directory() -> Option<PathBuf> {
+    let all = std::env::var("STATE_DIRECTORY").ok()?;
+    let first = Path::new(all.split(':').next()?);
+    first.is_absolute().then(|| first.to_owned())
+}
+
+fn interface_index(name: &str) -> Option<u32> {
+    // A name with a slash would lead elsewhere; no interface has one.
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return None;
+    }
+    let number = fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?;
+    number.trim().parse().ok()
+}
+
+/// Asks the kernel which address it would send from: towards an address of this host, the same one.
+/// Connecting a UDP socket sends nothing.
+fn is_local(ip: IpAddr) -> bool {
+    if ip.is_loopback() {
+        return true;
+    }
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((ip, super::DNS_PORT))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == ip)
+}
+
+#[cfg(test)]
+impl Host {
+    /// A made-up host for tests: four cores, interface `eth0` with the number 2, own addresses 127/8, ::1 and
+    /// 192.0.2.1, no state directory and no resolv.conf.
+    pub(crate) fn example() -> Host {
+        Host {
+            cores: 4,
+            state_directory: None,
+            resolv_conf: PathBuf::from("/nonexistent/resolv.conf"),
+            interface_index: |name| (name == "eth0").then_some(2),
+            is_local: |ip| ip.is_loopback() || ip == IpAddr::from([192, 0, 2, 1]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_local_and_documentation_is_not() {
+        let host = Host::this();
+        assert!((host.is_local)(IpAddr::from([127, 0, 0, 53])));
+        assert!((host.is_local)(Ipv6Addr::LOCALHOST.into()));
+        assert!(!(host.is_local)(IpAddr::from([192, 0, 2, 77])));
+        assert!(!(host.is_local)("2001:db8::77".parse().unwrap()));
+    }
+
+    #[test]
+    fn interfaces_are_numbered() {
+        assert_eq!(interface_index("lo"), Some(1));
+        for name in ["", ".", "..", "../lo", "no-such-interface"] {
+            assert_eq!(interface_index(name), None, "{name:?}");
+        }
+    }
 }

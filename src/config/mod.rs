@@ -1,11 +1,28 @@
 //! What the operator asked for.
 //!
 //! [`Config`] is the configuration as meant: every default filled in, every name resolved, every
-//! value within its range. It is made from the file as written by the other files of this room,
-//! which is also where errors with line, column and caret come from.
+//! value within its range. It is made in three steps, each in a file of its own: `syntax` (is it
+//! TOML), `spec` (does each key hold what it may hold), `meaning` (does the whole make sense on this
+//! host). Each step gives [`Report`]s with line, column and caret; nothing is ever clamped in silence.
+//!
+//! Without a file byway runs by the defaults, with the upstreams of the host's resolv.conf.
 
+pub mod address;
 pub mod bounds;
 pub mod host;
+mod load;
+mod meaning;
 mod model;
+mod paths;
+mod print;
+pub mod report;
+mod spec;
+mod syntax;
+mod system;
+mod table;
+pub mod units;
+mod value;
 
+pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, UpstreamsFrom, load, parse};
 pub use model::*;
+pub use report::Report;

@@ -152,6 +152,8 @@ pub struct Limits {
     pub questions: usize,
     /// Clients waiting for answers, all workers together. Beyond it: SERVFAIL at once.
     pub waiting: usize,
+    /// How long a question waits for room while every route it may use is at its limit. Beyond it: SERVFAIL.
+    pub queue_patience: Duration,
     /// Attempts in flight on one route: the ceiling of its adaptive limit.
     pub attempts_per_route: usize,
     /// UDP sockets open towards upstreams, per worker. Beyond it, questions share sockets.
@@ -301,6 +303,7 @@ impl Default for Limits {
         Limits {
             questions: bounds::QUESTIONS.default,
             waiting: bounds::WAITING.default,
+            queue_patience: bounds::QUEUE_PATIENCE.default,
             attempts_per_route: bounds::ATTEMPTS_PER_ROUTE.default,
             upstream_sockets: bounds::UPSTREAM_SOCKETS.default,
             upstream_connections: bounds::UPSTREAM_CONNECTIONS.default,

@@ -1,1 +1,78 @@
+//! Attempts on the wire: one query over one route.
+//!
+//! This room owns every outgoing socket and knows what an attempt looks like in bytes: which port and
+//! identifier it got, whether a datagram that comes back belongs to it, what an ICMP error or a closed
+//! connection means for it. It decides nothing: which route, when, and how often is the race's
+//! business ([`crate::route::Race`]).
+//!
+//! [`path`] makes sockets; [`udp`] and [`stream`] carry queries over them; [`Exchanges`] is the face
+//! that `resolve` sees, so that a simulated network can stand in for all of it.
+
 pub mod path;
+pub mod peers;
+mod sockets;
+pub mod stream;
+pub mod udp;
+
+pub use sockets::Sockets;
+
+use crate::clock::Time;
+use crate::route::{Outcome, RouteId};
+
+/// Names an attempt in the worker that made it.
+pub type Tag = u32;
+
+/// What goes upstream, apart from the identifier, which the exchange draws.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The question section: one name, type and class.
+    pub question: &'a [u8],
+    /// Recursion desired.
+    pub rd: bool,
+    /// Checking disabled.
+    pub cd: bool,
+    /// DNSSEC OK, in EDNS.
+    pub dnssec_ok: bool,
+    /// Whether EDNS is spoken at all.
+    pub edns: bool,
+}
+
+/// Where an attempt is listened for, for [`Exchanges::forget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle {
+    /// A UDP socket and the identifier on it.
+    Udp {
+        /// The socket's slot.
+        socket: u32,
+        /// The query's identifier.
+        id: u16,
+    },
+    /// A route's connections; the tag finds it there.
+    Stream {
+        /// The route.
+        route: RouteId,
+    },
+}
+
+/// Makes attempts. The answers come back to [`crate::resolve::Core`].
+pub trait Exchanges {
+    /// Starts an attempt over `route`; its end will be told under `tag`.
+    ///
+    /// # Errors
+    /// An outcome, if it is certain at once that nothing can be sent.
+    fn send(
+        &mut self,
+        tag: Tag,
+        route: RouteId,
+        stream: bool,
+        query: &Outgoing<'_>,
+        now: Time,
+    ) -> Result<Handle, Outcome>;
+
+    /// Stops listening for an attempt.
+    fn forget(&mut self, handle: Handle, tag: Tag);
+
+    /// Puts on the wire what [`Exchanges::send`] has collected. Attempts that could not be sent are
+    /// added to `failed`.
+    fn flush(&mut self, now: Time, failed: &mut Vec<(Tag, Outcome)>);
+}

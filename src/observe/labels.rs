@@ -6,10 +6,11 @@
 
 use super::names::{self, Series};
 use crate::config::Limits;
+use crate::wire;
 
 /// A closed list of label values.
 pub trait Label: Copy + Sized + 'static {
-    /// The label's name and, for the documentation, all its values with their meanings.
+    /// All values with, for the documentation, their meanings.
     const VALUES: &'static [(&'static str, &'static str)];
     /// Every value, in the order of the declaration.
     const ALL: &'static [Self];
@@ -36,7 +37,7 @@ macro_rules! labels {
 
         impl Label for $name {
             const VALUES: &'static [(&'static str, &'static str)] =
-                &[$(($text, concat!($($doc),+))),+];
+                &[$(($text, concat!($($doc),+).trim_ascii())),+];
             const ALL: &'static [$name] = &[$($name::$variant),+];
 
             fn as_str(self) -> &'static str {
@@ -96,14 +97,10 @@ labels! {
         Short = "short",
         /// A response, not a query (QR set): answering could start a loop.
         Response = "response",
-        /// Too garbled to be answered even with FORMERR.
-        Garbled = "garbled",
         /// From an address or port that cannot be answered, such as port 0.
         Source = "source",
         /// A datagram larger than the receive buffer.
         Oversize = "oversize",
-        /// The kernel's receive queue of a listening socket was full.
-        Queue = "queue",
         /// The kernel did not take the answer.
         Send = "send",
         /// The client closed its connection before its answer was ready.
@@ -186,20 +183,20 @@ labels! {
         Garbled = "garbled",
     }
 
-    /// What is believed of a route.
+    /// What is believed of a route, mildest first.
     Verdict {
         /// Fit for use.
         Clear = "clear",
         /// First signs of trouble: others are preferred.
         Suspect = "suspect",
+        /// Healed, and taking traffic again in growing shares.
+        Recovering = "recovering",
         /// Queues or loss on the way.
         Congested = "congested",
-        /// The upstream answers uselessly.
+        /// The upstream answers uselessly, or slowly over every path.
         Sick = "sick",
         /// No answers at all.
         Dead = "dead",
-        /// Healed, and taking traffic again in growing shares.
-        Recovering = "recovering",
     }
 
     /// Why all traffic left a path at once.
@@ -243,6 +240,11 @@ macro_rules! feeders {
             /// The series it feeds, and the value of that series' one label if it has one.
             pub fn feeds(self) -> (&'static Series, &'static [&'static str]) {
                 match self { $($name::$variant => (&names::$series, &[$($text)?])),+ }
+            }
+
+            /// What it counts, for the documentation.
+            pub fn meaning(self) -> &'static str {
+                match self { $($name::$variant => concat!($($doc),+).trim_ascii()),+ }
             }
         }
     )+ };
@@ -317,6 +319,44 @@ impl Outcome {
             self,
             Outcome::Unreachable | Outcome::HandshakeFailed | Outcome::Closed
         )
+    }
+}
+
+impl QueryResult {
+    /// Where an answer of this kind came from.
+    pub fn source(self) -> Source {
+        match self {
+            QueryResult::Hit => Source::Cache,
+            QueryResult::Stale => Source::Stale,
+            QueryResult::Miss => Source::Upstream,
+            QueryResult::Failed
+            | QueryResult::Shed
+            | QueryResult::Refused
+            | QueryResult::Rejected => Source::Local,
+        }
+    }
+}
+
+impl From<wire::Garbage> for Drop {
+    fn from(garbage: wire::Garbage) -> Drop {
+        match garbage {
+            wire::Garbage::Short => Drop::Short,
+            wire::Garbage::Response => Drop::Response,
+        }
+    }
+}
+
+impl From<wire::Mismatch> for Mismatch {
+    fn from(mismatch: wire::Mismatch) -> Mismatch {
+        match mismatch {
+            wire::Mismatch::Id => Mismatch::Id,
+            wire::Mismatch::Question => Mismatch::Question,
+            wire::Mismatch::Case => Mismatch::Case,
+            wire::Mismatch::Short
+            | wire::Mismatch::NotAResponse
+            | wire::Mismatch::Opcode
+            | wire::Mismatch::Garbled(_) => Mismatch::Garbled,
+        }
     }
 }
 

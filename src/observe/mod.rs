@@ -1,10 +1,13 @@
 //! What byway tells its operator.
 //!
-//! [`metrics`] counts and is read at scrape time; [`names`] is the one table of series;
-//! [`labels`] the closed lists of label values. [`log`] sets up the log, [`quiet`] keeps a storm
-//! from flooding it. No other room makes up a series name or a label of its own.
+//! [`event`] is the closed list of what may have happened. [`metrics`] counts and is read at scrape
+//! time; [`names`] is the one table of series; [`labels`] the closed lists of label values. [`log`]
+//! sets up the log, [`quiet`] keeps a storm from flooding it. No other room makes up a series name or a label of its own.
 
 mod cell;
+pub mod event;
 pub mod labels;
+pub mod log;
 pub mod metrics;
 pub mod names;
+pub mod quiet;

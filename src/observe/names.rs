@@ -1,7 +1,7 @@
 //! The one table of metric series.
 //!
 //! Names follow the Prometheus conventions: base units, `_total` on counters, no label repeated in
-//! a name. A histogram's `_count` is the counter of what it measures, so none is kept beside it
+//! a name. The `process_` series are named as every Prometheus client names them. A histogram's `_count` is the counter of what it measures, so none is kept beside it
 //! unless it says more. `docs/metrics.md` lists the same series; a test holds the two together.
 
 /// What kind of series a row is.
@@ -63,6 +63,8 @@ series! {
         "Time from reading a query to handing its answer to the kernel.";
     DROPPED = Counter "byway_dropped_total" ["reason"]
         "Datagrams, queries and connections dropped without an answer.";
+    QUEUE_DROPS = Counter "byway_receive_queue_drops_total" ["listener"]
+        "Datagrams that the kernel dropped because the listener's receive queue was full.";
     TRUNCATED = Counter "byway_truncated_answers_total" []
         "Answers sent over UDP with TC set, because they did not fit.";
     QUESTIONS_IN_FLIGHT = Gauge "byway_questions_in_flight" []
@@ -148,5 +150,18 @@ series! {
     BUILD_INFO = Gauge "byway_build_info" ["version", "commit"]
         "Always 1; the labels say what runs.";
     WORKERS = Gauge "byway_workers" []
-        "Workers that answer queries.";
+        "Workers started.";
+    PROCESS_CPU = Counter "process_cpu_seconds_total" []
+        "User and system CPU time used.";
+    PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" []
+        "Memory in RAM.";
+    PROCESS_FDS = Gauge "process_open_fds" []
+        "File descriptors open.";
+    PROCESS_FDS_MAX = Gauge "process_max_fds" []
+        "File descriptors that may be open.";
+    PROCESS_STARTED = Gauge "process_start_time_seconds" []
+        "When the process started, in seconds since the Unix epoch.";
 }
+
+#[cfg(test)]
+mod tests;

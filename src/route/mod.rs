@@ -1,1 +1,59 @@
-//! The routing engine.
+//! The routing engine: which route a question takes, and what byway believes of each.
+//!
+//! Everything here is a state machine without sockets, clock or entropy of its own, so that the
+//! code that runs in the daemon also runs in a simulated network, where an hour of trouble takes a
+//! second. [`Engine`] is shared by all workers; a [`Race`] is one question's way through its
+//! attempts. The driver that owns the sockets does what each [`Step`] says and reports what came
+//! of it.
+//!
+//! The evidence goes one way: an attempt ends in one [`Outcome`] ([`flight`] keeps those under
+//! way), it moves the numbers of its route ([`estimate`]) and the verdicts that rest on them
+//! ([`health`]); [`blame`] decides whether the path or the server is the trouble; [`selector`]
+//! chooses among what is left, within the [`limit`] of each route and the [`budget`] of all.
+
+pub mod blame;
+pub mod budget;
+pub mod engine;
+pub mod estimate;
+pub mod flight;
+pub mod health;
+pub mod limit;
+pub mod outcome;
+pub mod probe;
+pub mod race;
+pub mod report;
+pub mod selector;
+
+use std::sync::Arc;
+
+pub use engine::{Baseline, Engine, Tick, UnknownName};
+pub use engine::{Hedges, Standing};
+pub use flight::AttemptId;
+pub use outcome::{AttemptKind, Outcome};
+pub use race::{Ask, Failure, Finish, Purpose, Race, Refused, Send, Step};
+pub use report::{PathReport, Report, RouteReport, UpstreamReport};
+
+pub use crate::observe::event::{Event, Evidence, Subject, Verdict};
+
+/// An upstream, as an index into [`Config::upstreams`](crate::config::Config::upstreams).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub u16);
+
+/// A path, as an index into [`Config::paths`](crate::config::Config::paths).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathId(pub u16);
+
+/// A route, as an index into [`Engine::routes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(pub u16);
+
+/// One upstream over one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The resolver asked.
+    pub upstream: UpstreamId,
+    /// The way out.
+    pub path: PathId,
+    /// `upstream@path`, as the operator sees it.
+    pub name: Arc<str>,
+}

@@ -47,6 +47,13 @@ impl QuestionKey {
         Some(QuestionKey::of(question, dnssec_ok, checking_disabled))
     }
 
+    /// The question for the root's name servers, without DNSSEC: one that every resolver can answer
+    /// from its cache.
+    pub fn root_name_servers() -> QuestionKey {
+        let [high, low] = RecordType::NS.0.to_be_bytes();
+        QuestionKey::of(&[0, high, low, 0, 1], false, false)
+    }
+
     /// The key of a question section that [`question_at`] has passed.
     #[inline]
     pub(super) fn of(question: &[u8], dnssec_ok: bool, checking_disabled: bool) -> QuestionKey {

@@ -10,10 +10,11 @@ use prometheus::proto;
 
 use super::super::cell::{BOUNDS, Cell64, Histogram, HistogramSum};
 use super::super::names::{self, Kind, Series};
+use super::process::Process;
 use super::worker::{Block, RouteCells, Scalars};
 use super::{
     AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit, Mismatch, Outcome,
-    QueryResult, Shared, Source, Transport, Verdict,
+    QueryResult, Shared, Source, Transport, Verdict, queue,
 };
 
 /// The commit that was built, if whoever built it said so.
@@ -98,6 +99,7 @@ impl Collector for Fold {
             1.0,
         );
         page.put(&names::WORKERS, &[], blocks.0.len() as f64);
+        process(&mut page);
         page.0
     }
 }
@@ -122,6 +124,12 @@ impl Shared {
         for &reason in Drop::ALL {
             let count = blocks.scalar(|all| &all.dropped[reason.index()]);
             page.put(&names::DROPPED, &[reason.as_str()], count as f64);
+        }
+        let sockets = queue::sockets();
+        for listener in &self.roster.listeners {
+            if let Some(drops) = queue::drops(&sockets, listener) {
+                page.put(&names::QUEUE_DROPS, &[listener], drops as f64);
+            }
         }
     }
 
@@ -240,6 +248,21 @@ impl Shared {
         }
         if let Some(ratio) = engine.amplification {
             page.put(&names::AMPLIFICATION, &[], ratio);
+        }
+    }
+}
+
+fn process(page: &mut Page) {
+    let process = Process::read();
+    for (series, value) in [
+        (&names::PROCESS_CPU, process.cpu),
+        (&names::PROCESS_RESIDENT, process.resident),
+        (&names::PROCESS_FDS, process.fds),
+        (&names::PROCESS_FDS_MAX, process.fds_max),
+        (&names::PROCESS_STARTED, process.started),
+    ] {
+        if let Some(value) = value {
+            page.put(series, &[], value);
         }
     }
 }

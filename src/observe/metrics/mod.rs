@@ -7,9 +7,11 @@
 //! is not seen outside this module.
 
 mod fold;
+mod process;
+mod queue;
 mod sample;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
 use std::fmt;
@@ -123,9 +125,19 @@ impl Metrics {
         worker
     }
 
-    /// Counts an evacuation of the path with that index in the [`Roster`].
-    pub fn evacuated(&self, path: usize, cause: Evacuation) {
-        self.shared.evacuations[path][cause.index()].fetch_add(1, Relaxed);
+    /// Counts an evacuation of the path of that name. One that the [`Roster`] lacks is a defect in
+    /// the caller and counts nowhere.
+    pub fn evacuated(&self, path: &str, cause: Evacuation) {
+        let index = self
+            .shared
+            .roster
+            .paths
+            .iter()
+            .position(|known| known == path);
+        debug_assert!(index.is_some(), "no path {path}");
+        if let Some(causes) = index.and_then(|index| self.shared.evacuations.get(index)) {
+            causes[cause.index()].fetch_add(1, Relaxed);
+        }
     }
 
     /// Whether every worker has turned over within the last `allowed`.

@@ -1,1 +1,391 @@
+//! The text as a scraper reads it, against the table and against what was counted.
 
+mod page;
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::OnceLock;
+
+use super::super::names::{self, Kind};
+use super::*;
+use page::Read;
+
+fn limits() -> Limits {
+    Limits {
+        questions: 1,
+        waiting: 2,
+        attempts_per_route: 3,
+        upstream_sockets: 4,
+        upstream_connections: 5,
+        tcp_connections: 6,
+        tcp_connections_per_client: 7,
+        tcp_pipeline: 8,
+        tcp_idle: Duration::from_secs(10),
+        tcp_stall: Duration::from_secs(10),
+        udp_payload: 1232,
+        udp_buffer: 1 << 20,
+    }
+}
+
+/// The address of a UDP socket whose receive queue has overflown.
+fn flooded() -> SocketAddr {
+    static SOCKET: OnceLock<UdpSocket> = OnceLock::new();
+    let socket = SOCKET.get_or_init(|| {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a loopback port");
+        socket2::SockRef::from(&socket)
+            .set_recv_buffer_size(1)
+            .expect("a small buffer");
+        let itself = socket.local_addr().expect("its address");
+        (0..1_000).for_each(|_| drop(socket.send_to(&[0; 512], itself)));
+        socket
+    });
+    socket.local_addr().expect("its address")
+}
+
+fn roster() -> Roster {
+    let route = |upstream: &str, path: &str| RouteNames {
+        upstream: upstream.into(),
+        path: path.into(),
+    };
+    Roster {
+        listeners: vec![
+            "127.0.0.1:5335".into(),
+            "[::1]:5335".into(),
+            flooded().to_string(),
+        ],
+        paths: vec!["eth0".into(), "eth1".into()],
+        routes: vec![
+            route("dc1", "eth0"),
+            route("dc1", "eth1"),
+            route("quo\"te\\\n", "eth0"),
+        ],
+    }
+}
+
+fn sources() -> Sources {
+    let route = RouteSample {
+        verdict: Verdict::Congested,
+        base: Some(Duration::from_millis(2)),
+        excess: Some(Duration::from_millis(480)),
+        loss: Some(0.31),
+        in_flight: 9,
+        limit: 64,
+    };
+    let engine = EngineSample {
+        routes: vec![
+            route.clone(),
+            route.clone(),
+            RouteSample {
+                base: None,
+                ..route
+            },
+        ],
+        budgets: vec![BudgetSample {
+            name: "extra",
+            tokens: 12.5,
+        }],
+        amplification: Some(1.02),
+    };
+    Sources {
+        cache: Box::new(|| CacheSample {
+            entries: 7,
+            bytes: 700,
+            capacity: 1000,
+            evictions: [1, 2, 3],
+        }),
+        engine: Box::new(move || engine.clone()),
+        snapshot: Some(Box::new(|| SnapshotSample {
+            file: Some(SnapshotFile {
+                age: Duration::from_secs(60),
+                bytes: 4096,
+                entries: 7,
+            }),
+            written: 3,
+            failed: 1,
+        })),
+    }
+}
+
+/// Metrics of a daemon in the middle of things, without workers yet.
+pub(crate) fn metrics() -> Metrics {
+    Metrics::new(roster(), &limits(), sources()).expect("a roster without doubles")
+}
+
+/// Calls everything that counts, each with a number of its own kind, so that every series moves.
+fn feed(metrics: &Metrics) -> WorkerMetrics {
+    let worker = metrics.worker(Time::START);
+    for listener in 0..3 {
+        for &transport in Transport::ALL {
+            for &result in QueryResult::ALL {
+                worker.query(listener, transport, result, 2);
+            }
+        }
+    }
+    Source::ALL
+        .iter()
+        .for_each(|&source| worker.latency(source, Duration::from_millis(3), 4));
+    Drop::ALL
+        .iter()
+        .for_each(|&reason| worker.dropped(reason, 1));
+    Limit::ALL.iter().for_each(|&limit| worker.limited(limit));
+    Counter::ALL
+        .iter()
+        .for_each(|&counter| worker.count(counter, 5));
+    Gauge::ALL.iter().for_each(|&gauge| worker.set(gauge, 6));
+    for route in 0..3 {
+        for &outcome in Outcome::ALL {
+            worker.attempt(route, outcome, Duration::from_micros(30));
+        }
+        AttemptKind::ALL
+            .iter()
+            .for_each(|&kind| worker.sent(route, kind));
+        Mismatch::ALL
+            .iter()
+            .for_each(|&reason| worker.mismatched(route, reason));
+        worker.edns_fallback(route);
+    }
+    for path in ["eth0", "eth1"] {
+        Evacuation::ALL
+            .iter()
+            .for_each(|&cause| metrics.evacuated(path, cause));
+    }
+    worker
+}
+
+#[test]
+fn the_page_is_well_formed_and_is_the_table() {
+    let metrics = metrics();
+    let _worker = feed(&metrics);
+    let read = Read::page(&metrics.text());
+    read.check_histograms();
+    for series in names::ALL {
+        let kind = read.kinds.get(series.name).map(String::as_str);
+        assert_eq!(
+            kind,
+            Some(series.kind.as_str()),
+            "{} as the table says",
+            series.name
+        );
+        assert_eq!(read.help[series.name], series.help);
+        let labels: Vec<String> = series
+            .labels
+            .iter()
+            .map(|label| label.to_string())
+            .collect();
+        assert_eq!(
+            read.labels[series.name],
+            BTreeSet::from([labels]),
+            "{}",
+            series.name
+        );
+    }
+    assert_eq!(
+        read.kinds.len(),
+        names::ALL.len(),
+        "nothing that the table lacks"
+    );
+}
+
+#[test]
+fn no_series_is_without_a_feeder() {
+    // Everything that counts has been called, so whatever still reads zero is fed by nothing. A
+    // verdict the route does not have is the one zero that means something.
+    let metrics = metrics();
+    let _worker = feed(&metrics);
+    let read = Read::page(&metrics.text());
+    let unfed: Vec<&String> = read
+        .samples
+        .iter()
+        .filter(|(left, value)| {
+            let meant = left.starts_with("byway_route_verdict{") || left.contains("_bucket{")
+                // A process this young may have used less than a tick.
+                || left.as_str() == names::PROCESS_CPU.name;
+            **value == 0.0 && !meant
+        })
+        .map(|(left, _)| left)
+        .collect();
+    assert_eq!(unfed, Vec::<&String>::new());
+}
+
+#[test]
+fn what_is_counted_is_what_is_read() {
+    let metrics = metrics();
+    let (one, other) = (feed(&metrics), feed(&metrics));
+    one.count(Counter::Coalesced, 1);
+    drop(other);
+    let read = Read::page(&metrics.text());
+    let hit = r#"byway_queries_total{listener="[::1]:5335",transport="tcp",result="hit"}"#;
+    assert_eq!(
+        read.get(hit),
+        4.0,
+        "a worker that ended keeps what it counted"
+    );
+    assert_eq!(read.get("byway_coalesced_queries_total"), 11.0);
+    assert_eq!(
+        read.get("byway_waiting_clients"),
+        6.0,
+        "but holds nothing any more"
+    );
+    assert_eq!(
+        read.get(r#"byway_cache_evictions_total{cause="flushed"}"#),
+        3.0
+    );
+    assert_eq!(read.get(r#"byway_limit{limit="tcp-pipeline"}"#), 8.0);
+    assert_eq!(
+        read.get(r#"byway_evacuations_total{path="eth1",cause="dead"}"#),
+        2.0
+    );
+    let verdict = r#"byway_route_verdict{upstream="dc1",path="eth1",verdict="#;
+    assert_eq!(read.get(&format!("{verdict}\"congested\"}}")), 1.0);
+    assert_eq!(read.get(&format!("{verdict}\"clear\"}}")), 0.0);
+    let count = r#"byway_query_duration_seconds_count{source="cache"}"#;
+    assert_eq!(read.get(count), 8.0);
+    assert!((read.get(r#"byway_query_duration_seconds_sum{source="cache"}"#) - 0.024).abs() < 1e-9);
+    // Of ten outcomes three make no round trip.
+    let attempts = r#"byway_attempt_duration_seconds_count{upstream="dc1",path="eth1"}"#;
+    assert_eq!(read.get(attempts), 2.0 * 7.0);
+    // 30 us lie below the first bound of 100 us and are in it.
+    let first = r#"byway_attempt_duration_seconds_bucket{upstream="dc1",path="eth1",le="0.0001"}"#;
+    assert_eq!(read.get(first), 14.0);
+}
+
+#[test]
+fn what_is_unknown_is_absent_rather_than_zero() {
+    let sources = Sources {
+        cache: Box::new(CacheSample::default),
+        engine: Box::new(EngineSample::default),
+        snapshot: None,
+    };
+    let metrics = Metrics::new(roster(), &limits(), sources).expect("a roster without doubles");
+    let read = Read::page(&metrics.text());
+    for absent in [
+        "byway_route_base_seconds",
+        "byway_amplification_ratio",
+        "byway_snapshot_age_seconds",
+    ] {
+        assert!(!read.kinds.contains_key(absent), "{absent}");
+    }
+    assert_eq!(read.get("byway_cache_entries"), 0.0);
+}
+
+#[test]
+fn a_roster_with_doubles_is_refused() {
+    let mut double = roster();
+    double.routes.push(double.routes[1].clone());
+    let refused = Metrics::new(double, &limits(), sources()).expect_err("a double");
+    assert_eq!(refused.to_string(), "route dc1@eth1 is there twice");
+}
+
+#[test]
+fn health_names_every_stuck_worker() {
+    let metrics = metrics();
+    let workers: Vec<_> = (0..3).map(|_| metrics.worker(Time::START)).collect();
+    let (later, allowed) = (Time::START + Duration::from_secs(6), Duration::from_secs(5));
+    assert_eq!(metrics.health(Time::START + allowed, allowed), Ok(()));
+    workers[1].beat(later);
+    assert_eq!(
+        metrics.health(later, allowed),
+        Err(
+            "worker 0 has not turned over for 6.0 s, worker 2 has not turned over for 6.0 s".into()
+        )
+    );
+}
+
+#[test]
+fn the_crate_accepts_every_row_of_the_table() {
+    for series in names::ALL {
+        assert!(fold::desc(series).is_some(), "{}", series.name);
+        let prefixes = ["byway_", "process_"];
+        assert!(
+            prefixes
+                .iter()
+                .any(|prefix| series.name.starts_with(prefix)),
+            "{}",
+            series.name
+        );
+        assert_eq!(
+            series.kind == Kind::Counter,
+            series.name.ends_with("_total"),
+            "{}",
+            series.name
+        );
+        assert_eq!(
+            series.kind == Kind::Histogram,
+            series.name.ends_with("_duration_seconds")
+        );
+        assert!(
+            series.help.ends_with('.') && !series.help.contains('\n'),
+            "{}",
+            series.name
+        );
+    }
+    let names: BTreeSet<_> = names::ALL.iter().map(|series| series.name).collect();
+    assert_eq!(names.len(), names::ALL.len());
+}
+
+#[test]
+fn label_values_are_plain_words() {
+    fn check<L: Label>() {
+        assert_eq!(L::ALL.len(), L::VALUES.len());
+        for (index, value) in L::ALL.iter().enumerate() {
+            assert_eq!((value.index(), value.as_str()), (index, L::VALUES[index].0));
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+            assert!(value.as_str().bytes().all(plain), "{}", value.as_str());
+        }
+    }
+    check::<Transport>();
+    check::<QueryResult>();
+    check::<Source>();
+    check::<Drop>();
+    check::<Limit>();
+    check::<Outcome>();
+    check::<AttemptKind>();
+    check::<Mismatch>();
+    check::<Verdict>();
+    check::<Evacuation>();
+    check::<Eviction>();
+}
+
+#[test]
+fn scraping_while_workers_count_never_goes_backwards() {
+    let metrics = metrics();
+    let worker = metrics.worker(Time::START);
+    std::thread::scope(|scope| {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let counting = scope.spawn(move || {
+            let mut counted = 0u64;
+            while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                worker.query(0, Transport::Udp, QueryResult::Hit, 1);
+                worker.latency(Source::Cache, Duration::from_nanos(counted % 1_000_000), 1);
+                counted += 1;
+            }
+            counted
+        });
+        let mut last = 0.0;
+        for _ in 0..20 {
+            let read = Read::page(&metrics.text());
+            read.check_histograms();
+            let now = read.get(r#"byway_query_duration_seconds_count{source="cache"}"#);
+            assert!(now >= last);
+            last = now;
+        }
+        drop(stop);
+        let counted = counting.join().expect("no panic");
+        let read = Read::page(&metrics.text());
+        let hits = r#"byway_queries_total{listener="127.0.0.1:5335",transport="udp",result="hit"}"#;
+        assert_eq!(read.get(hits), counted as f64, "not one lost");
+    });
+}
+
+#[test]
+fn the_collector_has_taken_every_name_of_the_table() {
+    let registry = metrics().registry;
+    let counter = |name| {
+        let counter = prometheus::IntCounter::new(name, "another's").expect("a valid name");
+        registry.register(Box::new(counter))
+    };
+    for series in names::ALL {
+        assert!(counter(series.name).is_err(), "{} is free", series.name);
+    }
+    assert!(counter("byway_not_in_the_table_total").is_ok());
+}

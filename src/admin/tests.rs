@@ -1,0 +1,347 @@
+//! Real sockets, honest clients and others.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use super::*;
+use crate::clock::Time;
+use crate::observe::metrics::tests::metrics;
+
+/// Far longer than anything here takes: a test that meets it hangs no further, and fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn listener() -> (std::net::TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    let address = listener.local_addr().expect("its address");
+    (listener, address)
+}
+
+fn healthy(metrics: Metrics) -> AdminState {
+    AdminState {
+        metrics: Arc::new(metrics),
+        health: Box::new(|| Ok(())),
+        readiness: Box::new(|| Ok(())),
+    }
+}
+
+fn start(state: AdminState, bounds: Bounds) -> SocketAddr {
+    let (listener, address) = listener();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(serve_within(listener, state, bounds))
+    });
+    address
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream
+}
+
+/// Everything that comes until the server closes. A reset after the answer counts as closing: the
+/// server need not read what it did not want.
+fn drain(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    }
+    String::from_utf8(bytes).expect("text")
+}
+
+fn talk(address: SocketAddr, request: &str) -> String {
+    let mut stream = connect(address);
+    stream
+        .write_all(request.as_bytes())
+        .expect("a request taken");
+    drain(&mut stream)
+}
+
+fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
+    split(&talk(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: anything\r\n\r\n"),
+    ))
+}
+
+fn split(response: &str) -> (u16, String, String) {
+    let (head, body) = response.split_once("\r\n\r\n").expect("a header");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status");
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[test]
+fn metrics_come_as_prometheus_text() {
+    let metrics = metrics();
+    metrics.worker(Time::START);
+    let address = start(healthy(metrics), Bounds::DEFAULT);
+    let (status, head, body) = get(address, "/metrics?whatever=1");
+    assert_eq!(status, 200);
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
+        "{head}"
+    );
+    assert!(head.contains("connection: close"), "{head}");
+    assert!(body.contains("\nbyway_workers 1\n"), "{body}");
+    assert!(
+        head.contains(&format!("content-length: {}", body.len())),
+        "{head}"
+    );
+}
+
+#[test]
+fn spawn_serves_on_a_thread_of_its_own() {
+    let (listener, address) = listener();
+    spawn(listener, healthy(metrics())).expect("a thread");
+    assert_eq!(get(address, "/").2, INDEX);
+}
+
+#[test]
+fn checks_are_asked_anew_each_time_and_say_why_not() {
+    let well = Arc::new(AtomicBool::new(false));
+    let check = |answer: &'static str| -> Check {
+        let well = Arc::clone(&well);
+        Box::new(move || {
+            well.load(Ordering::SeqCst)
+                .then_some(())
+                .ok_or_else(|| answer.to_owned())
+        })
+    };
+    let state = AdminState {
+        metrics: Arc::new(metrics()),
+        health: check("worker 1 has not turned over for 7.2 s"),
+        readiness: check("every route is dead and the cache is empty"),
+    };
+    let address = start(state, Bounds::DEFAULT);
+    let (status, _, body) = get(address, "/healthz");
+    assert_eq!(
+        (status, body.as_str()),
+        (503, "worker 1 has not turned over for 7.2 s\n")
+    );
+    let (status, _, body) = get(address, "/readyz");
+    assert_eq!(
+        (status, body.as_str()),
+        (503, "every route is dead and the cache is empty\n")
+    );
+    well.store(true, Ordering::SeqCst);
+    assert_eq!(get(address, "/healthz").0, 200);
+    assert_eq!(get(address, "/readyz").2, "ok\n");
+}
+
+#[test]
+fn only_reading_is_served() {
+    let address = start(healthy(metrics()), Bounds::DEFAULT);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
+        let response = talk(
+            address,
+            &format!("{method} /metrics HTTP/1.1\r\nHost: h\r\n\r\n"),
+        );
+        let (status, head, _) = split(&response);
+        assert_eq!(status, 405, "{method}");
+        assert!(head.contains("allow: get, head"), "{head}");
+    }
+    let (status, _, body) = get(address, "/metric");
+    assert_eq!(status, 404);
+    assert!(body.contains("/metrics"), "a hint: {body}");
+    let body = "GET /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    assert_eq!(split(&talk(address, body)).0, 413);
+    let chunked =
+        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    assert_eq!(split(&talk(address, chunked)).0, 413);
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let address = start(healthy(metrics()), Bounds::DEFAULT);
+    let (status, head, body) = split(&talk(address, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_eq!((status, body.as_str()), (200, ""));
+    assert!(
+        head.contains(&format!("content-length: {}", INDEX.len())),
+        "{head}"
+    );
+}
+
+#[test]
+fn old_and_absent_host_headers_do_not_matter() {
+    let address = start(healthy(metrics()), Bounds::DEFAULT);
+    assert_eq!(
+        split(&talk(address, "GET /healthz HTTP/1.0\r\n\r\n")).0,
+        200
+    );
+    assert_eq!(
+        split(&talk(address, "GET /healthz HTTP/1.1\r\n\r\n")).0,
+        200
+    );
+}
+
+#[test]
+fn garbage_harms_nobody() {
+    let address = start(healthy(metrics()), Bounds::DEFAULT);
+    let long_line = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(100_000));
+    let many_fields = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(1_000));
+    for garbage in [
+        "\r\n\r\n",
+        "\0\0\x01\0\0\x01\0\0\0\0\0\0",
+        "\x16\x03\x01\x02\0\x01\0\x01\u{fc}",
+        "GET\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "GET http:// HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        "GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &long_line,
+        &many_fields,
+    ] {
+        let mut stream = connect(address);
+        // The server may close while we still write.
+        let _ = stream.write_all(garbage.as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let response = drain(&mut stream);
+        let served = response.starts_with("HTTP/1.1 2");
+        assert!(!served, "{:?} got {response}", garbage.get(..40));
+        assert_eq!(
+            get(address, "/healthz").0,
+            200,
+            "after {:?}",
+            garbage.get(..40)
+        );
+    }
+}
+
+#[test]
+fn a_header_that_never_ends_is_cut_off() {
+    let bounds = Bounds {
+        header: Duration::from_millis(50),
+        ..Bounds::DEFAULT
+    };
+    let address = start(healthy(metrics()), bounds);
+    let mut silent = connect(address);
+    let mut slow = connect(address);
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+        .expect("the first bytes taken");
+    // The server closes both, and has sent neither a page.
+    assert!(!drain(&mut silent).contains("byway_"));
+    assert!(!drain(&mut slow).contains("byway_"));
+    assert_eq!(get(address, "/healthz").0, 200);
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_buy_time() {
+    let bounds = Bounds {
+        header: PATIENCE,
+        lifetime: Duration::from_millis(100),
+        ..Bounds::DEFAULT
+    };
+    let address = start(healthy(metrics()), bounds);
+    let mut slow = connect(address);
+    let mut writer = slow.try_clone().expect("a second handle");
+    let drip = std::thread::spawn(move || {
+        let mut sent = 0;
+        while sent < 3_000 && writer.write_all(b"x").is_ok() {
+            sent += 1;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        sent
+    });
+    assert_eq!(drain(&mut slow), "");
+    assert!(
+        drip.join().expect("no panic") < 3_000,
+        "the server let it drip on"
+    );
+}
+
+#[test]
+fn a_client_that_takes_no_answer_is_cut_off() {
+    let bounds = Bounds {
+        lifetime: Duration::from_millis(200),
+        ..Bounds::DEFAULT
+    };
+    // More than the kernel's buffers of both ends hold, so that the server must wait to write.
+    let why = "x".repeat(64 << 20);
+    let (asked, was_asked) = mpsc::channel();
+    let state = AdminState {
+        readiness: Box::new(move || {
+            let _ = asked.send(());
+            Err(why.clone())
+        }),
+        ..healthy(metrics())
+    };
+    let address = start(state, bounds);
+    let mut deaf = connect(address);
+    deaf.write_all(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+        .expect("a request taken");
+    was_asked
+        .recv_timeout(PATIENCE)
+        .expect("the request reached the server");
+    std::thread::sleep(bounds.lifetime * 2);
+    let got = drain(&mut deaf).len();
+    assert!(got < 64 << 20, "the server waited: {got} bytes");
+    assert_eq!(get(address, "/healthz").0, 200);
+}
+
+#[test]
+fn when_too_many_are_open_the_oldest_makes_room() {
+    let bounds = Bounds {
+        connections: 4,
+        header: PATIENCE,
+        lifetime: PATIENCE,
+    };
+    let address = start(healthy(metrics()), bounds);
+    let mut idle: Vec<TcpStream> = (0..12).map(|_| connect(address)).collect();
+    assert_eq!(
+        get(address, "/healthz").0,
+        200,
+        "a newcomer is served at once"
+    );
+    // Twelve and one came, four may stay: the first eight at least have been closed.
+    for old in &mut idle[..8] {
+        assert_eq!(drain(old), "");
+    }
+    let mut newest = idle.pop().expect("twelve of them");
+    newest
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        .expect("still open");
+    assert_eq!(split(&drain(&mut newest)).0, 200);
+}
+
+#[test]
+fn a_panicking_check_costs_one_connection() {
+    let state = AdminState {
+        readiness: Box::new(|| panic!("a defect")),
+        ..healthy(metrics())
+    };
+    let address = start(state, Bounds::DEFAULT);
+    let mut unlucky = connect(address);
+    unlucky
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+        .expect("a request taken");
+    assert_eq!(drain(&mut unlucky), "");
+    assert_eq!(get(address, "/healthz").0, 200);
+}
+
+#[test]
+fn a_stuck_worker_is_named() {
+    let metrics = Arc::new(metrics());
+    let (first, _second) = (metrics.worker(Time::START), metrics.worker(Time::START));
+    let now = Time::START + Duration::from_secs(7);
+    first.beat(now);
+    let watched = Arc::clone(&metrics);
+    let state = AdminState {
+        metrics,
+        health: Box::new(move || watched.health(now, Duration::from_secs(5))),
+        readiness: Box::new(|| Ok(())),
+    };
+    let (status, _, body) = get(start(state, Bounds::DEFAULT), "/healthz");
+    assert_eq!(
+        (status, body.as_str()),
+        (503, "worker 1 has not turned over for 7.0 s\n")
+    );
+}

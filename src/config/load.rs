@@ -1,0 +1,210 @@
+//! From a file's name, or none, to a configuration.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::address::Endpoint;
+use super::host::Host;
+use super::report::{Place, Report, Severity, Source, Written};
+use super::spec::{ListenSpec, Spec, UpstreamSpec};
+use super::{Config, meaning, syntax};
+
+/// The file that is read when none is named, if it is there.
+pub const DEFAULT_FILE: &str = "/etc/byway/byway.toml";
+
+/// Larger files are refused before they are parsed.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Errors shown at once; what follows them is counted.
+const MOST_SHOWN: usize = 20;
+
+/// What the command line says in place of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Listeners, UDP and TCP, in place of the file's, unless empty.
+    pub listen: Vec<Endpoint>,
+    /// Upstreams, over the path `default`, in place of the file's, unless empty.
+    pub upstreams: Vec<Endpoint>,
+}
+
+/// Where the upstreams of a configuration come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamsFrom {
+    /// `[[upstream]]` tables of the file.
+    File,
+    /// `--upstream` options.
+    CommandLine,
+    /// The host's resolver configuration.
+    ResolvConf(PathBuf),
+}
+
+/// A configuration and how it came to be.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The file it was read from; `None` if the built-in defaults hold.
+    pub file: Option<PathBuf>,
+    /// Where its upstreams come from.
+    pub upstreams_from: UpstreamsFrom,
+    /// Warnings and notes, rendered, for the operator's eyes.
+    pub remarks: Vec<String>,
+}
+
+impl Loaded {
+    /// The file's name, or that there is none.
+    pub fn origin(&self) -> String {
+        match &self.file {
+            Some(file) => file.display().to_string(),
+            None => format!("the built-in defaults (there is no {DEFAULT_FILE})"),
+        }
+    }
+}
+
+/// Why there is no configuration: everything that is wrong, rendered, ready to be printed to a terminal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{rendered}")]
+pub struct ConfigError {
+    rendered: String,
+}
+
+/// Reads the configuration from `file`; without one from [`DEFAULT_FILE`], if that is there; otherwise the
+/// defaults hold.
+///
+/// # Errors
+/// Everything that is wrong with the file, or that it cannot be read, or that no upstream can be found.
+pub fn load(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    host: &Host,
+) -> Result<Loaded, ConfigError> {
+    let name = file.unwrap_or(Path::new(DEFAULT_FILE));
+    match read(name) {
+        Ok(text) => parse(Some(name), &text, overrides, host),
+        Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            parse(None, "version = 1", overrides, host)
+        }
+        Err(error) => {
+            let name = name.display().to_string();
+            let place = Place::Whole(name.clone());
+            let message = format!("cannot read {name}");
+            let report = Report::error(message, &place, error.to_string());
+            let report = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    report.help("`byway config` prints a file to start from")
+                }
+                io::ErrorKind::PermissionDenied => {
+                    report.help("make it readable for the user byway runs as")
+                }
+                _ => report,
+            };
+            let source = Source {
+                name: &name,
+                text: "",
+            };
+            Err(refuse(&[report], &source))
+        }
+    }
+}
+
+fn read(name: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(name)?
+        .take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let message = "larger than 1 MiB: not a configuration file of byway";
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|it| **it == b'\n').count() + 1;
+        let message = format!("line {line} is not UTF-8");
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
+}
+
+/// Makes the configuration of `text`, the contents of `file`.
+///
+/// # Errors
+/// Everything that is wrong with it, or that it names no upstream and the host's resolv.conf has none.
+pub fn parse(
+    file: Option<&Path>,
+    text: &str,
+    overrides: &Overrides,
+    host: &Host,
+) -> Result<Loaded, ConfigError> {
+    let name = file.map_or_else(String::new, |it| it.display().to_string());
+    let source = Source { name: &name, text };
+    let mut reports = Vec::new();
+    let document = syntax::parse(text).map_err(|report| refuse(&[report], &source))?;
+    let mut spec = Spec::read(&document, &mut reports);
+    overrides.apply(&mut spec);
+    let config = meaning::config(&spec, host, &mut reports);
+    reports.sort_by_key(Report::position);
+    let Some(config) = config else {
+        return Err(refuse(&reports, &source));
+    };
+    Ok(Loaded {
+        config,
+        file: file.map(Path::to_owned),
+        upstreams_from: match spec.upstreams.is_empty() {
+            true => UpstreamsFrom::ResolvConf(host.resolv_conf.clone()),
+            false if spec.upstreams_replaced => UpstreamsFrom::CommandLine,
+            false => UpstreamsFrom::File,
+        },
+        remarks: reports.iter().map(|it| it.render(&source)).collect(),
+    })
+}
+
+impl Overrides {
+    fn apply(&self, spec: &mut Spec) {
+        let written = |option: &str, endpoint: &Endpoint| Written {
+            value: endpoint.clone(),
+            place: Place::CommandLine(format!("{option} {endpoint}")),
+        };
+        if !self.listen.is_empty() {
+            let all = self.listen.iter();
+            spec.listen = all
+                .map(|it| ListenSpec {
+                    address: Some(written("--listen", it)),
+                    transports: None,
+                })
+                .collect();
+        }
+        if !self.upstreams.is_empty() {
+            spec.upstreams_replaced = true;
+            let all = self.upstreams.iter();
+            spec.upstreams = all
+                .map(|it| UpstreamSpec::at(written("--upstream", it)))
+                .collect();
+        }
+    }
+}
+
+fn refuse(reports: &[Report], source: &Source<'_>) -> ConfigError {
+    let errors = || reports.iter().filter(|it| it.severity() == Severity::Error);
+    let mut rendered: Vec<String> = errors()
+        .take(MOST_SHOWN)
+        .map(|it| it.render(source))
+        .collect();
+    let more = errors().count().saturating_sub(MOST_SHOWN);
+    if more > 0 {
+        rendered.push(format!("error: and {more} more"));
+    }
+    ConfigError {
+        rendered: rendered.join("\n\n"),
+    }
+}
+
+impl fmt::Display for UpstreamsFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UpstreamsFrom::File => write!(f, "the configuration file"),
+            UpstreamsFrom::CommandLine => write!(f, "the command line"),
+            UpstreamsFrom::ResolvConf(file) => write!(f, "{}", file.display()),
+        }
+    }
+}

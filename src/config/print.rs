@@ -1,0 +1,249 @@
+//! The configuration in effect, as a file: every key written out, so that nothing is left to defaults. Read
+//! back on any host it means the same.
+
+use std::fmt::{self, Display, Write};
+use std::time::Duration;
+
+use super::units::{format_duration, format_size};
+use super::{
+    CacheConfig, Config, Limits, Listen, PathConfig, Policy, Routing, UpstreamConfig,
+    UpstreamTransport,
+};
+
+impl Config {
+    /// The configuration as TOML that reads back as the same configuration.
+    pub fn to_toml(&self) -> String {
+        let mut out = String::new();
+        // Writing into a String does not fail.
+        let _ = write_config(&mut out, self);
+        out
+    }
+}
+
+fn write_config(out: &mut String, config: &Config) -> fmt::Result {
+    // Taken apart by name, here and below, so that a new field cannot be forgotten.
+    let Config {
+        workers,
+        listen,
+        paths,
+        upstreams,
+        routing,
+        cache,
+        admin,
+        limits,
+        allow,
+    } = config;
+    writeln!(out, "version = 1")?;
+    writeln!(out, "workers = {workers}")?;
+    writeln!(out, "allow = {}", list(allow.iter().map(text)))?;
+    for it in listen {
+        write_listen(out, it)?;
+    }
+    for it in paths {
+        write_path(out, it)?;
+    }
+    for it in upstreams {
+        write_upstream(out, it, paths)?;
+    }
+    write_routing(out, routing)?;
+    write_cache(out, cache)?;
+    writeln!(out, "\n[admin]")?;
+    match admin {
+        Some(address) => writeln!(out, "listen = {}", text(address))?,
+        None => writeln!(out, "listen = \"off\"")?,
+    }
+    write_limits(out, limits)
+}
+
+fn write_listen(out: &mut String, listen: &Listen) -> fmt::Result {
+    let Listen { address, udp, tcp } = listen;
+    let transports = [(*udp, "udp"), (*tcp, "tcp")];
+    let transports = transports.iter().filter(|(on, _)| *on);
+    writeln!(out, "\n[[listen]]")?;
+    writeln!(out, "address = {}", text(address))?;
+    writeln!(
+        out,
+        "transports = {}",
+        list(transports.map(|(_, it)| text(it)))
+    )
+}
+
+fn write_path(out: &mut String, path: &PathConfig) -> fmt::Result {
+    let PathConfig {
+        name,
+        interface,
+        source,
+        mark,
+        backup,
+        cost,
+    } = path;
+    writeln!(out, "\n[[path]]")?;
+    writeln!(out, "name = {}", text(name))?;
+    if let Some(interface) = interface {
+        writeln!(out, "interface = {}", text(interface))?;
+    }
+    if !source.is_empty() {
+        writeln!(out, "source = {}", list(source.iter().map(text)))?;
+    }
+    if let Some(mark) = mark {
+        writeln!(out, "mark = {mark:#x}")?;
+    }
+    writeln!(out, "backup = {backup}")?;
+    writeln!(out, "cost = {cost:?}")
+}
+
+fn write_upstream(
+    out: &mut String,
+    upstream: &UpstreamConfig,
+    all_paths: &[PathConfig],
+) -> fmt::Result {
+    let UpstreamConfig {
+        name,
+        address,
+        transport,
+        paths,
+        backup,
+        cost,
+    } = upstream;
+    let transport = match transport {
+        UpstreamTransport::Udp => "udp",
+        UpstreamTransport::Tcp => "tcp",
+    };
+    let paths = paths.iter().map(|it| text(&all_paths[*it].name));
+    writeln!(out, "\n[[upstream]]")?;
+    writeln!(out, "name = {}", text(name))?;
+    writeln!(out, "address = {}", text(address))?;
+    writeln!(out, "transport = {}", text(transport))?;
+    writeln!(out, "paths = {}", list(paths))?;
+    writeln!(out, "backup = {backup}")?;
+    writeln!(out, "cost = {cost:?}")
+}
+
+fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
+    let Routing {
+        policy,
+        deadline,
+        return_within,
+        extra_share,
+        ceiling,
+        hedge_min,
+        hedge_max,
+    } = routing;
+    let policy = match policy {
+        Policy::Fastest => "fastest",
+        Policy::Ordered => "ordered",
+        Policy::Spread => "spread",
+    };
+    writeln!(out, "\n[routing]")?;
+    writeln!(out, "policy = {}", text(policy))?;
+    write_durations(
+        out,
+        &[("deadline", *deadline), ("return-within", *return_within)],
+    )?;
+    writeln!(out, "extra-share = {extra_share:?}")?;
+    writeln!(out, "ceiling = {ceiling:?}")?;
+    write_durations(out, &[("hedge-min", *hedge_min), ("hedge-max", *hedge_max)])
+}
+
+fn write_cache(out: &mut String, cache: &CacheConfig) -> fmt::Result {
+    let CacheConfig {
+        size,
+        min_ttl,
+        max_ttl,
+        negative_max_ttl,
+        stale_max,
+        stale_ttl,
+        stale_wait,
+        refresh,
+        failure_min_ttl,
+        failure_max_ttl,
+        snapshot,
+        snapshot_every,
+    } = cache;
+    writeln!(out, "\n[cache]")?;
+    writeln!(out, "size = {}", text(format_size(*size)))?;
+    write_durations(
+        out,
+        &[
+            ("min-ttl", *min_ttl),
+            ("max-ttl", *max_ttl),
+            ("negative-max-ttl", *negative_max_ttl),
+            ("stale-max", *stale_max),
+            ("stale-ttl", *stale_ttl),
+            ("stale-wait", *stale_wait),
+        ],
+    )?;
+    writeln!(out, "refresh = {refresh}")?;
+    write_durations(
+        out,
+        &[
+            ("failure-min-ttl", *failure_min_ttl),
+            ("failure-max-ttl", *failure_max_ttl),
+        ],
+    )?;
+    match snapshot {
+        Some(path) => writeln!(out, "snapshot = {}", text(path.display()))?,
+        None => writeln!(out, "snapshot = \"off\"")?,
+    }
+    write_durations(out, &[("snapshot-every", *snapshot_every)])
+}
+
+fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
+    let Limits {
+        questions,
+        waiting,
+        queue_patience,
+        attempts_per_route,
+        upstream_sockets,
+        upstream_connections,
+        tcp_connections,
+        tcp_connections_per_client,
+        tcp_pipeline,
+        tcp_idle,
+        tcp_stall,
+        udp_payload,
+        udp_buffer,
+    } = limits;
+    writeln!(out, "\n[limits]")?;
+    writeln!(out, "questions = {questions}")?;
+    writeln!(out, "waiting = {waiting}")?;
+    write_durations(out, &[("queue-patience", *queue_patience)])?;
+    for (key, value) in [
+        ("attempts-per-route", attempts_per_route),
+        ("upstream-sockets", upstream_sockets),
+        ("upstream-connections", upstream_connections),
+        ("tcp-connections", tcp_connections),
+        ("tcp-connections-per-client", tcp_connections_per_client),
+        ("tcp-pipeline", tcp_pipeline),
+    ] {
+        writeln!(out, "{key} = {value}")?;
+    }
+    write_durations(out, &[("tcp-idle", *tcp_idle), ("tcp-stall", *tcp_stall)])?;
+    writeln!(out, "udp-payload = {udp_payload}")?;
+    writeln!(out, "udp-buffer = {}", text(format_size(*udp_buffer)))
+}
+
+fn write_durations(out: &mut String, all: &[(&str, Duration)]) -> fmt::Result {
+    for (key, value) in all {
+        writeln!(out, "{key} = {}", text(format_duration(*value)))?;
+    }
+    Ok(())
+}
+
+/// A string of TOML.
+fn text(value: impl Display) -> String {
+    let mut out = String::from('"');
+    for c in value.to_string().chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,440 @@
+//! The file as written: every key optional, every value within its range, each with its place.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+use super::address::{self, Endpoint};
+use super::bounds;
+use super::report::{Place, Report, Written, quoted};
+use super::table::Table;
+use super::value::{Read, Value};
+use super::{Policy, UpstreamTransport};
+
+/// The only version of the file's format so far.
+pub(super) const VERSION: i128 = 1;
+
+/// A key of the file: not written, or written there.
+pub(super) type Key<T> = Option<Written<T>>;
+
+/// The whole file.
+#[derive(Debug, Default)]
+pub(super) struct Spec {
+    pub(super) workers: Key<usize>,
+    pub(super) allow: Key<Vec<Written<IpNet>>>,
+    pub(super) listen: Vec<ListenSpec>,
+    pub(super) paths: Vec<PathSpec>,
+    pub(super) upstreams: Vec<UpstreamSpec>,
+    /// The command line's upstreams stand in place of the file's.
+    pub(super) upstreams_replaced: bool,
+    pub(super) routing: RoutingSpec,
+    pub(super) cache: CacheSpec,
+    pub(super) admin: Key<AdminSpec>,
+    pub(super) limits: LimitsSpec,
+}
+
+/// `[[listen]]`
+#[derive(Debug)]
+pub(super) struct ListenSpec {
+    pub(super) address: Key<Endpoint>,
+    pub(super) transports: Key<Vec<Written<UpstreamTransport>>>,
+}
+
+/// `[[path]]`
+#[derive(Debug)]
+pub(super) struct PathSpec {
+    pub(super) place: Place,
+    pub(super) name: Key<String>,
+    pub(super) interface: Key<String>,
+    pub(super) source: Key<Vec<Written<IpAddr>>>,
+    pub(super) mark: Key<u32>,
+    pub(super) backup: Key<bool>,
+    pub(super) cost: Key<f64>,
+}
+
+/// `[[upstream]]`
+#[derive(Debug)]
+pub(super) struct UpstreamSpec {
+    pub(super) name: Key<String>,
+    pub(super) address: Key<Endpoint>,
+    pub(super) transport: Key<UpstreamTransport>,
+    pub(super) paths: Key<Vec<Written<String>>>,
+    pub(super) backup: Key<bool>,
+    pub(super) cost: Key<f64>,
+}
+
+/// `[routing]`
+#[derive(Debug, Default)]
+pub(super) struct RoutingSpec {
+    pub(super) policy: Key<Policy>,
+    pub(super) deadline: Key<Duration>,
+    pub(super) return_within: Key<Duration>,
+    pub(super) extra_share: Key<f64>,
+    pub(super) ceiling: Key<f64>,
+    pub(super) hedge_min: Key<Duration>,
+    pub(super) hedge_max: Key<Duration>,
+}
+
+/// `[cache]`
+#[derive(Debug, Default)]
+pub(super) struct CacheSpec {
+    pub(super) size: Key<usize>,
+    pub(super) min_ttl: Key<Duration>,
+    pub(super) max_ttl: Key<Duration>,
+    pub(super) negative_max_ttl: Key<Duration>,
+    pub(super) stale_max: Key<Duration>,
+    pub(super) stale_ttl: Key<Duration>,
+    pub(super) stale_wait: Key<Duration>,
+    pub(super) refresh: Key<bool>,
+    pub(super) failure_min_ttl: Key<Duration>,
+    pub(super) failure_max_ttl: Key<Duration>,
+    pub(super) snapshot: Key<SnapshotSpec>,
+    pub(super) snapshot_every: Key<Duration>,
+}
+
+/// `[cache] snapshot`
+#[derive(Clone, Debug)]
+pub(super) enum SnapshotSpec {
+    Off,
+    At(PathBuf),
+}
+
+/// `[admin] listen`
+#[derive(Clone, Debug)]
+pub(super) enum AdminSpec {
+    Off,
+    At(Endpoint),
+}
+
+/// `[limits]`
+#[derive(Debug, Default)]
+pub(super) struct LimitsSpec {
+    pub(super) questions: Key<usize>,
+    pub(super) waiting: Key<usize>,
+    pub(super) queue_patience: Key<Duration>,
+    pub(super) attempts_per_route: Key<usize>,
+    pub(super) upstream_sockets: Key<usize>,
+    pub(super) upstream_connections: Key<usize>,
+    pub(super) tcp_connections: Key<usize>,
+    pub(super) tcp_connections_per_client: Key<usize>,
+    pub(super) tcp_pipeline: Key<usize>,
+    pub(super) tcp_idle: Key<Duration>,
+    pub(super) tcp_stall: Key<Duration>,
+    pub(super) udp_payload: Key<u16>,
+    pub(super) udp_buffer: Key<usize>,
+}
+
+impl Spec {
+    /// Reads the whole file; what is wrong with it is added to `reports`.
+    pub(super) fn read(document: &DeTable<'_>, reports: &mut Vec<Report>) -> Spec {
+        let mut t = Table::top(document, reports);
+        read_version(&mut t);
+        Spec {
+            workers: t.read("workers", |it| it.whole(bounds::WORKERS)),
+            allow: t.list("allow", prefix),
+            listen: t.tables("listen", "[[listen]]", ListenSpec::read),
+            paths: t.tables("path", "[[path]]", PathSpec::read),
+            upstreams: t.tables("upstream", "[[upstream]]", UpstreamSpec::read),
+            upstreams_replaced: false,
+            routing: t
+                .table("routing", "[routing]", RoutingSpec::read)
+                .unwrap_or_default(),
+            cache: t
+                .table("cache", "[cache]", CacheSpec::read)
+                .unwrap_or_default(),
+            admin: t
+                .table("admin", "[admin]", |t| t.read("listen", admin_listen))
+                .flatten(),
+            limits: t
+                .table("limits", "[limits]", LimitsSpec::read)
+                .unwrap_or_default(),
+        }
+    }
+}
+
+fn read_version(t: &mut Table<'_, '_>) {
+    let version = t.read("version", |it| {
+        it.whole(VERSION..=VERSION)
+            .map_err(|report| report.or_help("this byway reads version 1 of the format"))
+    });
+    if version.is_none() && !t.has("version") {
+        let report = Report::error(
+            "the file does not say its version",
+            &t.place(),
+            "expected `version = 1` above the first table",
+        );
+        t.report(report.help("put `version = 1` on the first line"));
+    }
+}
+
+const TRANSPORTS: &[(&str, UpstreamTransport)] = &[
+    ("udp", UpstreamTransport::Udp),
+    ("tcp", UpstreamTransport::Tcp),
+];
+
+impl ListenSpec {
+    fn read(t: &mut Table<'_, '_>) -> ListenSpec {
+        ListenSpec {
+            address: t.require("address", |it| {
+                endpoint(it, "`\"127.0.0.1:5335\"`", Endpoint::listener)
+            }),
+            transports: t.list("transports", |it| it.choice(TRANSPORTS)),
+        }
+    }
+}
+
+impl PathSpec {
+    fn read(t: &mut Table<'_, '_>) -> PathSpec {
+        PathSpec {
+            place: t.place(),
+            name: t.require("name", name),
+            interface: t.read("interface", interface),
+            source: match t.is_string("source") {
+                true => t.read("source", source).map(|it| Written {
+                    place: it.place.clone(),
+                    value: vec![it],
+                }),
+                false => t.list("source", source),
+            },
+            mark: t.read("mark", mark),
+            backup: t.read("backup", Value::flag),
+            cost: t.read("cost", |it| it.number(bounds::COST)),
+        }
+    }
+}
+
+impl UpstreamSpec {
+    /// An upstream of which nothing is said but its address.
+    pub(super) fn at(address: Written<Endpoint>) -> UpstreamSpec {
+        UpstreamSpec {
+            name: None,
+            address: Some(address),
+            transport: None,
+            paths: None,
+            backup: None,
+            cost: None,
+        }
+    }
+
+    fn read(t: &mut Table<'_, '_>) -> UpstreamSpec {
+        UpstreamSpec {
+            name: t.read("name", name),
+            address: t.require("address", |it| {
+                endpoint(it, "`\"10.0.0.2\"`", Endpoint::upstream)
+            }),
+            transport: t.read("transport", |it| it.choice(TRANSPORTS)),
+            paths: t.list("paths", name),
+            backup: t.read("backup", Value::flag),
+            cost: t.read("cost", |it| it.number(bounds::COST)),
+        }
+    }
+}
+
+impl RoutingSpec {
+    fn read(t: &mut Table<'_, '_>) -> RoutingSpec {
+        const POLICIES: &[(&str, Policy)] = &[
+            ("fastest", Policy::Fastest),
+            ("ordered", Policy::Ordered),
+            ("spread", Policy::Spread),
+        ];
+        RoutingSpec {
+            policy: t.read("policy", |it| it.choice(POLICIES)),
+            deadline: t.read("deadline", |it| it.duration(bounds::DEADLINE)),
+            return_within: t.read("return-within", |it| it.duration(bounds::RETURN_WITHIN)),
+            extra_share: t.read("extra-share", |it| it.number(bounds::EXTRA_SHARE)),
+            ceiling: t.read("ceiling", |it| it.number(bounds::CEILING)),
+            hedge_min: t.read("hedge-min", |it| it.duration(bounds::HEDGE_MIN)),
+            hedge_max: t.read("hedge-max", |it| it.duration(bounds::HEDGE_MAX)),
+        }
+    }
+}
+
+impl CacheSpec {
+    fn read(t: &mut Table<'_, '_>) -> CacheSpec {
+        CacheSpec {
+            size: t.read("size", |it| it.size(bounds::CACHE_SIZE, true)),
+            min_ttl: t.read("min-ttl", |it| it.ttl(bounds::MIN_TTL)),
+            max_ttl: t.read("max-ttl", |it| it.ttl(bounds::MAX_TTL)),
+            negative_max_ttl: t.read("negative-max-ttl", |it| it.ttl(bounds::NEGATIVE_MAX_TTL)),
+            stale_max: t.read("stale-max", |it| it.ttl(bounds::STALE_MAX)),
+            stale_ttl: t.read("stale-ttl", |it| it.ttl(bounds::STALE_TTL)),
+            stale_wait: t.read("stale-wait", |it| it.duration(bounds::STALE_WAIT)),
+            refresh: t.read("refresh", Value::flag),
+            failure_min_ttl: t.read("failure-min-ttl", |it| it.duration(bounds::FAILURE_MIN_TTL)),
+            failure_max_ttl: t.read("failure-max-ttl", |it| it.duration(bounds::FAILURE_MAX_TTL)),
+            snapshot: t.read("snapshot", snapshot),
+            snapshot_every: t.read("snapshot-every", |it| it.duration(bounds::SNAPSHOT_EVERY)),
+        }
+    }
+}
+
+impl LimitsSpec {
+    fn read(t: &mut Table<'_, '_>) -> LimitsSpec {
+        LimitsSpec {
+            questions: t.read("questions", |it| it.count(bounds::QUESTIONS)),
+            waiting: t.read("waiting", |it| it.count(bounds::WAITING)),
+            queue_patience: t.read("queue-patience", |it| it.duration(bounds::QUEUE_PATIENCE)),
+            attempts_per_route: t.read("attempts-per-route", |it| {
+                it.count(bounds::ATTEMPTS_PER_ROUTE)
+            }),
+            upstream_sockets: t.read("upstream-sockets", |it| it.count(bounds::UPSTREAM_SOCKETS)),
+            upstream_connections: t.read("upstream-connections", |it| {
+                it.count(bounds::UPSTREAM_CONNECTIONS)
+            }),
+            tcp_connections: t.read("tcp-connections", |it| it.count(bounds::TCP_CONNECTIONS)),
+            tcp_connections_per_client: t.read("tcp-connections-per-client", |it| {
+                it.count(bounds::TCP_CONNECTIONS_PER_CLIENT)
+            }),
+            tcp_pipeline: t.read("tcp-pipeline", |it| it.count(bounds::TCP_PIPELINE)),
+            tcp_idle: t.read("tcp-idle", |it| it.duration(bounds::TCP_IDLE)),
+            tcp_stall: t.read("tcp-stall", |it| it.duration(bounds::TCP_STALL)),
+            udp_payload: t.read("udp-payload", |it| it.count(bounds::UDP_PAYLOAD)),
+            udp_buffer: t.read("udp-buffer", |it| it.size(bounds::UDP_BUFFER, false)),
+        }
+    }
+}
+
+fn endpoint(
+    value: &Value<'_>,
+    example: &str,
+    parse: fn(&str) -> Result<Endpoint, address::AddressError>,
+) -> Read<Endpoint> {
+    let text = value.string(&format!("an address in quotes, such as {example}"))?;
+    parse(text).map_err(|error| bad_address(value, text, &error))
+}
+
+fn bad_address(value: &Value<'_>, text: &str, error: &address::AddressError) -> Report {
+    let message = format!("{} cannot be used as an address here", quoted(text));
+    value
+        .error(message, error.to_string())
+        .maybe_help(error.help(text))
+}
+
+/// A path's or an upstream's name. They stand in logs, labels and `dc1@eth1`, so what would have to be quoted
+/// there is refused.
+fn name(value: &Value<'_>) -> Read<String> {
+    const MOST: usize = 63;
+    let text = value.string("a name in quotes")?;
+    let expected = match text.chars().find(|c| !fit_for_names(*c)) {
+        None if text.is_empty() => "expected a name".to_owned(),
+        None if text.len() > MOST => format!("expected at most {MOST} characters"),
+        None => return Ok(text.to_owned()),
+        Some('@') => "`@` stands between upstream and path in the names of routes".to_owned(),
+        Some(_) => "expected letters, digits and any of `. _ - : %`".to_owned(),
+    };
+    Err(value.error(format!("{} cannot be a name", quoted(text)), expected))
+}
+
+fn fit_for_names(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-:%".contains(c)
+}
+
+/// An interface's name, as far as the kernel would take it (IFNAMSIZ, dev_valid_name). Whether it is there is
+/// seen when it is used: interfaces come and go.
+fn interface(value: &Value<'_>) -> Read<String> {
+    const MOST: usize = 15;
+    let text = value.string("an interface's name in quotes")?;
+    let fit = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+    if text.is_empty() || text.len() > MOST || text == "." || text == ".." || !text.chars().all(fit)
+    {
+        let message = format!("{} cannot be an interface", quoted(text));
+        let label = format!("expected 1 to {MOST} bytes without spaces, `/` or `:`");
+        return Err(value.error(message, label));
+    }
+    Ok(text.to_owned())
+}
+
+fn source(value: &Value<'_>) -> Read<IpAddr> {
+    let text = value.string("an address in quotes, such as `\"192.0.2.1\"`")?;
+    let refused = |error: address::AddressError| bad_address(value, text, &error);
+    let ip: IpAddr = match text.parse() {
+        Ok(ip) => ip,
+        Err(_) if text.contains('/') => {
+            let help = "a source is one address, without the length of its prefix";
+            return Err(refused(address::AddressError::NotAnAddress).help(help));
+        }
+        Err(_) => return Err(refused(address::AddressError::NotAnAddress)),
+    };
+    address::check_host(ip).map_err(refused)?;
+    if address::check_zone(ip, None).is_err() {
+        let message = format!("{} cannot be a source by itself", quoted(text));
+        let label = "a link-local address means something on its interface only";
+        return Err(value
+            .error(message, label)
+            .help("leave `source` out and write `interface`"));
+    }
+    Ok(ip)
+}
+
+fn mark(value: &Value<'_>) -> Read<u32> {
+    let Ok(text) = value.string("") else {
+        return value
+            .whole(bounds::MARK)
+            .map_err(|report| report.or_help("leave `mark` out to send without one"));
+    };
+    let (digits, radix) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None => (text, 10),
+    };
+    let number = match digits.starts_with(['+', '-']) {
+        false => u32::from_str_radix(digits, radix).ok(),
+        true => None,
+    };
+    number
+        .filter(|it| bounds::MARK.contains(it))
+        .ok_or_else(|| {
+            value.error(
+                format!("{} is not a firewall mark", quoted(text)),
+                "expected 1 to 4294967295, or `\"0x1\"` to `\"0xffffffff\"`",
+            )
+        })
+}
+
+fn prefix(value: &Value<'_>) -> Read<IpNet> {
+    let text = value.string("a prefix in quotes, such as `\"10.0.0.0/8\"`")?;
+    let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+        (Ok(net), _) => net,
+        (_, Ok(ip)) => IpNet::from(ip),
+        _ => {
+            let message = format!("{} is not a prefix", quoted(text));
+            let label = "expected an address, or a prefix such as `10.0.0.0/8`";
+            let report = value.error(message, label);
+            return Err(match text {
+                "any" | "all" | "*" => report.help("everybody is `0.0.0.0/0` and `::/0`"),
+                _ => report,
+            });
+        }
+    };
+    if net.trunc() != net {
+        let message = format!("{} has bits set beyond its length", quoted(text));
+        let label = format!("expected zeros after the first {} bits", net.prefix_len());
+        let help = format!("did you mean `{}` or `{}`?", net.trunc(), net.addr());
+        return Err(value.error(message, label).help(help));
+    }
+    Ok(net)
+}
+
+fn admin_listen(value: &Value<'_>) -> Read<AdminSpec> {
+    if value.string("").is_ok_and(|text| text == "off") {
+        return Ok(AdminSpec::Off);
+    }
+    let example = "`\"127.0.0.1:9153\"`, or `\"off\"`";
+    endpoint(value, example, Endpoint::listener).map(AdminSpec::At)
+}
+
+fn snapshot(value: &Value<'_>) -> Read<SnapshotSpec> {
+    let text = value.string("the path of a file in quotes, or `\"off\"`")?;
+    if text == "off" {
+        return Ok(SnapshotSpec::Off);
+    }
+    let path = PathBuf::from(text);
+    if !path.is_absolute() || text.ends_with('/') || text.contains('\0') {
+        let message = format!("{} cannot be the snapshot's place", quoted(text));
+        let label = "expected the absolute path of a file, or `off`";
+        return Err(value.error(message, label));
+    }
+    Ok(SnapshotSpec::At(path))
+}

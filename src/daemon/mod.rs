@@ -1,0 +1,293 @@
+//! Wiring: from a configuration to a running daemon, and to its end.
+
+pub mod once;
+mod signals;
+mod watch;
+pub mod worker;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::watch as stopping;
+use tracing::warn;
+
+use crate::admin;
+use crate::clock::Clock;
+use crate::config::{Config, UpstreamTransport};
+use crate::net::Sockets;
+use crate::net::path::Path;
+use crate::net::udp::{Manner, Way};
+use crate::observe::metrics::{Metrics, WorkerMetrics};
+use crate::resolve::{Core, Shared};
+use crate::route::Route;
+use crate::serve::{BindError, Connections, Front, Listeners};
+use crate::sys;
+use worker::Worker;
+
+/// Why the daemon did not start. Each is one line with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address for queries cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] BindError),
+    /// The address for metrics and health cannot be listened on.
+    #[error(
+        "cannot serve metrics on {address}: {cause}; choose another `[admin] listen`, or turn it off with \"off\""
+    )]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// A path cannot be used for want of a privilege.
+    #[error("{0}")]
+    Path(String),
+    /// No source of unpredictable numbers.
+    #[error("the system has no random numbers to give: {0}")]
+    Random(String),
+    /// A thread or descriptor could not be had.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+    /// The question cannot be asked (`byway query`).
+    #[error("only questions of class IN for data can be asked, not ANY or zone transfers")]
+    Question,
+    /// Metrics would not be told apart.
+    #[error("{0}; every listener, path and route must have a name of its own")]
+    Names(String),
+}
+
+/// Runs the daemon until it is told to stop. `origin` says where the configuration came from.
+///
+/// # Errors
+/// [`StartError`], before any query was answered.
+pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
+    let clock = Clock::start();
+    let signals = signals::Signals::catch()?;
+    sys::raise_open_files().ok();
+    let listeners = Listeners::bind(&config.listen, &config.limits)?;
+    let admin = config.admin.map(|address| {
+        let bound = TcpListener::bind(address).and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        bound.map_err(|cause| StartError::Admin { address, cause })
+    });
+    let admin = admin.transpose()?;
+    let mut rng = entropy()?;
+
+    let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));
+    let routes: Vec<Route> = shared.engine().routes().to_vec();
+    check_paths(config, &routes, &mut rng)?;
+    let metrics = watch::metrics(config, &listeners.listen(), &routes, &shared, clock)
+        .map_err(|error| StartError::Names(error.to_string()))?;
+    let metrics = Arc::new(metrics);
+
+    let connections = Connections::new(
+        config.limits.tcp_connections,
+        config.limits.tcp_connections_per_client,
+    );
+    let listen = listeners.listen();
+    let short_buffer = listeners.short_buffer();
+    let (stop, stopped) = stopping::channel(false);
+    let mut sockets = (1..config.workers)
+        .map(|_| listeners.another(&config.limits))
+        .collect::<Result<Vec<_>, _>>()?;
+    sockets.insert(0, listeners);
+    let workers = sockets
+        .into_iter()
+        .enumerate()
+        .map(|(number, listeners)| {
+            let seat = Seat {
+                number: number as u16,
+                config: config.clone(),
+                listeners,
+                connections: Arc::clone(&connections),
+                shared: Arc::clone(&shared),
+                metrics: Arc::clone(&metrics),
+                rngs: [entropy()?, entropy()?],
+                clock,
+                stopped: stopped.clone(),
+            };
+            let name = format!("byway-{number}");
+            Ok(std::thread::Builder::new().name(name).spawn(move || seat.work())?)
+        })
+        .collect::<Result<Vec<JoinHandle<io::Result<()>>>, StartError>>()?;
+
+    let admin_at = admin.as_ref().and_then(|socket| socket.local_addr().ok());
+    if let Some(socket) = admin {
+        admin::spawn(socket, watch::state(&metrics, &shared, clock))?;
+    }
+    announce(config, origin, &listen, &routes, admin_at);
+    if let Some(granted) = short_buffer {
+        warn!(
+            "the kernel grants {granted} bytes of UDP buffer, less than `limits.udp-buffer`; raise net.core.rmem_max to keep more of a burst"
+        );
+    }
+
+    signals.wait();
+    let _ = stop.send(true);
+    for worker in workers {
+        match worker.join() {
+            Ok(ended) => ended?,
+            Err(_) => warn!("a worker had ended before"),
+        }
+    }
+    Ok(())
+}
+
+/// A generator that nobody can predict (RFC 5452 section 10), seeded by the system.
+fn entropy() -> Result<StdRng, StartError> {
+    StdRng::try_from_rng(&mut rand::rngs::SysRng)
+        .map_err(|error| StartError::Random(error.to_string()))
+}
+
+/// Makes a socket for every route, so that what is wrong with a path is said at start. A missing
+/// privilege ends the start; an interface or address that may still come does not.
+fn check_paths(config: &Config, routes: &[Route], rng: &mut StdRng) -> Result<(), StartError> {
+    let mut told = vec![false; config.paths.len()];
+    for route in routes {
+        let number = usize::from(route.path.0);
+        let path = Path::new(config.paths[number].clone());
+        let address = config.upstreams[usize::from(route.upstream.0)].address;
+        let Err(error) = path.udp(address, rng) else { continue };
+        let line = path.explain(&error);
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Err(StartError::Path(line));
+        }
+        if !std::mem::replace(&mut told[number], true) {
+            warn!("{line}; its routes stay unused until then");
+        }
+    }
+    Ok(())
+}
+
+/// Says what is listened on, who is asked and where the metrics are.
+fn announce(
+    config: &Config,
+    origin: &str,
+    listen: &[crate::config::Listen],
+    routes: &[Route],
+    admin: Option<SocketAddr>,
+) {
+    let mut text = format!("byway {} ({origin})\n", env!("CARGO_PKG_VERSION"));
+    for listener in listen {
+        let transports = match (listener.udp, listener.tcp) {
+            (true, true) => "udp, tcp",
+            (true, false) => "udp",
+            _ => "tcp",
+        };
+        text += &format!("  listening on  {} ({transports})\n", listener.address);
+    }
+    for route in routes {
+        let upstream = &config.upstreams[usize::from(route.upstream.0)];
+        let transport = match upstream.transport {
+            UpstreamTransport::Udp => "udp",
+            UpstreamTransport::Tcp => "tcp",
+        };
+        text += &format!("  forwarding to {} = {} ({transport})\n", route.name, upstream.address);
+    }
+    match admin {
+        Some(address) => text += &format!("  metrics at    http://{address}/metrics\n"),
+        None => text += "  metrics       off\n",
+    }
+    // A closed stderr is no reason not to serve.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Everything one worker is given.
+struct Seat {
+    number: u16,
+    config: Config,
+    listeners: Listeners,
+    connections: Arc<Connections>,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    rngs: [StdRng; 2],
+    clock: Clock,
+    stopped: stopping::Receiver<bool>,
+}
+
+impl Seat {
+    /// A worker's life.
+    fn work(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, self.serve())
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        let Seat { number, config, clock, .. } = &self;
+        let metrics = Rc::new(self.metrics.worker(clock.now()));
+        let ways = ways(config, &self.shared);
+        let manner = manner(config, &self.shared, &metrics);
+        let [for_sockets, for_core] = self.rngs;
+        let sockets = Sockets::new(ways, manner, &config.limits, for_sockets)?;
+        let front = Front::new(
+            self.listeners,
+            config,
+            self.connections,
+            Rc::clone(&metrics),
+            *clock,
+        );
+        let core = Core::new(
+            sockets,
+            Arc::clone(&self.shared),
+            Rc::clone(&front) as Rc<_>,
+            Rc::clone(&metrics),
+            *number,
+            for_core,
+            clock.now(),
+        );
+        let worker = Worker::new(core, *clock, metrics);
+        worker.drive(Arc::clone(&self.shared), *number)?;
+        if *number == 0 {
+            let tick = watch::tick(Rc::clone(&worker), Arc::clone(&self.shared), self.metrics, *clock);
+            tokio::task::spawn_local(tick);
+        }
+        front.open(&worker)?;
+
+        let _ = self.stopped.wait_for(|stop| *stop).await;
+        front.stop();
+        // Every question ends by its deadline; the margin is for the kernel's queues.
+        let patience = config.routing.deadline + Duration::from_millis(500);
+        let _ = tokio::time::timeout(patience, front.drained()).await;
+        Ok(())
+    }
+}
+
+/// How attempts are made.
+fn manner(config: &Config, shared: &Shared, metrics: &Rc<WorkerMetrics>) -> Manner {
+    Manner {
+        payload: config.limits.udp_payload,
+        randomize_case: config.routing.randomize_case,
+        peers: Arc::clone(&shared.peers),
+        metrics: Rc::clone(metrics),
+    }
+}
+
+/// Every route as `net` needs it.
+fn ways(config: &Config, shared: &Shared) -> Rc<[Way]> {
+    let paths: Vec<Rc<Path>> =
+        config.paths.iter().map(|path| Rc::new(Path::new(path.clone()))).collect();
+    let engine = shared.engine();
+    engine
+        .routes()
+        .iter()
+        .map(|route| {
+            let upstream = &config.upstreams[usize::from(route.upstream.0)];
+            Way {
+                upstream: route.upstream,
+                address: upstream.address,
+                path: Rc::clone(&paths[usize::from(route.path.0)]),
+                stream: upstream.transport == UpstreamTransport::Tcp,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,128 @@
+//! One question, asked through the same engine as the daemon's, for `byway query`.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::worker::Worker;
+use super::{StartError, entropy, manner, watch, ways};
+use crate::clock::{Clock, Time};
+use crate::config::Config;
+use crate::net::Sockets;
+use crate::observe::metrics::QueryResult;
+use crate::resolve::front::{Asker, Connection, Replies, Return, Service, Turn, Way};
+use crate::resolve::{Core, Shared};
+use crate::wire::{self, Inspected, OutgoingEdns, QueryFlags, QuestionKey};
+
+/// What came of a question.
+#[derive(Clone, Debug)]
+pub struct Once {
+    /// The response, as a client would have got it.
+    pub response: Vec<u8>,
+    /// The name of the route that brought it, if one did.
+    pub route: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The desk that the answer is handed over at.
+#[derive(Default)]
+struct Desk {
+    answer: Mutex<Option<Vec<u8>>>,
+    come: Notify,
+}
+
+impl Connection for Desk {
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn settle(&self, answer: Option<&[u8]>) {
+        let answer = answer.unwrap_or_default().to_vec();
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        self.come.notify_one();
+    }
+}
+
+struct Messenger;
+
+impl Replies for Messenger {
+    fn reply(
+        &self,
+        asker: Asker,
+        _result: QueryResult,
+        _now: Time,
+        write: &mut dyn FnMut(&mut [u8], usize) -> usize,
+    ) {
+        let mut letter = vec![0; usize::from(u16::MAX)];
+        let length = write(&mut letter, usize::from(asker.limit));
+        if let Way::Stream(back) = asker.way {
+            back.settle(&letter[..length]);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Asks `key` as a client would, with the routes of `config`.
+///
+/// # Errors
+/// [`StartError`], if nothing can be asked.
+pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
+    let clock = Clock::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let shared = Arc::new(Shared::new(config, 0, clock.now()));
+        let routes = shared.engine().routes().to_vec();
+        super::check_paths(config, &routes, &mut entropy()?)?;
+        let metrics = watch::metrics(config, &[], &routes, &shared, clock)
+            .map_err(|error| StartError::Names(error.to_string()))?;
+        let metrics = Rc::new(metrics.worker(clock.now()));
+        let manner = manner(config, &shared, &metrics);
+        let sockets = Sockets::new(ways(config, &shared), manner, &config.limits, entropy()?)?;
+        let core = Core::new(
+            sockets,
+            Arc::clone(&shared),
+            Rc::new(Messenger),
+            Rc::clone(&metrics),
+            0,
+            entropy()?,
+            clock.now(),
+        );
+        let worker = Worker::new(core, clock, metrics);
+        worker.drive(Arc::clone(&shared), 0)?;
+
+        let mut packet = [0; 512];
+        let flags = QueryFlags { rd: true, cd: false, ad: true };
+        let edns = OutgoingEdns { payload: u16::MAX, dnssec_ok: false };
+        let length = wire::write_query(&mut packet, 1, flags, key.question(), Some(edns));
+        let Inspected::Query(query) = wire::inspect(&packet[..length]) else {
+            return Err(StartError::Question);
+        };
+        let desk = Arc::new(Desk::default());
+        let asked = clock.now();
+        let asker = || Asker {
+            listener: 0,
+            limit: u16::MAX,
+            since: asked,
+            way: Way::Stream(Return::new(desk.clone())),
+        };
+        let mut response = vec![0; usize::from(u16::MAX)];
+        let turn = worker.ask(&query, asker, asked, usize::from(u16::MAX), &mut response);
+        worker.end_of_turn(asked);
+        match turn {
+            Turn::Answer { length, .. } => response.truncate(length),
+            Turn::Pending | Turn::Drop => {
+                desk.come.notified().await;
+                let answer = desk.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+                response = answer.unwrap_or_default();
+            }
+        }
+        let took = clock.now().since(asked);
+        let route = worker.last_route().map(|route| routes[usize::from(route.0)].name.to_string());
+        Ok(Once { response, route, took })
+    })
+}

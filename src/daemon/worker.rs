@@ -1,0 +1,216 @@
+//! One worker: a thread with a runtime of its own, its front ends, its core and its sockets.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+use tracing::error;
+
+use crate::clock::{Clock, Time};
+use crate::net::Sockets;
+use crate::net::stream::StreamEvents;
+use crate::net::udp::UdpSockets;
+use crate::observe::metrics::WorkerMetrics;
+use crate::resolve::front::{Asker, Service, Turn};
+use crate::resolve::{Core, Shared};
+use crate::route::RouteId;
+use crate::sys::RecvBatch;
+use crate::wire::Query;
+
+/// How many full batches are taken from one upstream socket before others have their turn.
+const BATCHES: usize = 4;
+
+/// How often a worker shows that it is alive, closes old sockets and tells what it has in flight.
+const HOUSEKEEPING: Duration = Duration::from_millis(500);
+
+/// One worker's core with everything that drives it. Lives on one thread.
+pub struct Worker {
+    core: RefCell<Core<Sockets>>,
+    clock: Clock,
+    metrics: Rc<WorkerMetrics>,
+    /// When the timer task will wake up by itself.
+    armed: Cell<Time>,
+    rearm: Notify,
+}
+
+impl Worker {
+    /// Puts a worker together; [`Worker::drive`] sets it going.
+    pub fn new(core: Core<Sockets>, clock: Clock, metrics: Rc<WorkerMetrics>) -> Rc<Worker> {
+        Rc::new_cyclic(|this: &Weak<Worker>| {
+            let mut core = core;
+            core.exchanges.streams.tell(this.clone());
+            Worker {
+                core: RefCell::new(core),
+                clock,
+                metrics,
+                armed: Cell::new(Time::NEVER),
+                rearm: Notify::new(),
+            }
+        })
+    }
+
+    /// Starts the tasks that bring the core its responses, its mail and its time. To be called within a
+    /// `LocalSet`.
+    ///
+    /// # Errors
+    /// When the kernel has no more descriptors.
+    pub fn drive(self: &Rc<Self>, shared: std::sync::Arc<Shared>, number: u16) -> io::Result<()> {
+        let readiness = self.core.borrow().exchanges.udp.readiness()?;
+        let readiness = AsyncFd::with_interest(readiness, Interest::READABLE)?;
+        tokio::task::spawn_local(Rc::clone(self).read_upstream(readiness));
+        tokio::task::spawn_local(Rc::clone(self).keep_time());
+        tokio::task::spawn_local(Rc::clone(self).keep_house());
+        let this = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let mailbox = &shared.mailboxes[usize::from(number)];
+            loop {
+                mailbox.wait().await;
+                this.turn(|core, now| core.collect_mail(now));
+            }
+        });
+        Ok(())
+    }
+
+    /// The route that brought the last answer, if one did.
+    pub fn last_route(&self) -> Option<RouteId> {
+        self.core.borrow().last_route()
+    }
+
+    /// Does `work` on the core and ends the turn.
+    pub fn turn(&self, work: impl FnOnce(&mut Core<Sockets>, Time)) {
+        let now = self.clock.now();
+        self.shielded(|core| work(core, now));
+        self.end_of_turn(now);
+    }
+
+    /// A panic loses what it happened to, never the worker.
+    fn shielded<R>(&self, work: impl FnOnce(&mut Core<Sockets>) -> R) -> Option<R> {
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut self.core.borrow_mut())));
+        // The panic hook has told where.
+        result.inspect_err(|_| error!("a question was lost to a defect of byway; please report it")).ok()
+    }
+
+    async fn read_upstream(self: Rc<Self>, readiness: AsyncFd<std::os::fd::OwnedFd>) {
+        let mut batch = UdpSockets::receive_batch();
+        let mut ready = Vec::with_capacity(64);
+        loop {
+            let Ok(mut guard) = readiness.readable().await else { return };
+            if self.upstream_turn(&mut batch, &mut ready) {
+                guard.clear_ready();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes in what has arrived on upstream sockets; true if that was all.
+    fn upstream_turn(&self, batch: &mut RecvBatch, ready: &mut Vec<u32>) -> bool {
+        let now = self.clock.now();
+        let mut drained = true;
+        ready.clear();
+        self.core.borrow().exchanges.udp.ready(ready);
+        for &socket in ready.iter() {
+            let mut full = 0;
+            loop {
+                let received = self.core.borrow_mut().exchanges.udp.receive(socket, batch);
+                for i in 0..received.unwrap_or(0) {
+                    let Some(datagram) = batch.datagram(i) else { continue };
+                    self.shielded(|core| {
+                        if let Some((tag, response)) =
+                            core.exchanges.udp.claim(socket, datagram, now)
+                        {
+                            core.response(tag, &response, now);
+                        }
+                    });
+                }
+                full += 1;
+                if received.is_none() || !batch.is_full() {
+                    break;
+                }
+                if full == BATCHES {
+                    drained = false;
+                    break;
+                }
+            }
+        }
+        self.end_of_turn(now);
+        drained && ready.len() < UdpSockets::READY_MAX
+    }
+
+    async fn keep_time(self: Rc<Self>) {
+        loop {
+            let wake = self.core.borrow().next_wake();
+            self.armed.set(wake.unwrap_or(Time::NEVER));
+            match wake {
+                Some(wake) => {
+                    let sleep = tokio::time::sleep_until(self.clock.instant(wake).into());
+                    tokio::select! {
+                        () = sleep => self.turn(|core, now| core.wake(now)),
+                        () = self.rearm.notified() => {}
+                    }
+                }
+                None => self.rearm.notified().await,
+            }
+        }
+    }
+
+    async fn keep_house(self: Rc<Self>) {
+        loop {
+            let now = self.clock.now();
+            self.metrics.beat(now);
+            self.shielded(|core| {
+                core.exchanges.udp.sweep(now);
+                core.gauge();
+            });
+            tokio::time::sleep(HOUSEKEEPING).await;
+        }
+    }
+}
+
+impl Service for Worker {
+    #[inline]
+    fn ask(
+        &self,
+        query: &Query<'_>,
+        asker: impl FnOnce() -> Asker,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Turn {
+        self.shielded(|core| core.ask(query, asker, now, limit, out)).unwrap_or(Turn::Drop)
+    }
+
+    fn end_of_turn(&self, now: Time) {
+        self.shielded(|core| {
+            core.end_of_turn(now);
+            if core.next_wake().is_some_and(|wake| wake < self.armed.get()) {
+                self.rearm.notify_one();
+            }
+        });
+    }
+}
+
+impl StreamEvents for Worker {
+    fn connected(&self, _connection: usize) {}
+
+    fn message(&self, connection: usize, message: &[u8]) {
+        let now = self.clock.now();
+        self.shielded(|core| {
+            if let Some((tag, response)) = core.exchanges.streams.claim(connection, message, now) {
+                core.response(tag, &response, now);
+            }
+        });
+    }
+
+    fn read(&self) {
+        self.end_of_turn(self.clock.now());
+    }
+
+    fn closed(&self, connection: usize, made: bool) {
+        self.turn(|core, _| core.exchanges.stream_closed(connection, made));
+    }
+}

@@ -1,0 +1,348 @@
+//! Attempts over TCP (RFC 7766): connections are kept, and queries pipelined on them.
+//!
+//! A connection's task only moves bytes; which query an answer belongs to is decided here, where the
+//! worker's other state is. A connection that was closed while it lay idle is the upstream's good right:
+//! what was just sent on it is sent once more on a new one, without blame (RFC 7766 section 6.2.4).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use slab::Slab;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
+
+use super::udp::{Awaited, Manner, Way};
+use super::{Outgoing, Tag};
+use crate::clock::Time;
+use crate::observe::metrics::{Gauge, Limit};
+use crate::route::{Outcome, RouteId};
+use crate::wire::Response;
+
+/// How long a handshake may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// How long a connection without queries is kept (RFC 7766 section 6.2.3 asks for a few seconds).
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Queries in flight on one connection before another one is opened.
+const PIPELINE: usize = 64;
+
+/// Length prefix, header, a name of 255 octets, type and class, OPT.
+const FRAME_MAX: usize = 2 + 12 + 255 + 4 + 11;
+
+/// What the task of a connection tells.
+pub trait StreamEvents {
+    /// The connection was made.
+    fn connected(&self, connection: usize);
+    /// A whole message has come.
+    fn message(&self, connection: usize, message: &[u8]);
+    /// Everything that had arrived was told: the end of a turn.
+    fn read(&self);
+    /// The connection has ended, or was never made.
+    fn closed(&self, connection: usize, made: bool);
+}
+
+/// What a connection's task and [`Streams`] share.
+struct Wires {
+    outgoing: RefCell<Vec<u8>>,
+    wake: Notify,
+    /// No queries: the task may close it after a while.
+    idle: Cell<bool>,
+}
+
+struct Query {
+    awaited: Awaited,
+    /// The bytes as sent, for once more.
+    frame: Box<[u8]>,
+    again: bool,
+}
+
+struct Connection {
+    route: RouteId,
+    wires: Rc<Wires>,
+    queries: HashMap<u16, Query, FixedState>,
+    /// It has carried an answer.
+    served: bool,
+}
+
+/// The TCP connections of one worker towards upstreams, and the queries that are out on them.
+pub struct Streams {
+    ways: Rc<[Way]>,
+    manner: Manner,
+    per_route: usize,
+    connections: Slab<Connection>,
+    events: Option<Weak<dyn StreamEvents>>,
+}
+
+impl Streams {
+    /// None yet; at most `per_route` connections are open to one route.
+    pub fn new(ways: Rc<[Way]>, manner: Manner, per_route: usize) -> Streams {
+        Streams {
+            ways,
+            manner,
+            per_route,
+            connections: Slab::new(),
+            events: None,
+        }
+    }
+
+    /// Who is to be told what the connections' tasks see. Nothing is sent before that.
+    pub fn tell(&mut self, events: Weak<dyn StreamEvents>) {
+        self.events = Some(events);
+    }
+
+    /// Sends a query over one of the route's connections, a new one if need be.
+    pub(super) fn send(
+        &mut self,
+        tag: Tag,
+        route: RouteId,
+        query: &Outgoing<'_>,
+        rng: &mut StdRng,
+        now: Time,
+    ) -> Result<(), Outcome> {
+        let upstream = self.ways[usize::from(route.0)].upstream;
+        let awaited = Awaited::new(tag, query, upstream, &self.manner, rng, now);
+        let mut frame = [0; FRAME_MAX];
+        let length = awaited.write(query, 0, self.manner.payload, &mut frame[2..]);
+        frame[..2].copy_from_slice(&(length as u16).to_be_bytes());
+        let query = Query {
+            awaited,
+            frame: frame[..2 + length].into(),
+            again: false,
+        };
+        let connection = self.choose(route)?;
+        self.put(connection, query, rng);
+        Ok(())
+    }
+
+    fn choose(&mut self, route: RouteId) -> Result<usize, Outcome> {
+        let open = || {
+            self.connections
+                .iter()
+                .filter(|(_, connection)| connection.route == route)
+        };
+        let least = open().min_by_key(|(_, connection)| connection.queries.len());
+        match least.map(|(slot, connection)| (slot, connection.queries.len())) {
+            Some((slot, queries)) if queries < PIPELINE => Ok(slot),
+            Some((slot, queries)) if open().count() >= self.per_route => {
+                self.manner.metrics.limited(Limit::UpstreamConnections);
+                if queries < 16_384 {
+                    Ok(slot)
+                } else {
+                    Err(Outcome::Unreachable)
+                }
+            }
+            _ => self.open(route),
+        }
+    }
+
+    fn open(&mut self, route: RouteId) -> Result<usize, Outcome> {
+        let way = &self.ways[usize::from(route.0)];
+        let events = self.events.clone().ok_or(Outcome::Unreachable)?;
+        let socket = way
+            .path
+            .tcp(way.address)
+            .map_err(|_| Outcome::Unreachable)?;
+        let socket = TcpSocket::from_std_stream(socket.into());
+        let wires = Rc::new(Wires {
+            outgoing: RefCell::default(),
+            wake: Notify::new(),
+            idle: Cell::new(true),
+        });
+        let slot = self.connections.insert(Connection {
+            route,
+            wires: Rc::clone(&wires),
+            queries: HashMap::default(),
+            served: false,
+        });
+        let address = way.address;
+        tokio::task::spawn_local(async move {
+            let connect = tokio::time::timeout(CONNECT, socket.connect(address));
+            let Ok(Ok(stream)) = connect.await else {
+                if let Some(events) = events.upgrade() {
+                    events.closed(slot, false);
+                }
+                return;
+            };
+            if let Some(events) = events.upgrade() {
+                events.connected(slot);
+            }
+            // Whatever ended it, its queries are told the same.
+            let _ = carry(stream, &wires, &events, slot).await;
+            if let Some(events) = events.upgrade() {
+                events.closed(slot, true);
+            }
+        });
+        self.count();
+        Ok(slot)
+    }
+
+    fn put(&mut self, slot: usize, mut query: Query, rng: &mut StdRng) {
+        let connection = &mut self.connections[slot];
+        let id = loop {
+            let id: u16 = rng.random();
+            if !connection.queries.contains_key(&id) {
+                break id;
+            }
+        };
+        query.frame[2..4].copy_from_slice(&id.to_be_bytes());
+        connection
+            .wires
+            .outgoing
+            .borrow_mut()
+            .extend_from_slice(&query.frame);
+        connection.wires.idle.set(false);
+        connection.wires.wake.notify_one();
+        connection.queries.insert(id, query);
+    }
+
+    /// The attempts that wait on a connection.
+    pub fn waiting_on(&self, slot: usize) -> impl Iterator<Item = Tag> {
+        let queries = self
+            .connections
+            .get(slot)
+            .map(|connection| connection.queries.values());
+        queries.into_iter().flatten().map(|query| query.awaited.tag)
+    }
+
+    /// Whose response a message is; what matches no query is counted and ignored.
+    pub fn claim<'a>(
+        &mut self,
+        slot: usize,
+        message: &'a [u8],
+        now: Time,
+    ) -> Option<(Tag, Response<'a>)> {
+        let connection = self.connections.get_mut(slot)?;
+        let route = usize::from(connection.route.0);
+        let upstream = self.ways[route].upstream;
+        let id = message
+            .first_chunk::<2>()
+            .map(|id| u16::from_be_bytes(*id))?;
+        let Some(query) = connection.queries.get(&id) else {
+            self.manner
+                .metrics
+                .mismatched(route, crate::observe::metrics::Mismatch::Id);
+            return None;
+        };
+        match query
+            .awaited
+            .check(message, id, upstream, &self.manner, now)
+        {
+            Ok(response) => {
+                let tag = connection.queries.remove(&id)?.awaited.tag;
+                connection.served = true;
+                connection.wires.idle.set(connection.queries.is_empty());
+                Some((tag, response))
+            }
+            Err(mismatch) => {
+                self.manner.metrics.mismatched(route, mismatch);
+                None
+            }
+        }
+    }
+
+    /// A connection has ended: its queries fail, or are sent once more if it had only been kept too long.
+    pub(super) fn closed(
+        &mut self,
+        slot: usize,
+        made: bool,
+        rng: &mut StdRng,
+        failed: &mut Vec<(Tag, Outcome)>,
+    ) {
+        let Some(connection) = self.connections.try_remove(slot) else {
+            return;
+        };
+        self.count();
+        let outcome = if made {
+            Outcome::Closed
+        } else {
+            Outcome::HandshakeFailed
+        };
+        for (_, mut query) in connection.queries {
+            let tag = query.awaited.tag;
+            if connection.served && !query.again {
+                query.again = true;
+                if let Ok(fresh) = self.choose(connection.route) {
+                    self.put(fresh, query, rng);
+                    continue;
+                }
+            }
+            failed.push((tag, outcome));
+        }
+    }
+
+    /// Stops waiting for a response.
+    pub(super) fn forget(&mut self, route: RouteId, tag: Tag) {
+        for (_, connection) in &mut self.connections {
+            if connection.route == route {
+                connection
+                    .queries
+                    .retain(|_, query| query.awaited.tag != tag);
+                connection.wires.idle.set(connection.queries.is_empty());
+            }
+        }
+    }
+
+    fn count(&self) {
+        self.manner
+            .metrics
+            .set(Gauge::UpstreamConnections, self.connections.len() as u64);
+    }
+}
+
+/// Moves bytes both ways until the connection ends.
+async fn carry(
+    mut stream: TcpStream,
+    wires: &Wires,
+    events: &Weak<dyn StreamEvents>,
+    slot: usize,
+) -> io::Result<()> {
+    let (mut reader, mut writer) = stream.split();
+    let reading = async {
+        let mut buffer = Vec::with_capacity(2048);
+        loop {
+            if reader.read_buf(&mut buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let Some(events) = events.upgrade() else {
+                return Ok(());
+            };
+            let mut rest = buffer.as_slice();
+            while let Some((length, tail)) = rest.split_first_chunk::<2>() {
+                let length = usize::from(u16::from_be_bytes(*length));
+                let Some((message, tail)) = tail.split_at_checked(length) else {
+                    break;
+                };
+                events.message(slot, message);
+                rest = tail;
+            }
+            events.read();
+            let done = buffer.len() - rest.len();
+            buffer.drain(..done);
+        }
+    };
+    let writing = async {
+        loop {
+            let outgoing = std::mem::take(&mut *wires.outgoing.borrow_mut());
+            if !outgoing.is_empty() {
+                writer.write_all(&outgoing).await?;
+                continue;
+            }
+            match tokio::time::timeout(IDLE, wires.wake.notified()).await {
+                Err(_) if wires.idle.get() && wires.outgoing.borrow().is_empty() => return Ok(()),
+                _ => {}
+            }
+        }
+    };
+    tokio::select! {
+        ended = reading => ended,
+        ended = writing => ended,
+    }
+}

@@ -1,0 +1,139 @@
+//! The log: lines on stderr.
+//!
+//! Under systemd the journal stamps the time itself and reads a priority from the start of each
+//! line (sd-daemon(3)), so there a line carries that and no time; `journalctl -p warning` then works.
+//! On a terminal it is coloured. Nothing here limits what is written: see [`quiet`](super::quiet).
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use rustix::fs::Stat;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::SetGlobalDefaultError;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Sends everything at `level` or graver to stderr.
+///
+/// # Errors
+/// If the process has a log already.
+pub fn init(level: LevelFilter) -> Result<(), SetGlobalDefaultError> {
+    let stderr = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr);
+    if is_journal() {
+        tracing::subscriber::set_global_default(
+            stderr.with_ansi(false).event_format(JournalLine).finish(),
+        )
+    } else {
+        let colour = io::stderr().is_terminal();
+        tracing::subscriber::set_global_default(
+            stderr.with_ansi(colour).with_target(false).finish(),
+        )
+    }
+}
+
+/// Whether stderr goes to the journal: `$JOURNAL_STREAM` names the device and inode of the stream
+/// that systemd gave this service, and stderr may since have been pointed elsewhere
+/// (systemd.exec(5)).
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    rustix::fs::fstat(io::stderr()).is_ok_and(|stderr| names(&stream, &stderr))
+}
+
+fn names(stream: &str, file: &Stat) -> bool {
+    stream.split_once(':').is_some_and(|(device, inode)| {
+        device.parse() == Ok(file.st_dev) && inode.parse() == Ok(file.st_ino)
+    })
+}
+
+/// `<4>the line`: the syslog priority, then the message and its fields.
+struct JournalLine;
+
+impl<S, N> FormatEvent<S, N> for JournalLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .expect("no panic while held")
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_for_the_journal_is_its_priority_and_its_words() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::INFO)
+            .with_ansi(false)
+            .event_format(JournalLine)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!("cannot bind");
+            tracing::warn!(route = "dc1@eth1", "congested");
+            tracing::info!("listening");
+            tracing::debug!("not at this level");
+        });
+        let text = String::from_utf8(kept.0.lock().expect("no panic").clone()).expect("UTF-8");
+        assert_eq!(
+            text,
+            "<3>cannot bind\n<4>congested route=\"dc1@eth1\"\n<6>listening\n"
+        );
+    }
+
+    #[test]
+    fn only_the_very_stream_counts_as_the_journal() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        let stat = rustix::fs::fstat(&file).expect("its metadata");
+        assert!(names(&format!("{}:{}", stat.st_dev, stat.st_ino), &stat));
+        for other in ["", ":", "8:1", "x:y"] {
+            assert!(!names(other, &stat), "{other:?}");
+        }
+        assert!(!names(
+            &format!("{}:{}", stat.st_dev, stat.st_ino ^ 1),
+            &stat
+        ));
+    }
+}

@@ -1,0 +1,227 @@
+//! `docs/metrics.md` against the tables.
+
+use std::collections::BTreeMap;
+
+use super::super::labels::{
+    AttemptKind, Counter, Drop, Evacuation, Eviction, Label, Limit, Mismatch, Outcome, QueryResult,
+    Source, Transport, Verdict,
+};
+use super::*;
+
+const DOCS: &str = include_str!("../../../docs/metrics.md");
+
+/// Values and meanings of every closed label, by series and label.
+fn values() -> Vec<(
+    &'static Series,
+    &'static str,
+    Vec<(&'static str, &'static str)>,
+)> {
+    let mut all = vec![
+        (&QUERIES, "transport", Transport::VALUES.to_vec()),
+        (&QUERIES, "result", QueryResult::VALUES.to_vec()),
+        (&QUERY_DURATION, "source", Source::VALUES.to_vec()),
+        (&DROPPED, "reason", Drop::VALUES.to_vec()),
+        (&LIMIT, "limit", Limit::VALUES.to_vec()),
+        (&LIMIT_REACHED, "limit", Limit::VALUES.to_vec()),
+        (&CACHE_EVICTIONS, "cause", Eviction::VALUES.to_vec()),
+        (
+            &SNAPSHOT_WRITES,
+            "result",
+            vec![
+                ("written", "The snapshot on disk is new."),
+                ("failed", "The old one stays."),
+            ],
+        ),
+        (&ATTEMPTS, "outcome", Outcome::VALUES.to_vec()),
+        (&ATTEMPTS_SENT, "kind", AttemptKind::VALUES.to_vec()),
+        (&MISMATCHES, "reason", Mismatch::VALUES.to_vec()),
+        (&ROUTE_VERDICT, "verdict", Verdict::VALUES.to_vec()),
+        (&EVACUATIONS, "cause", Evacuation::VALUES.to_vec()),
+    ];
+    for &counter in Counter::ALL {
+        let (series, value) = counter.feeds();
+        let (&[label], &[value]) = (series.labels, value) else {
+            continue;
+        };
+        let meaning = (value, counter.meaning());
+        match all
+            .iter_mut()
+            .find(|(known, _, _)| known.name == series.name)
+        {
+            Some((_, _, meanings)) => meanings.push(meaning),
+            None => all.push((series, label, vec![meaning])),
+        }
+    }
+    all
+}
+
+fn code(words: &[&str]) -> String {
+    words
+        .iter()
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The cells of a table's row.
+fn cells(line: &str) -> Option<Vec<&str>> {
+    let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
+    Some(row.split(" | ").collect())
+}
+
+#[test]
+fn every_series_has_its_row_in_the_order_of_the_table_and_no_other_has() {
+    let rows: Vec<Vec<&str>> = DOCS
+        .lines()
+        .filter_map(cells)
+        .filter(|row| {
+            let first = row[0].trim_start_matches('`');
+            first.starts_with("byway_") || first.starts_with("process_")
+        })
+        .collect();
+    let expected: Vec<String> = ALL
+        .iter()
+        .map(|series| {
+            let labels = code(series.labels);
+            let head = format!("`{}` {} {labels}", series.name, series.kind.as_str());
+            format!("{} | {}", head.trim_end(), series.help)
+        })
+        .collect();
+    let found: Vec<String> = rows.iter().map(|row| row[..2].join(" | ")).collect();
+    assert_eq!(found, expected);
+    for row in rows {
+        assert!(
+            row.len() == 3 && row[2].len() > 10,
+            "what to do with {}",
+            row[0]
+        );
+    }
+}
+
+#[test]
+fn every_label_value_is_explained_as_in_the_code() {
+    let mut sections = 0;
+    for (series, label, meanings) in values() {
+        if series.name == LIMIT_REACHED.name {
+            continue; // The limits are listed once, under byway_limit.
+        }
+        let heading = format!("### `{}`: `{label}`\n\n", series.name);
+        let mut section = format!("{heading}| value | meaning |\n| --- | --- |\n");
+        for (value, meaning) in meanings {
+            section += &format!("| `{value}` | {meaning} |\n");
+        }
+        assert!(
+            DOCS.contains(&section),
+            "docs/metrics.md should have:\n\n{section}"
+        );
+        sections += 1;
+    }
+    assert_eq!(
+        DOCS.matches("\n### `").count(),
+        sections,
+        "sections of labels there are not"
+    );
+}
+
+/// Each series named in `text`, with what follows it.
+fn named(text: &str) -> Vec<(&str, &str)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let word = &rest[start..];
+        let end = word.find(|c| !is_part(c)).unwrap_or(word.len());
+        rest = &word[end..];
+        if word.starts_with("byway_") || word.starts_with("process_") {
+            found.push((&word[..end], rest));
+        }
+    }
+    found
+}
+
+/// The row that `name` belongs to; a histogram's row for its parts too.
+fn row(name: &str) -> Option<&'static Series> {
+    ALL.iter().copied().find(|series| {
+        name.strip_prefix(series.name)
+            .is_some_and(|suffix| match series.kind {
+                Kind::Histogram => {
+                    ["_bucket", "_sum", "_count"].contains(&suffix) || suffix.is_empty()
+                }
+                _ => suffix.is_empty(),
+            })
+    })
+}
+
+/// What is wrong with the series and labels that `text` names.
+fn faults(text: &str) -> Vec<String> {
+    let mut known: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (series, label, meanings) in values() {
+        known.insert(
+            (series.name, label),
+            meanings.into_iter().map(|(value, _)| value).collect(),
+        );
+    }
+    let mut faults = Vec::new();
+    for (name, after) in named(text) {
+        let Some(series) = row(name) else {
+            faults.push(format!("no series {name}"));
+            continue;
+        };
+        let Some((selector, _)) = after.strip_prefix('{').and_then(|it| it.split_once('}')) else {
+            continue;
+        };
+        for matcher in selector.split(',') {
+            let (label, pattern) = matcher.split_once('=').expect("a matcher");
+            let label = label.trim_end_matches('!');
+            if !series.labels.contains(&label) {
+                faults.push(format!("{name} has no label {label}"));
+            }
+            let pattern = pattern.trim_start_matches('~').trim_matches('"');
+            let Some(values) = known.get(&(series.name, label)) else {
+                continue;
+            };
+            for value in pattern.split('|').filter(|value| !values.contains(value)) {
+                faults.push(format!("{name} never has {label}=\"{value}\""));
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn the_page_and_its_alerts_name_only_what_there_is() {
+    assert_eq!(faults(DOCS), Vec::<String>::new());
+    let alerts: Vec<&str> = DOCS
+        .lines()
+        .filter(|line| line.contains("expr: "))
+        .collect();
+    assert!((5..=10).contains(&alerts.len()), "{} alerts", alerts.len());
+    for alert in alerts {
+        let expression = alert.trim_start().trim_start_matches("expr: ");
+        assert!(!named(expression).is_empty(), "{alert}");
+        for (open, close) in [('(', ')'), ('[', ']'), ('{', '}')] {
+            let (opened, closed) = (expression.matches(open), expression.matches(close));
+            assert_eq!(opened.count(), closed.count(), "{alert}");
+        }
+    }
+}
+
+#[test]
+fn the_check_of_the_page_can_fail() {
+    assert_eq!(
+        faults("rate(byway_querys_total[5m])"),
+        ["no series byway_querys_total"]
+    );
+    assert_eq!(
+        faults("byway_queries_total_bucket"),
+        ["no series byway_queries_total_bucket"]
+    );
+    assert_eq!(
+        faults("byway_queries_total{rcode=\"x\"} + byway_query_duration_seconds_sum"),
+        ["byway_queries_total has no label rcode"]
+    );
+    assert_eq!(
+        faults("byway_dropped_total{reason=~\"short|long\"}"),
+        ["byway_dropped_total never has reason=\"long\""]
+    );
+}

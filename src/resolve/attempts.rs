@@ -1,0 +1,285 @@
+//! A question's attempts: made as the race says, told to it as they end.
+
+use super::core::Core;
+use super::question::{Attempt, Stage, Why};
+use crate::clock::Time;
+use crate::net::{Exchanges, Outgoing, Tag};
+use crate::observe::metrics::{self, Counter};
+use crate::route::{AttemptKind, Ask, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step};
+use crate::wire::{Answer, Rcode, Response};
+
+impl<X: Exchanges> Core<X> {
+    /// Begins the race of a question that is queued, or leaves it in the queue.
+    pub(super) fn start(&mut self, slot: usize, now: Time) {
+        let question = &self.questions[slot];
+        let deadline = question.waiters.iter().map(|waiter| waiter.deadline).max();
+        let ask = Ask {
+            purpose: match question.why {
+                Why::Client => Purpose::Client,
+                Why::Refresh => Purpose::Refresh,
+                Why::Probe(route) => Purpose::Probe(route),
+            },
+            deadline: deadline.unwrap_or(now + self.shared.deadline),
+        };
+        let started = {
+            let mut engine = self.shared.engine();
+            Race::start(&mut engine, &ask, now, &mut self.rng)
+        };
+        match started {
+            Ok((race, step)) => {
+                self.questions[slot].stage = Stage::Racing(race);
+                self.apply(slot, step, None, now);
+            }
+            Err(Refused::Busy) if ask.purpose == Purpose::Client => self.queue(slot, now),
+            Err(refused) => self.refused(slot, &refused, now),
+        }
+    }
+
+    /// Does what the race says. `answer` is what an attempt has just brought, if the race may want it.
+    fn apply(&mut self, slot: usize, step: Step, answer: Option<(Answer, RouteId)>, now: Time) {
+        self.questions[slot].race_wake = step.wake.unwrap_or(Time::NEVER);
+        for send in [step.send, step.also].into_iter().flatten() {
+            self.launch(slot, send, now);
+        }
+        match step.finish {
+            Some(Finish::Answer(_)) => match answer {
+                Some((answer, route)) => self.settle_answered(slot, answer, route, now),
+                None => self.settle_failed(slot, Failure::Deadline, now),
+            },
+            Some(Finish::Poor(_)) => self.settle_poor(slot, now),
+            Some(Finish::Failed(failure)) => self.settle_failed(slot, failure, now),
+            None => {}
+        }
+        if step.done && self.questions.contains(slot) {
+            self.free(slot, now);
+        } else if self.questions.contains(slot) {
+            self.schedule(slot, now);
+        }
+    }
+
+    fn launch(&mut self, slot: usize, send: Send, now: Time) {
+        let attempt = Attempt {
+            question: slot as u32,
+            id: send.attempt,
+            route: send.route,
+            kind: send.kind,
+            stream: send.stream,
+            edns: self
+                .shared
+                .peers
+                .speaks_edns(self.shared.upstream_of(send.route), now),
+            sent: now,
+            handle: None,
+        };
+        self.metrics.sent(usize::from(send.route.0), kind_label(send.kind));
+        let tag = self.attempts.insert(attempt) as Tag;
+        self.questions[slot].attempts.push(tag);
+        self.dispatch(tag, now);
+    }
+
+    /// Hands an attempt to the exchanges.
+    fn dispatch(&mut self, tag: Tag, now: Time) {
+        let attempt = &mut self.attempts[tag as usize];
+        let question = &self.questions[attempt.question as usize];
+        let outgoing = Outgoing {
+            question: question.key.question(),
+            rd: question.rd,
+            cd: question.key.checking_disabled(),
+            dnssec_ok: question.key.dnssec_ok(),
+            edns: attempt.edns,
+        };
+        match self
+            .exchanges
+            .send(tag, attempt.route, attempt.stream, &outgoing, now)
+        {
+            Ok(handle) => attempt.handle = Some(handle),
+            Err(outcome) => self.failed.push((tag, outcome)),
+        }
+    }
+
+    /// An upstream's response to the attempt `tag`, already checked against what was sent.
+    pub fn response(&mut self, tag: Tag, response: &Response<'_>, now: Time) {
+        let Some(attempt) = self.attempts.get_mut(tag as usize) else {
+            return;
+        };
+        if attempt.edns && refuses_edns(response) {
+            // The same attempt goes on, as the upstream understands it (RFC 6891 section 7).
+            attempt.edns = false;
+            let route = attempt.route;
+            self.metrics.edns_fallback(usize::from(route.0));
+            self.shared
+                .peers
+                .refused_edns(self.shared.upstream_of(route), now);
+            return self.dispatch(tag, now);
+        }
+        let outcome = outcome_of(response, attempt.stream);
+        let route = attempt.route;
+        let Some((slot, step)) = self.tell(tag, outcome, now) else {
+            return;
+        };
+        let question = &mut self.questions[slot];
+        let mut answer = None;
+        if matches!(question.stage, Stage::Racing(_)) {
+            match outcome {
+                Outcome::Poor(_) if question.poor.is_none() => {
+                    question.poor = Some(response.to_answer());
+                }
+                Outcome::Truncated if question.partial.is_none() => {
+                    question.partial = Some(response.to_answer());
+                }
+                _ => {}
+            }
+            if let Some(Finish::Answer(_)) = step.finish {
+                answer = Some((response.to_answer(), route));
+            }
+        }
+        self.apply(slot, step, answer, now);
+        self.settle_failed_sends(now);
+        self.work_off_backlog(now);
+    }
+
+    /// The attempt `tag` ended without a usable response.
+    pub fn attempt_failed(&mut self, tag: Tag, outcome: Outcome, now: Time) {
+        if let Some((slot, step)) = self.tell(tag, outcome, now) {
+            self.apply(slot, step, None, now);
+        }
+    }
+
+    /// Tells the race how an attempt ended.
+    fn tell(&mut self, tag: Tag, outcome: Outcome, now: Time) -> Option<(usize, Step)> {
+        let attempt = self.attempts.try_remove(tag as usize)?;
+        let slot = attempt.question as usize;
+        let question = self.questions.get_mut(slot)?;
+        question.attempts.retain(|other| *other != tag);
+        let late = matches!(question.stage, Stage::Settled(_));
+        let (Stage::Racing(race) | Stage::Settled(race)) = &mut question.stage else {
+            return None;
+        };
+        let step = {
+            let mut engine = self.shared.engine();
+            race.outcome(&mut engine, attempt.id, outcome, now, &mut self.rng)
+        };
+        let won = matches!(step.finish, Some(Finish::Answer(_)));
+        self.count(&attempt, label(outcome, late), won, now);
+        Some((slot, step))
+    }
+
+    /// Tells the races about attempts that could not even be sent.
+    pub(super) fn settle_failed_sends(&mut self, now: Time) {
+        while let Some((tag, outcome)) = self.failed.pop() {
+            self.attempt_failed(tag, outcome, now);
+        }
+    }
+
+    /// The race's timer.
+    pub(super) fn race_timer(&mut self, slot: usize, now: Time) {
+        let question = &mut self.questions[slot];
+        let step = match &mut question.stage {
+            Stage::Queued => return self.turn_away(slot, now),
+            Stage::Over => return,
+            Stage::Racing(race) | Stage::Settled(race) => {
+                let mut engine = self.shared.engine();
+                race.timer(&mut engine, now, &mut self.rng)
+            }
+        };
+        self.apply(slot, step, None, now);
+    }
+
+    /// Counts an attempt's end. `won` says whether it settled the question.
+    fn count(&self, attempt: &Attempt, outcome: metrics::Outcome, won: bool, now: Time) {
+        let route = usize::from(attempt.route.0);
+        self.metrics.attempt(route, outcome, now.since(attempt.sent));
+        let counter = match (attempt.kind, won) {
+            (AttemptKind::Hedge, true) => Counter::HedgeWon,
+            (AttemptKind::Hedge, false) => Counter::HedgeLost,
+            (AttemptKind::Retry, true) => Counter::RetryWon,
+            (AttemptKind::Retry, false) => Counter::RetryLost,
+            _ => return,
+        };
+        self.metrics.count(counter, 1);
+    }
+
+    /// Begins the newest of the queued questions for as long as there is room.
+    pub(super) fn work_off_backlog(&mut self, now: Time) {
+        while let Some((slot, generation)) = self.backlog.newest() {
+            let question = self.questions.get(slot as usize);
+            let queued = question.is_some_and(|question| {
+                question.generation == generation && matches!(question.stage, Stage::Queued)
+            });
+            if queued {
+                self.start(slot as usize, now);
+                self.settle_failed_sends(now);
+                // Still no room: it queued itself again.
+                if self.backlog.is_newest((slot, generation)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn queue(&mut self, slot: usize, now: Time) {
+        let question = &mut self.questions[slot];
+        question.race_wake = question.race_wake.min(now + self.shared.queue_patience);
+        self.backlog.push((slot as u32, question.generation));
+        self.schedule(slot, now);
+    }
+
+    /// Forgets a question whose race is over; attempts that are still out were lost.
+    pub(super) fn free(&mut self, slot: usize, now: Time) {
+        let question = self.questions.remove(slot);
+        for tag in question.attempts {
+            let Some(attempt) = self.attempts.try_remove(tag as usize) else {
+                continue;
+            };
+            self.count(&attempt, metrics::Outcome::TimedOut, false, now);
+            if let Some(handle) = attempt.handle {
+                self.exchanges.forget(handle, tag);
+            }
+        }
+    }
+}
+
+/// Whether a response says that EDNS is not understood: FORMERR or NOTIMP without EDNS of its own, or
+/// BADVERS to version 0.
+fn refuses_edns(response: &Response<'_>) -> bool {
+    match response.rcode() {
+        Rcode::FORMERR | Rcode::NOTIMP => !response.has_opt(),
+        rcode => rcode == Rcode::BADVERS,
+    }
+}
+
+fn outcome_of(response: &Response<'_>, stream: bool) -> Outcome {
+    match response.rcode() {
+        _ if response.truncated() && !stream => Outcome::Truncated,
+        Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN => Outcome::Answered,
+        rcode => Outcome::Poor(rcode),
+    }
+}
+
+/// How an outcome is counted; `late` if the question was settled before.
+fn label(outcome: Outcome, late: bool) -> metrics::Outcome {
+    match outcome {
+        Outcome::Answered if late => metrics::Outcome::Outrun,
+        Outcome::Answered => metrics::Outcome::Answered,
+        Outcome::Poor(_) => metrics::Outcome::Poor,
+        Outcome::Truncated => metrics::Outcome::Truncated,
+        Outcome::Mismatched => metrics::Outcome::Mismatched,
+        Outcome::Garbled => metrics::Outcome::Garbled,
+        Outcome::TimedOut => metrics::Outcome::TimedOut,
+        Outcome::Unreachable => metrics::Outcome::Unreachable,
+        Outcome::HandshakeFailed => metrics::Outcome::HandshakeFailed,
+        Outcome::Closed => metrics::Outcome::Closed,
+        Outcome::Outrun => metrics::Outcome::Outrun,
+    }
+}
+
+fn kind_label(kind: AttemptKind) -> metrics::AttemptKind {
+    match kind {
+        AttemptKind::Primary => metrics::AttemptKind::Primary,
+        AttemptKind::Hedge => metrics::AttemptKind::Hedge,
+        AttemptKind::Retry => metrics::AttemptKind::Retry,
+        AttemptKind::Probe => metrics::AttemptKind::Probe,
+        AttemptKind::Refresh => metrics::AttemptKind::Refresh,
+        AttemptKind::StreamFallback => metrics::AttemptKind::StreamFallback,
+    }
+}

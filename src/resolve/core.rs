@@ -1,0 +1,484 @@
+//! The worker's core: what happens to a question, in order.
+//!
+//! Sans-IO. Queries, responses and time come in as arguments; attempts go out through
+//! [`Exchanges`], answers through [`Replies`]. The daemon drives it with sockets, the tests with a
+//! simulated network.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use slab::Slab;
+
+use super::backlog::Backlog;
+use super::front::{Asker, Replies, Turn};
+use super::inflight::Leader;
+use super::mailbox::Handoff;
+use super::question::{Attempt, Question, Stage, Waiter, Why};
+use super::shared::Shared;
+use super::timers::Timers;
+use crate::cache::Freshness;
+use crate::clock::Time;
+use crate::net::{Exchanges, Tag};
+use crate::observe::metrics::{Counter, Gauge, Limit, QueryResult, WorkerMetrics};
+use crate::route::{Outcome, RouteId};
+use crate::wire::{self, Asked, Ede, OwnedAsked, Query, QuestionKey, Rcode, Render, TtlRule};
+
+/// One worker's questions. See the module's description.
+pub struct Core<X> {
+    /// The attempts' way out.
+    pub exchanges: X,
+    pub(super) shared: Arc<Shared>,
+    pub(super) replies: Rc<dyn Replies>,
+    pub(super) metrics: Rc<WorkerMetrics>,
+    pub(super) worker: u16,
+    pub(super) questions: Slab<Question>,
+    pub(super) attempts: Slab<Attempt>,
+    pub(super) timers: Timers<(u32, u32)>,
+    pub(super) backlog: Backlog,
+    pub(super) rng: StdRng,
+    /// Attempts that failed while they were being made, still to be told.
+    pub(super) failed: Vec<(Tag, Outcome)>,
+    /// Room for an answer whose client may not be there.
+    pub(super) scratch: Vec<u8>,
+    /// When room for queued questions was last looked for.
+    looked: Time,
+    /// Whose answer was the last.
+    pub(super) last_route: Option<RouteId>,
+    generation: u32,
+}
+
+/// What the cache held, once its lock is released.
+enum Held {
+    Fresh { length: usize, refresh: bool },
+    Stale,
+}
+
+impl<X: Exchanges> Core<X> {
+    /// A core without questions. `rng` need not be unpredictable.
+    pub fn new(
+        exchanges: X,
+        shared: Arc<Shared>,
+        replies: Rc<dyn Replies>,
+        metrics: Rc<WorkerMetrics>,
+        worker: u16,
+        rng: StdRng,
+        now: Time,
+    ) -> Core<X> {
+        Core {
+            exchanges,
+            shared,
+            replies,
+            metrics,
+            worker,
+            questions: Slab::new(),
+            attempts: Slab::new(),
+            timers: Timers::new(now),
+            backlog: Backlog::default(),
+            rng,
+            failed: Vec::new(),
+            scratch: Vec::new(),
+            last_route: None,
+            looked: now,
+            generation: 0,
+        }
+    }
+
+    /// A client's query: answers it into `out`, or keeps an [`Asker`] and answers later through
+    /// [`Replies`]. `limit` is the longest answer that the client takes.
+    pub fn ask(
+        &mut self,
+        query: &Query<'_>,
+        asker: impl FnOnce() -> Asker,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Turn {
+        let hash = self.shared.cache.hash(&query.key);
+        let (asked, payload) = (&query.asked, self.shared.payload);
+        let held = self
+            .shared
+            .cache
+            .read(&query.key, hash, now, |hit| match hit.freshness {
+                Freshness::Fresh { refresh_due, .. } => {
+                    let ttl = TtlRule::Minus(hit.age);
+                    let render = Render {
+                        ttl,
+                        limit,
+                        payload,
+                        from_cache: true,
+                        ede: None,
+                    };
+                    let length = hit.answer.write(asked, &render, out);
+                    Held::Fresh {
+                        length,
+                        refresh: refresh_due,
+                    }
+                }
+                Freshness::Stale { .. } => Held::Stale,
+            });
+        match held {
+            Some(Held::Fresh { length, refresh }) => {
+                if refresh {
+                    self.refresh(&query.key, hash, now);
+                }
+                self.metrics.count(Counter::CacheHit, 1);
+                Turn::Answer {
+                    length,
+                    result: QueryResult::Hit,
+                }
+            }
+            Some(Held::Stale) => {
+                self.metrics.count(Counter::CacheStale, 1);
+                self.stale(query, hash, asker, now, limit, out)
+            }
+            None => {
+                self.metrics.count(Counter::CacheMiss, 1);
+                self.unknown(query, hash, Time::NEVER, asker, now, out)
+            }
+        }
+    }
+
+    /// A stale answer is held: it is given at once if waiting for a better one is in vain.
+    fn stale(
+        &mut self,
+        query: &Query<'_>,
+        hash: u64,
+        asker: impl FnOnce() -> Asker,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Turn {
+        let wait = {
+            let engine = self.shared.engine();
+            engine.any_clear(now).then(|| engine.hedge_wait(now))
+        };
+        let failed = self.shared.failures.check(&query.key, hash, None, now).is_some();
+        let why = match wait {
+            None => Counter::StaleNothingClear,
+            Some(_) if failed => Counter::StaleFailed,
+            Some(wait) => {
+                let stale_at = now + wait.min(self.shared.stale_wait);
+                return self.unknown(query, hash, stale_at, asker, now, out);
+            }
+        };
+        match self
+            .shared
+            .write_held(&query.key, hash, &query.asked, now, limit, out)
+        {
+            Some((length, result)) => {
+                self.metrics.count(why, 1);
+                Turn::Answer { length, result }
+            }
+            // It was evicted in between.
+            None => self.unknown(query, hash, Time::NEVER, asker, now, out),
+        }
+    }
+
+    /// Nothing fresh is held: the question goes upstream, unless it just failed.
+    fn unknown(
+        &mut self,
+        query: &Query<'_>,
+        hash: u64,
+        stale_at: Time,
+        asker: impl FnOnce() -> Asker,
+        now: Time,
+        out: &mut [u8],
+    ) -> Turn {
+        if let Some(failure) = self.shared.failures.check(&query.key, hash, None, now) {
+            self.metrics.count(Counter::FailureCacheHit, 1);
+            return self.error(
+                &query.asked,
+                Ede::new(failure.ede),
+                QueryResult::Failed,
+                out,
+            );
+        }
+        if !self.shared.inflight.waiting().take() {
+            self.metrics.limited(Limit::Waiting);
+            return self.error(&query.asked, OVERLOADED, QueryResult::Shed, out);
+        }
+        let waiter = Waiter {
+            asker: asker(),
+            asked: OwnedAsked::from(query.asked),
+            deadline: now + self.shared.deadline,
+            stale_at,
+        };
+        self.enlist(query.key, hash, waiter, now);
+        Turn::Pending
+    }
+
+    /// Lets `waiter` wait: with those who asked the same before, here or at another worker, or as the
+    /// first.
+    fn enlist(&mut self, key: QuestionKey, hash: u64, waiter: Waiter, now: Time) {
+        if !waiter.asked.as_ref().rd {
+            // Without recursion the upstream may answer otherwise than it would: for nobody else.
+            return self.begin(key, hash, Why::Client, false, 0, vec![waiter], now);
+        }
+        let leader = self.shared.inflight.leader(hash);
+        match leader {
+            Some(leader) if leader.worker == self.worker => {
+                let slot = leader.slot as usize;
+                let leads = |question: &&mut Question| {
+                    question.generation == leader.generation && question.key == key
+                };
+                if let Some(question) = self.questions.get_mut(slot).filter(leads) {
+                    self.metrics.count(Counter::Coalesced, 1);
+                    question.join(waiter);
+                    return self.schedule(slot, now);
+                }
+                // Another question of the same hash: rare enough to be asked without sharing.
+            }
+            Some(leader) => {
+                self.metrics.count(Counter::Coalesced, 1);
+                let Waiter {
+                    asker,
+                    asked,
+                    stale_at,
+                    ..
+                } = waiter;
+                let handoff = Handoff {
+                    key,
+                    hash,
+                    asked,
+                    asker,
+                    stale_at,
+                };
+                return self.shared.mailboxes[usize::from(leader.worker)].post(handoff);
+            }
+            None => {}
+        }
+        self.begin(key, hash, Why::Client, true, 0, vec![waiter], now);
+    }
+
+    /// Takes in clients that asked other workers what this one is asking.
+    pub fn collect_mail(&mut self, now: Time) {
+        for handoff in self.shared.mailboxes[usize::from(self.worker)].collect() {
+            let Handoff {
+                key,
+                hash,
+                asked,
+                asker,
+                stale_at,
+            } = handoff;
+            let deadline = asker.since + self.shared.deadline;
+            let waiter = Waiter {
+                asker,
+                asked,
+                deadline,
+                stale_at,
+            };
+            // The answer may have come while the client was on its way.
+            let leads = |leader: Leader| {
+                leader.worker == self.worker
+                    && self
+                        .questions
+                        .get(leader.slot as usize)
+                        .is_some_and(|question| question.generation == leader.generation)
+            };
+            let waiter = match self.shared.inflight.leader(hash).is_some_and(leads) {
+                true => Some(waiter),
+                false => self.give_held(&key, hash, waiter, Counter::StaleFailed, now),
+            };
+            match waiter {
+                Some(waiter) => self.enlist(key, hash, waiter, now),
+                None => self.shared.inflight.waiting().give(1),
+            }
+        }
+    }
+
+    /// Renews an entry of the cache before it expires, if there is room for that.
+    fn refresh(&mut self, key: &QuestionKey, hash: u64, now: Time) {
+        if self.shared.inflight.leader(hash).is_none() {
+            self.begin(*key, hash, Why::Refresh, true, 0, Vec::new(), now);
+        }
+    }
+
+    /// Sends the probe that the engine wants: for the root's name servers, which every resolver knows.
+    pub fn probe(&mut self, route: RouteId, now: Time) {
+        let key = QuestionKey::root_name_servers();
+        let hash = self.shared.cache.hash(&key);
+        self.begin(key, hash, Why::Probe(route), true, 0, Vec::new(), now);
+    }
+
+    /// Begins a question anew for clients whose first leader failed.
+    pub(super) fn inherit(
+        &mut self,
+        key: QuestionKey,
+        hash: u64,
+        rd: bool,
+        restarts: u8,
+        heirs: Vec<Waiter>,
+        now: Time,
+    ) {
+        for _ in &heirs {
+            // They had places until a moment ago; if they are gone, one too many waits.
+            let _ = self.shared.inflight.waiting().take();
+        }
+        self.begin(key, hash, Why::Client, rd, restarts, heirs, now);
+    }
+
+    /// Makes a new question and its first attempt.
+    #[allow(clippy::too_many_arguments)]
+    fn begin(
+        &mut self,
+        key: QuestionKey,
+        hash: u64,
+        why: Why,
+        rd: bool,
+        restarts: u8,
+        waiters: Vec<Waiter>,
+        now: Time,
+    ) {
+        let room = self.shared.inflight.questions().take() || self.make_room(why, now);
+        self.generation = self.generation.wrapping_add(1);
+        let mut question = Question::new(self.generation, key, hash, why, rd, restarts);
+        for waiter in waiters {
+            question.join(waiter);
+        }
+        let slot = self.questions.vacant_key();
+        if room && rd && !matches!(why, Why::Probe(_)) {
+            let generation = self.generation;
+            let leader = Leader {
+                worker: self.worker,
+                slot: slot as u32,
+                generation,
+            };
+            question.leads = self.shared.inflight.lead(hash, leader).is_ok();
+        }
+        self.questions.insert(question);
+        if room {
+            self.start(slot, now);
+            self.settle_failed_sends(now);
+        } else {
+            self.metrics.limited(Limit::Questions);
+            self.turn_away(slot, now);
+        }
+    }
+
+    /// At the limit of questions a new one of a client's takes the place of the one queued longest.
+    fn make_room(&mut self, why: Why, now: Time) -> bool {
+        if why != Why::Client {
+            return false;
+        }
+        while let Some((slot, generation)) = self.backlog.oldest() {
+            let slot = slot as usize;
+            let queued = |question: &Question| {
+                question.generation == generation && matches!(question.stage, Stage::Queued)
+            };
+            if self.questions.get(slot).is_some_and(queued) {
+                self.turn_away(slot, now);
+                return self.shared.inflight.questions().take();
+            }
+        }
+        false
+    }
+
+    /// The answer that says no, written at once.
+    fn error(&self, asked: &Asked<'_>, ede: Ede<'_>, result: QueryResult, out: &mut [u8]) -> Turn {
+        let payload = self.shared.payload;
+        let length = wire::write_error(asked, Rcode::SERVFAIL, Some(ede), payload, out);
+        Turn::Answer { length, result }
+    }
+
+    /// Sets the wake-up of a question, unless an earlier one is set.
+    pub(super) fn schedule(&mut self, slot: usize, now: Time) {
+        let question = &mut self.questions[slot];
+        let wake = question.next_wake();
+        if wake < question.scheduled {
+            question.scheduled = wake;
+            self.timers
+                .set(wake.max(now), (slot as u32, question.generation));
+        }
+    }
+
+    /// When [`Core::wake`] should next be called.
+    pub fn next_wake(&self) -> Option<Time> {
+        let timers = self.timers.next();
+        if self.backlog.is_empty() {
+            return timers;
+        }
+        // Other workers' attempts make room too, and do not say so.
+        let look = self.looked + LOOK_EVERY;
+        Some(timers.map_or(look, |timers| timers.min(look)))
+    }
+
+    /// Does what is due at `now`.
+    pub fn wake(&mut self, now: Time) {
+        self.looked = now;
+        let mut due = Vec::new();
+        self.timers.expired(now, &mut due);
+        for (slot, generation) in due {
+            let slot = slot as usize;
+            let alive = |question: &&mut Question| question.generation == generation;
+            let Some(question) = self.questions.get_mut(slot).filter(alive) else {
+                continue;
+            };
+            question.scheduled = Time::NEVER;
+            if question.waiter_wake <= now {
+                self.serve_waiters(slot, now);
+            }
+            if self.questions[slot].race_wake <= now {
+                self.race_timer(slot, now);
+                self.settle_failed_sends(now);
+            }
+            if self
+                .questions
+                .get(slot)
+                .is_some_and(|question| question.generation == generation)
+            {
+                self.schedule(slot, now);
+            }
+        }
+        self.work_off_backlog(now);
+    }
+
+    /// The end of a turn: what was collected goes on the wire.
+    pub fn end_of_turn(&mut self, now: Time) {
+        self.exchanges.flush(now, &mut self.failed);
+        // Each round of failures makes fewer attempts than the one before: a question's are limited.
+        while !self.failed.is_empty() {
+            self.settle_failed_sends(now);
+            self.work_off_backlog(now);
+            self.exchanges.flush(now, &mut self.failed);
+        }
+        self.replies.flush();
+    }
+
+    /// The route that brought the last answer, if one did.
+    pub fn last_route(&self) -> Option<RouteId> {
+        self.last_route
+    }
+
+    /// Questions being asked: those that clients wait for, and those whose losers are listened for.
+    pub fn questions(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// Tells the metrics how much is going on. To be called now and then.
+    pub fn gauge(&self) {
+        let asking = |question: &&Question| !matches!(question.stage, Stage::Settled(_));
+        let (mut questions, mut waiting, mut followers) = (0, 0, 0);
+        for question in self
+            .questions
+            .iter()
+            .map(|(_, question)| question)
+            .filter(asking)
+        {
+            questions += 1;
+            waiting += question.waiters.len();
+            followers += question.waiters.len().saturating_sub(1);
+        }
+        self.metrics.set(Gauge::QuestionsInFlight, questions);
+        self.metrics.set(Gauge::WaitingClients, waiting as u64);
+        self.metrics.set(Gauge::Followers, followers as u64);
+    }
+}
+
+/// How often room for queued questions is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// byway itself has no room for the question.
+pub(super) const OVERLOADED: Ede<'static> =
+    Ede::NETWORK_ERROR.with_text("too many questions in flight");

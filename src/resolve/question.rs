@@ -1,0 +1,160 @@
+//! A question in flight and those who wait for its answer.
+
+use super::front::Asker;
+use crate::clock::Time;
+use crate::net::Handle;
+use crate::route::{AttemptId, AttemptKind, Race, RouteId};
+use crate::wire::{Answer, OwnedAsked, QuestionKey};
+
+/// A client that waits.
+#[derive(Debug)]
+pub struct Waiter {
+    /// Where its answer goes.
+    pub asker: Asker,
+    /// What the answer must match.
+    pub asked: OwnedAsked,
+    /// When it must have an answer.
+    pub deadline: Time,
+    /// When a stale answer is good enough for it; [`Time::NEVER`] if none is held.
+    pub stale_at: Time,
+}
+
+/// Why a question is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A client waits, or did when it began.
+    Client,
+    /// To renew an entry of the cache before it expires.
+    Refresh,
+    /// To measure a route.
+    Probe(RouteId),
+}
+
+/// Where a question stands.
+#[derive(Debug)]
+pub enum Stage {
+    /// Every usable route is at its limit: it waits for room.
+    Queued,
+    /// Attempts are out.
+    Racing(Race),
+    /// Answered; attempts that lost are still listened for.
+    Settled(Race),
+    /// Answered, and no attempt was ever made.
+    Over,
+}
+
+/// A question in flight.
+#[derive(Debug)]
+pub struct Question {
+    /// Tells this slot's successive questions apart.
+    pub generation: u32,
+    /// What is asked.
+    pub key: QuestionKey,
+    /// Its hash in the cache and the table of questions in flight.
+    pub hash: u64,
+    /// Why.
+    pub why: Why,
+    /// Recursion desired. A question without it is asked for one client alone and its answer not kept.
+    pub rd: bool,
+    /// Whether the table of questions in flight names it, so that others join it.
+    pub leads: bool,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Who waits.
+    pub waiters: Vec<Waiter>,
+    /// Attempts that are out, by tag.
+    pub attempts: Vec<u32>,
+    /// The first of the useless answers.
+    pub poor: Option<Answer>,
+    /// A truncated answer, kept in case the whole one cannot be had over a stream.
+    pub partial: Option<Answer>,
+    /// How often it was begun anew for clients that came later.
+    pub restarts: u8,
+    /// When the race wants its timer, or the queue gives up.
+    pub race_wake: Time,
+    /// When the first of the waiters must be looked after.
+    pub waiter_wake: Time,
+    /// The earliest wake-up that is set for it.
+    pub scheduled: Time,
+}
+
+impl Question {
+    /// A question of which nothing has been asked yet.
+    pub fn new(
+        generation: u32,
+        key: QuestionKey,
+        hash: u64,
+        why: Why,
+        rd: bool,
+        restarts: u8,
+    ) -> Question {
+        Question {
+            generation,
+            key,
+            hash,
+            why,
+            rd,
+            leads: false,
+            stage: Stage::Queued,
+            waiters: Vec::new(),
+            attempts: Vec::new(),
+            poor: None,
+            partial: None,
+            restarts,
+            race_wake: Time::NEVER,
+            waiter_wake: Time::NEVER,
+            scheduled: Time::NEVER,
+        }
+    }
+
+    /// When it next needs looking after.
+    pub fn next_wake(&self) -> Time {
+        self.race_wake.min(self.waiter_wake)
+    }
+
+    /// Lets a client wait for its answer.
+    pub fn join(&mut self, waiter: Waiter) {
+        self.waiter_wake = self.waiter_wake.min(waiter.wake());
+        self.waiters.push(waiter);
+    }
+
+    /// Takes out the clients for which `due` holds.
+    pub fn part(&mut self, due: impl FnMut(&mut Waiter) -> bool) -> Vec<Waiter> {
+        let parted = self.waiters.extract_if(.., due).collect();
+        self.waiter_wake = self
+            .waiters
+            .iter()
+            .map(Waiter::wake)
+            .min()
+            .unwrap_or(Time::NEVER);
+        parted
+    }
+}
+
+impl Waiter {
+    /// When it must be looked after.
+    pub fn wake(&self) -> Time {
+        self.stale_at.min(self.deadline)
+    }
+}
+
+/// An attempt that is out.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The question's slot.
+    pub question: u32,
+    /// The engine's name for it.
+    pub id: AttemptId,
+    /// The route it went over.
+    pub route: RouteId,
+    /// Why it was made.
+    pub kind: AttemptKind,
+    /// Whether it went over a stream.
+    pub stream: bool,
+    /// Whether it spoke EDNS.
+    pub edns: bool,
+    /// When it was made.
+    pub sent: Time,
+    /// Where it is listened for.
+    pub handle: Option<Handle>,
+}

@@ -1,0 +1,316 @@
+//! How a question ends for those who wait: with an answer, a stale answer, or an error that says why.
+
+use super::core::{Core, OVERLOADED};
+use super::inflight::Leader;
+use super::question::{Question, Stage, Waiter, Why};
+use crate::cache::{Freshness, Origin};
+use crate::clock::Time;
+use crate::net::Exchanges;
+use crate::observe::metrics::{Counter, QueryResult};
+use crate::route::{Failure, Refused, RouteId};
+use crate::wire::{self, Answer, Asked, Ede, QuestionKey, Rcode, Render, TtlRule};
+
+/// How often a question is begun anew for clients that came after the first.
+const RESTARTS: u8 = 2;
+
+/// What a client that waited gets.
+enum Gift<'a> {
+    /// What an upstream said.
+    Answer(&'a Answer, QueryResult),
+    /// SERVFAIL, and why.
+    Error(Ede<'static>, QueryResult),
+}
+
+impl<X: Exchanges> Core<X> {
+    /// A good answer came.
+    pub(super) fn settle_answered(
+        &mut self,
+        slot: usize,
+        answer: Answer,
+        route: RouteId,
+        now: Time,
+    ) {
+        let question = &self.questions[slot];
+        let (key, hash, why, rd) = (question.key, question.hash, question.why, question.rd);
+        self.last_route = Some(route);
+        let (waiters, mut answer) = (self.conclude(slot), answer);
+        if rd && !matches!(why, Why::Probe(_)) {
+            // What clients are told is what is kept: a TTL does not jump between the first answer and the
+            // second.
+            self.shared.cache.apply_ttl_limits(&mut answer);
+            self.shared.failures.clear(&key, hash, None);
+        }
+        for waiter in waiters {
+            self.give(waiter, &Gift::Answer(&answer, QueryResult::Miss), now);
+        }
+        if rd && !matches!(why, Why::Probe(_)) {
+            let trusted = self.shared.engine().is_clear(route);
+            self.shared
+                .cache
+                .store(&key, hash, answer, route.0, trusted, now);
+        }
+        if why == Why::Refresh {
+            self.metrics.count(Counter::RefreshDone, 1);
+        }
+    }
+
+    /// Every upstream that may be asked answered uselessly.
+    pub(super) fn settle_poor(&mut self, slot: usize, now: Time) {
+        let poor = self.questions[slot].poor.take();
+        let gift = match &poor {
+            Some(answer) => Gift::Answer(answer, QueryResult::Failed),
+            None => Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed),
+        };
+        self.settle_without(slot, Ede::NO_REACHABLE_AUTHORITY, &gift, now);
+    }
+
+    /// Nobody answered in time, or nobody can be asked.
+    pub(super) fn settle_failed(&mut self, slot: usize, failure: Failure, now: Time) {
+        if self.begin_anew(slot, now) {
+            return;
+        }
+        let question = &mut self.questions[slot];
+        let (poor, partial) = (question.poor.take(), question.partial.take());
+        let gift = match (&partial, &poor) {
+            // Truncated is better than nothing: some clients never ask over TCP.
+            (Some(answer), _) => Gift::Answer(answer, QueryResult::Miss),
+            (None, Some(answer)) => Gift::Answer(answer, QueryResult::Failed),
+            (None, None) => Gift::Error(failure.ede(), QueryResult::Failed),
+        };
+        self.settle_without(slot, failure.ede(), &gift, now);
+    }
+
+    /// No attempt can be made at all. That is a failure of the routes, not of the name.
+    pub(super) fn refused(&mut self, slot: usize, refused: &Refused, now: Time) {
+        self.end_unasked(slot, &Gift::Error(refused.ede(), QueryResult::Failed), now);
+    }
+
+    /// There is no room for the question: a limit, or it was queued as long as it may be.
+    pub(super) fn turn_away(&mut self, slot: usize, now: Time) {
+        let generation = self.questions[slot].generation;
+        self.backlog.remove((slot as u32, generation));
+        self.end_unasked(slot, &Gift::Error(OVERLOADED, QueryResult::Shed), now);
+    }
+
+    fn end_unasked(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
+        let question = &self.questions[slot];
+        if question.why == Why::Refresh {
+            self.shared.cache.refresh_failed(&question.key, question.hash, now);
+            self.metrics.count(Counter::RefreshDenied, 1);
+        }
+        self.give_all(slot, gift, now);
+        self.questions.remove(slot);
+    }
+
+    /// The question has failed: that is remembered (RFC 9520), and stale answers serve.
+    fn settle_without(&mut self, slot: usize, ede: Ede<'static>, gift: &Gift<'_>, now: Time) {
+        let question = &self.questions[slot];
+        if question.rd && !matches!(question.why, Why::Probe(_)) {
+            self.shared
+                .failures
+                .record(&question.key, question.hash, ede.code, now);
+        }
+        if question.why == Why::Refresh {
+            self.metrics.count(Counter::RefreshFailed, 1);
+        }
+        self.give_all(slot, gift, now);
+    }
+
+    fn give_all(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
+        let question = &self.questions[slot];
+        let (key, hash, rd) = (question.key, question.hash, question.rd);
+        for waiter in self.conclude(slot) {
+            let left = match rd {
+                true => self.give_held(&key, hash, waiter, Counter::StaleFailed, now),
+                false => Some(waiter),
+            };
+            if let Some(waiter) = left {
+                self.give(waiter, gift, now);
+            }
+        }
+    }
+
+    /// A leader's failure does not fail those who came later, while they have time and a route is clear.
+    fn begin_anew(&mut self, slot: usize, now: Time) -> bool {
+        let question = &mut self.questions[slot];
+        let in_time = |waiter: &Waiter| waiter.deadline > now;
+        if question.restarts >= RESTARTS
+            || !question.waiters.iter().any(in_time)
+            || !self.shared.engine().any_clear(now)
+        {
+            return false;
+        }
+        let (key, hash, rd, restarts) =
+            (question.key, question.hash, question.rd, question.restarts);
+        let (heirs, late): (Vec<_>, Vec<_>) = self.conclude(slot).into_iter().partition(in_time);
+        for waiter in late {
+            self.give(
+                waiter,
+                &Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed),
+                now,
+            );
+        }
+        self.inherit(key, hash, rd, restarts + 1, heirs, now);
+        true
+    }
+
+    /// Looks after the clients whose time it is: a stale answer is due, or the deadline has come.
+    pub(super) fn serve_waiters(&mut self, slot: usize, now: Time) {
+        let question = &mut self.questions[slot];
+        let (key, hash, rd) = (question.key, question.hash, question.rd);
+        for waiter in question.part(|waiter| waiter.wake() <= now) {
+            let left = match rd {
+                true => self.give_held(&key, hash, waiter, Counter::StaleSlow, now),
+                false => Some(waiter),
+            };
+            match left {
+                Some(mut waiter) if waiter.deadline > now => {
+                    waiter.stale_at = Time::NEVER;
+                    self.questions[slot].join(waiter);
+                    continue;
+                }
+                Some(waiter) => {
+                    let gift = Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed);
+                    self.give(waiter, &gift, now);
+                }
+                None => {}
+            }
+            self.shared.inflight.waiting().give(1);
+        }
+    }
+
+    /// Takes a question out of the books and returns its waiters, whose places are given back. Attempts
+    /// that are still out are listened for.
+    fn conclude(&mut self, slot: usize) -> Vec<Waiter> {
+        let question = &mut self.questions[slot];
+        if std::mem::take(&mut question.leads) {
+            let (slot, generation) = (slot as u32, question.generation);
+            let leader = Leader {
+                worker: self.worker,
+                slot,
+                generation,
+            };
+            self.shared.inflight.leave(question.hash, leader);
+        }
+        if question.settle() {
+            self.shared.inflight.questions().give(1);
+        }
+        let waiters = std::mem::take(&mut question.waiters);
+        question.waiter_wake = Time::NEVER;
+        self.shared.inflight.waiting().give(waiters.len());
+        waiters
+    }
+
+    /// Gives the client what the cache holds, fresh or stale; returns it if that is nothing.
+    pub(super) fn give_held(
+        &mut self,
+        key: &QuestionKey,
+        hash: u64,
+        waiter: Waiter,
+        why: Counter,
+        now: Time,
+    ) -> Option<Waiter> {
+        let asked = waiter.asked.as_ref();
+        let limit = usize::from(waiter.asker.limit);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.resize(usize::from(u16::MAX), 0);
+        let held = self
+            .shared
+            .write_held(key, hash, &asked, now, limit, &mut scratch);
+        let left = match held {
+            Some((length, result)) => {
+                if result == QueryResult::Stale {
+                    self.metrics.count(why, 1);
+                }
+                self.replies
+                    .reply(waiter.asker, result, now, &mut |out, _| {
+                        out[..length].copy_from_slice(&scratch[..length]);
+                        length
+                    });
+                None
+            }
+            None => Some(waiter),
+        };
+        self.scratch = scratch;
+        left
+    }
+
+    fn give(&self, waiter: Waiter, gift: &Gift<'_>, now: Time) {
+        let Waiter { asker, asked, .. } = waiter;
+        let (asked, payload) = (asked.as_ref(), self.shared.payload);
+        match *gift {
+            Gift::Answer(answer, result) => {
+                self.replies.reply(asker, result, now, &mut |out, limit| {
+                    let render = Render {
+                        ttl: TtlRule::AsStored,
+                        limit,
+                        payload,
+                        from_cache: false,
+                        ede: None,
+                    };
+                    answer.write(&asked, &render, out)
+                });
+            }
+            Gift::Error(ede, result) => {
+                self.replies.reply(asker, result, now, &mut |out, _| {
+                    wire::write_error(&asked, Rcode::SERVFAIL, Some(ede), payload, out)
+                });
+            }
+        }
+    }
+}
+
+impl Question {
+    /// From here on only attempts that lost are of interest. False if that was so before.
+    fn settle(&mut self) -> bool {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Racing(race) => {
+                self.stage = Stage::Settled(race);
+                true
+            }
+            Stage::Queued => true,
+            settled => {
+                self.stage = settled;
+                false
+            }
+        }
+    }
+}
+
+impl super::shared::Shared {
+    /// Writes what the cache holds for the question, fresh or stale.
+    pub(super) fn write_held(
+        &self,
+        key: &QuestionKey,
+        hash: u64,
+        asked: &Asked<'_>,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Option<(usize, QueryResult)> {
+        self.cache.read(key, hash, now, |hit| {
+            let (ttl, ede, result) = match hit.freshness {
+                Freshness::Fresh { .. } => (TtlRule::Minus(hit.age), None, QueryResult::Hit),
+                Freshness::Stale { .. } => {
+                    let ede = match hit.answer.rcode() {
+                        Rcode::NXDOMAIN => Ede::STALE_NXDOMAIN,
+                        _ => Ede::STALE_ANSWER,
+                    };
+                    (
+                        TtlRule::Fixed(self.stale_ttl),
+                        Some(ede),
+                        QueryResult::Stale,
+                    )
+                }
+            };
+            let render = Render {
+                ttl,
+                limit,
+                payload: self.payload,
+                from_cache: true,
+                ede,
+            };
+            (hit.answer.write(asked, &render, out), result)
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! What all workers share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::cache::{Cache, Failures};
+use crate::clock::Time;
+use crate::config::Config;
+use crate::net::peers::Peers;
+use crate::resolve::inflight::InFlight;
+use crate::resolve::mailbox::Mailbox;
+use crate::route::{Engine, RouteId, UpstreamId};
+
+/// What all workers share: the engine, the cache, the table of questions in flight.
+#[derive(Debug)]
+pub struct Shared {
+    engine: Mutex<Engine>,
+    /// The answers.
+    pub cache: Cache,
+    /// The failures (RFC 9520).
+    pub failures: Failures,
+    /// Questions in flight, by leader.
+    pub inflight: InFlight,
+    /// One mailbox for each worker.
+    pub mailboxes: Vec<Mailbox>,
+    /// What is known of each upstream's ways.
+    pub peers: Arc<Peers>,
+    /// Each route's upstream.
+    upstreams: Vec<UpstreamId>,
+    /// How long a client's question may take.
+    pub deadline: Duration,
+    /// The longest a client waits while a stale answer is held.
+    pub stale_wait: Duration,
+    /// TTL of stale answers, in seconds.
+    pub stale_ttl: u32,
+    /// How long a question may wait for room on a route.
+    pub queue_patience: Duration,
+    /// The UDP payload size that is advertised.
+    pub payload: u16,
+}
+
+impl Shared {
+    /// Everything empty, as `config` asks, for its number of workers.
+    pub fn new(config: &Config, seed: u64, now: Time) -> Shared {
+        let engine = Engine::new(config, now);
+        Shared {
+            upstreams: engine.routes().iter().map(|route| route.upstream).collect(),
+            engine: Mutex::new(engine),
+            cache: Cache::new(&config.cache, seed),
+            failures: Failures::new(&config.cache),
+            inflight: InFlight::new(config.limits.questions, config.limits.waiting),
+            mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
+            peers: Arc::new(Peers::new(config.upstreams.len())),
+            deadline: config.routing.deadline,
+            stale_wait: config.cache.stale_wait,
+            stale_ttl: u32::try_from(config.cache.stale_ttl.as_secs()).unwrap_or(u32::MAX),
+            queue_patience: config.limits.queue_patience,
+            payload: config.limits.udp_payload,
+        }
+    }
+
+    /// The upstream that a route leads to.
+    ///
+    /// # Panics
+    /// If the engine has no such route.
+    pub fn upstream_of(&self, route: RouteId) -> UpstreamId {
+        self.upstreams[usize::from(route.0)]
+    }
+
+    /// The engine. Held for one decision at a time.
+    pub fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

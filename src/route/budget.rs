@@ -1,0 +1,302 @@
+//! What extra packets cost.
+//!
+//! A question needs one packet upstream; each further one is paid for. Every purse here is a token
+//! bucket that fills over time or with primaries and holds no more than a short while's worth: a
+//! lifetime ratio would bank hours of health and spend them in the jam. Two kinds of trouble need two
+//! purses: moving what hangs on a failing route onto a clear one wants a short, sharp burst; a
+//! steady drizzle of hedges must stay a small share. While nothing is clear a third one, the
+//! ceiling, pays for every packet, the first ones too.
+
+use std::time::Duration;
+
+use crate::clock::Time;
+
+/// Seconds of primaries whose share the steady purse holds at most.
+const STEADY_WINDOW_SECS: f64 = 5.0;
+/// The steady purse always holds this much: at two questions a second a share is nothing.
+const STEADY_MIN: f64 = 10.0;
+/// Seconds of healthy traffic that a burst may move.
+const BURST_SECS: f64 = 0.1;
+/// A burst always moves this much.
+const BURST_MIN: f64 = 16.0;
+/// Seconds until an emptied burst is whole again.
+const BURST_REFILL_SECS: f64 = 30.0;
+/// Seconds of the ceiling's rate that may go out at once.
+const CEILING_BURST_SECS: f64 = 0.1;
+/// Packets a second that the ceiling allows before health was ever seen: a start in the middle of
+/// an outage must be able to work.
+const CEILING_COLD: f64 = 50.0;
+/// Packets a second that it allows however quiet health was.
+const CEILING_MIN: f64 = 4.0;
+/// Share of the ceiling's purse that is kept for questions asked for the first time.
+const FIRST_ASK_RESERVE: f64 = 0.25;
+/// Probes a second at most, and how many at once.
+const PROBES: (f64, f64) = (8.0, 4.0);
+/// Refreshes a second at least, however quiet health was.
+const REFRESH_MIN: f64 = 50.0;
+/// Memory of the healthy rate, in seconds of health.
+const HEALTH_SECS: f64 = 60.0;
+
+/// A bucket of tokens that fills with time.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    tokens: f64,
+    cap: f64,
+    rate: f64,
+    at: Time,
+}
+
+impl Bucket {
+    /// A full one.
+    pub fn new(rate: f64, cap: f64, now: Time) -> Bucket {
+        Bucket {
+            tokens: cap,
+            cap,
+            rate,
+            at: now,
+        }
+    }
+
+    /// Takes `amount` if `amount + reserve` is there.
+    pub fn take(&mut self, amount: f64, reserve: f64, now: Time) -> bool {
+        self.fill(now);
+        let enough = self.tokens >= amount + reserve;
+        if enough {
+            self.tokens -= amount;
+        }
+        enough
+    }
+
+    /// Takes `amount`, into debt if need be, for what cannot be refused.
+    pub fn charge(&mut self, amount: f64, now: Time) {
+        self.fill(now);
+        self.tokens = (self.tokens - amount).max(-self.cap);
+    }
+
+    /// What is left.
+    pub fn left(&self) -> f64 {
+        self.tokens
+    }
+
+    /// The most that may be taken within any stretch of `window`, as it is set now.
+    pub fn most_in(&self, window: Duration) -> f64 {
+        self.cap + self.rate * window.as_secs_f64()
+    }
+
+    fn fill(&mut self, now: Time) {
+        let dt = now.since(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        self.tokens = (self.tokens + self.rate * dt).min(self.cap);
+    }
+
+    fn deposit(&mut self, amount: f64) {
+        self.tokens = (self.tokens + amount).min(self.cap);
+    }
+
+    fn set(&mut self, rate: f64, cap: f64, now: Time) {
+        self.fill(now);
+        (self.rate, self.cap) = (rate, cap);
+        self.tokens = self.tokens.min(cap);
+    }
+}
+
+/// All purses, and the count of what went out.
+#[derive(Clone, Debug)]
+pub struct Budgets {
+    share: f64,
+    multiple: f64,
+    steady: Bucket,
+    burst: Bucket,
+    ceiling: Bucket,
+    probes: Bucket,
+    refreshes: Bucket,
+    /// Packets a second in health.
+    healthy: f64,
+    healthy_seconds: f64,
+    second: u64,
+    this_second: Second,
+    disturbed: bool,
+    minute: [Second; 60],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    primaries: u32,
+    extras: u32,
+}
+
+impl Budgets {
+    /// `share` of primaries for extras; `multiple` of the healthy rate as ceiling.
+    pub fn new(share: f64, multiple: f64, now: Time) -> Budgets {
+        let mut budgets = Budgets {
+            share,
+            multiple,
+            steady: Bucket::new(0.0, STEADY_MIN, now),
+            burst: Bucket::new(BURST_MIN / BURST_REFILL_SECS, BURST_MIN, now),
+            ceiling: Bucket::new(CEILING_COLD, CEILING_COLD, now),
+            probes: Bucket::new(PROBES.0, PROBES.1, now),
+            refreshes: Bucket::new(REFRESH_MIN, REFRESH_MIN, now),
+            healthy: 0.0,
+            healthy_seconds: 0.0,
+            second: now.secs(),
+            this_second: Second::default(),
+            disturbed: false,
+            minute: [Second::default(); 60],
+        };
+        budgets.resize(now);
+        budgets
+    }
+
+    /// Closes past seconds. `clear`: something is clear; only such seconds teach the healthy rate.
+    pub fn turn(&mut self, now: Time, clear: bool) {
+        self.disturbed |= !clear;
+        let second = now.secs();
+        if second == self.second {
+            return;
+        }
+        let passed = second.saturating_sub(self.second);
+        self.minute[(self.second % 60) as usize] = self.this_second;
+        for gone in 1..passed.min(60) {
+            self.minute[((self.second + gone) % 60) as usize] = Second::default();
+        }
+        if !self.disturbed {
+            let packets = f64::from(self.this_second.primaries + self.this_second.extras);
+            for seen in [packets]
+                .into_iter()
+                .chain((1..passed.min(60)).map(|_| 0.0))
+            {
+                self.healthy_seconds = (self.healthy_seconds + 1.0).min(HEALTH_SECS);
+                self.healthy += (seen - self.healthy) / self.healthy_seconds;
+            }
+        }
+        self.second = second;
+        self.this_second = Second::default();
+        self.disturbed = !clear;
+        self.resize(now);
+    }
+
+    /// A question's own packet in health: it earns its share of extras.
+    pub fn primary(&mut self, now: Time) {
+        self.this_second.primaries += 1;
+        self.steady.fill(now);
+        self.steady.deposit(self.share);
+    }
+
+    /// An extra packet in health. `urgent`: it moves an overdue question to a clear route with room.
+    pub fn extra(&mut self, urgent: bool, now: Time) -> bool {
+        let paid = self.steady.take(1.0, 0.0, now) || (urgent && self.burst.take(1.0, 0.0, now));
+        self.this_second.extras += u32::from(paid);
+        paid
+    }
+
+    /// Whether a measurement may be made now: the last tokens are for questions that hang.
+    pub fn measurement(&mut self, now: Time) -> bool {
+        let paid = self.steady.take(1.0, 2.0, now);
+        self.this_second.extras += u32::from(paid);
+        paid
+    }
+
+    /// An extra packet that cannot be refused: without it the packet before was in vain.
+    pub fn forced(&mut self, now: Time) {
+        self.steady.charge(1.0, now);
+        self.this_second.extras += 1;
+    }
+
+    /// Any packet while nothing is clear. `first`: of a question not asked before.
+    pub fn under_ceiling(&mut self, first: bool, now: Time) -> bool {
+        let reserve = if first {
+            0.0
+        } else {
+            self.ceiling.cap * FIRST_ASK_RESERVE
+        };
+        let paid = self.ceiling.take(1.0, reserve, now);
+        if paid {
+            let Second { primaries, extras } = &mut self.this_second;
+            *if first { primaries } else { extras } += 1;
+        }
+        paid
+    }
+
+    /// A probe sent for want of real questions.
+    pub fn probe(&mut self, now: Time) -> bool {
+        let paid = self.probes.take(1.0, 0.0, now);
+        self.this_second.extras += u32::from(paid);
+        paid
+    }
+
+    /// A question asked ahead of need.
+    pub fn refresh(&mut self, now: Time) -> bool {
+        let paid = self.refreshes.take(1.0, 0.0, now);
+        if paid {
+            self.primary(now);
+        }
+        paid
+    }
+
+    /// Packets a second in health, as far as it was seen.
+    pub fn healthy_rate(&self) -> f64 {
+        self.healthy
+    }
+
+    /// Packets in the last whole second or the one under way, whichever saw more.
+    pub fn packets_lately(&self) -> u32 {
+        let last = self.minute[((self.second + 59) % 60) as usize];
+        let packets = |second: Second| second.primaries + second.extras;
+        packets(self.this_second).max(packets(last))
+    }
+
+    /// Takes up the healthy rate that an earlier process knew.
+    pub fn recall_rate(&mut self, rate: f64, now: Time) {
+        if self.healthy_seconds == 0.0 && rate.is_finite() && rate > 0.0 {
+            // Half a memory's worth: soon corrected.
+            (self.healthy, self.healthy_seconds) = (rate, HEALTH_SECS / 2.0);
+            self.resize(now);
+        }
+    }
+
+    /// The ceiling, in packets a second.
+    pub fn ceiling_rate(&self) -> f64 {
+        let known = (self.healthy_seconds / 10.0).min(1.0);
+        let floor = CEILING_MIN.max((1.0 - known) * CEILING_COLD);
+        (self.multiple * self.healthy).max(floor)
+    }
+
+    /// Packets upstream per question that needed one, over the last minute; 1 if there was none.
+    pub fn amplification(&self) -> f64 {
+        let mut sum = self.this_second;
+        let current = (self.second % 60) as usize;
+        for (index, second) in self.minute.iter().enumerate() {
+            if index != current {
+                sum.primaries += second.primaries;
+                sum.extras += second.extras;
+            }
+        }
+        match sum.primaries {
+            0 => 1.0,
+            primaries => f64::from(primaries + sum.extras) / f64::from(primaries),
+        }
+    }
+
+    /// What is left of the steady purse, the burst and the ceiling.
+    pub fn left(&self) -> [f64; 3] {
+        [self.steady.left(), self.burst.left(), self.ceiling.left()]
+    }
+
+    /// The most extras that may be made within any stretch of `window` that sees `primaries`: what the
+    /// simulation holds the engine to.
+    pub fn most_extras_in(&self, window: Duration, primaries: u64) -> f64 {
+        self.share * primaries as f64 + self.steady.cap + self.burst.most_in(window)
+    }
+
+    fn resize(&mut self, now: Time) {
+        let steady = (self.share * STEADY_WINDOW_SECS * self.healthy).max(STEADY_MIN);
+        self.steady.set(0.0, steady, now);
+        let burst = (BURST_SECS * self.healthy).max(BURST_MIN);
+        self.burst.set(burst / BURST_REFILL_SECS, burst, now);
+        let ceiling = self.ceiling_rate();
+        self.ceiling
+            .set(ceiling, (CEILING_BURST_SECS * ceiling).max(4.0), now);
+        let refreshes = self.healthy.max(REFRESH_MIN);
+        self.refreshes.set(refreshes, refreshes, now);
+    }
+}

@@ -1,0 +1,341 @@
+//! What a route's round trips are, and what they were in health.
+//!
+//! A queue lifts every round trip, a hard question only its own: so a jam is told by the low
+//! quantile of recent round trips over `base`, the least of the last minutes (BBR's windowed
+//! minimum, LEDBAT's base history, RFC 6817 section 3.4). The hedge timer rests on the mean, the
+//! deviation and the far tail of round trips seen *while the route was clear*: what was learnt in a
+//! jam must not teach it to wait. The retransmission timeout (RFC 6298) rests on all of them: in a
+//! jam it must learn patience. Every sample is one attempt's true round trip (no Karn ambiguity:
+//! attempts have their own identifiers and ports).
+
+use std::time::Duration;
+
+use crate::clock::Time;
+
+/// Minutes of minima that `base` is the least of.
+const BASE_MINUTES: usize = 10;
+/// Round trips that count as recent.
+const RECENT: usize = 32;
+/// ... if they are no older than this.
+const RECENT_AGE: Duration = Duration::from_secs(10);
+/// How far the far tail lies: one attempt in two hundred of a clear route is later.
+const TAIL: f32 = 0.995;
+/// Expected of a route that was never measured (unbound's first guess is 376 ms, linkerd's 30 ms).
+const UNKNOWN_US: f32 = 30_000.0;
+/// The retransmission timeout of a route that was never measured.
+const UNKNOWN_RTO: Duration = Duration::from_millis(400);
+/// The least retransmission timeout. Far below RFC 6298's second: the peers of a forwarder are
+/// milliseconds away, and an answer that comes later still corrects the record.
+const RTO_MIN: Duration = Duration::from_millis(25);
+/// The most: with a deadline of 4.5 s, later is too late to ask again.
+const RTO_MAX: Duration = Duration::from_millis(1500);
+/// How fast a peak is forgotten (peak EWMA as in Finagle and linkerd2).
+const PEAK_TAU_SECS: f32 = 2.0;
+
+/// The floor and the ceiling of the hedge timer.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// The least a hedge waits.
+    pub min: Duration,
+    /// The most.
+    pub max: Duration,
+}
+
+/// The round trips of one route. Microseconds inside.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    minima: [u32; BASE_MINUTES],
+    minute: u64,
+    base: Option<u32>,
+    recent: [u32; RECENT],
+    stamps: [Time; RECENT],
+    next: usize,
+    low: Option<u32>,
+    srtt: f32,
+    rttvar: f32,
+    peak: f32,
+    peak_at: Time,
+    mean: f32,
+    deviation: f32,
+    tail: f32,
+    clear_samples: u32,
+    samples: u64,
+    steady_since: Option<Time>,
+}
+
+impl Default for Estimate {
+    fn default() -> Estimate {
+        Estimate {
+            minima: [u32::MAX; BASE_MINUTES],
+            minute: 0,
+            base: None,
+            recent: [0; RECENT],
+            stamps: [Time::default(); RECENT],
+            next: 0,
+            low: None,
+            srtt: 0.0,
+            rttvar: 0.0,
+            peak: 0.0,
+            peak_at: Time::default(),
+            mean: 0.0,
+            deviation: 0.0,
+            tail: 0.0,
+            clear_samples: 0,
+            samples: 0,
+            steady_since: None,
+        }
+    }
+}
+
+impl Estimate {
+    /// Records a round trip. `clear`: the route was clear, so this is what health looks like.
+    pub fn sample(&mut self, rtt: Duration, now: Time, clear: bool) {
+        let micros = micros(rtt);
+        let us = micros as f32;
+        self.recent[self.next] = micros;
+        self.stamps[self.next] = now;
+        self.next = (self.next + 1) % RECENT;
+        self.samples += 1;
+
+        if self.samples == 1 {
+            (self.srtt, self.rttvar) = (us, us / 2.0);
+        } else {
+            self.rttvar += ((self.srtt - us).abs() - self.rttvar) / 4.0;
+            self.srtt += (us - self.srtt) / 8.0;
+        }
+        self.peak = us.max(self.peak(now));
+        self.peak_at = now;
+
+        self.note_minimum(micros, now, clear);
+        if clear {
+            self.learn_health(us);
+        }
+        if self.samples < RECENT as u64 || self.next % 8 == 0 {
+            self.low = self.quantile(now, 4);
+        }
+    }
+
+    /// The round trip without queues, once measured.
+    pub fn base(&self) -> Option<Duration> {
+        self.base.map(|us| Duration::from_micros(us.into()))
+    }
+
+    /// How much the lower quartile of recent round trips lies over `base`.
+    pub fn excess(&self, now: Time) -> Option<Duration> {
+        let over = self.quantile(now, 4)?.saturating_sub(self.base?);
+        Some(Duration::from_micros(over.into()))
+    }
+
+    /// The last lower quartile over `base`, as a ratio: what the in-flight limit watches. 1 is no queue.
+    pub fn stretch(&self) -> f32 {
+        match (self.low, self.base) {
+            (Some(low), Some(base)) => low as f32 / base.max(1) as f32,
+            _ => 1.0,
+        }
+    }
+
+    /// Expected time of the next round trip in health, in microseconds; a guess if never measured.
+    pub fn typical_us(&self) -> f32 {
+        match self.clear_samples {
+            0 => self.base.map_or(UNKNOWN_US, |us| us as f32),
+            _ => self.mean,
+        }
+    }
+
+    /// Expected time of the next round trip as things are, in microseconds: jumps up at once, comes
+    /// down slowly.
+    pub fn current_us(&self, now: Time) -> f32 {
+        if self.samples == 0 {
+            UNKNOWN_US
+        } else {
+            self.srtt.max(self.peak(now))
+        }
+    }
+
+    /// Whether it was ever measured, by this process or the one before the restart.
+    pub fn is_measured(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// When an attempt is overdue: beyond what the route does in health (mean + 3 deviations, and its
+    /// far tail), within the operator's floor and ceiling.
+    pub fn hedge_wait(&self, waits: Waits) -> Duration {
+        if self.clear_samples == 0 && self.base.is_none() {
+            return Duration::from_millis(100).clamp(waits.min, waits.max);
+        }
+        let late = (self.mean + 3.0 * self.deviation).max(self.tail);
+        duration(late).clamp(waits.min, waits.max)
+    }
+
+    /// When it is worth asking whether the route stalled: most attempts are back by then. At most the
+    /// hedge wait; much less where hard questions stretch the tail.
+    pub fn check_wait(&self, waits: Waits) -> Duration {
+        duration(self.mean + self.deviation)
+            .max(waits.min)
+            .min(self.hedge_wait(waits))
+    }
+
+    /// The retransmission timeout: an attempt without an answer after this counts as lost.
+    pub fn rto(&self, waits: Waits) -> Duration {
+        if self.samples == 0 && self.base.is_none() {
+            return UNKNOWN_RTO;
+        }
+        let learnt = duration(self.srtt + (4.0 * self.rttvar).max(1_000.0));
+        let patient = 2 * self.hedge_wait(waits);
+        learnt.max(patient).max(RTO_MIN).min(RTO_MAX)
+    }
+
+    /// What a restart should remember: base, mean, deviation and tail.
+    pub fn remembered(&self) -> Option<[Duration; 4]> {
+        let base = self.base()?;
+        Some([
+            base,
+            duration(self.mean),
+            duration(self.deviation),
+            duration(self.tail),
+        ])
+    }
+
+    /// Takes up what an earlier process remembered, unless something is known already.
+    pub fn recall(&mut self, [base, mean, deviation, tail]: [Duration; 4], now: Time) {
+        if self.samples > 0 || base.is_zero() {
+            return;
+        }
+        self.minute = minute(now);
+        self.minima[self.slot()] = micros(base);
+        self.base = Some(micros(base));
+        self.mean = micros(mean.max(base)) as f32;
+        self.deviation = micros(deviation) as f32;
+        self.tail = micros(tail) as f32;
+        self.srtt = self.mean;
+        self.rttvar = self.deviation;
+        // Enough to be trusted, few enough to be corrected soon.
+        self.clear_samples = 8;
+    }
+
+    /// Round trips recorded by this process.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// For a route that is not clear: has it become longer rather than fuller? A queue's delay wanders
+    /// and drops packets; a longer way is steady. After ten minutes of steady round trips without loss
+    /// the new length becomes the base, and this returns the old and the new one.
+    pub fn rebase(&mut self, now: Time, lossless: bool) -> Option<(Duration, Duration)> {
+        let (low, high) = (self.quantile(now, 4)?, self.quantile_from_top(now, 4)?);
+        let old = self.base?;
+        let steady = lossless && low > old && high - low <= (low - old) / 10 + 500;
+        if !steady {
+            self.steady_since = None;
+            return None;
+        }
+        let since = *self.steady_since.get_or_insert(now);
+        if now.since(since) < Duration::from_secs(60 * BASE_MINUTES as u64) {
+            return None;
+        }
+        self.steady_since = None;
+        self.minima = [u32::MAX; BASE_MINUTES];
+        let slot = self.slot();
+        self.minima[slot] = low;
+        self.base = Some(low);
+        (self.mean, self.deviation, self.tail) = (self.srtt, self.rttvar, self.srtt);
+        Some((
+            Duration::from_micros(old.into()),
+            Duration::from_micros(low.into()),
+        ))
+    }
+
+    fn note_minimum(&mut self, micros: u32, now: Time, clear: bool) {
+        let minute = minute(now);
+        // Out of health the window stands still: an hour of jam must not become the base.
+        if (clear || self.base.is_none()) && minute != self.minute {
+            let passed = minute.saturating_sub(self.minute).min(BASE_MINUTES as u64);
+            for _ in 0..passed {
+                self.minute += 1;
+                let slot = self.slot();
+                self.minima[slot] = u32::MAX;
+            }
+            self.minute = minute;
+            let slot = self.slot();
+            self.minima[slot] = micros;
+            self.base = self.minima.iter().copied().min();
+        }
+        let slot = self.slot();
+        self.minima[slot] = self.minima[slot].min(micros);
+        self.base = Some(self.base.map_or(micros, |base| base.min(micros)));
+    }
+
+    fn learn_health(&mut self, us: f32) {
+        self.clear_samples = self.clear_samples.saturating_add(1);
+        let gain = 1.0 / self.clear_samples.min(16) as f32;
+        if self.clear_samples == 1 {
+            (self.mean, self.deviation, self.tail) = (us, us / 4.0, us);
+            return;
+        }
+        let error = us - self.mean;
+        self.mean += gain * error;
+        self.deviation += gain * (error.abs() - self.deviation);
+        // A quantile by stochastic approximation: each step is weighed so that the ups and downs
+        // balance where one sample in two hundred lies above.
+        let step = 0.05 * self.tail.max(500.0);
+        self.tail += if us > self.tail {
+            step * TAIL
+        } else {
+            -step * (1.0 - TAIL)
+        };
+    }
+
+    fn peak(&self, now: Time) -> f32 {
+        let age = now.since(self.peak_at).as_secs_f32();
+        if age < 0.001 {
+            return self.peak;
+        }
+        let floor = self.srtt.min(self.peak);
+        floor + (self.peak - floor) * (-age / PEAK_TAU_SECS).exp()
+    }
+
+    /// The `1/part` quantile of recent round trips: the smallest that at least that share is not above.
+    fn quantile(&self, now: Time, part: usize) -> Option<u32> {
+        self.ranked(now, |len| len.div_ceil(part) - 1)
+    }
+
+    fn quantile_from_top(&self, now: Time, part: usize) -> Option<u32> {
+        self.ranked(now, |len| len - len.div_ceil(part))
+    }
+
+    fn ranked(&self, now: Time, rank: impl Fn(usize) -> usize) -> Option<u32> {
+        let mut fresh = [0u32; RECENT];
+        let mut len = 0;
+        let filled = self.samples.min(RECENT as u64) as usize;
+        for back in 1..=filled {
+            let index = (self.next + RECENT - back) % RECENT;
+            // At least the last three, however old: a sidecar asks twice a second.
+            if len >= 3 && now.since(self.stamps[index]) > RECENT_AGE {
+                break;
+            }
+            fresh[len] = self.recent[index];
+            len += 1;
+        }
+        if len == 0 {
+            return None;
+        }
+        let (_, value, _) = fresh[..len].select_nth_unstable(rank(len));
+        Some(*value)
+    }
+
+    fn slot(&self) -> usize {
+        (self.minute % BASE_MINUTES as u64) as usize
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1)
+}
+
+fn duration(us: f32) -> Duration {
+    Duration::from_micros(us.max(0.0) as u64)
+}
+
+fn minute(now: Time) -> u64 {
+    now.secs() / 60
+}

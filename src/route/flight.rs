@@ -1,0 +1,244 @@
+//! Attempts under way.
+//!
+//! Each route's unanswered attempts form a list in the order they were sent, so that the oldest one,
+//! the earliest sign of trouble, is found at once. An attempt that is counted as lost leaves the list
+//! but keeps its place in the table until its listener gives up: its answer may still come and tell
+//! the true round trip.
+
+use super::{AttemptKind, RouteId};
+use crate::clock::Time;
+
+/// One attempt, engine-wide. Stale handles are recognised by their generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptId {
+    index: u32,
+    generation: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// What is known of an attempt under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// Over which route.
+    pub route: RouteId,
+    /// What for.
+    pub kind: AttemptKind,
+    /// Over a stream.
+    pub stream: bool,
+    /// When it was sent: over a stream, when the connection stood.
+    pub sent: Time,
+    /// It was given up for lost already.
+    pub lost: bool,
+    generation: u32,
+    before: u32,
+    after: u32,
+    live: bool,
+}
+
+/// A route's unanswered attempts, oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    head: u32,
+    tail: u32,
+    len: u32,
+    /// When the oldest was sent; [`Time::NEVER`] if there is none.
+    pub oldest: Time,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue {
+            head: NONE,
+            tail: NONE,
+            len: 0,
+            oldest: Time::NEVER,
+        }
+    }
+}
+
+impl Queue {
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// The table of all attempts. It grows to the most there ever were at once and stays there.
+#[derive(Debug, Default)]
+pub struct Flights {
+    slots: Vec<Attempt>,
+    free: Vec<u32>,
+}
+
+impl Flights {
+    /// Attempts whose listener has not given up, the lost ones included.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Enters an attempt sent now at the end of `queue`.
+    pub fn depart(
+        &mut self,
+        queue: &mut Queue,
+        route: RouteId,
+        kind: AttemptKind,
+        stream: bool,
+        now: Time,
+    ) -> AttemptId {
+        let attempt = Attempt {
+            route,
+            kind,
+            stream,
+            sent: now,
+            lost: false,
+            generation: 0,
+            before: queue.tail,
+            after: NONE,
+            live: true,
+        };
+        let index = match self.free.pop() {
+            Some(index) => {
+                let slot = &mut self.slots[index as usize];
+                *slot = Attempt {
+                    generation: slot.generation,
+                    ..attempt
+                };
+                index
+            }
+            None => {
+                self.slots.push(attempt);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        match queue.tail {
+            NONE => (queue.head, queue.oldest) = (index, now),
+            tail => self.slots[tail as usize].after = index,
+        }
+        queue.tail = index;
+        queue.len += 1;
+        AttemptId {
+            index,
+            generation: self.slots[index as usize].generation,
+        }
+    }
+
+    /// The attempt, while it is under way.
+    pub fn get(&self, id: AttemptId) -> Option<Attempt> {
+        self.slots
+            .get(id.index as usize)
+            .filter(|slot| slot.live && slot.generation == id.generation)
+            .copied()
+    }
+
+    /// Restarts its round trip: the connection it waited for stands.
+    pub fn connected(&mut self, id: AttemptId, now: Time) {
+        if self.get(id).is_some() {
+            self.slots[id.index as usize].sent = now;
+        }
+    }
+
+    /// Marks it lost and takes it from its queue; it goes on listening.
+    pub fn lose(&mut self, id: AttemptId, queue: &mut Queue) {
+        if self.get(id).is_some_and(|attempt| !attempt.lost) {
+            self.unlink(id.index, queue);
+            self.slots[id.index as usize].lost = true;
+        }
+    }
+
+    /// Takes it out for good.
+    pub fn land(&mut self, id: AttemptId, queue: &mut Queue) {
+        let Some(attempt) = self.get(id) else { return };
+        if !attempt.lost {
+            self.unlink(id.index, queue);
+        }
+        let slot = &mut self.slots[id.index as usize];
+        slot.live = false;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.index);
+    }
+
+    fn unlink(&mut self, index: u32, queue: &mut Queue) {
+        let Attempt { before, after, .. } = self.slots[index as usize];
+        match before {
+            NONE => queue.head = after,
+            before => self.slots[before as usize].after = after,
+        }
+        match after {
+            NONE => queue.tail = before,
+            after => self.slots[after as usize].before = before,
+        }
+        queue.len -= 1;
+        queue.oldest = match queue.head {
+            NONE => Time::NEVER,
+            head => self.slots[head as usize].sent,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    fn send(flights: &mut Flights, queue: &mut Queue, secs: u64) -> AttemptId {
+        let now = Time::from_secs(secs);
+        flights.depart(queue, RouteId(0), AttemptKind::Primary, false, now)
+    }
+
+    #[test]
+    fn a_handle_outlives_its_attempt_harmlessly() {
+        let (mut flights, mut queue) = (Flights::default(), Queue::default());
+        let first = send(&mut flights, &mut queue, 1);
+        flights.land(first, &mut queue);
+        let second = send(&mut flights, &mut queue, 2);
+        assert!(flights.get(first).is_none());
+        flights.land(first, &mut queue);
+        assert!(flights.get(second).is_some());
+        assert_eq!(queue.len(), 1);
+    }
+
+    proptest! {
+        /// Against a plain list: the oldest is always the oldest, and slots are used again.
+        #[test]
+        fn the_queue_is_a_list_in_order_of_departure(ops in prop::collection::vec((0u8..3, 0usize..8), 1..200)) {
+            let (mut flights, mut queue) = (Flights::default(), Queue::default());
+            let mut waiting: VecDeque<(AttemptId, u64)> = VecDeque::new();
+            let mut lost: Vec<AttemptId> = Vec::new();
+            let mut most = 0;
+            for (time, (op, which)) in (1u64..).zip(ops) {
+                match op {
+                    0 => waiting.push_back((send(&mut flights, &mut queue, time), time)),
+                    1 if which < waiting.len() => {
+                        let (id, _) = waiting.remove(which).expect("checked");
+                        flights.lose(id, &mut queue);
+                        lost.push(id);
+                    }
+                    2 if which < waiting.len() => {
+                        let (id, _) = waiting.remove(which).expect("checked");
+                        flights.land(id, &mut queue);
+                    }
+                    _ => if let Some(id) = lost.pop() { flights.land(id, &mut queue) },
+                }
+                most = most.max(waiting.len() + lost.len());
+                prop_assert_eq!(queue.len() as usize, waiting.len());
+                let oldest = waiting.front().map_or(Time::NEVER, |&(_, at)| Time::from_secs(at));
+                prop_assert_eq!(queue.oldest, oldest);
+                prop_assert_eq!(flights.len(), waiting.len() + lost.len());
+                prop_assert!(flights.slots.len() <= most.max(1));
+            }
+        }
+    }
+}

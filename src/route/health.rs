@@ -1,0 +1,513 @@
+//! Verdicts.
+//!
+//! Two running sums (Page's CUSUM over log-likelihood ratios) turn single outcomes into suspicion.
+//! The first weighs loss: one in twenty against one in two hundred. A lost attempt adds 2.3, an
+//! answered one takes 0.05 away, and trust earned lately counts for a second only. So one lost
+//! question is enough at ten a second, where waiting for the next means a second slow client; at a
+//! thousand a second it takes two close together. The second weighs lateness: three answers in four
+//! later than the route's far tail in health, against what chance and hard questions do.
+//!
+//! Suspicion is cheap and is undone cheaply. A bad verdict needs more: at least three bad attempts
+//! over a tenth of a second, and it is left only by earning it: a row of good answers, longer the
+//! more often the same promise was broken, then a growing share of the traffic.
+
+use std::time::Duration;
+
+use super::{Evidence, Verdict};
+use crate::clock::Time;
+use crate::wire::Rcode;
+
+/// ln(0.05 / 0.005): a lost attempt.
+const LOST: f32 = 2.3;
+/// -ln(0.95 / 0.995): an answered one.
+const CARRIED: f32 = 0.046;
+/// Sum at which loss makes suspicious: one loss with half a second of trust at ten a second.
+const SUSPECT_LOSS: f32 = 1.8;
+/// The most trust, one loss' worth, and the time in which it fades.
+const TRUST: f32 = 2.3;
+const TRUST_FADES: Duration = Duration::from_secs(1);
+/// The most suspicion by loss: two losses' worth.
+const DISTRUST: f32 = 4.6;
+/// ln(0.75 / 0.3) and ln(0.7 / 0.25): an answer later than health's far tail, and one in time.
+const LATE: f32 = 0.92;
+const TIMELY: f32 = 1.03;
+/// Sum at which lateness makes suspicious: three in a row.
+const SUSPECT_LATE: f32 = 2.5;
+const LATE_MAX: f32 = 4.0;
+/// ln(0.2 / 0.02) and ln(0.98 / 0.8): a useless answer where another upstream knew, and a useful one.
+const POOR: f32 = 2.3;
+const USEFUL: f32 = 0.2;
+/// A useless answer that nothing could be compared with.
+const POOR_ALONE: f32 = 0.6;
+/// Sum at which a server is sick: two useless answers close together, or seven without comparison.
+const SICK: f32 = 4.0;
+const POOR_MAX: f32 = 6.0;
+/// Below this a sum no longer counts.
+const FORGIVEN: f32 = 0.3;
+
+/// A bad verdict needs this many bad attempts ...
+const PROOF: u32 = 3;
+/// ... over this long,
+const PROOF_SPAN: Duration = Duration::from_millis(100);
+/// and death this long without any answer.
+const DEATH_SPAN: Duration = Duration::from_millis(300);
+/// Loss that congestion is made of, and lateness (the lower quartile is late).
+const LOSSY: f32 = 0.04;
+const LATE_SHARE: f32 = 0.75;
+
+/// While nothing is clear, real questions are the trial: this many good answers in a row, or fewer
+/// over a second. At a loss of 25 % a row of 24 happens by chance once in a thousand tries.
+const ROW: u32 = 24;
+const ROW_SLOW: u32 = 8;
+const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
+
+/// The least between two trials.
+const TRIAL_STEP: Duration = Duration::from_millis(20);
+
+/// Times of return, all shares of `return-within` so that they add up to less than it: the longest
+/// wait for a trial (with its jitter), the row of good answers, the growing share.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    first_suspect: Duration,
+    first_bad: Duration,
+    longest: Duration,
+    hold: Duration,
+    hold_relapsed: Duration,
+    ramp: Duration,
+    memory: Duration,
+}
+
+impl Patience {
+    /// From the bound that the operator set.
+    pub fn new(return_within: Duration) -> Patience {
+        let share = |share: f64| return_within.mul_f64(share);
+        Patience {
+            first_suspect: share(0.03),
+            first_bad: share(0.07),
+            longest: share(0.36),
+            hold: share(0.02),
+            hold_relapsed: share(0.25),
+            ramp: share(0.15),
+            memory: share(3.0),
+        }
+    }
+}
+
+/// One outcome, as the verdict sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// Answered as in health.
+    Good,
+    /// Answered, later than health's far tail.
+    Late,
+    /// Not answered within the retransmission timeout.
+    Lost,
+    /// An answer came for an attempt that was counted as lost.
+    Found,
+    /// Answered uselessly. `compared`: another upstream answered the same question usefully.
+    Poor {
+        /// What it said, if it could be read.
+        rcode: Option<Rcode>,
+        /// Another upstream knew better.
+        compared: bool,
+    },
+}
+
+/// A verdict changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// From this ...
+    pub from: Verdict,
+    /// ... to this ...
+    pub to: Verdict,
+    /// ... on these attempts.
+    pub tally: Tally,
+    /// How long the verdict before had stood.
+    pub stood: Duration,
+}
+
+/// Outcomes since something began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// When.
+    pub from: Time,
+    /// Attempts that ended.
+    pub attempts: u32,
+    /// Of those lost.
+    pub lost: u32,
+    /// Of those late.
+    pub late: u32,
+    /// Of those useless.
+    pub poor: u32,
+    /// The latest useless rcode.
+    pub rcode: Option<Rcode>,
+}
+
+impl Tally {
+    fn add(&mut self, sample: Sample, now: Time) {
+        if self.attempts == 0 {
+            self.from = now;
+        }
+        match sample {
+            Sample::Good => {}
+            Sample::Late => self.late += 1,
+            Sample::Lost => self.lost += 1,
+            Sample::Found => {
+                // It was counted already, as lost.
+                self.lost = self.lost.saturating_sub(1);
+                self.late += 1;
+                return;
+            }
+            Sample::Poor { rcode, .. } => {
+                self.poor += 1;
+                self.rcode = rcode;
+            }
+        }
+        self.attempts += 1;
+    }
+
+    /// As evidence, still without round trips.
+    pub fn evidence(&self, now: Time) -> Evidence {
+        Evidence {
+            attempts: self.attempts,
+            lost: self.lost,
+            late: self.late,
+            poor: self.poor,
+            rcode: self.rcode,
+            span: if self.attempts == 0 {
+                Duration::ZERO
+            } else {
+                now.since(self.from)
+            },
+            ..Evidence::default()
+        }
+    }
+}
+
+/// What is believed of one route, path or upstream, and why.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    verdict: Verdict,
+    since: Time,
+    loss: f32,
+    late: f32,
+    poor: f32,
+    faded: Time,
+    tally: Tally,
+    lost_in_row: u32,
+    answered: Time,
+    row: Tally,
+    relapses: u32,
+    cleared: Time,
+    trial: Time,
+    gap: Duration,
+}
+
+impl Health {
+    /// What is believed.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Since when.
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
+    /// When the trouble under way began to show; `None` without trouble.
+    pub fn onset(&self) -> Option<Time> {
+        (self.verdict != Verdict::Clear).then_some(self.tally.from)
+    }
+
+    /// Outcomes since the trouble began to show.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Good answers in a row, since when.
+    pub fn row(&self) -> (u32, Time) {
+        (self.row.attempts, self.row.from)
+    }
+
+    /// Bad attempts since the trouble began to show.
+    pub fn bad(&self) -> u32 {
+        self.tally.lost + self.tally.late + self.tally.poor
+    }
+
+    /// Share of questions that a recovering one may take.
+    pub fn share(&self, now: Time, patience: &Patience) -> f32 {
+        match self.verdict {
+            Verdict::Clear => 1.0,
+            Verdict::Recovering => {
+                let done =
+                    now.since(self.since).as_secs_f32() / patience.ramp.as_secs_f32().max(1e-3);
+                if done < 0.33 {
+                    0.1
+                } else if done < 0.67 {
+                    0.3
+                } else {
+                    0.6
+                }
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// When it should be tried again.
+    pub fn trial_due(&self) -> Time {
+        if self.verdict == Verdict::Clear {
+            Time::NEVER
+        } else {
+            self.trial
+        }
+    }
+
+    /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
+    pub fn trying(&mut self, now: Time, patience: &Patience, jitter: f32) {
+        self.trial = now + self.gap.mul_f32(0.8 + 0.4 * jitter);
+        self.gap = self.gap.mul_f32(2.5).min(patience.longest);
+    }
+
+    /// Makes the next trial due at once: something says that it may be worth it.
+    pub fn try_now(&mut self, now: Time) {
+        self.trial = self.trial.min(now);
+    }
+
+    /// Takes in one outcome. `desperate`: nothing is clear, so real questions are the trial.
+    pub fn note(
+        &mut self,
+        sample: Sample,
+        now: Time,
+        patience: &Patience,
+        desperate: bool,
+    ) -> Option<Change> {
+        self.weigh(sample, now);
+        if self.row.attempts > 0 && self.verdict != Verdict::Clear {
+            // One good answer: the others that a return needs may follow quickly.
+            let step = (self.hold(patience) / self.needed()).max(TRIAL_STEP);
+            self.trial = self.trial.min(now + step);
+        }
+        self.judge(now, patience, desperate)
+    }
+
+    /// Usefully answered while clear: takes from what useless answers added.
+    pub fn useful(&mut self) {
+        self.poor = (self.poor - USEFUL).max(0.0);
+    }
+
+    /// Lets time do its part: shares grow.
+    pub fn turn(&mut self, now: Time, patience: &Patience) -> Option<Change> {
+        let grown = self.verdict == Verdict::Recovering && now.since(self.since) >= patience.ramp;
+        grown
+            .then(|| self.change(Verdict::Clear, now, patience))
+            .flatten()
+    }
+
+    /// Found guilty from outside, on what others showed as well as on its own.
+    pub fn accuse(
+        &mut self,
+        verdict: Verdict,
+        tally: Tally,
+        now: Time,
+        patience: &Patience,
+    ) -> Option<Change> {
+        self.tally = tally;
+        self.row = Tally::default();
+        self.change(verdict, now, patience)
+    }
+
+    /// Found innocent from outside: another explains what it showed.
+    pub fn absolve(&mut self, now: Time, patience: &Patience) -> Option<Change> {
+        self.forget();
+        self.change(Verdict::Clear, now, patience)
+    }
+
+    fn weigh(&mut self, sample: Sample, now: Time) {
+        self.fade(now);
+        let at_peace = self.verdict == Verdict::Clear
+            && self.loss <= FORGIVEN
+            && self.late <= FORGIVEN
+            && self.poor <= FORGIVEN;
+        if at_peace {
+            self.tally = Tally::default();
+        }
+        if !(at_peace && sample == Sample::Good) {
+            self.tally.add(sample, now);
+        }
+        if sample != Sample::Lost {
+            self.answered = now;
+            self.lost_in_row = 0;
+            self.loss = (self.loss - CARRIED).max(-TRUST);
+        }
+        match sample {
+            Sample::Good => {
+                self.late = (self.late - TIMELY).max(0.0);
+                self.poor = (self.poor - USEFUL).max(0.0);
+                self.row.add(sample, now);
+            }
+            Sample::Late => self.late = (self.late + LATE).min(LATE_MAX),
+            Sample::Found => self.loss = (self.loss - LOST).max(-TRUST),
+            Sample::Lost => {
+                self.lost_in_row += 1;
+                self.loss = (self.loss + LOST).min(DISTRUST);
+                self.late = (self.late + LATE).min(LATE_MAX);
+            }
+            Sample::Poor { compared, .. } => {
+                let weight = if compared { POOR } else { POOR_ALONE };
+                self.poor = (self.poor + weight).min(POOR_MAX);
+            }
+        }
+        if sample != Sample::Good {
+            self.row = Tally::default();
+        }
+    }
+
+    fn judge(&mut self, now: Time, patience: &Patience, desperate: bool) -> Option<Change> {
+        let suspicious = self.loss >= SUSPECT_LOSS || self.late >= SUSPECT_LATE;
+        let to = match self.verdict {
+            Verdict::Clear if self.poor >= SICK => Verdict::Sick,
+            Verdict::Clear if suspicious => Verdict::Suspect,
+            Verdict::Clear => return None,
+            Verdict::Recovering if self.poor >= SICK => Verdict::Sick,
+            Verdict::Recovering if suspicious => Verdict::Congested,
+            Verdict::Recovering => return None,
+            _ if self.earned(now, patience, desperate) => {
+                if desperate || self.verdict == Verdict::Suspect {
+                    Verdict::Clear
+                } else {
+                    Verdict::Recovering
+                }
+            }
+            Verdict::Dead if self.lost_in_row == 0 => Verdict::Congested,
+            Verdict::Sick if self.poor < FORGIVEN && self.is_dead(now) => Verdict::Dead,
+            Verdict::Suspect | Verdict::Congested if self.is_dead(now) => Verdict::Dead,
+            Verdict::Suspect if self.poor >= SICK => Verdict::Sick,
+            Verdict::Suspect if self.is_congested(now) => Verdict::Congested,
+            _ => return None,
+        };
+        self.change(to, now, patience)
+    }
+
+    fn is_dead(&self, now: Time) -> bool {
+        self.lost_in_row >= PROOF
+            && now.since(self.answered) >= DEATH_SPAN
+            && now.since(self.tally.from) >= DEATH_SPAN
+    }
+
+    fn is_congested(&self, now: Time) -> bool {
+        let Tally {
+            attempts,
+            lost,
+            late,
+            ..
+        } = self.tally;
+        let share = |count: u32| count as f32 / attempts.max(1) as f32;
+        lost + late >= PROOF
+            && now.since(self.tally.from) >= PROOF_SPAN
+            && (lost >= PROOF && share(lost) >= LOSSY || share(lost + late) >= LATE_SHARE)
+    }
+
+    fn earned(&self, now: Time, patience: &Patience, desperate: bool) -> bool {
+        let (row, span) = (self.row.attempts, now.since(self.row.from));
+        if row == 0 {
+            return false;
+        }
+        if desperate {
+            return row >= ROW || (row >= ROW_SLOW && span >= ROW_SLOW_SPAN);
+        }
+        let calm = self.loss <= FORGIVEN && self.late <= FORGIVEN && self.poor <= FORGIVEN;
+        if self.verdict == Verdict::Suspect && calm && row >= PROOF {
+            return true;
+        }
+        row >= self.needed() && span >= self.hold(patience)
+    }
+
+    /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
+    /// still there, and twice as many each time that a return did not last.
+    fn needed(&self) -> u32 {
+        let few: u32 = if self.verdict == Verdict::Suspect {
+            2
+        } else {
+            3
+        };
+        let bad = self.tally.lost + self.tally.poor;
+        let seen = if bad == 0 || self.tally.attempts < 8 {
+            few
+        } else {
+            (2 * self.tally.attempts / bad).clamp(few, 12)
+        };
+        seen.max(few << self.relapses)
+    }
+
+    fn hold(&self, patience: &Patience) -> Duration {
+        if self.relapses == 0 {
+            patience.hold
+        } else {
+            patience.hold_relapsed
+        }
+    }
+
+    fn change(&mut self, to: Verdict, now: Time, patience: &Patience) -> Option<Change> {
+        let from = self.verdict;
+        if from == to {
+            return None;
+        }
+        let improving = matches!(to, Verdict::Clear | Verdict::Recovering);
+        let tally = if improving { self.row } else { self.tally };
+        let change = Change {
+            from,
+            to,
+            tally,
+            stood: now.since(self.since),
+        };
+        self.verdict = to;
+        self.since = now;
+        if improving {
+            self.forget();
+            if to == Verdict::Clear {
+                self.cleared = now;
+            }
+            return Some(change);
+        }
+        if matches!(from, Verdict::Clear | Verdict::Recovering) {
+            let broken = from == Verdict::Recovering || now.since(self.cleared) < patience.memory;
+            self.relapses = if broken {
+                (self.relapses + 1).min(3)
+            } else {
+                0
+            };
+            self.gap = if to == Verdict::Suspect {
+                patience.first_suspect
+            } else {
+                patience.first_bad
+            };
+            self.trial = now + self.gap;
+        } else if from == Verdict::Suspect {
+            self.gap = self.gap.max(patience.first_bad);
+            self.trial = self.trial.max(now + self.gap);
+        }
+        Some(change)
+    }
+
+    fn forget(&mut self) {
+        (self.loss, self.late, self.poor) = (0.0, 0.0, 0.0);
+        self.tally = Tally::default();
+        self.row = Tally::default();
+        self.lost_in_row = 0;
+    }
+
+    fn fade(&mut self, now: Time) {
+        let dt = now.since(self.faded);
+        if dt < Duration::from_millis(10) {
+            return;
+        }
+        self.faded = now;
+        if self.loss < 0.0 {
+            self.loss *= (-dt.as_secs_f32() / TRUST_FADES.as_secs_f32()).exp();
+        } else {
+            // Old suspicion of one that stayed clear is forgotten too, over ten times as long.
+            self.loss *= (-dt.as_secs_f32() / (10.0 * TRUST_FADES.as_secs_f32())).exp();
+        }
+        self.poor *= (-dt.as_secs_f32() / (10.0 * TRUST_FADES.as_secs_f32())).exp();
+    }
+}

@@ -1,0 +1,76 @@
+//! What one attempt was made for, and what it taught.
+
+use crate::observe::event::Blame;
+use crate::wire::Rcode;
+
+/// Why an attempt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptKind {
+    /// A question's first.
+    Primary,
+    /// A further one before the one before it has ended.
+    Hedge,
+    /// A further one after the one before it failed.
+    Retry,
+    /// Made to measure a route; no client waits for it.
+    Probe,
+    /// The first of a question that the cache asks ahead of expiry.
+    Refresh,
+    /// The same question again over a stream, because the answer did not fit (RFC 7766 section 5).
+    StreamFallback,
+}
+
+impl AttemptKind {
+    /// Beyond the one packet that a question needs: paid from a budget.
+    pub const fn is_extra(self) -> bool {
+        !matches!(self, AttemptKind::Primary | AttemptKind::Refresh)
+    }
+}
+
+/// How an attempt ended. Each attempt ends in exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// With an answer, NXDOMAIN and NODATA included.
+    Answered,
+    /// With SERVFAIL, REFUSED, NOTIMP or FORMERR: evidence against the server, never the path.
+    Poor(Rcode),
+    /// With TC set: the server is well, the answer did not fit.
+    Truncated,
+    /// With a datagram that answers something else.
+    Mismatched,
+    /// With a message that cannot be read.
+    Garbled,
+    /// With nothing, in the time the driver gave it.
+    TimedOut,
+    /// At once: the network or the host said that there is no way (ICMP, ENETUNREACH).
+    Unreachable,
+    /// A connection was not established.
+    HandshakeFailed,
+    /// A kept connection was closed under the question: nobody's fault.
+    Closed,
+    /// The driver stopped listening before its time: teaches nothing.
+    Outrun,
+}
+
+impl Outcome {
+    /// Whom it speaks against, if anybody.
+    pub const fn blame(self) -> Option<Blame> {
+        match self {
+            Outcome::Answered | Outcome::Truncated | Outcome::Closed | Outcome::Outrun => None,
+            Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => Some(Blame::Upstream),
+            Outcome::TimedOut | Outcome::Unreachable | Outcome::HandshakeFailed => Some(Blame::Own),
+        }
+    }
+
+    /// A packet came back: whatever it said, the path carried it.
+    pub const fn came_back(self) -> bool {
+        matches!(
+            self,
+            Outcome::Answered
+                | Outcome::Poor(_)
+                | Outcome::Truncated
+                | Outcome::Mismatched
+                | Outcome::Garbled
+        )
+    }
+}

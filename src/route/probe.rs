@@ -1,0 +1,267 @@
+//! Measuring what carries no traffic.
+//!
+//! A route in trouble is tried by duplicates of real questions, which no client waits for, and by
+//! probes where no real question comes along. Trials come further apart each time they fail, with
+//! jitter, so that many hosts don't knock in step; a path or a server in trouble is tried over one
+//! of its routes at a time, however many it has. Routes that are clear but idle are surveyed now and
+//! then, so that a hedge doesn't meet a stranger. When everything is dead, probes are all that goes out.
+
+use std::time::Duration;
+
+use super::engine::{Engine, Standing};
+use super::health::Health;
+use super::selector::{Rank, unit};
+use super::{PathId, RouteId, UpstreamId, Verdict};
+use crate::clock::Time;
+
+/// How long a due trial waits for a real question to ride along with.
+const RIDE: Duration = Duration::from_millis(150);
+/// With no question for this long nobody waits for anything, and trials slow down to
+const QUIET: Duration = Duration::from_secs(10);
+/// this.
+const QUIET_STEP: Duration = Duration::from_secs(5);
+/// Between two questions to the same witness.
+const WITNESS_STEP: Duration = Duration::from_millis(60);
+/// A route is new until it was measured this often, and is asked again after
+const FIRST_SAMPLES: u64 = 3;
+/// this.
+const FIRST_STEP: Duration = Duration::from_millis(100);
+/// An idle clear route is surveyed this often, but all of them together at most at
+const SURVEY_STEP: Duration = Duration::from_secs(60);
+/// this share of the traffic.
+const SURVEY_SHARE: f64 = 0.005;
+/// In an outage: a tenth of the healthy rate, within these bounds.
+const OUTAGE_SHARE: f64 = 0.1;
+const OUTAGE_STEP: (f64, f64) = (0.2, 1.0);
+
+/// Whose trial it is.
+#[derive(Clone, Copy, Debug)]
+enum Trial {
+    Witness(RouteId),
+    Path(PathId),
+    Upstream(UpstreamId),
+    Route(RouteId),
+    Survey(RouteId),
+}
+
+impl Engine {
+    /// A route to send a duplicate of the question at hand over, which goes over `beside` itself.
+    pub(super) fn trial(
+        &mut self,
+        beside: RouteId,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Option<RouteId> {
+        if now < self.next_trial || self.standing != Standing::Clear {
+            return None;
+        }
+        let (due, trial) = self.earliest();
+        let Some(trial) = trial.filter(|_| due <= now) else {
+            self.next_trial = due;
+            return None;
+        };
+        let route = self.route_of(trial)?;
+        if route == beside {
+            // The question itself is the trial.
+            self.tried(trial, now, rng);
+            return None;
+        }
+        if self.lane(route).queue.len() >= self.lane(route).limit.get()
+            || !self.budgets.measurement(now)
+        {
+            self.next_trial = now + FIRST_STEP;
+            return None;
+        }
+        self.tried(trial, now, rng);
+        Some(route)
+    }
+
+    /// The probes to send for want of real questions.
+    pub(super) fn probes(&mut self, now: Time, rng: &mut impl rand::Rng) -> Vec<RouteId> {
+        let quiet = now.since(self.last_question) > QUIET;
+        if self.standing == Standing::Outage {
+            return self.outage_probe(quiet, now, rng).into_iter().collect();
+        }
+        let (due, trial) = self.earliest();
+        self.next_trial = due;
+        let Some(trial) = trial else {
+            return Vec::new();
+        };
+        let patience = match (self.standing, quiet) {
+            (_, true) => QUIET_STEP,
+            (Standing::Clear, false) => RIDE,
+            // Real questions go to the least bad only: the others are tried here.
+            _ => Duration::ZERO,
+        };
+        let is_survey = matches!(trial, Trial::Survey(_));
+        if due + patience > now || (is_survey && quiet) {
+            return Vec::new();
+        }
+        let Some(route) = self.route_of(trial) else {
+            return Vec::new();
+        };
+        let paid = match self.standing {
+            Standing::Clear => self.budgets.measurement(now),
+            _ => self.budgets.under_ceiling(false, now),
+        };
+        if !paid {
+            return Vec::new();
+        }
+        self.tried(trial, now, rng);
+        vec![route]
+    }
+
+    /// Everything is dead: one route after the other.
+    fn outage_probe(
+        &mut self,
+        quiet: bool,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Option<RouteId> {
+        if now < self.next_trial {
+            return None;
+        }
+        let step = match quiet {
+            true => QUIET_STEP,
+            false => {
+                let (least, most) = OUTAGE_STEP;
+                let secs = 1.0 / (OUTAGE_SHARE * self.budgets.healthy_rate()).max(1.0 / most);
+                Duration::from_secs_f64(secs.max(least))
+            }
+        };
+        self.next_trial = now + step.mul_f32(0.8 + 0.4 * unit(rng));
+        let count = self.lanes.len() as u16;
+        let route = (1..=count)
+            .map(|step| RouteId((self.outage_turn + step) % count))
+            .find(|&route| self.lane(route).rank != Rank::Out)?;
+        self.outage_turn = route.0;
+        self.budgets.probe(now).then_some(route)
+    }
+
+    fn earliest(&self) -> (Time, Option<Trial>) {
+        let mut first = (Time::NEVER, None);
+        let mut consider = |due: Time, trial: Trial| {
+            if due < first.0 {
+                first = (due, Some(trial));
+            }
+        };
+        if let Some((route, at)) = self.witness {
+            consider(at, Trial::Witness(route));
+        }
+        let due = |health: &Health| match health.verdict() {
+            Verdict::Clear | Verdict::Recovering => Time::NEVER,
+            _ => health.trial_due(),
+        };
+        for (index, path) in (0u16..).zip(&self.paths) {
+            if !path.drained && !path.missing {
+                consider(due(&path.health), Trial::Path(PathId(index)));
+            }
+        }
+        for (index, upstream) in (0u16..).zip(&self.upstreams) {
+            if !upstream.drained {
+                consider(due(&upstream.health), Trial::Upstream(UpstreamId(index)));
+            }
+        }
+        let healthy = self.budgets.healthy_rate();
+        let survey_gap =
+            Duration::from_secs_f64((1.0 / (SURVEY_SHARE * healthy).max(1e-3)).min(600.0));
+        for (index, lane) in (0u16..).zip(&self.lanes) {
+            let accused = self.paths[lane.route.path.0 as usize].accused()
+                || self.upstreams[lane.route.upstream.0 as usize].accused();
+            if lane.rank == Rank::Out || accused {
+                continue;
+            }
+            let id = RouteId(index);
+            if lane.health.verdict() != Verdict::Clear {
+                consider(due(&lane.health), Trial::Route(id));
+            } else if lane.estimate.samples() < FIRST_SAMPLES && !lane.estimate.is_measured() {
+                consider(lane.asked + FIRST_STEP, Trial::Survey(id));
+            } else {
+                let at = (lane.asked + SURVEY_STEP).max(self.surveyed + survey_gap);
+                consider(at, Trial::Survey(id));
+            }
+        }
+        first
+    }
+
+    /// Over which route a trial goes.
+    fn route_of(&self, trial: Trial) -> Option<RouteId> {
+        match trial {
+            Trial::Witness(route) | Trial::Route(route) | Trial::Survey(route) => Some(route),
+            Trial::Path(path) => {
+                let group = &self.paths[path.0 as usize];
+                self.one_of(group.trial, group.health.row(), |id| {
+                    let lane = self.lane(id);
+                    let sick = self.upstreams[lane.route.upstream.0 as usize].accused();
+                    (lane.route.path == path && lane.rank != Rank::Out).then_some(sick)
+                })
+            }
+            Trial::Upstream(upstream) => {
+                let group = &self.upstreams[upstream.0 as usize];
+                self.one_of(group.trial, group.health.row(), |id| {
+                    let lane = self.lane(id);
+                    let jammed = self.paths[lane.route.path.0 as usize].accused();
+                    (lane.route.upstream == upstream && lane.rank != Rank::Out).then_some(jammed)
+                })
+            }
+        }
+    }
+
+    /// One of a group's routes: the next in turn until one answers well, then that one again, and
+    /// between times one that was bad before, to learn whether it was the trouble all along.
+    /// `member` says whether a route belongs, and if so whether something else speaks against it.
+    fn one_of(
+        &self,
+        turn: u16,
+        (row, since): (u32, Time),
+        member: impl Fn(RouteId) -> Option<bool>,
+    ) -> Option<RouteId> {
+        let count = self.lanes.len() as u16;
+        let from = |first: u16| (0..count).map(move |step| RouteId((first + step) % count));
+        if row > 0 {
+            let untested = from(0).find(|&id| {
+                let lane = self.lane(id);
+                member(id) == Some(false)
+                    && lane.health.verdict() != Verdict::Clear
+                    && lane.asked < since
+            });
+            let same = (turn + count - 1) % count;
+            return untested.or_else(|| from(same).find(|&id| member(id).is_some()));
+        }
+        from(turn % count)
+            .find(|&id| member(id) == Some(false))
+            .or_else(|| from(turn % count).find(|&id| member(id).is_some()))
+    }
+
+    /// Notes that a trial goes out, so that the next one is due later.
+    fn tried(&mut self, trial: Trial, now: Time, rng: &mut impl rand::Rng) {
+        let jitter = unit(rng);
+        let patience = self.patience;
+        let route = self.route_of(trial);
+        match trial {
+            Trial::Witness(route) => self.witness = Some((route, now + WITNESS_STEP)),
+            Trial::Route(route) => self.lane_mut(route).health.trying(now, &patience, jitter),
+            Trial::Survey(route) => {
+                self.lane_mut(route).asked = now;
+                if self.lane(route).estimate.is_measured() {
+                    self.surveyed = now;
+                }
+            }
+            Trial::Path(path) => {
+                let group = &mut self.paths[path.0 as usize];
+                if let Some(route) = route.filter(|_| group.health.row().0 == 0) {
+                    group.trial = route.0 + 1;
+                }
+                group.health.trying(now, &patience, jitter);
+            }
+            Trial::Upstream(upstream) => {
+                let group = &mut self.upstreams[upstream.0 as usize];
+                if let Some(route) = route.filter(|_| group.health.row().0 == 0) {
+                    group.trial = route.0 + 1;
+                }
+                group.health.trying(now, &patience, jitter);
+            }
+        }
+        self.next_trial = now;
+    }
+}

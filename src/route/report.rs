@@ -1,0 +1,256 @@
+//! The operator's view and the operator's hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::{Engine, Group, Hedges, Standing, UnknownName};
+use super::{RouteId, Verdict};
+use crate::clock::Time;
+use crate::observe::event::{Event, Evidence, Subject};
+
+/// Everything that metrics and status show of the engine, at one moment.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How things stand altogether.
+    pub standing: Standing,
+    /// Since when.
+    pub standing_for: Duration,
+    /// Every route, by [`RouteId`].
+    pub routes: Vec<RouteReport>,
+    /// Every path, in the order of the configuration.
+    pub paths: Vec<PathReport>,
+    /// Every upstream, in the order of the configuration.
+    pub upstreams: Vec<UpstreamReport>,
+    /// Tokens left in the steady purse, the burst and the ceiling.
+    pub budget: [f64; 3],
+    /// Packets a second that the ceiling allows while nothing is clear.
+    pub ceiling_rate: f64,
+    /// Packets a second in health.
+    pub healthy_rate: f64,
+    /// Packets upstream per question that needed one, over the last minute.
+    pub amplification: f64,
+    /// What became of extra attempts.
+    pub hedges: Hedges,
+    /// Attempts whose listener has not given up.
+    pub listening: usize,
+}
+
+/// A route at one moment.
+#[derive(Clone, Debug)]
+pub struct RouteReport {
+    /// `upstream@path`.
+    pub name: Arc<str>,
+    /// What it is held for: the worst of what it, its path and its upstream are.
+    pub verdict: Verdict,
+    /// Since when its own verdict stands.
+    pub standing_for: Duration,
+    /// What its own verdict rests on.
+    pub evidence: Evidence,
+    /// Round trip without queues, once measured.
+    pub base: Option<Duration>,
+    /// Lower quartile of recent round trips over the base.
+    pub excess: Option<Duration>,
+    /// Mean round trip while clear.
+    pub typical: Duration,
+    /// Share of attempts lost since trouble began to show; 0 without trouble.
+    pub loss: f64,
+    /// Attempts unanswered.
+    pub in_flight: u32,
+    /// Attempts that may be unanswered.
+    pub limit: u32,
+    /// When its hedge goes out.
+    pub hedge_wait: Duration,
+    /// Taken out of use by the operator, itself or its path or upstream.
+    pub drained: bool,
+}
+
+/// A path at one moment.
+#[derive(Clone, Debug)]
+pub struct PathReport {
+    /// The operator's name for it.
+    pub name: Arc<str>,
+    /// What it is held for.
+    pub verdict: Verdict,
+    /// Since when.
+    pub standing_for: Duration,
+    /// Its interface or source address is not on this host.
+    pub missing: bool,
+    /// Taken out of use by the operator.
+    pub drained: bool,
+}
+
+/// An upstream at one moment.
+#[derive(Clone, Debug)]
+pub struct UpstreamReport {
+    /// The operator's name for it.
+    pub name: Arc<str>,
+    /// What it is held for.
+    pub verdict: Verdict,
+    /// Since when.
+    pub standing_for: Duration,
+    /// Taken out of use by the operator.
+    pub drained: bool,
+}
+
+impl Engine {
+    /// How everything is at the moment.
+    pub fn report(&self, now: Time) -> Report {
+        let routes = (0u16..).map(RouteId).zip(&self.lanes).map(|(id, lane)| {
+            let evidence = self.evidence(id, lane.health.tally(), now);
+            RouteReport {
+                name: lane.route.name.clone(),
+                verdict: self.effective(lane),
+                standing_for: now.since(lane.health.since()),
+                evidence,
+                base: lane.estimate.base(),
+                excess: lane.estimate.excess(now),
+                typical: Duration::from_micros(lane.estimate.typical_us() as u64),
+                loss: f64::from(evidence.lost) / f64::from(evidence.attempts.max(1)),
+                in_flight: lane.queue.len(),
+                limit: lane.limit.get(),
+                hedge_wait: lane.estimate.hedge_wait(self.waits),
+                drained: lane.drained
+                    || self.paths[lane.route.path.0 as usize].drained
+                    || self.upstreams[lane.route.upstream.0 as usize].drained,
+            }
+        });
+        Report {
+            standing: self.standing,
+            standing_for: now.since(self.stands_since),
+            routes: routes.collect(),
+            paths: self
+                .paths
+                .iter()
+                .map(|path| PathReport {
+                    name: path.name.clone(),
+                    verdict: path.health.verdict(),
+                    standing_for: now.since(path.health.since()),
+                    missing: path.missing,
+                    drained: path.drained,
+                })
+                .collect(),
+            upstreams: self
+                .upstreams
+                .iter()
+                .map(|upstream| UpstreamReport {
+                    name: upstream.name.clone(),
+                    verdict: upstream.health.verdict(),
+                    standing_for: now.since(upstream.health.since()),
+                    drained: upstream.drained,
+                })
+                .collect(),
+            budget: self.budgets.left(),
+            ceiling_rate: self.budgets.ceiling_rate(),
+            healthy_rate: self.budgets.healthy_rate(),
+            amplification: self.budgets.amplification(),
+            hedges: self.hedges,
+            listening: self.flights.len(),
+        }
+    }
+
+    /// Takes a path, an upstream or a route out of use; what is under way is still heard. A path's name
+    /// comes before an upstream's if both have it.
+    pub fn drain(&mut self, name: &str, now: Time) -> Result<Subject, UnknownName> {
+        self.set_drained(name, true, now)
+    }
+
+    /// Puts it back.
+    pub fn restore(&mut self, name: &str, now: Time) -> Result<Subject, UnknownName> {
+        self.set_drained(name, false, now)
+    }
+
+    /// A path's interface or source address is gone from this host.
+    pub fn path_lost(&mut self, path: super::PathId, why: &str, now: Time) {
+        let group = &mut self.paths[path.0 as usize];
+        if !group.missing {
+            group.missing = true;
+            let name = group.name.clone();
+            self.tell(
+                now,
+                Event::PathLost {
+                    path: name,
+                    why: why.to_owned(),
+                },
+            );
+            self.settle(now);
+        }
+    }
+
+    /// It is back: the path is tried at once, and used when it earned it.
+    pub fn path_found(&mut self, path: super::PathId, now: Time) {
+        let group = &mut self.paths[path.0 as usize];
+        if group.missing {
+            group.missing = false;
+            group.health.try_now(now);
+            let name = group.name.clone();
+            self.tell(now, Event::PathFound { path: name });
+            self.settle(now);
+        }
+    }
+
+    fn set_drained(
+        &mut self,
+        name: &str,
+        drained: bool,
+        now: Time,
+    ) -> Result<Subject, UnknownName> {
+        let find = |group: &&mut Group| *group.name == *name;
+        let (subject, flag) = if let Some(path) = self.paths.iter_mut().find(find) {
+            (Subject::Path(path.name.clone()), &mut path.drained)
+        } else if let Some(upstream) = self.upstreams.iter_mut().find(find) {
+            (
+                Subject::Upstream(upstream.name.clone()),
+                &mut upstream.drained,
+            )
+        } else if let Some(lane) = self.lanes.iter_mut().find(|lane| *lane.route.name == *name) {
+            (Subject::Route(lane.route.name.clone()), &mut lane.drained)
+        } else {
+            return Err(UnknownName {
+                name: name.to_owned(),
+                nearest: self.nearest(name),
+            });
+        };
+        if *flag != drained {
+            *flag = drained;
+            let told = subject.clone();
+            self.tell(
+                now,
+                if drained {
+                    Event::Drained(told)
+                } else {
+                    Event::Restored(told)
+                },
+            );
+            self.settle(now);
+        }
+        Ok(subject)
+    }
+
+    fn nearest(&self, name: &str) -> Option<String> {
+        let paths = self.paths.iter().map(|path| &path.name);
+        let upstreams = self.upstreams.iter().map(|upstream| &upstream.name);
+        let routes = self.lanes.iter().map(|lane| &lane.route.name);
+        paths
+            .chain(upstreams)
+            .chain(routes)
+            .map(|known| (distance(name, known), known))
+            .min()
+            .filter(|(distance, known)| *distance <= known.len() / 3 + 1)
+            .map(|(_, known)| known.to_string())
+    }
+}
+
+/// Edits (insert, delete, replace) that turn one into the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let replaced = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,142 @@
+//! The plan of the house, checked: which room may import which (see ARCHITECTURE.md).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room and what it may import besides itself. `clock` is open to all.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("clock", &[]),
+    ("sys", &[]),
+    ("wire", &[]),
+    ("observe", &["wire", "config"]),
+    ("config", &["wire"]),
+    ("route", &["wire", "observe", "config"]),
+    ("net", &["wire", "observe", "config", "route", "sys"]),
+    ("cache", &["wire", "observe", "config"]),
+    ("resolve", &["cache", "route", "net", "wire", "observe", "config", "sys"]),
+    ("serve", &["resolve", "wire", "observe", "config", "sys"]),
+    ("admin", &["observe", "config"]),
+    ("daemon", &["admin", "cache", "config", "net", "observe", "resolve", "route", "serve", "sys", "wire"]),
+    ("cli", &["config", "daemon", "observe", "resolve", "route", "wire"]),
+];
+
+/// The only file that may contain `unsafe`.
+const UNSAFE_ROOM: &str = "src/sys.rs";
+
+/// The only rooms that may read a clock of the machine.
+const MAY_READ_CLOCKS: &[&str] = &["clock", "daemon", "cli"];
+
+/// Files of Rust below `dir`, with their text.
+fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a readable file");
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+/// The room a file of `src` stands in; `None` for `lib.rs` and `main.rs`.
+fn room_of(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix("src").ok()?;
+    let first = inside.components().next()?.as_os_str().to_str()?;
+    let room = first.strip_suffix(".rs").unwrap_or(first);
+    (room != "lib" && room != "main").then(|| room.to_string())
+}
+
+/// Every room that a line of code names as `crate::room`.
+fn imports(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        for part in code.split("crate::").skip(1) {
+            let room: String =
+                part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            found.push((number + 1, room));
+        }
+    }
+    found
+}
+
+/// The code of a file without its trailing unit tests.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+}
+
+fn wrong_imports(files: &[(PathBuf, String)]) -> Vec<String> {
+    let allowed: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for (path, text) in files {
+        let Some(room) = room_of(path) else { continue };
+        let Some(may) = allowed.get(room.as_str()) else {
+            wrong.push(format!("{}: room {room} is not in the plan", path.display()));
+            continue;
+        };
+        for (line, other) in imports(without_tests(text)) {
+            let fine = other == room || other == "clock" || may.contains(&other.as_str());
+            if !fine && allowed.contains_key(other.as_str()) {
+                wrong.push(format!("{}:{line}: {room} may not import {other}", path.display()));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn rooms_only_import_downward() {
+    let wrong = wrong_imports(&sources(Path::new("src")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_check_would_notice() {
+    let upward = ("src/wire/x.rs".into(), "use crate::resolve::Core;\n".to_string());
+    assert_eq!(wrong_imports(&[upward]).len(), 1);
+    let inline = ("src/route/x.rs".into(), "fn f() { crate::net::send() }\n".to_string());
+    assert_eq!(wrong_imports(&[inline]).len(), 1);
+    let stranger = ("src/attic/x.rs".into(), String::new());
+    assert_eq!(wrong_imports(&[stranger]).len(), 1);
+}
+
+#[test]
+fn the_plan_has_no_circles() {
+    let allowed: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
+    fn reaches(from: &str, to: &str, allowed: &BTreeMap<&str, &[&str]>) -> bool {
+        allowed[from].iter().any(|next| *next == to || reaches(next, to, allowed))
+    }
+    for (room, _) in MAY_IMPORT {
+        assert!(!reaches(room, room, &allowed), "{room} would import itself");
+    }
+}
+
+#[test]
+fn unsafe_stays_in_its_room() {
+    for (path, text) in sources(Path::new("src")) {
+        let uses = without_tests(&text).lines().any(|line| {
+            let code = line.split("//").next().unwrap_or_default();
+            code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == "unsafe")
+        });
+        assert!(!uses || path == Path::new(UNSAFE_ROOM), "{} uses unsafe", path.display());
+    }
+}
+
+#[test]
+fn only_the_outer_rooms_read_clocks() {
+    for (path, text) in sources(Path::new("src")) {
+        let Some(room) = room_of(&path) else { continue };
+        let reads = ["Instant::now(", "SystemTime::now("]
+            .iter()
+            .any(|call| without_tests(&text).contains(call));
+        assert!(
+            !reads || MAY_READ_CLOCKS.contains(&room.as_str()),
+            "{} reads a clock; time comes in as an argument",
+            path.display()
+        );
+    }
+}
