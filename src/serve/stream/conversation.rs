@@ -28,7 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::super::{STREAM_LIMIT, Tally, garbage_reason};
+use super::super::{STREAM_LIMIT, Tally};
 use super::framing::{complete, whole};
 use super::mailbox::Order;
 use super::{Desk, READ, Seated};
@@ -402,7 +402,7 @@ impl<S: Service> Conversation<S> {
                 }
             }
             Inspected::Drop(garbage) => {
-                front.metrics.dropped(garbage_reason(garbage), 1);
+                front.metrics.dropped(garbage.into(), 1);
                 return false;
             }
             other => front.turn_away(other, self.admitted, room),

