@@ -260,6 +260,16 @@ impl RecvBatch {
     /// [`io::ErrorKind::WouldBlock`]. Fewer than [`BATCH`] datagrams mean that the socket was seen empty
     /// (or, on a connected socket, that an error is next), so there is no need to ask again.
     pub fn recv(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.call(socket, libc::MSG_DONTWAIT)
+    }
+
+    /// The same for a thread that has nothing else to do, such as the bare loop in the benches: waits for
+    /// the first datagram, on a socket that blocks.
+    pub fn recv_waiting(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.call(socket, libc::MSG_WAITFORONE)
+    }
+
+    fn call(&mut self, socket: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
         self.received.clear();
         let mut vectors = [EMPTY_VECTOR; BATCH];
         let mut headers = empty_headers();
@@ -284,7 +294,7 @@ impl RecvBatch {
                 socket.as_raw_fd(),
                 headers.as_mut_ptr(),
                 BATCH as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
+                flags as _,
                 ptr::null_mut(),
             )
         };

@@ -1,0 +1,222 @@
+//! The load: a closed loop that keeps a server busy, and a steady rate that leaves it room.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use byway::sys::{self, RecvBatch, SendBatch};
+
+/// Sockets of the closed loop, and queries that each keeps outstanding.
+const SOCKETS: usize = 20;
+const OUTSTANDING: usize = 16;
+
+/// No answer for so long means that the queries outstanding are lost.
+const LOST: Duration = Duration::from_millis(50);
+
+/// The longest answer expected.
+const ANSWER: usize = 1500;
+
+/// What came of a load.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Queries answered.
+    pub answered: u64,
+    /// Queries given up.
+    pub lost: u64,
+    /// Answers that were none: wrong ID, no response, or an rcode other than NOERROR.
+    pub bad: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Round trips, of a steady load only.
+    pub latencies: Vec<Duration>,
+}
+
+/// Sockets connected to one server.
+pub struct Load<'a> {
+    sockets: Vec<UdpSocket>,
+    queries: &'a [Vec<u8>],
+    next: usize,
+    recv: RecvBatch,
+    send: SendBatch,
+}
+
+impl<'a> Load<'a> {
+    /// On `server`, asking `queries` in turn, over and over.
+    pub fn new(server: SocketAddr, queries: &'a [Vec<u8>]) -> Load<'a> {
+        let sockets = (0..SOCKETS).map(|_| {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+            socket.connect(server).expect("loopback");
+            sys::set_buffers(socket.as_fd(), 1 << 20).expect("buffers");
+            socket
+        });
+        Load {
+            sockets: sockets.collect(),
+            queries,
+            next: 0,
+            recv: RecvBatch::connected(ANSWER),
+            send: SendBatch::new(512),
+        }
+    }
+
+    /// Asks every query once and waits for all answers. False if some never came.
+    pub fn ask_all(&mut self, patience: Duration) -> bool {
+        let count = self.queries.len() as u64;
+        self.next = 0;
+        let outcome = self.closed_loop(patience, Some(count));
+        outcome.answered >= count
+    }
+
+    /// Keeps all sockets' queries outstanding for `time`.
+    pub fn saturate(&mut self, time: Duration) -> Outcome {
+        self.closed_loop(time, None)
+    }
+
+    fn closed_loop(&mut self, time: Duration, most: Option<u64>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut outstanding = [0usize; SOCKETS];
+        let mut heard = [Instant::now(); SOCKETS];
+        let mut asked = 0;
+        let start = Instant::now();
+        loop {
+            let now = Instant::now();
+            let is_over = now - start >= time || most.is_some_and(|most| outcome.answered >= most);
+            if is_over {
+                outcome.took = now - start;
+                // What is still under way must not disturb the next round.
+                std::thread::sleep(LOST);
+                for socket in &self.sockets {
+                    while self.recv.recv(socket.as_fd()).is_ok() {}
+                }
+                return outcome;
+            }
+            for i in 0..SOCKETS {
+                let socket = &self.sockets[i];
+                if outstanding[i] > 0 {
+                    if let Ok(count) = self.recv.recv(socket.as_fd()) {
+                        heard[i] = now;
+                        outstanding[i] = outstanding[i].saturating_sub(count);
+                        for answer in (0..count).map(|i| self.recv.datagram(i)) {
+                            match answer {
+                                Some(answer) if is_good(answer) => outcome.answered += 1,
+                                _ => outcome.bad += 1,
+                            }
+                        }
+                    } else if now - heard[i] > LOST {
+                        outcome.lost += outstanding[i] as u64;
+                        asked -= outstanding[i] as u64;
+                        outstanding[i] = 0;
+                    }
+                }
+                while outstanding[i] < OUTSTANDING && most.is_none_or(|most| asked < most) {
+                    let Some(slot) = self.send.slot() else { break };
+                    let query = &self.queries[self.next % self.queries.len()];
+                    slot[..query.len()].copy_from_slice(query);
+                    slot[..2].copy_from_slice(&(self.next as u16).to_be_bytes());
+                    self.send.push_connected(query.len());
+                    self.next += 1;
+                    outstanding[i] += 1;
+                    asked += 1;
+                }
+                self.send.send(socket.as_fd());
+            }
+        }
+    }
+
+    /// Sends `rate` queries a second at even distances for `time`, whatever comes back.
+    pub fn steady(&mut self, rate: u32, time: Duration) -> Outcome {
+        let mut outcome = Outcome::default();
+        let socket = &self.sockets[0];
+        let every = Duration::from_secs(1) / rate;
+        let mut sent: Vec<Option<Instant>> = vec![None; 1 << 16];
+        let start = Instant::now();
+        let mut due = start;
+        let mut id: u16 = 0;
+        loop {
+            let now = Instant::now();
+            if now - start >= time + LOST {
+                break;
+            }
+            if now >= due && now - start < time {
+                let query = &self.queries[usize::from(id) % self.queries.len()];
+                if let Some(slot) = self.send.slot() {
+                    slot[..query.len()].copy_from_slice(query);
+                    slot[..2].copy_from_slice(&id.to_be_bytes());
+                    self.send.push_connected(query.len());
+                }
+                if sent[usize::from(id)].replace(Instant::now()).is_some() {
+                    outcome.lost += 1;
+                }
+                self.send.send(socket.as_fd());
+                id = id.wrapping_add(1);
+                due += every;
+            }
+            let Ok(count) = self.recv.recv(socket.as_fd()) else {
+                continue;
+            };
+            let now = Instant::now();
+            for answer in (0..count).filter_map(|i| self.recv.datagram(i)) {
+                let id = answer
+                    .get(..2)
+                    .map_or(0, |id| u16::from_be_bytes([id[0], id[1]]));
+                match sent[usize::from(id)].take() {
+                    Some(at) if is_good(answer) => {
+                        outcome.answered += 1;
+                        outcome.latencies.push(now - at);
+                    }
+                    _ => outcome.bad += 1,
+                }
+            }
+        }
+        outcome.took = time;
+        outcome.lost += sent.iter().flatten().count() as u64;
+        outcome.latencies.sort();
+        outcome
+    }
+}
+
+/// Connections of the stream load, and queries that each sends before it reads the answers.
+const STREAMS: usize = 4;
+const PIPELINE: usize = 32;
+
+/// Keeps queries flowing over a few pipelined connections for `time`.
+pub fn saturate_streams(server: SocketAddr, queries: &[Vec<u8>], time: Duration) -> Outcome {
+    let mut outcome = Outcome::default();
+    let connect = || TcpStream::connect(server).expect("the server accepts");
+    let mut streams: Vec<TcpStream> = (0..STREAMS).map(|_| connect()).collect();
+    let (mut out, mut answer) = (Vec::new(), vec![0; usize::from(u16::MAX)]);
+    let mut queries = queries.iter().cycle();
+    let start = Instant::now();
+    while start.elapsed() < time {
+        for stream in &mut streams {
+            out.clear();
+            for query in queries.by_ref().take(PIPELINE) {
+                out.extend((query.len() as u16).to_be_bytes());
+                out.extend(query);
+            }
+            stream.write_all(&out).expect("the server reads");
+        }
+        for stream in &mut streams {
+            let mut stream = std::io::BufReader::with_capacity(1 << 16, stream);
+            for _ in 0..PIPELINE {
+                let mut length = [0; 2];
+                stream.read_exact(&mut length).expect("the server answers");
+                let length = usize::from(u16::from_be_bytes(length));
+                stream
+                    .read_exact(&mut answer[..length])
+                    .expect("the server answers");
+                match is_good(&answer[..length]) {
+                    true => outcome.answered += 1,
+                    false => outcome.bad += 1,
+                }
+            }
+        }
+    }
+    outcome.took = start.elapsed();
+    outcome
+}
+
+/// A response with NOERROR and an answer.
+fn is_good(answer: &[u8]) -> bool {
+    answer.len() > 12 && answer[2] & 0x80 != 0 && answer[3] & 0x0f == 0 && answer[7] > 0
+}
