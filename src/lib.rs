@@ -4,6 +4,7 @@ pub mod admin;
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod net;
 pub mod observe;
 pub mod resolve;

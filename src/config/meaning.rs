@@ -301,6 +301,7 @@ fn routing(spec: &Spec) -> Routing {
         return_within: value_or(&written.return_within, default.return_within),
         extra_share: value_or(&written.extra_share, default.extra_share),
         ceiling: value_or(&written.ceiling, default.ceiling),
+        randomize_case: value_or(&written.randomize_case, default.randomize_case),
         hedge_min: value_or(&written.hedge_min, default.hedge_min),
         hedge_max: value_or(&written.hedge_max, default.hedge_max),
     }

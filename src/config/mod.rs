@@ -9,7 +9,7 @@
 
 pub mod address;
 pub mod bounds;
-pub mod host;
+mod host;
 mod load;
 mod meaning;
 mod model;

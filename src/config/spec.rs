@@ -74,6 +74,7 @@ pub(super) struct RoutingSpec {
     pub(super) return_within: Key<Duration>,
     pub(super) extra_share: Key<f64>,
     pub(super) ceiling: Key<f64>,
+    pub(super) randomize_case: Key<bool>,
     pub(super) hedge_min: Key<Duration>,
     pub(super) hedge_max: Key<Duration>,
 }
@@ -246,6 +247,7 @@ impl RoutingSpec {
             return_within: t.read("return-within", |it| it.duration(bounds::RETURN_WITHIN)),
             extra_share: t.read("extra-share", |it| it.number(bounds::EXTRA_SHARE)),
             ceiling: t.read("ceiling", |it| it.number(bounds::CEILING)),
+            randomize_case: t.read("randomize-case", Value::flag),
             hedge_min: t.read("hedge-min", |it| it.duration(bounds::HEDGE_MIN)),
             hedge_max: t.read("hedge-max", |it| it.duration(bounds::HEDGE_MAX)),
         }

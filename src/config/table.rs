@@ -247,6 +247,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "return-within",
             "extra-share",
             "ceiling",
+            "randomize-case",
             "hedge-min",
             "hedge-max",
         ],

@@ -222,38 +222,31 @@ impl Seat {
         local.block_on(&runtime, self.serve())
     }
 
-    async fn serve(mut self) -> io::Result<()> {
-        let Seat { number, config, clock, .. } = &self;
+    async fn serve(self) -> io::Result<()> {
+        let Seat { number, config, listeners, connections, shared, clock, mut stopped, .. } = self;
         let metrics = Rc::new(self.metrics.worker(clock.now()));
-        let ways = ways(config, &self.shared);
-        let manner = manner(config, &self.shared, &metrics);
+        let manner = manner(&config, &shared, &metrics);
         let [for_sockets, for_core] = self.rngs;
-        let sockets = Sockets::new(ways, manner, &config.limits, for_sockets)?;
-        let front = Front::new(
-            self.listeners,
-            config,
-            self.connections,
-            Rc::clone(&metrics),
-            *clock,
-        );
+        let sockets = Sockets::new(ways(&config, &shared), manner, &config.limits, for_sockets)?;
+        let front = Front::new(listeners, &config, connections, Rc::clone(&metrics), clock);
         let core = Core::new(
             sockets,
-            Arc::clone(&self.shared),
+            Arc::clone(&shared),
             Rc::clone(&front) as Rc<_>,
             Rc::clone(&metrics),
-            *number,
+            number,
             for_core,
             clock.now(),
         );
-        let worker = Worker::new(core, *clock, metrics);
-        worker.drive(Arc::clone(&self.shared), *number)?;
-        if *number == 0 {
-            let tick = watch::tick(Rc::clone(&worker), Arc::clone(&self.shared), self.metrics, *clock);
+        let worker = Worker::new(core, clock, metrics);
+        worker.drive(Arc::clone(&shared), number)?;
+        if number == 0 {
+            let tick = watch::tick(Rc::clone(&worker), shared, self.metrics, clock);
             tokio::task::spawn_local(tick);
         }
         front.open(&worker)?;
 
-        let _ = self.stopped.wait_for(|stop| *stop).await;
+        let _ = stopped.wait_for(|stop| *stop).await;
         front.stop();
         // Every question ends by its deadline; the margin is for the kernel's queues.
         let patience = config.routing.deadline + Duration::from_millis(500);

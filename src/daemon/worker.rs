@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tracing::error;
@@ -19,7 +18,7 @@ use crate::observe::metrics::WorkerMetrics;
 use crate::resolve::front::{Asker, Service, Turn};
 use crate::resolve::{Core, Shared};
 use crate::route::RouteId;
-use crate::sys::RecvBatch;
+use crate::sys::{self, RecvBatch};
 use crate::wire::Query;
 
 /// How many full batches are taken from one upstream socket before others have their turn.
@@ -61,7 +60,7 @@ impl Worker {
     /// When the kernel has no more descriptors.
     pub fn drive(self: &Rc<Self>, shared: std::sync::Arc<Shared>, number: u16) -> io::Result<()> {
         let readiness = self.core.borrow().exchanges.udp.readiness()?;
-        let readiness = AsyncFd::with_interest(readiness, Interest::READABLE)?;
+        let readiness = sys::watch(readiness)?;
         tokio::task::spawn_local(Rc::clone(self).read_upstream(readiness));
         tokio::task::spawn_local(Rc::clone(self).keep_time());
         tokio::task::spawn_local(Rc::clone(self).keep_house());

@@ -213,12 +213,14 @@ labels! {
 
     /// Why an entry left the cache.
     Eviction {
-        /// To make room for another.
-        Room = "room",
-        /// Past its TTL by more than `stale-max`.
+        /// Past its TTL by more than `stale-max`: nothing was lost.
         Expired = "expired",
-        /// Flushed by the operator.
-        Flushed = "flushed",
+        /// To make room; nobody had asked for it again.
+        Unasked = "unasked",
+        /// To make room; it was asked for less than what is protected.
+        Outweighed = "outweighed",
+        /// Out of the protected ones, to make room for one asked for more, or for a large answer.
+        Displaced = "displaced",
     }
 }
 

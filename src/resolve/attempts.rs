@@ -31,7 +31,7 @@ impl<X: Exchanges> Core<X> {
                 self.apply(slot, step, None, now);
             }
             Err(Refused::Busy) if ask.purpose == Purpose::Client => self.queue(slot, now),
-            Err(refused) => self.refused(slot, &refused, now),
+            Err(refused) => self.refused(slot, refused, now),
         }
     }
 

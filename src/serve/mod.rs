@@ -41,9 +41,6 @@ use stream::Streams;
 /// The longest message that DNS can frame on a stream (RFC 1035 section 4.2.2).
 const STREAM_LIMIT: usize = u16::MAX as usize;
 
-/// How often the kernel is asked what it dropped.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
-
 /// One worker's front end.
 pub struct Front {
     listeners: Vec<Listener>,
@@ -120,7 +117,6 @@ impl Front {
                 let socket = sys::watch(Rc::clone(&udp.socket))?;
                 let intake = udp::Intake::new(Rc::clone(self), Rc::clone(service), index);
                 self.take_in(intake.run(socket));
-                self.take_in(udp::watch_drops(Rc::clone(self), Rc::clone(&udp.socket)));
             }
             if let Some(tcp) = listener.tcp.take() {
                 let tcp = tokio::net::TcpListener::from_std(tcp)?;

@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
-use super::{Front, HOUSEKEEPING, Tally, admit};
+use super::{Front, Tally, admit};
 use crate::clock::Time;
 use crate::observe::metrics::{Drop, Transport};
 use crate::resolve::front::{Asker, Service, Turn, Way};
-use crate::sys::{self, RecvBatch, SendBatch};
+use crate::sys::{RecvBatch, SendBatch};
 use crate::wire::{Inspected, inspect};
 
 /// The longest query taken. Real ones stay far below 512 octets; padding (RFC 7830) and cookies are
@@ -187,22 +187,5 @@ impl<S: Service> Intake<S> {
         };
         front.count_truncated(slot);
         self.send.push(length, &origin);
-    }
-}
-
-/// Counts what the kernel dropped because the receive buffer was full, until it is aborted.
-pub(super) async fn watch_drops(front: Rc<Front>, socket: Rc<UdpSocket>) {
-    let mut seen = 0;
-    let mut tick = tokio::time::interval(HOUSEKEEPING);
-    loop {
-        tick.tick().await;
-        // Kernels before 4.6 do not say.
-        let Ok(dropped) = sys::receive_drops(socket.as_fd()) else {
-            return;
-        };
-        front
-            .metrics
-            .dropped(Drop::Queue, dropped.wrapping_sub(seen).into());
-        seen = dropped;
     }
 }
