@@ -74,8 +74,13 @@ pub struct Clock {
 impl Clock {
     /// A clock that reads [`Time::START`] now.
     pub fn start() -> Clock {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Clock { started: Instant::now(), started_wall: wall.as_secs() }
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Clock {
+            started: Instant::now(),
+            started_wall: wall.as_secs(),
+        }
     }
 
     /// The present.
