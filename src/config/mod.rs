@@ -26,3 +26,9 @@ mod value;
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, UpstreamsFrom, load, parse};
 pub use model::*;
 pub use report::Report;
+
+/// The annotated default: every key with its meaning, unit, range and default.
+pub const ANNOTATED: &str = include_str!("../../config/byway.toml");
+
+#[cfg(test)]
+mod tests;

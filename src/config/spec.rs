@@ -158,8 +158,12 @@ impl Spec {
 
 fn read_version(t: &mut Table<'_, '_>) {
     let version = t.read("version", |it| {
-        it.whole(VERSION..=VERSION)
-            .map_err(|report| report.or_help("this byway reads version 1 of the format"))
+        match it.whole(0..=i128::from(u32::MAX))? {
+            VERSION => Ok(()),
+            _ => Err(it
+                .error("unknown version of the format", "expected 1")
+                .help("this byway reads no other; a newer one may")),
+        }
     });
     if version.is_none() && !t.has("version") {
         let report = Report::error(

@@ -14,6 +14,7 @@ fn limits() -> Limits {
     Limits {
         questions: 1,
         waiting: 2,
+        queue_patience: Duration::from_millis(500),
         attempts_per_route: 3,
         upstream_sockets: 4,
         upstream_connections: 5,
