@@ -577,16 +577,6 @@ pub fn set_buffers(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
     Ok(granted[0] as usize / 2)
 }
 
-/// Datagrams that the kernel has dropped since the socket was made because its receive buffer was full
-/// (or, rarely, because their checksum was wrong). Wraps.
-pub fn receive_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    /// Place of the drops in SO_MEMINFO's answer (`SK_MEMINFO_DROPS` in linux/sock_diag.h).
-    const DROPS: usize = 8;
-    let mut information = [0u32; DROPS + 1];
-    get_option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut information)?;
-    Ok(information[DROPS])
-}
-
 /// Fills as much of `value` as the option has.
 fn get_option(
     socket: BorrowedFd<'_>,

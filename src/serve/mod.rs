@@ -198,7 +198,7 @@ impl Front {
         let payload = self.limits.udp_payload;
         match inspected {
             Inspected::Drop(garbage) => {
-                self.metrics.dropped(garbage_reason(garbage), 1);
+                self.metrics.dropped(garbage.into(), 1);
                 (0, QueryResult::Rejected)
             }
             Inspected::Query(query) => {
@@ -318,12 +318,5 @@ fn source(result: QueryResult) -> Source {
         QueryResult::Failed | QueryResult::Shed | QueryResult::Refused | QueryResult::Rejected => {
             Source::Local
         }
-    }
-}
-
-fn garbage_reason(garbage: crate::wire::Garbage) -> Drop {
-    match garbage {
-        crate::wire::Garbage::Short => Drop::Short,
-        crate::wire::Garbage::Response => Drop::Response,
     }
 }

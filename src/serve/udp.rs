@@ -21,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 use super::{Front, Tally, admit};
 use crate::clock::Time;
 use crate::observe::metrics::{Drop, Transport};
+use crate::observe::quiet::Quiet;
 use crate::resolve::front::{Asker, Service, Turn, Way};
 use crate::sys::{RecvBatch, SendBatch};
 use crate::wire::{Inspected, inspect};
@@ -35,6 +36,8 @@ const TURNS: usize = 8;
 /// Pause after an error that is none of a single datagram's, so that one which persists does not spin.
 const PAUSE: Duration = Duration::from_millis(10);
 
+static RECEIVE: Quiet = Quiet::new("failures to receive queries", 3, Duration::from_secs(60));
+
 /// Takes in what comes to one UDP socket.
 pub(super) struct Intake<S> {
     front: Rc<Front>,
@@ -42,8 +45,6 @@ pub(super) struct Intake<S> {
     listener: u16,
     recv: RecvBatch,
     send: SendBatch,
-    /// Whether the last attempt to receive failed, which is said once.
-    broken: bool,
 }
 
 /// What a system call said of the socket.
@@ -65,7 +66,6 @@ impl<S: Service> Intake<S> {
             listener,
             recv: RecvBatch::listening(QUERY),
             send: SendBatch::new(slot),
-            broken: false,
         }
     }
 
@@ -83,9 +83,8 @@ impl<S: Service> Intake<S> {
                         break;
                     }
                     Socket::Broken(error) => {
-                        if !std::mem::replace(&mut self.broken, true) {
-                            let listener = self.listener;
-                            tracing::warn!(listener, %error, "cannot receive queries over UDP");
+                        if let Some(more) = RECEIVE.line(self.front.clock.now()) {
+                            tracing::warn!("cannot receive queries over UDP: {error}{more}");
                         }
                         tokio::time::sleep(PAUSE).await;
                         break;
@@ -101,7 +100,7 @@ impl<S: Service> Intake<S> {
     /// Receives one batch and answers it.
     fn turn(&mut self, socket: &UdpSocket) -> Socket {
         match self.recv.recv(socket.as_fd()) {
-            Ok(_) => self.broken = false,
+            Ok(_) => {}
             Err(error) => {
                 return match error.kind() {
                     io::ErrorKind::WouldBlock => Socket::Empty,

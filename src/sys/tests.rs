@@ -296,23 +296,8 @@ fn the_limit_of_open_files_can_be_raised_to_its_maximum() {
 }
 
 #[test]
-fn buffers_are_granted_and_what_they_cannot_hold_is_counted() {
+fn buffers_are_granted() {
     let socket = listener("127.0.0.1:0");
-    let granted = set_buffers(socket.as_fd(), 16 * 1024).unwrap();
-    assert_eq!(granted, 16 * 1024);
-    assert_eq!(receive_drops(socket.as_fd()).unwrap(), 0);
-    let client = client("127.0.0.1", socket.local_addr().unwrap().port());
-    for _ in 0..200 {
-        client.send(&[0; 1000]).unwrap();
-    }
-    let mut batch = RecvBatch::listening(1024);
-    let mut received = 0;
-    while let Ok(count) = batch.recv(socket.as_fd()) {
-        received += count;
-    }
-    assert!(received > 0);
-    assert_eq!(
-        received + receive_drops(socket.as_fd()).unwrap() as usize,
-        200
-    );
+    assert_eq!(set_buffers(socket.as_fd(), 16 * 1024).unwrap(), 16 * 1024);
+    assert!(set_buffers(socket.as_fd(), usize::MAX).is_err());
 }

@@ -28,7 +28,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::super::{STREAM_LIMIT, Tally, garbage_reason};
+use super::super::{STREAM_LIMIT, Tally};
+use super::framing::{complete, whole};
 use super::mailbox::Order;
 use super::{Desk, READ, Seated};
 use crate::clock::Time;
@@ -401,7 +402,7 @@ impl<S: Service> Conversation<S> {
                 }
             }
             Inspected::Drop(garbage) => {
-                front.metrics.dropped(garbage_reason(garbage), 1);
+                front.metrics.dropped(garbage.into(), 1);
                 return false;
             }
             other => front.turn_away(other, self.admitted, room),
@@ -475,28 +476,6 @@ impl<S: Service> Conversation<S> {
             None if self.in_flight == 0 => Some((self.idle_since + limits.tcp_idle, Ending::Done)),
             None => None,
         }
-    }
-}
-
-/// The message at the front of `bytes`, if it is there whole.
-fn whole(bytes: &[u8]) -> Option<&[u8]> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    rest.get(..usize::from(u16::from_be_bytes(*length)))
-}
-
-/// Moves what completes the message in `inbox` there from the front of `bytes`, as far as it goes.
-fn complete(inbox: &mut Vec<u8>, bytes: &mut &[u8]) {
-    loop {
-        let missing = match inbox.split_first_chunk() {
-            Some((length, rest)) => usize::from(u16::from_be_bytes(*length)) - rest.len(),
-            None => 2 - inbox.len(),
-        };
-        if missing == 0 || bytes.is_empty() {
-            return;
-        }
-        let (head, rest) = bytes.split_at(missing.min(bytes.len()));
-        inbox.extend_from_slice(head);
-        *bytes = rest;
     }
 }
 

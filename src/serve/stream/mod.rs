@@ -2,6 +2,7 @@
 //! a [`conversation`] of its own.
 
 mod conversation;
+mod framing;
 mod mailbox;
 
 use std::cell::{Cell, RefCell};
@@ -19,6 +20,7 @@ use super::limits::{Connections, Full, Place};
 use super::{Front, STREAM_LIMIT};
 use crate::clock::Time;
 use crate::observe::metrics::{Counter, Drop as Dropped, Gauge, Limit, WorkerMetrics};
+use crate::observe::quiet::Quiet;
 use crate::resolve::front::Service;
 use conversation::Conversation;
 use mailbox::{Mailbox, Order};
@@ -31,6 +33,8 @@ const WRITE: usize = 64 * 1024 + 2 + STREAM_LIMIT;
 
 /// Pause after the process or the system ran out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+static ACCEPT: Quiet = Quiet::new("failures to accept connections", 3, Duration::from_secs(60));
 
 /// One worker's connections.
 pub(super) struct Streams {
@@ -168,18 +172,16 @@ pub(super) async fn accept<S: Service + 'static>(
     service: Rc<S>,
     listener: u16,
 ) {
-    let mut exhausted = false;
     loop {
         match tcp.accept().await {
             Ok((stream, peer)) => {
-                exhausted = false;
                 welcome(stream, peer, &front, &service, listener);
             }
             Err(error) if is_the_connections(&error) => {}
             Err(error) => {
                 // The connection stays in the kernel's queue, and accepting it fails again at once.
-                if !std::mem::replace(&mut exhausted, true) {
-                    tracing::warn!(listener, %error, "cannot accept connections");
+                if let Some(more) = ACCEPT.line(front.clock.now()) {
+                    tracing::warn!("cannot accept connections: {error}{more}");
                 }
                 front.metrics.limited(Limit::TcpConnections);
                 if front.streams.displace() {
