@@ -206,6 +206,13 @@ impl Cache {
         }))
     }
 
+    /// Brings the TTLs of an answer within the configured limits, as [`Cache::store`] does, so that
+    /// clients who get it now are told what those are told who come later.
+    pub fn cap_ttls(&self, answer: &mut Answer) {
+        // What may not be kept is given out as it came.
+        let _ = self.rules.admit(answer);
+    }
+
     /// Stores the answer to `key`, whose hash is `hash`, if it may be kept: see [`NotKept`] for what
     /// may not. It takes the place of what was held for the key.
     pub fn store(

@@ -73,6 +73,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve until told to stop
+    Run(RunArgs),
+    /// Ask one question through the routing engine; print the answer, the route and the time it took
+    Query(QueryArgs),
     /// Check a configuration file and print what it means
     Check(check::CheckArgs),
     /// Print the default configuration, with every key explained
@@ -89,6 +93,8 @@ enum Command {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Query(args) => query::query(&args),
         Command::Check(args) => check::check(&args),
         Command::Config => print(config::ANNOTATED.as_bytes()),
         Command::Man(args) => man::man(&args),

@@ -1,11 +1,13 @@
-//! What `byway run` is told.
+//! `byway run`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+use super::{exit, fail, load};
 use crate::config::address::{AddressError, Endpoint};
+use crate::{daemon, observe};
 
 /// Serve until told to stop
 #[derive(Args, Debug)]
@@ -16,6 +18,27 @@ pub struct RunArgs {
     /// How much to log
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
     pub log: LogLevel,
+}
+
+/// Serves until told to stop.
+pub(super) fn run(args: &RunArgs) -> u8 {
+    let loaded = match load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprint!("{error}");
+            return exit::USAGE;
+        }
+    };
+    for remark in &loaded.remarks {
+        eprint!("{remark}");
+    }
+    if let Err(error) = observe::log::init(args.log.into()) {
+        return fail(&error.to_string());
+    }
+    match daemon::run(&loaded.config, &loaded.origin()) {
+        Ok(()) => exit::OK,
+        Err(error) => fail(&error.to_string()),
+    }
 }
 
 /// Where the configuration comes from.

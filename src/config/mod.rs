@@ -9,7 +9,7 @@
 
 pub mod address;
 pub mod bounds;
-mod host;
+pub mod host;
 mod load;
 mod meaning;
 mod model;

@@ -38,7 +38,10 @@ pub(super) fn metrics(
     clock: Clock,
 ) -> Result<Metrics, Twice> {
     let roster = Roster {
-        listeners: listen.iter().map(|listener| listener.address.to_string()).collect(),
+        listeners: listen
+            .iter()
+            .map(|listener| listener.address.to_string())
+            .collect(),
         paths: config.paths.iter().map(|path| path.name.clone()).collect(),
         routes: routes
             .iter()
@@ -89,7 +92,11 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
                 limit: route.limit.into(),
             })
             .collect(),
-        budgets: vec![budget("steady", steady), budget("burst", burst), budget("ceiling", ceiling)],
+        budgets: vec![
+            budget("steady", steady),
+            budget("burst", burst),
+            budget("ceiling", ceiling),
+        ],
         amplification: (report.amplification > 0.0).then_some(report.amplification),
     }
 }
@@ -118,11 +125,17 @@ pub(super) fn state(metrics: &Arc<Metrics>, shared: &Arc<Shared>, clock: Clock) 
 /// Queries can be answered while some route is not dead, or the cache holds something.
 fn ready(shared: &Shared, clock: Clock) -> Result<(), String> {
     let report = shared.engine().report(clock.now());
-    let alive = report.routes.iter().any(|route| route.verdict != event::Verdict::Dead);
+    let alive = report
+        .routes
+        .iter()
+        .any(|route| route.verdict != event::Verdict::Dead);
     if alive || shared.cache.stats().entries > 0 {
         return Ok(());
     }
-    Err(format!("all {} routes are dead and the cache is empty", report.routes.len()))
+    Err(format!(
+        "all {} routes are dead and the cache is empty",
+        report.routes.len()
+    ))
 }
 
 /// The engine's clock: lets time do its part, sends the probes it asks for, tells its events.
@@ -146,7 +159,11 @@ pub(super) async fn tick(
         let now = clock.now();
         for (_, event) in events.drain(..) {
             match &event {
-                Event::Evacuated { path, verdict: event::Verdict::Dead, .. } => {
+                Event::Evacuated {
+                    path,
+                    verdict: event::Verdict::Dead,
+                    ..
+                } => {
                     metrics.evacuated(path, Evacuation::Dead);
                 }
                 Event::Evacuated { path, .. } => metrics.evacuated(path, Evacuation::Congested),
@@ -156,14 +173,18 @@ pub(super) async fn tick(
                 }
                 _ => {}
             }
-            let Some(more) = EVENTS.line(now) else { continue };
+            let Some(more) = EVENTS.line(now) else {
+                continue;
+            };
             if is_trouble(&event) {
                 warn!("{event}{more}");
             } else {
                 info!("{event}{more}");
             }
         }
-        quiet::summaries(now, |topic, count| warn!("{count} more {topic} left out of the log"));
+        quiet::summaries(now, |topic, count| {
+            warn!("{count} more {topic} left out of the log")
+        });
         tokio::time::sleep_until(clock.instant(next).into()).await;
     }
 }

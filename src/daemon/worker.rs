@@ -91,14 +91,18 @@ impl Worker {
     fn shielded<R>(&self, work: impl FnOnce(&mut Core<Sockets>) -> R) -> Option<R> {
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut self.core.borrow_mut())));
         // The panic hook has told where.
-        result.inspect_err(|_| error!("a question was lost to a defect of byway; please report it")).ok()
+        result
+            .inspect_err(|_| error!("a question was lost to a defect of byway; please report it"))
+            .ok()
     }
 
     async fn read_upstream(self: Rc<Self>, readiness: AsyncFd<std::os::fd::OwnedFd>) {
         let mut batch = UdpSockets::receive_batch();
         let mut ready = Vec::with_capacity(64);
         loop {
-            let Ok(mut guard) = readiness.readable().await else { return };
+            let Ok(mut guard) = readiness.readable().await else {
+                return;
+            };
             if self.upstream_turn(&mut batch, &mut ready) {
                 guard.clear_ready();
             }
@@ -117,7 +121,9 @@ impl Worker {
             loop {
                 let received = self.core.borrow_mut().exchanges.udp.receive(socket, batch);
                 for i in 0..received.unwrap_or(0) {
-                    let Some(datagram) = batch.datagram(i) else { continue };
+                    let Some(datagram) = batch.datagram(i) else {
+                        continue;
+                    };
                     self.shielded(|core| {
                         if let Some((tag, response)) =
                             core.exchanges.udp.claim(socket, datagram, now)
@@ -180,7 +186,8 @@ impl Service for Worker {
         limit: usize,
         out: &mut [u8],
     ) -> Turn {
-        self.shielded(|core| core.ask(query, asker, now, limit, out)).unwrap_or(Turn::Drop)
+        self.shielded(|core| core.ask(query, asker, now, limit, out))
+            .unwrap_or(Turn::Drop)
     }
 
     fn end_of_turn(&self, now: Time) {

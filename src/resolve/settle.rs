@@ -45,7 +45,10 @@ impl<X: Exchanges> Core<X> {
         }
         if rd && !matches!(why, Why::Probe(_)) {
             let trusted = self.shared.engine().is_clear(route);
-            let origin = Origin { route: route.0, trusted };
+            let origin = Origin {
+                route: route.0,
+                trusted,
+            };
             self.shared.cache.store(&key, hash, answer, origin, now);
         }
         if why == Why::Refresh {
@@ -94,7 +97,9 @@ impl<X: Exchanges> Core<X> {
     fn end_unasked(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
         if question.why == Why::Refresh {
-            self.shared.cache.refresh_failed(&question.key, question.hash, now);
+            self.shared
+                .cache
+                .refresh_failed(&question.key, question.hash, now);
             self.metrics.count(Counter::RefreshDenied, 1);
         }
         self.give_all(slot, gift, now);

@@ -279,9 +279,9 @@ impl Engine {
 
     /// Whether this route is clear: what it says may be trusted.
     pub fn is_clear(&self, route: RouteId) -> bool {
-        self.lanes.get(route.0 as usize).is_some_and(|lane| {
-            matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
-        })
+        self.lanes
+            .get(route.0 as usize)
+            .is_some_and(|lane| matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering))
     }
 
     /// About how long a hedge takes now: the wait before it, and its round trip.
