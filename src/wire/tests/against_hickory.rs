@@ -196,6 +196,12 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    // Each case is some hundreds of limits.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn truncation_at_every_limit((message, opt) in responses(), edns: bool) {
         let octets = encode(&message, opt);

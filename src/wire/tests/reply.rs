@@ -23,9 +23,7 @@ fn flags(octets: &[u8]) -> u16 {
 }
 
 /// Codes and texts of the Extended DNS Errors in the OPT record at the end of a reply.
-fn edes(octets: &[u8], message: &Message) -> Vec<(u16, String)> {
-    let mut bare = message.clone();
-    bare.edns = None;
+fn edes(octets: &[u8]) -> Vec<(u16, String)> {
     let opt = octets
         .windows(3)
         .rposition(|window| window == [0, 0, 41])
@@ -177,7 +175,7 @@ fn a_failure_without_a_question_gets_the_clients() {
     let (octets, message) = reply(&answer, &with_edns(&question), &PLAIN);
     assert_eq!(message.metadata.response_code, ResponseCode::Refused);
     assert_eq!(octets[12..12 + question.len()], question);
-    assert_eq!(edes(&octets, &message), [(18, String::new())]);
+    assert_eq!(edes(&octets), [(18, String::new())]);
 }
 
 #[test]
@@ -199,13 +197,14 @@ fn extended_errors_take_the_room_that_is_left() {
             (message.answers.len(), message.metadata.truncation),
             (1, false)
         );
-        edes(&octets, &message)
+        edes(&octets)
     };
     let bare = 12 + question.len() + 16 + 11;
     let (why, long) = ((3, "why".to_owned()), (12, "long".to_owned()));
-    assert_eq!(of(bare + 19), [why.clone(), long.clone()]);
-    assert_eq!(of(bare + 18), [why.clone()]);
-    assert_eq!(of(bare + 9), [why]);
+    let only_ours = vec![why.clone()];
+    assert_eq!(of(bare + 19), [why, long]);
+    assert_eq!(of(bare + 18), only_ours);
+    assert_eq!(of(bare + 9), only_ours);
     assert_eq!(of(bare + 8), [(3, String::new())]);
     assert_eq!(of(bare + 5), []);
     let how = Render { ede, ..PLAIN };
@@ -344,10 +343,7 @@ fn errors_say_why() {
         message.edns.as_ref().map(|edns| edns.max_payload()),
         Some(1400)
     );
-    assert_eq!(
-        edes(&out[..len], &message),
-        [(23, "no way out is clear".to_owned())]
-    );
+    assert_eq!(edes(&out[..len]), [(23, "no way out is clear".to_owned())]);
     assert_eq!(out[12..12 + question.len()], question);
     let len = write_error(
         &asked(&question),
