@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ConfigArgs, exit, load, print};
+use super::{ConfigArgs, load, print};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -21,14 +21,8 @@ pub(super) fn check(args: &CheckArgs) -> u8 {
     });
     let loaded = match loaded {
         Ok(loaded) => loaded,
-        Err(error) => {
-            eprintln!("{error}");
-            return exit::USAGE;
-        }
+        Err(code) => return code,
     };
-    for remark in &loaded.remarks {
-        eprintln!("{remark}\n");
-    }
     print(
         format!(
             "# OK: {}\n# Upstreams come from {}. In effect is:\n\n{}",

@@ -17,6 +17,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub use query::QueryArgs;
 pub use run::{ConfigArgs, LogLevel, RunArgs};
 
+use crate::config::host::Host;
 use crate::config::{self, DEFAULT_FILE, Loaded, Overrides};
 
 /// What a process of byway ends with.
@@ -107,20 +108,27 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The configuration that the arguments ask for.
+/// The configuration that the arguments ask for. What is odd about it is said on standard error.
 ///
 /// # Errors
-/// As [`config::load`]; the error is fit to be printed and means [`exit::USAGE`].
-pub fn load(args: &ConfigArgs) -> Result<Loaded, config::ConfigError> {
+/// What to exit with; why has been said on standard error.
+fn load(args: &ConfigArgs) -> Result<Loaded, u8> {
     let overrides = Overrides {
         listen: args.listen.clone(),
         upstreams: args.upstream.clone(),
     };
-    config::load(
-        args.config.as_deref(),
-        &overrides,
-        &config::host::Host::this(),
-    )
+    match config::load(args.config.as_deref(), &overrides, &Host::this()) {
+        Ok(loaded) => {
+            for remark in &loaded.remarks {
+                eprintln!("{remark}\n");
+            }
+            Ok(loaded)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            Err(exit::USAGE)
+        }
+    }
 }
 
 /// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
@@ -158,17 +166,5 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         Cli::command().debug_assert();
-        RunArgs::augment(clap::Command::new("run")).debug_assert();
-        QueryArgs::augment(clap::Command::new("query")).debug_assert();
-    }
-
-    trait Augment {
-        fn augment(command: clap::Command) -> clap::Command;
-    }
-
-    impl<T: clap::Args> Augment for T {
-        fn augment(command: clap::Command) -> clap::Command {
-            T::augment_args(command)
-        }
     }
 }

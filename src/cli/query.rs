@@ -47,10 +47,7 @@ pub(super) fn query(args: &QueryArgs) -> u8 {
     };
     let loaded = match load(&args.config_args()) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            eprint!("{error}");
-            return exit::USAGE;
-        }
+        Err(code) => return code,
     };
     let once = match once::ask(&loaded.config, &key) {
         Ok(once) => once,

@@ -24,14 +24,8 @@ pub struct RunArgs {
 pub(super) fn run(args: &RunArgs) -> u8 {
     let loaded = match load(&args.config) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            eprint!("{error}");
-            return exit::USAGE;
-        }
+        Err(code) => return code,
     };
-    for remark in &loaded.remarks {
-        eprint!("{remark}");
-    }
     if let Err(error) = observe::log::init(args.log.into()) {
         return fail(&error.to_string());
     }

@@ -16,6 +16,7 @@ mod model;
 mod paths;
 mod print;
 pub mod report;
+mod settings;
 mod spec;
 mod syntax;
 mod system;
