@@ -5,7 +5,9 @@ use super::question::{Attempt, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics::{self, Counter};
-use crate::route::{AttemptKind, Ask, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step};
+use crate::route::{
+    Ask, AttemptKind, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step,
+};
 use crate::wire::{Answer, Rcode, Response};
 
 impl<X: Exchanges> Core<X> {
@@ -71,7 +73,8 @@ impl<X: Exchanges> Core<X> {
             sent: now,
             handle: None,
         };
-        self.metrics.sent(usize::from(send.route.0), kind_label(send.kind));
+        self.metrics
+            .sent(usize::from(send.route.0), kind_label(send.kind));
         let tag = self.attempts.insert(attempt) as Tag;
         self.questions[slot].attempts.push(tag);
         self.dispatch(tag, now);
@@ -188,7 +191,8 @@ impl<X: Exchanges> Core<X> {
     /// Counts an attempt's end. `won` says whether it settled the question.
     fn count(&self, attempt: &Attempt, outcome: metrics::Outcome, won: bool, now: Time) {
         let route = usize::from(attempt.route.0);
-        self.metrics.attempt(route, outcome, now.since(attempt.sent));
+        self.metrics
+            .attempt(route, outcome, now.since(attempt.sent));
         let counter = match (attempt.kind, won) {
             (AttemptKind::Hedge, true) => Counter::HedgeWon,
             (AttemptKind::Hedge, false) => Counter::HedgeLost,

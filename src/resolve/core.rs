@@ -154,7 +154,11 @@ impl<X: Exchanges> Core<X> {
             let engine = self.shared.engine();
             engine.any_clear(now).then(|| engine.hedge_wait(now))
         };
-        let failed = self.shared.failures.check(&query.key, hash, None, now).is_some();
+        let failed = self
+            .shared
+            .failures
+            .check(&query.key, hash, None, now)
+            .is_some();
         let why = match wait {
             None => Counter::StaleNothingClear,
             Some(_) if failed => Counter::StaleFailed,

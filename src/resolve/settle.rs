@@ -95,7 +95,9 @@ impl<X: Exchanges> Core<X> {
     fn end_unasked(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
         if question.why == Why::Refresh {
-            self.shared.cache.refresh_failed(&question.key, question.hash, now);
+            self.shared
+                .cache
+                .refresh_failed(&question.key, question.hash, now);
             self.metrics.count(Counter::RefreshDenied, 1);
         }
         self.give_all(slot, gift, now);
