@@ -442,7 +442,8 @@ impl Engine {
             }
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch);
-            self.witnessed(route, sample, now);
+            let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
+            self.witnessed(route, sample, useful, now);
             return;
         }
         match outcome {
@@ -477,7 +478,7 @@ impl Engine {
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            self.witnessed(route, Sample::Lost, now);
+            self.witnessed(route, Sample::Lost, false, now);
         }
     }
 
@@ -505,8 +506,9 @@ impl Engine {
         }
     }
 
-    /// Takes in what an attempt over `route` showed.
-    fn witnessed(&mut self, route: RouteId, sample: Sample, now: Time) {
+    /// Takes in what an attempt over `route` showed. A useless answer shows that the packet was carried, and
+    /// nothing good of the server.
+    fn witnessed(&mut self, route: RouteId, sample: Sample, useful: bool, now: Time) {
         let desperate = self.standing != Standing::Clear;
         let patience = self.patience;
         let lane = &mut self.lanes[route.0 as usize];
@@ -525,7 +527,9 @@ impl Engine {
             path_change = path_group.health.note(sample, now, &patience, desperate);
         }
         let mut upstream_change = None;
-        if upstream_group.health.verdict() != Verdict::Clear {
+        if !(useful || bad) {
+            // The race says what to make of it.
+        } else if upstream_group.health.verdict() != Verdict::Clear {
             upstream_change = upstream_group
                 .health
                 .note(sample, now, &patience, desperate);
