@@ -28,6 +28,7 @@ fn closed() -> Vec<Closed> {
         ("written", "The snapshot on disk is new."),
         ("failed", "The old one stays."),
     ];
+    let denied = [("denied", "It was due, and no budget was left.")];
     let mut all = vec![
         closed(&QUERIES, "transport", Transport::VALUES),
         closed(&QUERIES, "result", QueryResult::VALUES),
@@ -41,6 +42,8 @@ fn closed() -> Vec<Closed> {
         closed(&ATTEMPTS_SENT, "kind", AttemptKind::VALUES),
         closed(&MISMATCHES, "reason", Mismatch::VALUES),
         closed(&ROUTE_VERDICT, "verdict", Verdict::VALUES),
+        closed(&HEDGES, "result", &denied),
+        closed(&RETRIES, "result", &denied),
         closed(&EVACUATIONS, "cause", Evacuation::VALUES),
     ];
     for &counter in Counter::ALL {
