@@ -201,7 +201,15 @@ impl Service for Worker {
 }
 
 impl StreamEvents for Worker {
-    fn connected(&self, _connection: usize) {}
+    fn connected(&self, connection: usize) {
+        let now = self.clock.now();
+        self.shielded(|core| {
+            let waiting: Vec<_> = core.exchanges.streams.waiting_on(connection).collect();
+            for tag in waiting {
+                core.connected(tag, now);
+            }
+        });
+    }
 
     fn message(&self, connection: usize, message: &[u8]) {
         let now = self.clock.now();

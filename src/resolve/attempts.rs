@@ -141,6 +141,17 @@ impl<X: Exchanges> Core<X> {
         self.work_off_backlog(now);
     }
 
+    /// The connection that the attempt `tag` waited for stands: its round trip begins now.
+    pub fn connected(&mut self, tag: Tag, now: Time) {
+        let Some(attempt) = self.attempts.get(tag as usize) else {
+            return;
+        };
+        let question = self.questions.get_mut(attempt.question as usize);
+        if let Some(Stage::Racing(race) | Stage::Settled(race)) = question.map(|q| &mut q.stage) {
+            race.connected(&mut self.shared.engine(), attempt.id, now);
+        }
+    }
+
     /// The attempt `tag` ended without a usable response.
     pub fn attempt_failed(&mut self, tag: Tag, outcome: Outcome, now: Time) {
         if let Some((slot, step)) = self.tell(tag, outcome, now) {
