@@ -10,7 +10,7 @@ use super::worker::Worker;
 use crate::admin::AdminState;
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
-use crate::observe::event::{self, Event, Subject};
+use crate::observe::event::{Event, Subject};
 use crate::observe::metrics::{
     BudgetSample, CacheSample, EngineSample, Evacuation, Metrics, Roster, RouteNames, RouteSample,
     Sources, Twice, Verdict,
@@ -84,7 +84,7 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
             .routes
             .iter()
             .map(|route| RouteSample {
-                verdict: verdict(route.verdict),
+                verdict: route.verdict,
                 base: route.base,
                 excess: route.excess,
                 loss: Some(route.loss),
@@ -97,18 +97,9 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
             budget("burst", burst),
             budget("ceiling", ceiling),
         ],
+        hedges_denied: report.hedges.denied,
+        retries_denied: report.hedges.retries_denied,
         amplification: (report.amplification > 0.0).then_some(report.amplification),
-    }
-}
-
-fn verdict(verdict: event::Verdict) -> Verdict {
-    match verdict {
-        event::Verdict::Clear => Verdict::Clear,
-        event::Verdict::Suspect => Verdict::Suspect,
-        event::Verdict::Recovering => Verdict::Recovering,
-        event::Verdict::Congested => Verdict::Congested,
-        event::Verdict::Sick => Verdict::Sick,
-        event::Verdict::Dead => Verdict::Dead,
     }
 }
 
@@ -128,7 +119,7 @@ fn ready(shared: &Shared, clock: Clock) -> Result<(), String> {
     let alive = report
         .routes
         .iter()
-        .any(|route| route.verdict != event::Verdict::Dead);
+        .any(|route| route.verdict != Verdict::Dead);
     if alive || shared.cache.stats().entries > 0 {
         return Ok(());
     }
@@ -161,7 +152,7 @@ pub(super) async fn tick(
             match &event {
                 Event::Evacuated {
                     path,
-                    verdict: event::Verdict::Dead,
+                    verdict: Verdict::Dead,
                     ..
                 } => {
                     metrics.evacuated(path, Evacuation::Dead);

@@ -147,6 +147,8 @@ pub struct Hedges {
     pub retries: u64,
     /// Retries whose answer was used.
     pub retries_won: u64,
+    /// Retries refused by the budget.
+    pub retries_denied: u64,
     /// Duplicates and probes sent to measure.
     pub trials: u64,
 }
