@@ -2,8 +2,10 @@
 
 pub mod admin;
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod net;
 pub mod observe;
 pub mod resolve;

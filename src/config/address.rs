@@ -60,7 +60,7 @@ impl AddressError {
     /// What to do, where there is more to say than the error itself does.
     pub fn help(&self, text: &str) -> Option<String> {
         match self {
-            AddressError::HostName if text.eq_ignore_ascii_case("localhost") => {
+            AddressError::HostName if text.starts_with("localhost") => {
                 Some("write `127.0.0.1` or `::1`".to_owned())
             }
             AddressError::HostName => {

@@ -89,7 +89,7 @@ pub fn load(
         Err(error) => {
             let name = name.display().to_string();
             let place = Place::Whole(name.clone());
-            let message = format!("cannot read {name}");
+            let message = "the configuration file cannot be read";
             let report = Report::error(message, &place, error.to_string());
             let report = match error.kind() {
                 io::ErrorKind::NotFound => {

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -14,11 +13,10 @@ use super::address::Endpoint;
 use super::host::Host;
 use super::paths::Paths;
 use super::report::{Place, Report, Severity, Written, quoted};
-use super::spec::{AdminSpec, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
-use super::units::format_duration;
+use super::spec::{AdminSpec, Key, ListenSpec, Spec, UpstreamSpec};
 use super::{
-    CacheConfig, Config, DNS_PORT, Limits, Listen, Routing, UpstreamConfig, UpstreamTransport,
-    address_name, allowed_by_default, bounds, system,
+    Config, DNS_PORT, Listen, UpstreamConfig, UpstreamTransport, address_name, allowed_by_default,
+    bounds, settings, system,
 };
 
 /// Makes the configuration of `spec`. `None` if `reports` holds an error, from here or from before.
@@ -27,13 +25,13 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
     let listen = listeners(&spec.listen, host, reports);
     let admin = admin(spec, &listen, host, reports);
     let mut paths = Paths::read(&spec.paths, whole, reports);
-    let routing = routing(spec);
-    let cache = cache(spec, host);
-    let limits = limits(spec);
+    let routing = settings::routing(spec);
+    let cache = settings::cache(spec, host);
+    let limits = settings::limits(spec);
     let allow = allow(spec, &listen, reports);
     if whole {
         // A value that could not be read would be judged by its default here.
-        check_order(spec, &routing, &cache, &limits, reports);
+        settings::check_order(spec, &routing, &cache, &limits, reports);
     }
     let upstreams = if !spec.upstreams.is_empty() {
         let upstreams = upstreams(&spec.upstreams, &mut paths, &listen, host, reports);
@@ -71,7 +69,7 @@ fn any_error(reports: &[Report]) -> bool {
     reports.iter().any(|it| it.severity() == Severity::Error)
 }
 
-fn value_or<T: Clone>(key: &Key<T>, default: T) -> T {
+pub(super) fn value_or<T: Clone>(key: &Key<T>, default: T) -> T {
     key.as_ref().map_or(default, |it| it.value.clone())
 }
 
@@ -293,73 +291,6 @@ fn upstreams(
     upstreams
 }
 
-fn routing(spec: &Spec) -> Routing {
-    let (written, default) = (&spec.routing, Routing::default());
-    Routing {
-        policy: value_or(&written.policy, default.policy),
-        deadline: value_or(&written.deadline, default.deadline),
-        return_within: value_or(&written.return_within, default.return_within),
-        extra_share: value_or(&written.extra_share, default.extra_share),
-        ceiling: value_or(&written.ceiling, default.ceiling),
-        hedge_min: value_or(&written.hedge_min, default.hedge_min),
-        hedge_max: value_or(&written.hedge_max, default.hedge_max),
-    }
-}
-
-fn cache(spec: &Spec, host: &Host) -> CacheConfig {
-    let (written, default) = (&spec.cache, CacheConfig::default());
-    let size = value_or(&written.size, default.size);
-    let max_ttl = value_or(&written.max_ttl, default.max_ttl);
-    let snapshot = match written.snapshot.as_ref().map(|it| &it.value) {
-        Some(SnapshotSpec::Off) => None,
-        Some(SnapshotSpec::At(path)) => Some(path.clone()),
-        None => host
-            .state_directory
-            .as_ref()
-            .map(|it| it.join("cache.snapshot")),
-    };
-    CacheConfig {
-        size,
-        min_ttl: value_or(&written.min_ttl, default.min_ttl),
-        max_ttl,
-        negative_max_ttl: value_or(
-            &written.negative_max_ttl,
-            default.negative_max_ttl.min(max_ttl),
-        ),
-        stale_max: value_or(&written.stale_max, default.stale_max),
-        stale_ttl: value_or(&written.stale_ttl, default.stale_ttl),
-        stale_wait: value_or(&written.stale_wait, default.stale_wait),
-        refresh: value_or(&written.refresh, default.refresh),
-        failure_min_ttl: value_or(&written.failure_min_ttl, default.failure_min_ttl),
-        failure_max_ttl: value_or(&written.failure_max_ttl, default.failure_max_ttl),
-        snapshot,
-        snapshot_every: value_or(&written.snapshot_every, default.snapshot_every),
-    }
-}
-
-fn limits(spec: &Spec) -> Limits {
-    let (written, default) = (&spec.limits, Limits::default());
-    let tcp_connections = value_or(&written.tcp_connections, default.tcp_connections);
-    Limits {
-        questions: value_or(&written.questions, default.questions),
-        waiting: value_or(&written.waiting, default.waiting),
-        queue_patience: value_or(&written.queue_patience, default.queue_patience),
-        attempts_per_route: value_or(&written.attempts_per_route, default.attempts_per_route),
-        upstream_sockets: value_or(&written.upstream_sockets, default.upstream_sockets),
-        upstream_connections: value_or(&written.upstream_connections, default.upstream_connections),
-        tcp_connections,
-        tcp_connections_per_client: value_or(
-            &written.tcp_connections_per_client,
-            default.tcp_connections_per_client.min(tcp_connections),
-        ),
-        tcp_pipeline: value_or(&written.tcp_pipeline, default.tcp_pipeline),
-        tcp_idle: value_or(&written.tcp_idle, default.tcp_idle),
-        tcp_stall: value_or(&written.tcp_stall, default.tcp_stall),
-        udp_payload: value_or(&written.udp_payload, default.udp_payload),
-        udp_buffer: value_or(&written.udp_buffer, default.udp_buffer),
-    }
-}
-
 fn allow(spec: &Spec, listen: &[Listen], reports: &mut Vec<Report>) -> Vec<IpNet> {
     let Some(written) = &spec.allow else {
         return allowed_by_default(listen);
@@ -381,122 +312,4 @@ fn allow(spec: &Spec, listen: &[Listen], reports: &mut Vec<Report>) -> Vec<IpNet
         );
     }
     written.value.iter().map(|it| it.value).collect()
-}
-
-/// Checks the pairs of settings that must not cross.
-fn check_order(
-    spec: &Spec,
-    routing: &Routing,
-    cache: &CacheConfig,
-    limits: &Limits,
-    reports: &mut Vec<Report>,
-) {
-    let (r, c, l) = (&spec.routing, &spec.cache, &spec.limits);
-    let mut order = |low: Setting<'_, Duration>, high: Setting<'_, Duration>| {
-        not_above(low, high, |it| format_duration(*it), reports);
-    };
-    let deadline = || setting("deadline", &r.deadline, &routing.deadline);
-    let hedge_max = || setting("hedge-max", &r.hedge_max, &routing.hedge_max);
-    let max_ttl = || setting("max-ttl", &c.max_ttl, &cache.max_ttl);
-    order(
-        setting("hedge-min", &r.hedge_min, &routing.hedge_min),
-        hedge_max(),
-    );
-    order(hedge_max(), deadline());
-    order(
-        setting("stale-wait", &c.stale_wait, &cache.stale_wait),
-        deadline(),
-    );
-    order(
-        setting("queue-patience", &l.queue_patience, &limits.queue_patience),
-        deadline(),
-    );
-    order(setting("min-ttl", &c.min_ttl, &cache.min_ttl), max_ttl());
-    order(
-        setting(
-            "negative-max-ttl",
-            &c.negative_max_ttl,
-            &cache.negative_max_ttl,
-        ),
-        max_ttl(),
-    );
-    order(
-        setting(
-            "failure-min-ttl",
-            &c.failure_min_ttl,
-            &cache.failure_min_ttl,
-        ),
-        setting(
-            "failure-max-ttl",
-            &c.failure_max_ttl,
-            &cache.failure_max_ttl,
-        ),
-    );
-    not_above(
-        setting(
-            "tcp-connections-per-client",
-            &l.tcp_connections_per_client,
-            &limits.tcp_connections_per_client,
-        ),
-        setting(
-            "tcp-connections",
-            &l.tcp_connections,
-            &limits.tcp_connections,
-        ),
-        usize::to_string,
-        reports,
-    );
-}
-
-/// A key with what was written for it and what holds.
-struct Setting<'a, T> {
-    key: &'static str,
-    written: &'a Key<T>,
-    value: &'a T,
-}
-
-fn setting<'a, T>(key: &'static str, written: &'a Key<T>, value: &'a T) -> Setting<'a, T> {
-    Setting {
-        key,
-        written,
-        value,
-    }
-}
-
-fn not_above<T: PartialOrd>(
-    low: Setting<'_, T>,
-    high: Setting<'_, T>,
-    show: impl Fn(&T) -> String,
-    reports: &mut Vec<Report>,
-) {
-    if low.value <= high.value {
-        return;
-    }
-    let message = format!("`{}` is above `{}`", low.key, high.key);
-    let report = match (low.written, high.written) {
-        (Some(written), Some(other)) => {
-            let label = format!("expected at most {}", show(high.value));
-            Report::error(message, &written.place, label)
-                .related(&other.place, format!("`{}` is given here", high.key))
-        }
-        (Some(written), None) => {
-            let label = format!(
-                "expected at most {}, the default of `{}`",
-                show(high.value),
-                high.key
-            );
-            Report::error(message, &written.place, label)
-        }
-        (None, Some(written)) => {
-            let label = format!(
-                "expected at least {}, the default of `{}`",
-                show(low.value),
-                low.key
-            );
-            Report::error(message, &written.place, label)
-        }
-        // Two defaults do not cross.
-        (None, None) => return,
-    };
-    reports.push(report);
 }

@@ -16,6 +16,7 @@ mod model;
 mod paths;
 mod print;
 pub mod report;
+mod settings;
 mod spec;
 mod syntax;
 mod system;
@@ -26,3 +27,9 @@ mod value;
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, UpstreamsFrom, load, parse};
 pub use model::*;
 pub use report::Report;
+
+/// The annotated default: every key with its meaning, unit, range and default.
+pub const ANNOTATED: &str = include_str!("../../config/byway.toml");
+
+#[cfg(test)]
+mod tests;

@@ -109,6 +109,9 @@ pub struct Routing {
     pub extra_share: f64,
     /// While nothing is clear, packets sent upstream stay under this multiple of the rate in health.
     pub ceiling: f64,
+    /// Whether names are sent upstream in random letter case, where the upstream keeps it: one bit more
+    /// for a forger to guess with every letter (draft-vixie-dnsext-dns0x20).
+    pub randomize_case: bool,
     /// The least a hedge waits.
     pub hedge_min: Duration,
     /// The most a hedge waits.
@@ -272,6 +275,7 @@ impl Default for Routing {
             return_within: bounds::RETURN_WITHIN.default,
             extra_share: bounds::EXTRA_SHARE.default,
             ceiling: bounds::CEILING.default,
+            randomize_case: true,
             hedge_min: bounds::HEDGE_MIN.default,
             hedge_max: bounds::HEDGE_MAX.default,
         }

@@ -126,6 +126,7 @@ fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
         return_within,
         extra_share,
         ceiling,
+        randomize_case,
         hedge_min,
         hedge_max,
     } = routing;
@@ -142,6 +143,7 @@ fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
     )?;
     writeln!(out, "extra-share = {extra_share:?}")?;
     writeln!(out, "ceiling = {ceiling:?}")?;
+    writeln!(out, "randomize-case = {randomize_case}")?;
     write_durations(out, &[("hedge-min", *hedge_min), ("hedge-max", *hedge_max)])
 }
 

@@ -136,6 +136,9 @@ impl Report {
         source.show(&self.place, &self.label, out)?;
         let indent = " ".repeat(source.gutter(&self.place));
         if let Some(help) = &self.help {
+            if matches!(self.place, Place::Text(_)) {
+                write!(out, "\n{indent} |")?;
+            }
             write!(out, "\n{indent} = help: {help}")?;
         }
         if let Some((place, note)) = self.related.as_deref() {
@@ -330,7 +333,7 @@ mod tests {
     fn a_caret_under_the_very_thing() {
         assert_eq!(
             render("a = 1\nkey = \"value\"  \r\nb = 2\n", 12..19),
-            "error: message\n --> f.toml:2:7\n  |\n2 | key = \"value\"\n  |       ^^^^^^^ label\n  = help: help"
+            "error: message\n --> f.toml:2:7\n  |\n2 | key = \"value\"\n  |       ^^^^^^^ label\n  |\n  = help: help"
         );
     }
 
@@ -339,7 +342,7 @@ mod tests {
         let text = format!("{}x", "\n".repeat(99));
         assert_eq!(
             render(&text, 99..100),
-            "error: message\n   --> f.toml:100:1\n    |\n100 | x\n    | ^ label\n    = help: help"
+            "error: message\n   --> f.toml:100:1\n    |\n100 | x\n    | ^ label\n    |\n    = help: help"
         );
     }
 

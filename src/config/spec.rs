@@ -74,6 +74,7 @@ pub(super) struct RoutingSpec {
     pub(super) return_within: Key<Duration>,
     pub(super) extra_share: Key<f64>,
     pub(super) ceiling: Key<f64>,
+    pub(super) randomize_case: Key<bool>,
     pub(super) hedge_min: Key<Duration>,
     pub(super) hedge_max: Key<Duration>,
 }
@@ -157,8 +158,12 @@ impl Spec {
 
 fn read_version(t: &mut Table<'_, '_>) {
     let version = t.read("version", |it| {
-        it.whole(VERSION..=VERSION)
-            .map_err(|report| report.or_help("this byway reads version 1 of the format"))
+        match it.whole(0..=i128::from(u32::MAX))? {
+            VERSION => Ok(()),
+            _ => Err(it
+                .error("unknown version of the format", "expected 1")
+                .help("this byway reads no other; a newer one may")),
+        }
     });
     if version.is_none() && !t.has("version") {
         let report = Report::error(
@@ -246,6 +251,7 @@ impl RoutingSpec {
             return_within: t.read("return-within", |it| it.duration(bounds::RETURN_WITHIN)),
             extra_share: t.read("extra-share", |it| it.number(bounds::EXTRA_SHARE)),
             ceiling: t.read("ceiling", |it| it.number(bounds::CEILING)),
+            randomize_case: t.read("randomize-case", Value::flag),
             hedge_min: t.read("hedge-min", |it| it.duration(bounds::HEDGE_MIN)),
             hedge_max: t.read("hedge-max", |it| it.duration(bounds::HEDGE_MAX)),
         }

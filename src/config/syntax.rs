@@ -37,12 +37,13 @@ fn explain(text: &str, document: &DeTable<'_>, error: &toml::de::Error) -> Repor
         return bad_value(text, value);
     }
     let place = Place::Text(span.clone());
-    if what == "key with no value" {
+    let colon = text[..span.start].ends_with(':') || text[span.start..].starts_with(':');
+    if colon && matches!(what, "key with no value" | "invalid unquoted key") {
         let report = Report::error("a key without a value", &place, "expected `=`");
-        return match text[..span.start].ends_with(':') || text[span.start..].starts_with(':') {
-            true => report.help("TOML writes `=`, not `:`"),
-            false => report,
-        };
+        return report.help("TOML writes `=`, not `:`");
+    }
+    if what == "key with no value" {
+        return Report::error("a key without a value", &place, "expected `=`");
     }
     Report::error(what, &place, expected)
 }
@@ -96,11 +97,17 @@ fn duplicate(text: &str, document: &DeTable<'_>, span: Range<usize>) -> Report {
         span.start,
         &mut first,
     );
+    // Of two headers the parser keeps the second.
+    let line_start = text[..span.start].rfind('\n').map_or(0, |it| it + 1);
+    let header = &text[line_start..span.end];
+    let first = first.or_else(|| {
+        let at = text[..line_start].find(header)?;
+        Some(at + header.len() - key.len()..at + header.len())
+    });
     let report = match first {
         Some(first) => report.related(&Place::Text(first), "it is given first here"),
         None => report,
     };
-    let header = text[..span.start].rsplit('\n').next().unwrap_or_default();
     match (header.trim_start().starts_with('['), key) {
         (true, "listen" | "path" | "upstream") => report.help(format!(
             "each `{key}` starts with `[[{key}]]`, in double brackets"

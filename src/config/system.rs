@@ -33,7 +33,7 @@ pub(super) fn upstreams(
     let read = File::open(&host.resolv_conf)
         .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
     if let Err(error) = read {
-        let message = format!("no upstream: cannot read {name}");
+        let message = "no upstream: the system's resolver configuration cannot be read";
         reports.push(Report::error(message, &whole, error.to_string()).help(WHAT_TO_DO));
         return Vec::new();
     }
@@ -56,7 +56,7 @@ pub(super) fn upstreams(
                 .collect::<Vec<_>>()
                 .join("; "),
         };
-        let message = format!("no upstream: {name} has none that can be asked");
+        let message = "no upstream: the system's resolver configuration has none that can be asked";
         reports.push(Report::error(message, &whole, label).help(WHAT_TO_DO));
     } else {
         reports.extend(left_out.into_iter().map(|(line, text, why)| {
@@ -196,7 +196,7 @@ mod tests {
     fn none_left_says_what_to_do() {
         let help = "\n  = help: name a resolver: `--upstream 10.0.0.2`, or `[[upstream]]` in the configuration file";
         let (_, reports) = read("nameserver 127.0.0.1\n", "0.0.0.0:53");
-        let expected = "error: no upstream: resolv.conf has none that can be asked\n --> resolv.conf\n  \
+        let expected = "error: no upstream: the system's resolver configuration has none that can be asked\n --> resolv.conf\n  \
                         = note: `127.0.0.1`: it is byway itself";
         assert_eq!(reports, [format!("{expected}{help}")]);
         let (_, reports) = read("# empty\n", "0.0.0.0:53");
@@ -204,7 +204,7 @@ mod tests {
         let mut reports = Vec::new();
         upstreams(&Host::example(), &[], &mut reports);
         let text = reports[0].render(&Source { name: "", text: "" });
-        assert!(text.starts_with("error: no upstream: cannot read /nonexistent/resolv.conf\n"));
+        assert!(text.starts_with("error: no upstream: the system's resolver configuration cannot be read\n --> /nonexistent/resolv.conf\n"));
         assert!(text.ends_with(help));
     }
 

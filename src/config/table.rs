@@ -60,6 +60,13 @@ impl<'t, 'r> Table<'t, 'r> {
         self.get(key).is_some()
     }
 
+    /// Whether an unknown key was probably meant to be `key`: that is reported, and enough.
+    fn has_misspelt(&self, key: &'static str) -> bool {
+        let known = keys_of(self.header);
+        let mut names = self.entries.keys().map(|it| it.get_ref().as_ref());
+        names.any(|it| !known.contains(&it) && nearest(it, known.iter().copied()) == Some(key))
+    }
+
     /// Whether `key` is written as a string.
     pub(super) fn is_string(&self, key: &'static str) -> bool {
         self.get(key).is_some_and(|it| it.value.is_str())
@@ -90,7 +97,7 @@ impl<'t, 'r> Table<'t, 'r> {
         key: &'static str,
         read: impl FnOnce(&Value<'t>) -> Read<T>,
     ) -> Option<Written<T>> {
-        if !self.has(key) {
+        if !self.has(key) && !self.has_misspelt(key) {
             let message = format!("`{}` has no `{key}`", self.header);
             let label = format!("expected the key `{key}` below this line");
             self.report(Report::error(message, &self.place(), label));
@@ -247,6 +254,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "return-within",
             "extra-share",
             "ceiling",
+            "randomize-case",
             "hedge-min",
             "hedge-max",
         ],
@@ -298,20 +306,22 @@ fn keys_of(header: &str) -> &'static [&'static str] {
 /// key below a header belongs to that table, wherever it was meant to go.
 fn advice(name: &str, header: &str, known: &[&str]) -> (String, Option<String>) {
     if let Some(meant) = nearest(name, known.iter().copied()) {
-        let label = "not a key of this table".to_owned();
+        let label = NOT_HERE.to_owned();
         return (label, Some(format!("did you mean `{meant}`?")));
     }
-    let label = format!("expected one of {}", known.join(", "));
     let home = SHAPE
         .iter()
         .find(|(it, keys)| *it != header && keys.contains(&name))
         .map(|(it, _)| *it);
     let help = match home {
-        Some("") => Some(format!(
-            "`{name}` belongs at the top of the file, above the first table"
-        )),
-        Some(home) => Some(format!("`{name}` belongs to `{home}`")),
-        None => None,
+        Some("") => format!("`{name}` belongs at the top of the file, above the first table"),
+        Some(home) => format!("`{name}` belongs to `{home}`"),
+        None => {
+            let label = format!("expected one of {}", known.join(", "));
+            return (label, None);
+        }
     };
-    (label, help)
+    (NOT_HERE.to_owned(), Some(help))
 }
+
+const NOT_HERE: &str = "not a key of this table";

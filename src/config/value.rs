@@ -69,7 +69,7 @@ impl<'t> Value<'t> {
         match choices.iter().find(|(word, _)| *word == text) {
             Some((_, choice)) => Ok(*choice),
             None => {
-                let message = format!("unknown `{}` {}", singular(self.key), quoted(text));
+                let message = format!("unknown {} {}", singular(self.key), quoted(text));
                 let help = nearest(text, words()).map(|it| format!("did you mean `{it}`?"));
                 let report = self.error(message, format!("expected {expected}"));
                 Err(report.maybe_help(help))

@@ -116,7 +116,9 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
                 stopped: stopped.clone(),
             };
             let name = format!("byway-{number}");
-            Ok(std::thread::Builder::new().name(name).spawn(move || seat.work())?)
+            Ok(std::thread::Builder::new()
+                .name(name)
+                .spawn(move || seat.work())?)
         })
         .collect::<Result<Vec<JoinHandle<io::Result<()>>>, StartError>>()?;
 
@@ -156,7 +158,9 @@ fn check_paths(config: &Config, routes: &[Route], rng: &mut StdRng) -> Result<()
         let number = usize::from(route.path.0);
         let path = Path::new(config.paths[number].clone());
         let address = config.upstreams[usize::from(route.upstream.0)].address;
-        let Err(error) = path.udp(address, rng) else { continue };
+        let Err(error) = path.udp(address, rng) else {
+            continue;
+        };
         let line = path.explain(&error);
         if error.kind() == io::ErrorKind::PermissionDenied {
             return Err(StartError::Path(line));
@@ -191,7 +195,10 @@ fn announce(
             UpstreamTransport::Udp => "udp",
             UpstreamTransport::Tcp => "tcp",
         };
-        text += &format!("  forwarding to {} = {} ({transport})\n", route.name, upstream.address);
+        text += &format!(
+            "  forwarding to {} = {} ({transport})\n",
+            route.name, upstream.address
+        );
     }
     match admin {
         Some(address) => text += &format!("  metrics at    http://{address}/metrics\n"),
@@ -217,43 +224,47 @@ struct Seat {
 impl Seat {
     /// A worker's life.
     fn work(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, self.serve())
     }
 
-    async fn serve(mut self) -> io::Result<()> {
-        let Seat { number, config, clock, .. } = &self;
-        let metrics = Rc::new(self.metrics.worker(clock.now()));
-        let ways = ways(config, &self.shared);
-        let manner = manner(config, &self.shared, &metrics);
-        let [for_sockets, for_core] = self.rngs;
-        let sockets = Sockets::new(ways, manner, &config.limits, for_sockets)?;
-        let front = Front::new(
-            self.listeners,
+    async fn serve(self) -> io::Result<()> {
+        let Seat {
+            number,
             config,
-            self.connections,
-            Rc::clone(&metrics),
-            *clock,
-        );
+            listeners,
+            connections,
+            shared,
+            clock,
+            mut stopped,
+            ..
+        } = self;
+        let metrics = Rc::new(self.metrics.worker(clock.now()));
+        let manner = manner(&config, &shared, &metrics);
+        let [for_sockets, for_core] = self.rngs;
+        let sockets = Sockets::new(ways(&config, &shared), manner, &config.limits, for_sockets)?;
+        let front = Front::new(listeners, &config, connections, Rc::clone(&metrics), clock);
         let core = Core::new(
             sockets,
-            Arc::clone(&self.shared),
+            Arc::clone(&shared),
             Rc::clone(&front) as Rc<_>,
             Rc::clone(&metrics),
-            *number,
+            number,
             for_core,
             clock.now(),
         );
-        let worker = Worker::new(core, *clock, metrics);
-        worker.drive(Arc::clone(&self.shared), *number)?;
-        if *number == 0 {
-            let tick = watch::tick(Rc::clone(&worker), Arc::clone(&self.shared), self.metrics, *clock);
+        let worker = Worker::new(core, clock, metrics);
+        worker.drive(Arc::clone(&shared), number)?;
+        if number == 0 {
+            let tick = watch::tick(Rc::clone(&worker), shared, self.metrics, clock);
             tokio::task::spawn_local(tick);
         }
         front.open(&worker)?;
 
-        let _ = self.stopped.wait_for(|stop| *stop).await;
+        let _ = stopped.wait_for(|stop| *stop).await;
         front.stop();
         // Every question ends by its deadline; the margin is for the kernel's queues.
         let patience = config.routing.deadline + Duration::from_millis(500);
@@ -274,8 +285,11 @@ fn manner(config: &Config, shared: &Shared, metrics: &Rc<WorkerMetrics>) -> Mann
 
 /// Every route as `net` needs it.
 fn ways(config: &Config, shared: &Shared) -> Rc<[Way]> {
-    let paths: Vec<Rc<Path>> =
-        config.paths.iter().map(|path| Rc::new(Path::new(path.clone()))).collect();
+    let paths: Vec<Rc<Path>> = config
+        .paths
+        .iter()
+        .map(|path| Rc::new(Path::new(path.clone())))
+        .collect();
     let engine = shared.engine();
     engine
         .routes()

@@ -72,7 +72,9 @@ impl Replies for Messenger {
 /// [`StartError`], if nothing can be asked.
 pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
     let clock = Clock::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let shared = Arc::new(Shared::new(config, 0, clock.now()));
@@ -96,8 +98,15 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
         worker.drive(Arc::clone(&shared), 0)?;
 
         let mut packet = [0; 512];
-        let flags = QueryFlags { rd: true, cd: false, ad: true };
-        let edns = OutgoingEdns { payload: u16::MAX, dnssec_ok: false };
+        let flags = QueryFlags {
+            rd: true,
+            cd: false,
+            ad: true,
+        };
+        let edns = OutgoingEdns {
+            payload: u16::MAX,
+            dnssec_ok: false,
+        };
         let length = wire::write_query(&mut packet, 1, flags, key.question(), Some(edns));
         let Inspected::Query(query) = wire::inspect(&packet[..length]) else {
             return Err(StartError::Question);
@@ -117,12 +126,22 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
             Turn::Answer { length, .. } => response.truncate(length),
             Turn::Pending | Turn::Drop => {
                 desk.come.notified().await;
-                let answer = desk.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let answer = desk
+                    .answer
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
                 response = answer.unwrap_or_default();
             }
         }
         let took = clock.now().since(asked);
-        let route = worker.last_route().map(|route| routes[usize::from(route.0)].name.to_string());
-        Ok(Once { response, route, took })
+        let route = worker
+            .last_route()
+            .map(|route| routes[usize::from(route.0)].name.to_string());
+        Ok(Once {
+            response,
+            route,
+            took,
+        })
     })
 }

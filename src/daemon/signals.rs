@@ -21,22 +21,34 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub fn catch() -> io::Result<Signals> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
         let _entered = runtime.enter();
         let term = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         drop(_entered);
-        Ok(Signals { runtime, term, interrupt })
+        Ok(Signals {
+            runtime,
+            term,
+            interrupt,
+        })
     }
 
     /// Blocks until the first signal; from then on a second one ends the process.
     pub fn wait(self) {
-        let Signals { runtime, mut term, mut interrupt } = self;
+        let Signals {
+            runtime,
+            mut term,
+            mut interrupt,
+        } = self;
         runtime.block_on(either(&mut term, &mut interrupt));
-        let second = std::thread::Builder::new().name("byway-signals".into()).spawn(move || {
-            runtime.block_on(either(&mut term, &mut interrupt));
-            std::process::exit(CUT_SHORT);
-        });
+        let second = std::thread::Builder::new()
+            .name("byway-signals".into())
+            .spawn(move || {
+                runtime.block_on(either(&mut term, &mut interrupt));
+                std::process::exit(CUT_SHORT);
+            });
         // Without the thread a second signal does nothing; the orderly end is bounded anyway.
         drop(second);
     }

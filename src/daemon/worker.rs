@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tracing::error;
@@ -19,7 +18,7 @@ use crate::observe::metrics::WorkerMetrics;
 use crate::resolve::front::{Asker, Service, Turn};
 use crate::resolve::{Core, Shared};
 use crate::route::RouteId;
-use crate::sys::RecvBatch;
+use crate::sys::{self, RecvBatch};
 use crate::wire::Query;
 
 /// How many full batches are taken from one upstream socket before others have their turn.
@@ -61,7 +60,7 @@ impl Worker {
     /// When the kernel has no more descriptors.
     pub fn drive(self: &Rc<Self>, shared: std::sync::Arc<Shared>, number: u16) -> io::Result<()> {
         let readiness = self.core.borrow().exchanges.udp.readiness()?;
-        let readiness = AsyncFd::with_interest(readiness, Interest::READABLE)?;
+        let readiness = sys::watch(readiness)?;
         tokio::task::spawn_local(Rc::clone(self).read_upstream(readiness));
         tokio::task::spawn_local(Rc::clone(self).keep_time());
         tokio::task::spawn_local(Rc::clone(self).keep_house());
@@ -92,14 +91,18 @@ impl Worker {
     fn shielded<R>(&self, work: impl FnOnce(&mut Core<Sockets>) -> R) -> Option<R> {
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut self.core.borrow_mut())));
         // The panic hook has told where.
-        result.inspect_err(|_| error!("a question was lost to a defect of byway; please report it")).ok()
+        result
+            .inspect_err(|_| error!("a question was lost to a defect of byway; please report it"))
+            .ok()
     }
 
     async fn read_upstream(self: Rc<Self>, readiness: AsyncFd<std::os::fd::OwnedFd>) {
         let mut batch = UdpSockets::receive_batch();
         let mut ready = Vec::with_capacity(64);
         loop {
-            let Ok(mut guard) = readiness.readable().await else { return };
+            let Ok(mut guard) = readiness.readable().await else {
+                return;
+            };
             if self.upstream_turn(&mut batch, &mut ready) {
                 guard.clear_ready();
             }
@@ -118,7 +121,9 @@ impl Worker {
             loop {
                 let received = self.core.borrow_mut().exchanges.udp.receive(socket, batch);
                 for i in 0..received.unwrap_or(0) {
-                    let Some(datagram) = batch.datagram(i) else { continue };
+                    let Some(datagram) = batch.datagram(i) else {
+                        continue;
+                    };
                     self.shielded(|core| {
                         if let Some((tag, response)) =
                             core.exchanges.udp.claim(socket, datagram, now)
@@ -181,7 +186,8 @@ impl Service for Worker {
         limit: usize,
         out: &mut [u8],
     ) -> Turn {
-        self.shielded(|core| core.ask(query, asker, now, limit, out)).unwrap_or(Turn::Drop)
+        self.shielded(|core| core.ask(query, asker, now, limit, out))
+            .unwrap_or(Turn::Drop)
     }
 
     fn end_of_turn(&self, now: Time) {
@@ -195,7 +201,15 @@ impl Service for Worker {
 }
 
 impl StreamEvents for Worker {
-    fn connected(&self, _connection: usize) {}
+    fn connected(&self, connection: usize) {
+        let now = self.clock.now();
+        self.shielded(|core| {
+            let waiting: Vec<_> = core.exchanges.streams.waiting_on(connection).collect();
+            for tag in waiting {
+                core.connected(tag, now);
+            }
+        });
+    }
 
     fn message(&self, connection: usize, message: &[u8]) {
         let now = self.clock.now();

@@ -283,13 +283,8 @@ impl UdpSockets {
 
     /// The socket that this turn's questions to `route` leave by.
     fn choose(&mut self, route: RouteId, rng: &mut StdRng, now: Time) -> Result<u32, Outcome> {
-        let pool = &self.pools[usize::from(route.0)];
-        let shareable = |slot: u32| {
-            let socket = self.sockets.get(slot as usize);
-            // An identifier must stay hard to guess and easy to find.
-            socket.is_some_and(|socket| socket.pooled && socket.awaited.len() < 16_384)
-        };
-        if let Some(slot) = pool.turn.filter(|slot| shareable(*slot)) {
+        let turn = self.pools[usize::from(route.0)].turn;
+        if let Some(slot) = turn.filter(|slot| self.takes_more(*slot)) {
             return Ok(slot);
         }
         let slot = if self.may_open(now) {
@@ -299,13 +294,19 @@ impl UdpSockets {
             let drawn = shared
                 .get(rng.random_range(0..shared.len().max(1)))
                 .copied();
-            match drawn.filter(|slot| shareable(*slot)) {
+            match drawn.filter(|slot| self.takes_more(*slot)) {
                 Some(slot) => slot,
                 None => self.open(route, rng, now)?,
             }
         };
         self.pools[usize::from(route.0)].turn = Some(slot);
         Ok(slot)
+    }
+
+    fn takes_more(&self, slot: u32) -> bool {
+        let socket = self.sockets.get(slot as usize);
+        // An identifier must stay hard to guess and easy to find.
+        socket.is_some_and(|socket| socket.pooled && socket.awaited.len() < 16_384)
     }
 
     fn may_open(&mut self, now: Time) -> bool {

@@ -4,6 +4,7 @@
 //! number of series is known in advance and a client can add none. The meaning beside each
 //! variant is what `docs/metrics.md` prints; a test holds the two together.
 
+pub use super::event::Verdict;
 use super::names::{self, Series};
 use crate::config::Limits;
 use crate::wire;
@@ -111,14 +112,13 @@ labels! {
         Connections = "connections",
     }
 
-    /// A limit of the configuration's `[limits]` section.
+    /// A limit of the configuration's `[limits]` section that turns away or makes wait. (The one on a
+    /// route's attempts is the ceiling of a limit that adapts; see `byway_route_in_flight_limit`.)
     Limit {
         /// Distinct questions in flight upstream.
         Questions = "questions",
         /// Clients waiting for answers.
         Waiting = "waiting",
-        /// Attempts in flight on one route: the ceiling of its adaptive limit.
-        AttemptsPerRoute = "attempts-per-route",
         /// UDP sockets open towards upstreams, per worker.
         UpstreamSockets = "upstream-sockets",
         /// TCP connections kept to one route, per worker.
@@ -183,22 +183,6 @@ labels! {
         Garbled = "garbled",
     }
 
-    /// What is believed of a route, mildest first.
-    Verdict {
-        /// Fit for use.
-        Clear = "clear",
-        /// First signs of trouble: others are preferred.
-        Suspect = "suspect",
-        /// Healed, and taking traffic again in growing shares.
-        Recovering = "recovering",
-        /// Queues or loss on the way.
-        Congested = "congested",
-        /// The upstream answers uselessly, or slowly over every path.
-        Sick = "sick",
-        /// No answers at all.
-        Dead = "dead",
-    }
-
     /// Why all traffic left a path at once.
     Evacuation {
         /// Its routes are congested together.
@@ -213,12 +197,14 @@ labels! {
 
     /// Why an entry left the cache.
     Eviction {
-        /// To make room for another.
-        Room = "room",
-        /// Past its TTL by more than `stale-max`.
+        /// Past its TTL by more than `stale-max`: nothing was lost.
         Expired = "expired",
-        /// Flushed by the operator.
-        Flushed = "flushed",
+        /// To make room; nobody had asked for it again.
+        Unasked = "unasked",
+        /// To make room; it was asked for less than what is protected.
+        Outweighed = "outweighed",
+        /// Out of the protected ones, to make room for one asked for more, or for a large answer.
+        Displaced = "displaced",
     }
 }
 
@@ -279,14 +265,10 @@ feeders! {
         HedgeWon = HEDGES "won",
         /// Another attempt answered before the hedge did, or none did.
         HedgeLost = HEDGES "lost",
-        /// A hedge was due and no budget was left.
-        HedgeDenied = HEDGES "denied",
         /// A retry gave the answer.
         RetryWon = RETRIES "won",
         /// Another attempt answered before the retry did, or none did.
         RetryLost = RETRIES "lost",
-        /// A retry was due and no budget was left.
-        RetryDenied = RETRIES "denied",
         /// An answer over UDP went out with TC set.
         Truncated = TRUNCATED,
         /// A TCP connection was accepted.
@@ -307,6 +289,32 @@ feeders! {
         UpstreamSockets = UPSTREAM_SOCKETS,
         /// TCP connections open to upstreams.
         UpstreamConnections = UPSTREAM_CONNECTIONS,
+    }
+}
+
+impl Label for Verdict {
+    const VALUES: &'static [(&'static str, &'static str)] = &[
+        ("clear", "Fit for use."),
+        ("suspect", "First signs of trouble: others are preferred."),
+        (
+            "recovering",
+            "Healed, and taking traffic again in growing shares.",
+        ),
+        ("congested", "Queues or loss on the way."),
+        (
+            "sick",
+            "The upstream answers uselessly, or slowly over every path.",
+        ),
+        ("dead", "No answers at all."),
+    ];
+    const ALL: &'static [Verdict] = &Verdict::ALL;
+
+    fn as_str(self) -> &'static str {
+        self.name()
+    }
+
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
@@ -366,7 +374,6 @@ impl Limit {
         match self {
             Limit::Questions => limits.questions,
             Limit::Waiting => limits.waiting,
-            Limit::AttemptsPerRoute => limits.attempts_per_route,
             Limit::UpstreamSockets => limits.upstream_sockets,
             Limit::UpstreamConnections => limits.upstream_connections,
             Limit::TcpConnections => limits.tcp_connections,

@@ -5,7 +5,9 @@ use super::question::{Attempt, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics::{self, Counter};
-use crate::route::{AttemptKind, Ask, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step};
+use crate::route::{
+    Ask, AttemptKind, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step,
+};
 use crate::wire::{Answer, Rcode, Response};
 
 impl<X: Exchanges> Core<X> {
@@ -31,7 +33,7 @@ impl<X: Exchanges> Core<X> {
                 self.apply(slot, step, None, now);
             }
             Err(Refused::Busy) if ask.purpose == Purpose::Client => self.queue(slot, now),
-            Err(refused) => self.refused(slot, &refused, now),
+            Err(refused) => self.refused(slot, refused, now),
         }
     }
 
@@ -71,7 +73,8 @@ impl<X: Exchanges> Core<X> {
             sent: now,
             handle: None,
         };
-        self.metrics.sent(usize::from(send.route.0), kind_label(send.kind));
+        self.metrics
+            .sent(usize::from(send.route.0), kind_label(send.kind));
         let tag = self.attempts.insert(attempt) as Tag;
         self.questions[slot].attempts.push(tag);
         self.dispatch(tag, now);
@@ -138,6 +141,17 @@ impl<X: Exchanges> Core<X> {
         self.work_off_backlog(now);
     }
 
+    /// The connection that the attempt `tag` waited for stands: its round trip begins now.
+    pub fn connected(&mut self, tag: Tag, now: Time) {
+        let Some(attempt) = self.attempts.get(tag as usize) else {
+            return;
+        };
+        let question = self.questions.get_mut(attempt.question as usize);
+        if let Some(Stage::Racing(race) | Stage::Settled(race)) = question.map(|q| &mut q.stage) {
+            race.connected(&mut self.shared.engine(), attempt.id, now);
+        }
+    }
+
     /// The attempt `tag` ended without a usable response.
     pub fn attempt_failed(&mut self, tag: Tag, outcome: Outcome, now: Time) {
         if let Some((slot, step)) = self.tell(tag, outcome, now) {
@@ -188,7 +202,8 @@ impl<X: Exchanges> Core<X> {
     /// Counts an attempt's end. `won` says whether it settled the question.
     fn count(&self, attempt: &Attempt, outcome: metrics::Outcome, won: bool, now: Time) {
         let route = usize::from(attempt.route.0);
-        self.metrics.attempt(route, outcome, now.since(attempt.sent));
+        self.metrics
+            .attempt(route, outcome, now.since(attempt.sent));
         let counter = match (attempt.kind, won) {
             (AttemptKind::Hedge, true) => Counter::HedgeWon,
             (AttemptKind::Hedge, false) => Counter::HedgeLost,

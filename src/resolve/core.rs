@@ -22,7 +22,7 @@ use crate::cache::Freshness;
 use crate::clock::Time;
 use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{Counter, Gauge, Limit, QueryResult, WorkerMetrics};
-use crate::route::{Outcome, RouteId};
+use crate::route::{Outcome, RouteId, Tick};
 use crate::wire::{self, Asked, Ede, OwnedAsked, Query, QuestionKey, Rcode, Render, TtlRule};
 
 /// One worker's questions. See the module's description.
@@ -154,7 +154,11 @@ impl<X: Exchanges> Core<X> {
             let engine = self.shared.engine();
             engine.any_clear(now).then(|| engine.hedge_wait(now))
         };
-        let failed = self.shared.failures.check(&query.key, hash, None, now).is_some();
+        let failed = self
+            .shared
+            .failures
+            .check(&query.key, hash, None, now)
+            .is_some();
         let why = match wait {
             None => Counter::StaleNothingClear,
             Some(_) if failed => Counter::StaleFailed,
@@ -293,6 +297,11 @@ impl<X: Exchanges> Core<X> {
         if self.shared.inflight.leader(hash).is_none() {
             self.begin(*key, hash, Why::Refresh, true, 0, Vec::new(), now);
         }
+    }
+
+    /// Lets time do its part in the engine. One worker of all does so.
+    pub fn tick(&mut self, now: Time) -> Tick {
+        self.shared.engine().tick(now, &mut self.rng)
     }
 
     /// Sends the probe that the engine wants: for the root's name servers, which every resolver knows.

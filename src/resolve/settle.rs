@@ -37,7 +37,7 @@ impl<X: Exchanges> Core<X> {
         if rd && !matches!(why, Why::Probe(_)) {
             // What clients are told is what is kept: a TTL does not jump between the first answer and the
             // second.
-            self.shared.cache.apply_ttl_limits(&mut answer);
+            self.shared.cache.cap_ttls(&mut answer);
             self.shared.failures.clear(&key, hash, None);
         }
         for waiter in waiters {
@@ -45,9 +45,11 @@ impl<X: Exchanges> Core<X> {
         }
         if rd && !matches!(why, Why::Probe(_)) {
             let trusted = self.shared.engine().is_clear(route);
-            self.shared
-                .cache
-                .store(&key, hash, answer, route.0, trusted, now);
+            let origin = Origin {
+                route: route.0,
+                trusted,
+            };
+            self.shared.cache.store(&key, hash, answer, origin, now);
         }
         if why == Why::Refresh {
             self.metrics.count(Counter::RefreshDone, 1);
@@ -61,7 +63,7 @@ impl<X: Exchanges> Core<X> {
             Some(answer) => Gift::Answer(answer, QueryResult::Failed),
             None => Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed),
         };
-        self.settle_without(slot, Ede::NO_REACHABLE_AUTHORITY, &gift, now);
+        self.settle_without(slot, Ede::NO_REACHABLE_AUTHORITY.code, &gift, now);
     }
 
     /// Nobody answered in time, or nobody can be asked.
@@ -77,11 +79,11 @@ impl<X: Exchanges> Core<X> {
             (None, Some(answer)) => Gift::Answer(answer, QueryResult::Failed),
             (None, None) => Gift::Error(failure.ede(), QueryResult::Failed),
         };
-        self.settle_without(slot, failure.ede(), &gift, now);
+        self.settle_without(slot, failure.ede().code, &gift, now);
     }
 
     /// No attempt can be made at all. That is a failure of the routes, not of the name.
-    pub(super) fn refused(&mut self, slot: usize, refused: &Refused, now: Time) {
+    pub(super) fn refused(&mut self, slot: usize, refused: Refused, now: Time) {
         self.end_unasked(slot, &Gift::Error(refused.ede(), QueryResult::Failed), now);
     }
 
@@ -95,7 +97,9 @@ impl<X: Exchanges> Core<X> {
     fn end_unasked(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
         if question.why == Why::Refresh {
-            self.shared.cache.refresh_failed(&question.key, question.hash, now);
+            self.shared
+                .cache
+                .refresh_failed(&question.key, question.hash, now);
             self.metrics.count(Counter::RefreshDenied, 1);
         }
         self.give_all(slot, gift, now);
@@ -103,12 +107,12 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// The question has failed: that is remembered (RFC 9520), and stale answers serve.
-    fn settle_without(&mut self, slot: usize, ede: Ede<'static>, gift: &Gift<'_>, now: Time) {
+    fn settle_without(&mut self, slot: usize, ede: u16, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
         if question.rd && !matches!(question.why, Why::Probe(_)) {
             self.shared
                 .failures
-                .record(&question.key, question.hash, ede.code, now);
+                .record(&question.key, question.hash, None, ede, now);
         }
         if question.why == Why::Refresh {
             self.metrics.count(Counter::RefreshFailed, 1);

@@ -147,6 +147,8 @@ pub struct Hedges {
     pub retries: u64,
     /// Retries whose answer was used.
     pub retries_won: u64,
+    /// Retries refused by the budget.
+    pub retries_denied: u64,
     /// Duplicates and probes sent to measure.
     pub trials: u64,
 }
@@ -279,9 +281,9 @@ impl Engine {
 
     /// Whether this route is clear: what it says may be trusted.
     pub fn is_clear(&self, route: RouteId) -> bool {
-        self.lanes.get(route.0 as usize).is_some_and(|lane| {
-            matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
-        })
+        self.lanes
+            .get(route.0 as usize)
+            .is_some_and(|lane| matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering))
     }
 
     /// About how long a hedge takes now: the wait before it, and its round trip.
@@ -442,7 +444,8 @@ impl Engine {
             }
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch);
-            self.witnessed(route, sample, now);
+            let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
+            self.witnessed(route, sample, useful, now);
             return;
         }
         match outcome {
@@ -477,7 +480,7 @@ impl Engine {
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            self.witnessed(route, Sample::Lost, now);
+            self.witnessed(route, Sample::Lost, false, now);
         }
     }
 
@@ -505,8 +508,9 @@ impl Engine {
         }
     }
 
-    /// Takes in what an attempt over `route` showed.
-    fn witnessed(&mut self, route: RouteId, sample: Sample, now: Time) {
+    /// Takes in what an attempt over `route` showed. A useless answer shows that the packet was carried, and
+    /// nothing good of the server.
+    fn witnessed(&mut self, route: RouteId, sample: Sample, useful: bool, now: Time) {
         let desperate = self.standing != Standing::Clear;
         let patience = self.patience;
         let lane = &mut self.lanes[route.0 as usize];
@@ -525,7 +529,9 @@ impl Engine {
             path_change = path_group.health.note(sample, now, &patience, desperate);
         }
         let mut upstream_change = None;
-        if upstream_group.health.verdict() != Verdict::Clear {
+        if !(useful || bad) {
+            // The race says what to make of it.
+        } else if upstream_group.health.verdict() != Verdict::Clear {
             upstream_change = upstream_group
                 .health
                 .note(sample, now, &patience, desperate);

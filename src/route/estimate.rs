@@ -22,6 +22,9 @@ const RECENT_AGE: Duration = Duration::from_secs(10);
 const TAIL: f32 = 0.995;
 /// Expected of a route that was never measured (unbound's first guess is 376 ms, linkerd's 30 ms).
 const UNKNOWN_US: f32 = 30_000.0;
+/// An answer this much later than the mean may be the host's own doing: timers tick in milliseconds,
+/// and a process waits its turn.
+const HOST_NOISE_US: f32 = 2_000.0;
 /// The retransmission timeout of a route that was never measured.
 const UNKNOWN_RTO: Duration = Duration::from_millis(400);
 /// The least retransmission timeout. Far below RFC 6298's second: the peers of a forwarder are
@@ -163,16 +166,17 @@ impl Estimate {
         if self.clear_samples == 0 && self.base.is_none() {
             return Duration::from_millis(100).clamp(waits.min, waits.max);
         }
-        let late = (self.mean + 3.0 * self.deviation).max(self.tail);
-        duration(late).clamp(waits.min, waits.max)
+        let late = self.mean + (3.0 * self.deviation).max(HOST_NOISE_US);
+        duration(late.max(self.tail)).clamp(waits.min, waits.max)
     }
 
-    /// When it is worth asking whether the route stalled: most attempts are back by then. At most the
-    /// hedge wait; much less where hard questions stretch the tail.
+    /// When it is worth asking whether the route stalled: twice the mean. At most the hedge wait; much
+    /// less where hard questions stretch the tail.
     pub fn check_wait(&self, waits: Waits) -> Duration {
-        duration(self.mean + self.deviation)
+        let hedge = self.hedge_wait(waits);
+        duration(2.0 * self.mean + HOST_NOISE_US)
             .max(waits.min)
-            .min(self.hedge_wait(waits))
+            .min(hedge)
     }
 
     /// The retransmission timeout: an attempt without an answer after this counts as lost.

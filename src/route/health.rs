@@ -61,6 +61,10 @@ const ROW: u32 = 24;
 const ROW_SLOW: u32 = 8;
 const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
 
+/// Good answers in a row that a return takes at most: each is a duplicate that somebody pays for, and the
+/// growing share goes on judging.
+const MANY: u32 = 6;
+
 /// The least between two trials.
 const TRIAL_STEP: Duration = Duration::from_millis(20);
 
@@ -82,12 +86,12 @@ impl Patience {
     pub fn new(return_within: Duration) -> Patience {
         let share = |share: f64| return_within.mul_f64(share);
         Patience {
-            first_suspect: share(0.03),
-            first_bad: share(0.07),
-            longest: share(0.36),
+            first_suspect: share(0.05),
+            first_bad: share(0.1),
+            longest: share(0.45),
             hold: share(0.02),
-            hold_relapsed: share(0.25),
-            ramp: share(0.15),
+            hold_relapsed: share(0.2),
+            ramp: share(0.12),
             memory: share(3.0),
         }
     }
@@ -216,7 +220,8 @@ impl Health {
 
     /// When the trouble under way began to show; `None` without trouble.
     pub fn onset(&self) -> Option<Time> {
-        (self.verdict != Verdict::Clear).then_some(self.tally.from)
+        let trouble = !matches!(self.verdict, Verdict::Clear | Verdict::Recovering);
+        trouble.then_some(self.tally.from)
     }
 
     /// Outcomes since the trouble began to show.
@@ -434,9 +439,9 @@ impl Health {
         let seen = if bad == 0 || self.tally.attempts < 8 {
             few
         } else {
-            (2 * self.tally.attempts / bad).clamp(few, 12)
+            (2 * self.tally.attempts / bad).clamp(few, MANY)
         };
-        seen.max(few << self.relapses)
+        seen.max(few << self.relapses).min(MANY)
     }
 
     fn hold(&self, patience: &Patience) -> Duration {
@@ -476,11 +481,12 @@ impl Health {
             } else {
                 0
             };
-            self.gap = if to == Verdict::Suspect {
+            let first = if to == Verdict::Suspect {
                 patience.first_suspect
             } else {
                 patience.first_bad
             };
+            self.gap = (first * (1 << self.relapses)).min(patience.longest);
             self.trial = now + self.gap;
         } else if from == Verdict::Suspect {
             self.gap = self.gap.max(patience.first_bad);

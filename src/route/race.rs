@@ -472,7 +472,10 @@ impl Race {
         let lane = engine.lane(route);
         let urgent = lane.rank.is_clear() && lane.limit.load(lane.queue.len()) < 0.5;
         if !engine.budgets.extra(urgent, now) {
-            engine.hedges.denied += u64::from(waiting);
+            match waiting {
+                true => engine.hedges.denied += 1,
+                false => engine.hedges.retries_denied += 1,
+            }
             self.next_try = self.refused_until(now);
             return;
         }

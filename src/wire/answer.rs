@@ -110,8 +110,8 @@ impl<'a> Parts<'a> {
         }
         let edes: usize = response::ede_options(self.edes).map(<[u8]>::len).sum();
         let kind = response::classify(self.message, question.len(), &header, self.rcode(&header));
-        let true_ = at == self.message.len() && edes == self.edes.len();
-        (true_ && Kind::from_octet(self.kind) == Some(kind)).then_some(self)
+        let ends_meet = at == self.message.len() && edes == self.edes.len();
+        (ends_meet && Kind::from_octet(self.kind) == Some(kind)).then_some(self)
     }
 }
 
@@ -167,7 +167,7 @@ impl Answer {
         let header = parts.header();
         let kind = self.kind();
         let of_itself = match kind {
-            Kind::Positive => Some(u32::MAX),
+            Kind::Positive => Some(u32::MAX), // as long as the answer section says
             Kind::NoData | Kind::NxDomain => self.negative_ttl(),
             Kind::Referral | Kind::Other | Kind::Failure => None,
         };

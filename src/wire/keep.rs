@@ -13,7 +13,7 @@ use super::types::RecordType;
 
 /// How far back another record of the same set is looked for. Sets come in one piece, or nearly;
 /// without a bound a message of thousands of records would cost millions of comparisons.
-const WINDOW: usize = 64;
+const WINDOW: usize = 16;
 
 impl Response<'_> {
     /// The response as it is kept. The only allocation is the answer itself.
@@ -77,6 +77,7 @@ impl Response<'_> {
             let start = at;
             let mut uneven = None;
             for place in section_places.chunks_exact_mut(2) {
+                // Every record was read when the packet was examined, and can be again.
                 let Ok(record) = Record::read(message, at, &name::NO_HOLE) else {
                     return;
                 };
@@ -150,8 +151,7 @@ fn lower_owner(message: &mut [u8], record: &Record) {
 fn even_out(message: &mut [u8], start: usize, places: &[u8]) {
     let place = |index: usize| header::word(places, 2 * index).map(usize::from);
     let count = places.len() / 2;
-    for index in (0..count).chain((0..count).rev()).enumerate() {
-        let (step, index) = index;
+    for (step, index) in (0..count).chain((0..count).rev()).enumerate() {
         let Some((earlier, later)) = nearest(message, start, index, place) else {
             continue;
         };
@@ -174,11 +174,11 @@ fn nearest(
     place: impl Fn(usize) -> Option<usize>,
 ) -> Option<(usize, usize)> {
     let read = |index: usize| {
-        let at = match index.checked_sub(1) {
+        let owner = match index.checked_sub(1) {
             None => start,
             Some(before) => record_end(message, place(before)?)?,
         };
-        Record::read(message, at, &name::NO_HOLE).ok()
+        Record::noted(message, owner, place(index)?)
     };
     let record = read(index)?;
     (index.saturating_sub(WINDOW)..index)

@@ -59,20 +59,22 @@ impl QuestionKey {
     pub(super) fn of(question: &[u8], dnssec_ok: bool, checking_disabled: bool) -> QuestionKey {
         let mut octets = [0; MAX_KEY];
         let name_len = question.len().saturating_sub(4);
-        // A length octet is at most 63 and so never a letter: the whole name is lowered at once.
-        // The type and class behind it may look like letters and are copied as they are.
-        for (place, octet) in octets.iter_mut().zip(question) {
-            *place = *octet;
-        }
-        if let Some(name) = octets.get_mut(..name_len) {
-            name.make_ascii_lowercase();
-        }
-        if let Some(flags) = octets.get_mut(question.len()) {
-            *flags =
-                u8::from(dnssec_ok) * DNSSEC_OK + u8::from(checking_disabled) * CHECKING_DISABLED;
+        let (name, tail) = question.split_at(name_len);
+        // A length octet is at most 63 and so never a letter: the name is lowered without a look
+        // at its labels. What follows it may look like letters and is copied as it is.
+        lower(name, &mut octets);
+        let flags =
+            (u8::from(dnssec_ok) * DNSSEC_OK) | (u8::from(checking_disabled) * CHECKING_DISABLED);
+        if let (Some(tail), Some(place)) = (
+            tail.first_chunk::<4>(),
+            octets
+                .get_mut(name_len..)
+                .and_then(|rest| rest.first_chunk_mut::<TAIL>()),
+        ) {
+            *place = [tail[0], tail[1], tail[2], tail[3], flags];
         }
         QuestionKey {
-            len: (question.len() + 1).min(MAX_KEY) as u16,
+            len: (name_len + TAIL).min(MAX_KEY) as u16,
             octets,
         }
     }
@@ -110,13 +112,13 @@ impl QuestionKey {
 
     /// The type asked for.
     pub fn record_type(&self) -> RecordType {
-        RecordType(self.tail(0))
+        type_and_class(self.question()).0
     }
 
     /// The class asked in; [`CLASS_IN`] for every question that [`inspect`](super::inspect) lets
     /// pass.
     pub fn class(&self) -> u16 {
-        self.tail(2)
+        type_and_class(self.question()).1
     }
 
     /// Whether DNSSEC records are wanted: the DO bit (RFC 3225).
@@ -131,10 +133,6 @@ impl QuestionKey {
         self.as_bytes()
             .last()
             .is_some_and(|flags| flags & CHECKING_DISABLED != 0)
-    }
-
-    fn tail(&self, at: usize) -> u16 {
-        header::word(self.question(), self.name().len() + at).unwrap_or_default()
     }
 }
 
@@ -259,6 +257,45 @@ impl From<Asked<'_>> for OwnedAsked {
             edns: asked.edns,
             question: asked.question.into(),
         }
+    }
+}
+
+/// Copies `name` into `place`, letters in lower case. Sixteen octets at a time: the last step
+/// covers some octets twice rather than go through what is left one by one.
+#[inline(always)]
+fn lower(name: &[u8], place: &mut [u8; MAX_KEY]) {
+    let mut step = |at: usize| {
+        let from = name.get(at..).and_then(|rest| rest.first_chunk::<16>());
+        let to = place
+            .get_mut(at..)
+            .and_then(|rest| rest.first_chunk_mut::<16>());
+        if let (Some(from), Some(to)) = (from, to) {
+            let mut octets = *from;
+            octets.make_ascii_lowercase();
+            *to = octets;
+        }
+    };
+    let Some(last) = name.len().checked_sub(16) else {
+        for (to, from) in place.iter_mut().zip(name) {
+            *to = from.to_ascii_lowercase();
+        }
+        return;
+    };
+    for at in (0..last).step_by(16) {
+        step(at);
+    }
+    step(last);
+}
+
+/// The type and the class at the end of a question section.
+#[inline]
+pub(super) fn type_and_class(question: &[u8]) -> (RecordType, u16) {
+    match question.last_chunk() {
+        Some(&[t0, t1, c0, c1]) => (
+            RecordType(u16::from_be_bytes([t0, t1])),
+            u16::from_be_bytes([c0, c1]),
+        ),
+        None => (RecordType(0), 0),
     }
 }
 

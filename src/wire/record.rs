@@ -29,23 +29,33 @@ impl Record {
     #[inline]
     pub fn read(packet: &[u8], at: usize, hole: &Range<usize>) -> Result<Record, &'static str> {
         let type_at = name::walk(packet, at, hole)?;
-        let fixed: &[u8; FIXED] = packet
-            .get(type_at..)
-            .and_then(|rest| rest.first_chunk())
-            .ok_or("a record is cut short")?;
-        let data = type_at + FIXED;
-        let end = data + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
-        if end > packet.len() {
+        let record = Record::behind(packet, at, type_at).ok_or("a record is cut short")?;
+        if record.end > packet.len() {
             return Err("a record's data runs off the message");
         }
-        Ok(Record {
-            owner: at,
+        Ok(record)
+    }
+
+    /// The record whose TTL is known to be at `ttl_at` and whose owner name is at `owner`, of a
+    /// message that has been walked.
+    #[inline]
+    pub fn noted(packet: &[u8], owner: usize, ttl_at: usize) -> Option<Record> {
+        Record::behind(packet, owner, ttl_at.checked_sub(4)?)
+    }
+
+    /// The record at `owner` whose type follows its name at `type_at`.
+    #[inline]
+    fn behind(packet: &[u8], owner: usize, type_at: usize) -> Option<Record> {
+        let fixed: &[u8; FIXED] = packet.get(type_at..)?.first_chunk()?;
+        let data = type_at + FIXED;
+        Some(Record {
+            owner,
             record_type: RecordType(u16::from_be_bytes([fixed[0], fixed[1]])),
             class: u16::from_be_bytes([fixed[2], fixed[3]]),
             ttl: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
             ttl_at: type_at + 4,
             data,
-            end,
+            end: data + usize::from(u16::from_be_bytes([fixed[8], fixed[9]])),
         })
     }
 

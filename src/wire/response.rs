@@ -300,9 +300,9 @@ pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcod
     }
     match (authority, servers) {
         (true, _) => Kind::NoData,
+        (false, _) if answers > 0 && !aliased => Kind::Other,
         (false, true) => Kind::Referral,
-        (false, false) if answers == 0 || aliased => Kind::NoData,
-        (false, false) => Kind::Other,
+        (false, false) => Kind::NoData,
     }
 }
 

@@ -1,1 +1,11 @@
+//! Tests of the room. hickory-proto's codec is the judge of what is well formed.
 
+mod against_hickory;
+mod arbitrary;
+mod keep;
+mod name;
+mod numbers;
+mod query;
+mod reply;
+mod response;
+mod support;

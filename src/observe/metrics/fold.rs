@@ -222,7 +222,7 @@ impl Shared {
         let engine = (self.sources.engine)();
         for (names, route) in self.roster.routes.iter().zip(engine.routes) {
             let (upstream, path) = (names.upstream.as_str(), names.path.as_str());
-            for &verdict in Verdict::ALL {
+            for verdict in Verdict::ALL {
                 let has = f64::from(u8::from(verdict == route.verdict));
                 page.put(
                     &names::ROUTE_VERDICT,
@@ -243,6 +243,8 @@ impl Shared {
                 }
             }
         }
+        page.put(&names::HEDGES, &["denied"], engine.hedges_denied as f64);
+        page.put(&names::RETRIES, &["denied"], engine.retries_denied as f64);
         for budget in engine.budgets {
             page.put(&names::BUDGET, &[budget.name], budget.tokens);
         }

@@ -66,6 +66,10 @@ pub struct EngineSample {
     pub routes: Vec<RouteSample>,
     /// The budgets, each under a name of its own.
     pub budgets: Vec<BudgetSample>,
+    /// Hedges that were due and found no budget, since the start.
+    pub hedges_denied: u64,
+    /// Retries that were due and found no budget, since the start.
+    pub retries_denied: u64,
     /// Attempts sent per question that needed one, over the last minute; `None` if none did.
     pub amplification: Option<f64>,
 }

@@ -12,18 +12,8 @@ use page::Read;
 
 fn limits() -> Limits {
     Limits {
-        questions: 1,
-        waiting: 2,
-        attempts_per_route: 3,
-        upstream_sockets: 4,
-        upstream_connections: 5,
-        tcp_connections: 6,
-        tcp_connections_per_client: 7,
         tcp_pipeline: 8,
-        tcp_idle: Duration::from_secs(10),
-        tcp_stall: Duration::from_secs(10),
-        udp_payload: 1232,
-        udp_buffer: 1 << 20,
+        ..Limits::default()
     }
 }
 
@@ -84,6 +74,8 @@ fn sources() -> Sources {
             name: "extra",
             tokens: 12.5,
         }],
+        hedges_denied: 3,
+        retries_denied: 2,
         amplification: Some(1.02),
     };
     Sources {
@@ -91,7 +83,7 @@ fn sources() -> Sources {
             entries: 7,
             bytes: 700,
             capacity: 1000,
-            evictions: [1, 2, 3],
+            evictions: [1, 2, 3, 4],
         }),
         engine: Box::new(move || engine.clone()),
         snapshot: Some(Box::new(|| SnapshotSample {
@@ -227,9 +219,10 @@ fn what_is_counted_is_what_is_read() {
         "but holds nothing any more"
     );
     assert_eq!(
-        read.get(r#"byway_cache_evictions_total{cause="flushed"}"#),
+        read.get(r#"byway_cache_evictions_total{cause="outweighed"}"#),
         3.0
     );
+    assert_eq!(read.get(r#"byway_hedges_total{result="denied"}"#), 3.0);
     assert_eq!(read.get(r#"byway_limit{limit="tcp-pipeline"}"#), 8.0);
     assert_eq!(
         read.get(r#"byway_evacuations_total{path="eth1",cause="dead"}"#),

@@ -10,33 +10,41 @@ use super::*;
 
 const DOCS: &str = include_str!("../../../docs/metrics.md");
 
-/// Values and meanings of every closed label, by series and label.
-fn values() -> Vec<(
-    &'static Series,
-    &'static str,
-    Vec<(&'static str, &'static str)>,
-)> {
+/// A label whose values are known in advance, with the meaning of each.
+struct Closed {
+    series: &'static Series,
+    label: &'static str,
+    meanings: Vec<(&'static str, &'static str)>,
+}
+
+/// Every closed label, those that [`Counter`] implies included.
+fn closed() -> Vec<Closed> {
+    let closed = |series, label, meanings: &[(&'static str, &'static str)]| Closed {
+        series,
+        label,
+        meanings: meanings.to_vec(),
+    };
+    let writes = [
+        ("written", "The snapshot on disk is new."),
+        ("failed", "The old one stays."),
+    ];
+    let denied = [("denied", "It was due, and no budget was left.")];
     let mut all = vec![
-        (&QUERIES, "transport", Transport::VALUES.to_vec()),
-        (&QUERIES, "result", QueryResult::VALUES.to_vec()),
-        (&QUERY_DURATION, "source", Source::VALUES.to_vec()),
-        (&DROPPED, "reason", Drop::VALUES.to_vec()),
-        (&LIMIT, "limit", Limit::VALUES.to_vec()),
-        (&LIMIT_REACHED, "limit", Limit::VALUES.to_vec()),
-        (&CACHE_EVICTIONS, "cause", Eviction::VALUES.to_vec()),
-        (
-            &SNAPSHOT_WRITES,
-            "result",
-            vec![
-                ("written", "The snapshot on disk is new."),
-                ("failed", "The old one stays."),
-            ],
-        ),
-        (&ATTEMPTS, "outcome", Outcome::VALUES.to_vec()),
-        (&ATTEMPTS_SENT, "kind", AttemptKind::VALUES.to_vec()),
-        (&MISMATCHES, "reason", Mismatch::VALUES.to_vec()),
-        (&ROUTE_VERDICT, "verdict", Verdict::VALUES.to_vec()),
-        (&EVACUATIONS, "cause", Evacuation::VALUES.to_vec()),
+        closed(&QUERIES, "transport", Transport::VALUES),
+        closed(&QUERIES, "result", QueryResult::VALUES),
+        closed(&QUERY_DURATION, "source", Source::VALUES),
+        closed(&DROPPED, "reason", Drop::VALUES),
+        closed(&LIMIT, "limit", Limit::VALUES),
+        closed(&LIMIT_REACHED, "limit", Limit::VALUES),
+        closed(&CACHE_EVICTIONS, "cause", Eviction::VALUES),
+        closed(&SNAPSHOT_WRITES, "result", &writes),
+        closed(&ATTEMPTS, "outcome", Outcome::VALUES),
+        closed(&ATTEMPTS_SENT, "kind", AttemptKind::VALUES),
+        closed(&MISMATCHES, "reason", Mismatch::VALUES),
+        closed(&ROUTE_VERDICT, "verdict", Verdict::VALUES),
+        closed(&HEDGES, "result", &denied),
+        closed(&RETRIES, "result", &denied),
+        closed(&EVACUATIONS, "cause", Evacuation::VALUES),
     ];
     for &counter in Counter::ALL {
         let (series, value) = counter.feeds();
@@ -44,12 +52,9 @@ fn values() -> Vec<(
             continue;
         };
         let meaning = (value, counter.meaning());
-        match all
-            .iter_mut()
-            .find(|(known, _, _)| known.name == series.name)
-        {
-            Some((_, _, meanings)) => meanings.push(meaning),
-            None => all.push((series, label, vec![meaning])),
+        match all.iter_mut().find(|known| known.series == series) {
+            Some(known) => known.meanings.push(meaning),
+            None => all.push(closed(series, label, &[meaning])),
         }
     }
     all
@@ -101,7 +106,12 @@ fn every_series_has_its_row_in_the_order_of_the_table_and_no_other_has() {
 #[test]
 fn every_label_value_is_explained_as_in_the_code() {
     let mut sections = 0;
-    for (series, label, meanings) in values() {
+    for Closed {
+        series,
+        label,
+        meanings,
+    } in closed()
+    {
         if series.name == LIMIT_REACHED.name {
             continue; // The limits are listed once, under byway_limit.
         }
@@ -155,7 +165,12 @@ fn row(name: &str) -> Option<&'static Series> {
 /// What is wrong with the series and labels that `text` names.
 fn faults(text: &str) -> Vec<String> {
     let mut known: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for (series, label, meanings) in values() {
+    for Closed {
+        series,
+        label,
+        meanings,
+    } in closed()
+    {
         known.insert(
             (series.name, label),
             meanings.into_iter().map(|(value, _)| value).collect(),

@@ -1,0 +1,80 @@
+//! What may be kept, and for how long.
+//!
+//! RFC 2308 and RFC 2181 in one place. The TTLs of an answer are evened out when the answer is
+//! made ([`Response::to_answer`](crate::wire::Response::to_answer)); here they are bounded by what
+//! the operator wants, and everything that must not be kept is refused.
+
+use std::time::Duration;
+
+use crate::config::CacheConfig;
+use crate::wire::{Answer, Kind};
+
+/// The TTL rules of one cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    min_ttl: u32,
+    max_ttl: u32,
+    negative_max_ttl: u32,
+    pub(super) stale_max: Duration,
+    pub(super) refresh: bool,
+}
+
+/// Why an answer was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotKept {
+    /// The cache is turned off: its size is 0.
+    Off,
+    /// It is no answer to the question it was given for.
+    AnotherQuestion,
+    /// A failure, a referral or something else that answers nothing.
+    NoAnswer,
+    /// Something is missing from it (RFC 2181 section 9).
+    Truncated,
+    /// Its TTL is zero (RFC 1035 section 3.2.1), or it is a negative answer without an SOA, which
+    /// says nothing of how long it is true (RFC 2308 section 5).
+    NoLifetime,
+    /// It would take more than an eighth of a shard.
+    TooBig,
+    /// It is negative, its source is not trusted, and a positive answer is held that can still be
+    /// used.
+    Shadows,
+}
+
+impl Rules {
+    pub(super) fn new(config: &CacheConfig) -> Rules {
+        Rules {
+            min_ttl: seconds(config.min_ttl),
+            max_ttl: seconds(config.max_ttl),
+            negative_max_ttl: seconds(config.negative_max_ttl),
+            stale_max: config.stale_max,
+            refresh: config.refresh,
+        }
+    }
+
+    /// Bounds the TTLs of `answer` and returns how many seconds it may be kept, at least 1.
+    ///
+    /// # Errors
+    /// Why it may not be kept at all.
+    pub(super) fn admit(&self, answer: &mut Answer) -> Result<u32, NotKept> {
+        if answer.truncated() {
+            return Err(NotKept::Truncated);
+        }
+        let most = match answer.kind() {
+            Kind::Positive => self.max_ttl,
+            Kind::NoData | Kind::NxDomain if answer.negative_ttl().is_none() => {
+                return Err(NotKept::NoLifetime);
+            }
+            Kind::NoData | Kind::NxDomain => self.negative_max_ttl.min(self.max_ttl),
+            Kind::Referral | Kind::Other | Kind::Failure => return Err(NotKept::NoAnswer),
+        };
+        answer.cap_ttls(self.min_ttl, most);
+        match answer.ttl().min(most) {
+            0 => Err(NotKept::NoLifetime),
+            ttl => Ok(ttl),
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,170 @@
+//! The command line: arguments, and the commands that need nothing but the configuration.
+//!
+//! Exit status, the same for every command: [`exit::OK`], [`exit::FAILED`] if it could not be done,
+//! [`exit::USAGE`] if the arguments or the configuration are wrong, so that a service manager can tell
+//! "try again" from "do not".
+
+mod check;
+mod man;
+mod query;
+mod run;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use query::QueryArgs;
+pub use run::{ConfigArgs, LogLevel, RunArgs};
+
+use crate::config::host::Host;
+use crate::config::{self, DEFAULT_FILE, Loaded, Overrides};
+
+/// What a process of byway ends with.
+pub mod exit {
+    /// Done. `byway run` ends with it when it was told to stop.
+    pub const OK: u8 = 0;
+    /// It could not be done: a port is taken, a privilege is missing, nobody answered.
+    pub const FAILED: u8 = 1;
+    /// The command line or the configuration is wrong.
+    pub const USAGE: u8 = 2;
+
+    /// The same in words, for `--help` and the manual.
+    pub(super) const MEANINGS: &[(u8, &str)] = &[
+        (OK, "Done. For run: it was told to stop, and has stopped."),
+        (
+            FAILED,
+            "It could not be done: a port is taken, a privilege is missing, nobody answered.",
+        ),
+        (
+            USAGE,
+            "The command line or the configuration is wrong; nothing was started.",
+        ),
+    ];
+}
+
+/// Files that byway reads or writes without being told their names.
+const FILES: &[(&str, &str)] = &[
+    (
+        DEFAULT_FILE,
+        "The configuration, if --config names no other. It need not exist.",
+    ),
+    (
+        "/etc/resolv.conf",
+        "Where upstreams are read from if none are configured.",
+    ),
+    (
+        "$STATE_DIRECTORY/cache.snapshot",
+        "The cache across restarts, unless `[cache] snapshot` says otherwise.",
+    ),
+];
+
+#[derive(Parser)]
+#[command(
+    name = "byway",
+    version,
+    about = "A resilient forwarding DNS resolver that routes around congested network paths",
+    after_long_help = after_help(),
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until told to stop
+    Run(RunArgs),
+    /// Ask one question through the routing engine; print the answer, the route and the time it took
+    Query(QueryArgs),
+    /// Check a configuration file and print what it means
+    Check(check::CheckArgs),
+    /// Print the default configuration, with every key explained
+    Config,
+    /// Print the manual page, or write all of them to a directory
+    Man(man::ManArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let code = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Query(args) => query::query(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Config => print(config::ANNOTATED.as_bytes()),
+        Command::Man(args) => man::man(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "byway", &mut script);
+            print(&script)
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// The configuration that the arguments ask for. What is odd about it is said on standard error.
+///
+/// # Errors
+/// What to exit with; why has been said on standard error.
+fn load(args: &ConfigArgs) -> Result<Loaded, u8> {
+    let overrides = Overrides {
+        listen: args.listen.clone(),
+        upstreams: args.upstream.clone(),
+    };
+    match config::load(args.config.as_deref(), &overrides, &Host::this()) {
+        Ok(loaded) => {
+            for remark in &loaded.remarks {
+                eprintln!("{remark}\n");
+            }
+            Ok(loaded)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            Err(exit::USAGE)
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(bytes: &[u8]) -> u8 {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => exit::OK,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+        Err(error) => fail(&format!("cannot write to standard output: {error}")),
+    }
+}
+
+/// Says why it could not be done.
+fn fail(message: &str) -> u8 {
+    eprintln!("error: {message}");
+    exit::FAILED
+}
+
+fn after_help() -> String {
+    let mut out = String::from("Exit status:\n");
+    for (code, meaning) in exit::MEANINGS {
+        out.push_str(&format!("  {code}  {meaning}\n"));
+    }
+    out.push_str("\nFiles:\n");
+    for (name, meaning) in FILES {
+        out.push_str(&format!("  {name}\n      {meaning}\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

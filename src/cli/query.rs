@@ -1,0 +1,119 @@
+//! `byway query`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::serialize::binary::BinDecodable;
+
+use super::run::{ConfigArgs, upstream};
+use super::{exit, fail, load, print};
+use crate::config::address::Endpoint;
+use crate::daemon::once;
+use crate::wire::{self, CLASS_IN, QuestionKey, RecordType};
+
+/// Ask one question through the routing engine and print the answer, the route and the time it took
+#[derive(Args, Debug)]
+pub struct QueryArgs {
+    /// The name, as in a zone file; the final dot may be left out
+    pub name: String,
+    /// The type of record: a mnemonic, or TYPE and a number
+    #[arg(value_name = "TYPE", default_value = "A")]
+    pub record_type: RecordType,
+    /// Configuration file [default: /etc/byway/byway.toml, if it exists]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Ask this resolver, in place of the file's upstreams; may be given several times
+    #[arg(long, short, value_name = "ADDR", value_parser = upstream)]
+    pub upstream: Vec<Endpoint>,
+}
+
+/// Asks one question and prints what came of it.
+pub(super) fn query(args: &QueryArgs) -> u8 {
+    let key = wire::name_from_text(&args.name)
+        .map_err(|error| error.to_string())
+        .and_then(|name| {
+            QuestionKey::new(&name, args.record_type, CLASS_IN, false, false)
+                .ok_or_else(|| "not a name".to_string())
+        });
+    let key = match key {
+        Ok(key) => key,
+        Err(error) => {
+            eprintln!("error: cannot ask for {}: {error}", args.name);
+            return exit::USAGE;
+        }
+    };
+    let loaded = match load(&args.config_args()) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let once = match once::ask(&loaded.config, &key) {
+        Ok(once) => once,
+        Err(error) => return fail(&error.to_string()),
+    };
+    match Message::from_bytes(&once.response) {
+        Ok(message) => {
+            let served = once.route.is_some();
+            let code = print(describe(&key, &message, &once).as_bytes());
+            if served { code } else { exit::FAILED }
+        }
+        Err(error) => fail(&format!("the answer cannot be read: {error}")),
+    }
+}
+
+/// The answer in the words of a zone file, under a line that says how it went.
+fn describe(key: &QuestionKey, message: &Message, once: &once::Once) -> String {
+    let route = match &once.route {
+        Some(route) => format!("over {route}"),
+        None => "over no route".to_string(),
+    };
+    let took = once.took.as_secs_f64() * 1e3;
+    let rcode = message.metadata.response_code;
+    let mut text = format!(";; {key}: {rcode}, {route}, in {took:.1} ms\n");
+    let sections = [&message.answers, &message.authorities, &message.additionals];
+    for (name, records) in ["answer", "authority", "additional"].iter().zip(sections) {
+        if !records.is_empty() {
+            text += &format!(";; {name}\n");
+        }
+        for record in records {
+            text += &format!("{record}\n");
+        }
+    }
+    if let Some(edns) = &message.edns {
+        for (_, option) in AsRef::<[_]>::as_ref(edns.options()) {
+            if let EdnsOption::Unknown(EXTENDED_ERROR, octets) = option {
+                text += &extended_error(octets);
+            }
+        }
+    }
+    text
+}
+
+/// The option code of Extended DNS Errors (RFC 8914 section 2).
+const EXTENDED_ERROR: u16 = 15;
+
+/// An extended error's code and text.
+fn extended_error(octets: &[u8]) -> String {
+    let Some((code, text)) = octets.split_first_chunk::<2>() else {
+        return String::new();
+    };
+    let text = String::from_utf8_lossy(text);
+    format!(
+        ";; extended error {} {}\n",
+        u16::from_be_bytes(*code),
+        text.escape_debug()
+    )
+}
+
+impl QueryArgs {
+    /// Where the configuration comes from: as for `byway run`, but nothing is listened on.
+    pub fn config_args(&self) -> ConfigArgs {
+        ConfigArgs {
+            config: self.config.clone(),
+            listen: Vec::new(),
+            upstream: self.upstream.clone(),
+        }
+    }
+}

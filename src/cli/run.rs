@@ -1,0 +1,90 @@
+//! `byway run`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+use super::{exit, fail, load};
+use crate::config::address::{AddressError, Endpoint};
+use crate::{daemon, observe};
+
+/// Serve until told to stop
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// How much to log
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    pub log: LogLevel,
+}
+
+/// Serves until told to stop.
+pub(super) fn run(args: &RunArgs) -> u8 {
+    let loaded = match load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    if let Err(error) = observe::log::init(args.log.into()) {
+        return fail(&error.to_string());
+    }
+    match daemon::run(&loaded.config, &loaded.origin()) {
+        Ok(()) => exit::OK,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Debug, Default)]
+pub struct ConfigArgs {
+    /// Configuration file [default: /etc/byway/byway.toml, if it exists]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Accept queries here, over UDP and TCP, in place of the file's listeners; may be given several times
+    #[arg(long, short, value_name = "ADDR", value_parser = listener)]
+    pub listen: Vec<Endpoint>,
+    /// Ask this resolver, in place of the file's upstreams; may be given several times
+    #[arg(long, short, value_name = "ADDR", value_parser = upstream)]
+    pub upstream: Vec<Endpoint>,
+}
+
+/// How much is logged. Each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What keeps byway from doing its work
+    Error,
+    /// What somebody should look at
+    Warn,
+    /// Start, stop, and every change of mind about a route
+    Info,
+    /// What helps to understand byway itself
+    Debug,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> LevelFilter {
+        match level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        }
+    }
+}
+
+fn listener(text: &str) -> Result<Endpoint, String> {
+    Endpoint::listener(text).map_err(|error| with_help(text, &error))
+}
+
+/// Reads the address of an upstream as `--upstream` takes it.
+pub(super) fn upstream(text: &str) -> Result<Endpoint, String> {
+    Endpoint::upstream(text).map_err(|error| with_help(text, &error))
+}
+
+fn with_help(text: &str, error: &AddressError) -> String {
+    match error.help(text) {
+        Some(help) => format!("{error} ({help})"),
+        None => error.to_string(),
+    }
+}

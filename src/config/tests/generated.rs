@@ -1,0 +1,227 @@
+//! Configurations of every kind that a file can say.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+
+use super::super::*;
+
+fn duration(bounds: bounds::Bounds<Duration>) -> impl Strategy<Value = Duration> {
+    (bounds.min.as_nanos() as u64..=bounds.max.as_nanos() as u64).prop_map(Duration::from_nanos)
+}
+
+fn ttl(bounds: bounds::Bounds<Duration>) -> impl Strategy<Value = Duration> {
+    (bounds.min.as_secs()..=bounds.max.as_secs()).prop_map(Duration::from_secs)
+}
+
+fn count(bounds: bounds::Bounds<usize>) -> impl Strategy<Value = usize> {
+    bounds.min..=bounds.max
+}
+
+/// The lesser and the greater of two, as the file demands of such pairs.
+fn ordered<T: PartialOrd>(a: T, b: T) -> (T, T) {
+    if a <= b { (a, b) } else { (b, a) }
+}
+
+fn any_routing() -> impl Strategy<Value = Routing> {
+    (
+        prop_oneof![
+            Just(Policy::Fastest),
+            Just(Policy::Ordered),
+            Just(Policy::Spread)
+        ],
+        10_000_000_000u64..60_000_000_000,
+        duration(bounds::RETURN_WITHIN),
+        (0.0..=1.0f64, 1.0..=4.0f64, any::<bool>()),
+        duration(bounds::HEDGE_MIN),
+        duration(bounds::HEDGE_MAX),
+    )
+        .prop_map(
+            |(policy, deadline, return_within, (extra_share, ceiling, randomize_case), a, b)| {
+                let (hedge_min, hedge_max) = ordered(a, b);
+                Routing {
+                    policy,
+                    deadline: Duration::from_nanos(deadline),
+                    return_within,
+                    extra_share,
+                    ceiling,
+                    randomize_case,
+                    hedge_min,
+                    hedge_max: hedge_max.max(bounds::HEDGE_MAX.min),
+                }
+            },
+        )
+}
+
+fn any_cache() -> impl Strategy<Value = CacheConfig> {
+    (
+        prop_oneof![Just(0), count(bounds::CACHE_SIZE)],
+        (
+            ttl(bounds::MIN_TTL),
+            ttl(bounds::MAX_TTL),
+            ttl(bounds::NEGATIVE_MAX_TTL),
+        ),
+        (
+            ttl(bounds::STALE_MAX),
+            ttl(bounds::STALE_TTL),
+            duration(bounds::STALE_WAIT),
+        ),
+        any::<bool>(),
+        (
+            duration(bounds::FAILURE_MIN_TTL),
+            duration(bounds::FAILURE_MAX_TTL),
+        ),
+        proptest::option::of("/[a-zA-Z0-9 \"\\\\é\u{1b}\n.]{1,20}/x"),
+        duration(bounds::SNAPSHOT_EVERY),
+    )
+        .prop_map(
+            |(size, ttls, stale, refresh, failure, snapshot, snapshot_every)| {
+                let (min_ttl, max_ttl) = ordered(ttls.0, ttls.1);
+                let (failure_min_ttl, failure_max_ttl) = ordered(failure.0, failure.1);
+                CacheConfig {
+                    size,
+                    min_ttl: min_ttl.min(bounds::MIN_TTL.max),
+                    max_ttl: max_ttl.max(bounds::MAX_TTL.min),
+                    negative_max_ttl: ttls.2.min(max_ttl),
+                    stale_max: stale.0,
+                    stale_ttl: stale.1,
+                    stale_wait: stale.2,
+                    refresh,
+                    failure_min_ttl,
+                    failure_max_ttl,
+                    snapshot: snapshot.map(PathBuf::from),
+                    snapshot_every,
+                }
+            },
+        )
+}
+
+fn any_limits() -> impl Strategy<Value = Limits> {
+    (
+        (
+            count(bounds::QUESTIONS),
+            count(bounds::WAITING),
+            duration(bounds::QUEUE_PATIENCE),
+            count(bounds::ATTEMPTS_PER_ROUTE),
+            count(bounds::UPSTREAM_SOCKETS),
+            count(bounds::UPSTREAM_CONNECTIONS),
+        ),
+        (
+            count(bounds::TCP_CONNECTIONS),
+            count(bounds::TCP_CONNECTIONS_PER_CLIENT),
+            count(bounds::TCP_PIPELINE),
+            duration(bounds::TCP_IDLE),
+            duration(bounds::TCP_STALL),
+        ),
+        (512u16..=4096, count(bounds::UDP_BUFFER)),
+    )
+        .prop_map(|(questions, tcp, udp)| {
+            let (per_client, connections) = ordered(tcp.0, tcp.1);
+            Limits {
+                questions: questions.0,
+                waiting: questions.1,
+                queue_patience: questions.2,
+                attempts_per_route: questions.3,
+                upstream_sockets: questions.4,
+                upstream_connections: questions.5,
+                tcp_connections: connections,
+                tcp_connections_per_client: per_client,
+                tcp_pipeline: tcp.2,
+                tcp_idle: tcp.3,
+                tcp_stall: tcp.4,
+                udp_payload: udp.0,
+                udp_buffer: udp.1,
+            }
+        })
+}
+
+fn any_path(index: usize) -> impl Strategy<Value = PathConfig> {
+    (
+        proptest::option::of("[a-z]{1,8}"),
+        any::<bool>(),
+        1u32..,
+        any::<bool>(),
+        1.0..=1000.0f64,
+    )
+        .prop_map(move |(interface, source, mark, backup, cost)| PathConfig {
+            name: format!("path-{index}"),
+            interface,
+            source: match source {
+                true => vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+                false => Vec::new(),
+            },
+            // Tells it from every other path.
+            mark: Some((mark & !0xff) | index as u32 | 1 << 8),
+            backup,
+            cost,
+        })
+}
+
+fn any_upstream(index: usize, paths: usize) -> impl Strategy<Value = UpstreamConfig> {
+    let indices: Vec<usize> = (0..paths).collect();
+    (
+        any::<bool>(),
+        1u16..,
+        any::<bool>(),
+        subsequence(indices, 1..=paths).prop_shuffle(),
+        any::<bool>(),
+        1.0..=1000.0f64,
+    )
+        .prop_map(move |(v4, port, tcp, paths, backup, cost)| UpstreamConfig {
+            name: format!("up.{index}_%:"),
+            address: match v4 {
+                true => format!("10.0.0.{index}:{port}").parse().unwrap(),
+                false => format!("[fe80::{index:x}%7]:{port}").parse().unwrap(),
+            },
+            transport: match tcp {
+                true => UpstreamTransport::Tcp,
+                false => UpstreamTransport::Udp,
+            },
+            paths,
+            backup,
+            cost,
+        })
+}
+
+pub(super) fn any_config() -> impl Strategy<Value = Config> {
+    let network = (1usize..5, 1usize..5).prop_flat_map(|(paths, upstreams)| {
+        let all_paths: Vec<_> = (1..=paths).map(any_path).collect();
+        let all_upstreams: Vec<_> = (1..=upstreams).map(|it| any_upstream(it, paths)).collect();
+        (all_paths, all_upstreams)
+    });
+    let listen = proptest::collection::vec((any::<bool>(), 1u8..4), 1..4);
+    (
+        1usize..=1024,
+        listen,
+        network,
+        any_routing(),
+        any_cache(),
+        any::<bool>(),
+        any_limits(),
+    )
+        .prop_map(
+            |(workers, listen, network, routing, cache, admin, limits)| Config {
+                workers,
+                listen: listen
+                    .iter()
+                    .map(|(loopback, transports)| Listen {
+                        address: match loopback {
+                            true => "127.0.0.1:0".parse().unwrap(),
+                            false => "[::]:0".parse().unwrap(),
+                        },
+                        udp: transports & 1 != 0,
+                        tcp: transports & 2 != 0,
+                    })
+                    .collect(),
+                paths: network.0,
+                upstreams: network.1,
+                routing,
+                cache,
+                admin: admin.then_some(bounds::ADMIN),
+                limits,
+                allow: bounds::PRIVATE.to_vec(),
+            },
+        )
+}

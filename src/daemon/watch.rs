@@ -1,0 +1,195 @@
+//! What the daemon watches and shows: the engine's clock, its events in the log, samples for the metrics.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::worker::Worker;
+use crate::admin::AdminState;
+use crate::clock::Clock;
+use crate::config::{Config, Listen};
+use crate::observe::event::{Event, Subject};
+use crate::observe::metrics::{
+    BudgetSample, CacheSample, EngineSample, Evacuation, Metrics, Roster, RouteNames, RouteSample,
+    Sources, Twice, Verdict,
+};
+use crate::observe::quiet::{self, Quiet};
+use crate::resolve::Shared;
+use crate::route::Route;
+
+/// A worker that has not turned over for this long is stuck: it looks after its house twice a second.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// Lines about verdicts, evacuations and returns. More than these in a minute help nobody; the metrics
+/// have them all.
+static EVENTS: Quiet = Quiet::new("routing events", 60, Duration::from_secs(1));
+
+/// The metrics of a daemon that listens on `listen` and forwards over `routes`.
+///
+/// # Errors
+/// If two of them have one name.
+pub(super) fn metrics(
+    config: &Config,
+    listen: &[Listen],
+    routes: &[Route],
+    shared: &Arc<Shared>,
+    clock: Clock,
+) -> Result<Metrics, Twice> {
+    let roster = Roster {
+        listeners: listen
+            .iter()
+            .map(|listener| listener.address.to_string())
+            .collect(),
+        paths: config.paths.iter().map(|path| path.name.clone()).collect(),
+        routes: routes
+            .iter()
+            .map(|route| RouteNames {
+                upstream: config.upstreams[usize::from(route.upstream.0)].name.clone(),
+                path: config.paths[usize::from(route.path.0)].name.clone(),
+            })
+            .collect(),
+    };
+    let (for_cache, for_engine) = (Arc::clone(shared), Arc::clone(shared));
+    let sources = Sources {
+        cache: Box::new(move || cache_sample(&for_cache)),
+        engine: Box::new(move || engine_sample(&for_engine, clock)),
+        snapshot: None,
+    };
+    Metrics::new(roster, &config.limits, sources)
+}
+
+fn cache_sample(shared: &Shared) -> CacheSample {
+    let stats = shared.cache.stats();
+    CacheSample {
+        entries: stats.entries as u64,
+        bytes: stats.bytes as u64,
+        capacity: stats.bound as u64,
+        evictions: [
+            stats.evictions.dead,
+            stats.evictions.unasked,
+            stats.evictions.outweighed,
+            stats.evictions.displaced,
+        ],
+    }
+}
+
+fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
+    let report = shared.engine().report(clock.now());
+    let [steady, burst, ceiling] = report.budget;
+    let budget = |name, tokens| BudgetSample { name, tokens };
+    EngineSample {
+        routes: report
+            .routes
+            .iter()
+            .map(|route| RouteSample {
+                verdict: route.verdict,
+                base: route.base,
+                excess: route.excess,
+                loss: Some(route.loss),
+                in_flight: route.in_flight.into(),
+                limit: route.limit.into(),
+            })
+            .collect(),
+        budgets: vec![
+            budget("steady", steady),
+            budget("burst", burst),
+            budget("ceiling", ceiling),
+        ],
+        hedges_denied: report.hedges.denied,
+        retries_denied: report.hedges.retries_denied,
+        amplification: (report.amplification > 0.0).then_some(report.amplification),
+    }
+}
+
+/// What the admin endpoint shows.
+pub(super) fn state(metrics: &Arc<Metrics>, shared: &Arc<Shared>, clock: Clock) -> AdminState {
+    let (for_health, for_readiness) = (Arc::clone(metrics), Arc::clone(shared));
+    AdminState {
+        metrics: Arc::clone(metrics),
+        health: Box::new(move || for_health.health(clock.now(), STUCK)),
+        readiness: Box::new(move || ready(&for_readiness, clock)),
+    }
+}
+
+/// Queries can be answered while some route is not dead, or the cache holds something.
+fn ready(shared: &Shared, clock: Clock) -> Result<(), String> {
+    let report = shared.engine().report(clock.now());
+    let alive = report
+        .routes
+        .iter()
+        .any(|route| route.verdict != Verdict::Dead);
+    if alive || shared.cache.stats().entries > 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "all {} routes are dead and the cache is empty",
+        report.routes.len()
+    ))
+}
+
+/// The engine's clock: lets time do its part, sends the probes it asks for, tells its events.
+pub(super) async fn tick(
+    worker: Rc<Worker>,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+) {
+    let mut events = Vec::new();
+    loop {
+        let mut next = clock.now();
+        worker.turn(|core, now| {
+            let tick = core.tick(now);
+            next = tick.next;
+            for route in tick.probes {
+                core.probe(route, now);
+            }
+        });
+        events.extend(shared.engine().take_events());
+        let now = clock.now();
+        for (_, event) in events.drain(..) {
+            match &event {
+                Event::Evacuated {
+                    path,
+                    verdict: Verdict::Dead,
+                    ..
+                } => {
+                    metrics.evacuated(path, Evacuation::Dead);
+                }
+                Event::Evacuated { path, .. } => metrics.evacuated(path, Evacuation::Congested),
+                Event::PathLost { path, .. } => metrics.evacuated(path, Evacuation::Lost),
+                Event::Drained(Subject::Path(path)) => {
+                    metrics.evacuated(path, Evacuation::Drained);
+                }
+                _ => {}
+            }
+            let Some(more) = EVENTS.line(now) else {
+                continue;
+            };
+            if is_trouble(&event) {
+                warn!("{event}{more}");
+            } else {
+                info!("{event}{more}");
+            }
+        }
+        quiet::summaries(now, |topic, count| {
+            warn!("{count} more {topic} left out of the log")
+        });
+        tokio::time::sleep_until(clock.instant(next).into()).await;
+    }
+}
+
+/// Whether an event is for the worse.
+fn is_trouble(event: &Event) -> bool {
+    match event {
+        Event::Verdict { to, .. } => to.is_bad(),
+        Event::Evacuated { .. }
+        | Event::NothingClear { .. }
+        | Event::Outage
+        | Event::PathLost { .. }
+        | Event::EdnsRefused { .. }
+        | Event::LimitReached { .. } => true,
+        _ => false,
+    }
+}
