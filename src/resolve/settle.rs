@@ -17,6 +17,8 @@ const RESTARTS: u8 = 2;
 enum Gift<'a> {
     /// What an upstream said.
     Answer(&'a Answer, QueryResult),
+    /// A failure as an upstream put it, and why nothing better came, in case it did not say why itself.
+    Poor(&'a Answer, Ede<'static>),
     /// SERVFAIL, and why.
     Error(Ede<'static>, QueryResult),
 }
@@ -60,7 +62,7 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn settle_poor(&mut self, slot: usize, now: Time) {
         let poor = self.questions[slot].poor.take();
         let gift = match &poor {
-            Some(answer) => Gift::Answer(answer, QueryResult::Failed),
+            Some(answer) => Gift::Poor(answer, Ede::NO_REACHABLE_AUTHORITY),
             None => Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed),
         };
         self.settle_without(slot, Ede::NO_REACHABLE_AUTHORITY.code, &gift, now);
@@ -76,7 +78,7 @@ impl<X: Exchanges> Core<X> {
         let gift = match (&partial, &poor) {
             // Truncated is better than nothing: some clients never ask over TCP.
             (Some(answer), _) => Gift::Answer(answer, QueryResult::Miss),
-            (None, Some(answer)) => Gift::Answer(answer, QueryResult::Failed),
+            (None, Some(answer)) => Gift::Poor(answer, failure.ede()),
             (None, None) => Gift::Error(failure.ede(), QueryResult::Failed),
         };
         self.settle_without(slot, failure.ede().code, &gift, now);
@@ -242,25 +244,29 @@ impl<X: Exchanges> Core<X> {
     fn give(&self, waiter: Waiter, gift: &Gift<'_>, now: Time) {
         let Waiter { asker, asked, .. } = waiter;
         let (asked, payload) = (asked.as_ref(), self.shared.payload);
-        match *gift {
-            Gift::Answer(answer, result) => {
-                self.replies.reply(asker, result, now, &mut |out, limit| {
-                    let render = Render {
-                        ttl: TtlRule::AsStored,
-                        limit,
-                        payload,
-                        from_cache: false,
-                        ede: None,
-                    };
-                    answer.write(&asked, &render, out)
-                });
+        let (answer, result, ede) = match *gift {
+            Gift::Answer(answer, result) => (answer, result, None),
+            Gift::Poor(answer, ede) => {
+                let ede = (!answer.has_edes()).then_some(ede);
+                (answer, QueryResult::Failed, ede)
             }
             Gift::Error(ede, result) => {
                 self.replies.reply(asker, result, now, &mut |out, _| {
                     wire::write_error(&asked, Rcode::SERVFAIL, Some(ede), payload, out)
                 });
+                return;
             }
-        }
+        };
+        self.replies.reply(asker, result, now, &mut |out, limit| {
+            let render = Render {
+                ttl: TtlRule::AsStored,
+                limit,
+                payload,
+                from_cache: false,
+                ede,
+            };
+            answer.write(&asked, &render, out)
+        });
     }
 }
 
