@@ -235,7 +235,7 @@ impl<X: Exchanges> Core<X> {
                 // Another question of the same hash: rare enough to be asked without sharing.
             }
             Some(leader) => {
-                self.metrics.count(Counter::Coalesced, 1);
+                // It is counted where it joins.
                 let Waiter {
                     asker,
                     asked,
