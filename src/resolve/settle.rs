@@ -65,7 +65,8 @@ impl<X: Exchanges> Core<X> {
             Some(answer) => Gift::Poor(answer, Ede::NO_REACHABLE_AUTHORITY),
             None => Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed),
         };
-        self.settle_without(slot, Ede::NO_REACHABLE_AUTHORITY.code, &gift, now);
+        let remembered = Some(Ede::NO_REACHABLE_AUTHORITY.code);
+        self.settle_without(slot, remembered, &gift, now);
     }
 
     /// Nobody answered in time, or nobody can be asked.
@@ -81,7 +82,12 @@ impl<X: Exchanges> Core<X> {
             (None, Some(answer)) => Gift::Poor(answer, failure.ede()),
             (None, None) => Gift::Error(failure.ede(), QueryResult::Failed),
         };
-        self.settle_without(slot, failure.ede().code, &gift, now);
+        let remembered = match failure {
+            // A failure of the routes, not of the name: once they heal it is to be asked at once.
+            Failure::Outage | Failure::NoRoute => None,
+            _ => Some(failure.ede().code),
+        };
+        self.settle_without(slot, remembered, &gift, now);
     }
 
     /// No attempt can be made at all. That is a failure of the routes, not of the name.
@@ -108,10 +114,12 @@ impl<X: Exchanges> Core<X> {
         self.questions.remove(slot);
     }
 
-    /// The question has failed: that is remembered (RFC 9520), and stale answers serve.
-    fn settle_without(&mut self, slot: usize, ede: u16, gift: &Gift<'_>, now: Time) {
+    /// The question has failed: that is remembered, if it is the name's failure (RFC 9520), and stale
+    /// answers serve.
+    fn settle_without(&mut self, slot: usize, ede: Option<u16>, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
-        if question.rd && !matches!(question.why, Why::Probe(_)) {
+        let names = question.rd && !matches!(question.why, Why::Probe(_));
+        if let Some(ede) = ede.filter(|_| names) {
             self.shared
                 .failures
                 .record(&question.key, question.hash, None, ede, now);
