@@ -9,7 +9,10 @@ use super::kit::*;
 /// An upstream that gives every record of the answer this TTL.
 fn lasting(ttl: u32) -> Upstream {
     Upstream::saying(move |asked| {
-        asked.reply().set(AA).answer(a(&asked.name(), ttl, [192, 0, 2, 1]))
+        asked
+            .reply()
+            .set(AA)
+            .answer(a(&asked.name(), ttl, [192, 0, 2, 1]))
     })
 }
 
@@ -26,8 +29,14 @@ fn the_second_time_nobody_is_asked() {
         assert_eq!(reply.addresses(), ["192.0.2.1"]);
     }
     assert_eq!(upstream.asked().len(), 1);
-    assert_eq!(daemon.metric("byway_cache_lookups_total", &[("result", "miss")]), 1.0);
-    assert_eq!(daemon.metric("byway_cache_lookups_total", &[("result", "hit")]), 5.0);
+    assert_eq!(
+        daemon.metric("byway_cache_lookups_total", &[("result", "miss")]),
+        1.0
+    );
+    assert_eq!(
+        daemon.metric("byway_cache_lookups_total", &[("result", "hit")]),
+        5.0
+    );
     assert_eq!(daemon.metric("byway_cache_entries", &[]), 1.0);
 }
 
@@ -73,15 +82,27 @@ fn ttls_count_down_in_every_section() {
     let stub = Stub::new(daemon.dns());
     let query = Build::query("down.example", A);
     let ttls = |reply: &Message| {
-        let records = reply.answers.iter().chain(&reply.authorities).chain(&reply.additionals);
+        let records = reply
+            .answers
+            .iter()
+            .chain(&reply.authorities)
+            .chain(&reply.additionals);
         records.map(|record| record.ttl).collect::<Vec<_>>()
     };
-    assert_eq!(ttls(&stub.ask(&query)), [100, 200, 300, 400], "fresh as they are");
+    assert_eq!(
+        ttls(&stub.ask(&query)),
+        [100, 200, 300, 400],
+        "fresh as they are"
+    );
     let mut last = 0;
     eventually("two seconds are gone", || {
         let ttls = ttls(&stub.ask(&query));
         let gone = 100 - ttls[0];
-        assert_eq!(ttls, [100, 200, 300, 400].map(|ttl| ttl - gone), "all alike");
+        assert_eq!(
+            ttls,
+            [100, 200, 300, 400].map(|ttl| ttl - gone),
+            "all alike"
+        );
         assert!(gone >= last, "they only count down");
         last = gone;
         gone >= 2
@@ -97,7 +118,12 @@ fn what_has_expired_is_asked_again() {
     let query = Build::query("expires.example", A);
     assert_eq!(stub.ask(&query).ttl(), 1);
     upstream.now(|asked| {
-        vec![Act::Send(asked.reply().answer(a(&asked.name(), 3600, [192, 0, 2, 2])).bytes())]
+        vec![Act::Send(
+            asked
+                .reply()
+                .answer(a(&asked.name(), 3600, [192, 0, 2, 2]))
+                .bytes(),
+        )]
     });
     eventually("the new answer comes", || {
         let reply = stub.ask(&query);
@@ -127,7 +153,10 @@ fn huge_ttls_are_capped() {
         let stub = Stub::new(daemon.dns());
         for what in ["fresh", "known"] {
             let shown = stub.ask(&Build::query("huge.example", A)).ttl();
-            assert!((86_300..=86_400).contains(&shown), "{what}: {ttl} is shown as {shown}");
+            assert!(
+                (86_300..=86_400).contains(&shown),
+                "{what}: {ttl} is shown as {shown}"
+            );
         }
         assert_eq!(upstream.asked().len(), 1);
     }
@@ -136,10 +165,17 @@ fn huge_ttls_are_capped() {
 #[test]
 fn the_operators_bounds_on_ttls_hold() {
     let upstream = Upstream::saying(|asked| {
-        let ttl = if asked.lower().starts_with("short") { 5 } else { 50_000 };
+        let ttl = if asked.lower().starts_with("short") {
+            5
+        } else {
+            50_000
+        };
         match asked.rtype() {
             A => asked.reply().answer(a(&asked.name(), ttl, [192, 0, 2, 1])),
-            _ => asked.reply().rcode(NXDOMAIN).authority(soa("example", 50_000, 50_000)),
+            _ => asked
+                .reply()
+                .rcode(NXDOMAIN)
+                .authority(soa("example", 50_000, 50_000)),
         }
     });
     let daemon = Setup::to(&[&upstream])
@@ -186,7 +222,9 @@ fn the_answer_lasts_as_long_as_its_shortest_record() {
             .answer(cname(&asked.name(), 3600, "target.test"))
             .answer(a("target.test", 1, [192, 0, 2, 1]))
     });
-    let daemon = Setup::to(&[&upstream]).tables("[cache]\nstale-max = \"0s\"").start();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[cache]\nstale-max = \"0s\"")
+        .start();
     let stub = Stub::new(daemon.dns());
     let query = Build::query("shortest.example", A);
     stub.ask(&query);
@@ -199,10 +237,17 @@ fn the_answer_lasts_as_long_as_its_shortest_record() {
 #[test]
 fn nothing_is_remembered_as_its_soa_says() {
     // SOA TTL, MINIMUM, what holds.
-    for (ttl, minimum, holds) in [(300, 60, 60), (60, 300, 60), (0x7fff_ffff, 0x7fff_ffff, 3600)] {
+    for (ttl, minimum, holds) in [
+        (300, 60, 60),
+        (60, 300, 60),
+        (0x7fff_ffff, 0x7fff_ffff, 3600),
+    ] {
         for rcode in [NXDOMAIN, NOERROR] {
             let upstream = Upstream::saying(move |asked| {
-                asked.reply().rcode(rcode).authority(soa("example", ttl, minimum))
+                asked
+                    .reply()
+                    .rcode(rcode)
+                    .authority(soa("example", ttl, minimum))
             });
             let daemon = Daemon::to(&[&upstream]);
             let stub = Stub::new(daemon.dns());
@@ -210,7 +255,10 @@ fn nothing_is_remembered_as_its_soa_says() {
                 let reply = stub.ask(&Build::query("nothing.example", A));
                 assert_eq!(reply.rcode(), rcode);
                 let shown = reply.authorities[0].ttl;
-                assert!((holds - 10..=holds).contains(&shown), "{what}: {shown} for {holds}");
+                assert!(
+                    (holds - 10..=holds).contains(&shown),
+                    "{what}: {shown} for {holds}"
+                );
             }
             assert_eq!(upstream.asked().len(), 1);
         }
@@ -232,7 +280,12 @@ fn nothing_without_soa_is_not_remembered() {
 
 #[test]
 fn a_minimum_of_zero_is_not_remembered() {
-    let upstream = Upstream::saying(|asked| asked.reply().rcode(NXDOMAIN).authority(soa("example", 300, 0)));
+    let upstream = Upstream::saying(|asked| {
+        asked
+            .reply()
+            .rcode(NXDOMAIN)
+            .authority(soa("example", 300, 0))
+    });
     let daemon = Daemon::to(&[&upstream]);
     let stub = Stub::new(daemon.dns());
     for _ in 0..3 {
@@ -249,7 +302,9 @@ fn a_hundred_clients_ask_once() {
         let gate = gate.clone();
         move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
     });
-    let daemon = Setup::to(&[&upstream]).tables("[routing]\ndeadline = \"60s\"").start();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[routing]\ndeadline = \"60s\"")
+        .start();
     let stubs: Vec<Stub> = (0..60).map(|_| Stub::new(daemon.dns())).collect();
     let mut connections: Vec<Connection> = (0..40).map(|_| Connection::new(daemon.dns())).collect();
     let queries: Vec<Build> = (0..100)
@@ -265,16 +320,27 @@ fn a_hundred_clients_ask_once() {
     for (connection, query) in connections.iter_mut().zip(&queries[60..]) {
         connection.send(query);
     }
-    eventually("all wait", || daemon.metric("byway_waiting_clients", &[]) == 100.0);
+    eventually("all wait", || {
+        daemon.metric("byway_waiting_clients", &[]) == 100.0
+    });
     assert_eq!(daemon.metric("byway_questions_in_flight", &[]), 1.0);
     gate.open();
     let mut replies: Vec<Message> = stubs.iter().map(Stub::receive).collect();
-    replies.extend(connections.iter_mut().map(|it| it.receive().expect("a reply")));
+    replies.extend(
+        connections
+            .iter_mut()
+            .map(|it| it.receive().expect("a reply")),
+    );
     for (query, reply) in queries.iter().zip(&replies) {
         super::kit::stub::check(query, reply);
         assert_eq!(reply.answers.len(), 1, "{reply:?}");
     }
-    assert_eq!(upstream.asked_for("crowd.example.").len(), 1, "{:?}", upstream.asked());
+    assert_eq!(
+        upstream.asked_for("crowd.example.").len(),
+        1,
+        "{:?}",
+        upstream.asked()
+    );
     assert_eq!(daemon.metric("byway_coalesced_queries_total", &[]), 99.0);
     assert_eq!(daemon.metric("byway_waiting_clients", &[]), 0.0);
 }
@@ -285,13 +351,20 @@ fn followers_of_a_failure_are_told_too() {
     let upstream = Upstream::new({
         let gate = gate.clone();
         move |asked| {
-            vec![Act::WaitFor(gate.clone()), Act::Send(asked.reply().rcode(SERVFAIL).bytes())]
+            vec![
+                Act::WaitFor(gate.clone()),
+                Act::Send(asked.reply().rcode(SERVFAIL).bytes()),
+            ]
         }
     });
     let daemon = Daemon::to(&[&upstream]);
     let stubs: Vec<Stub> = (0..20).map(|_| Stub::new(daemon.dns())).collect();
     for stub in &stubs {
-        stub.send(&Build::query("crowd.example", A).edns(Edns::new(1232)).bytes());
+        stub.send(
+            &Build::query("crowd.example", A)
+                .edns(Edns::new(1232))
+                .bytes(),
+        );
     }
     gate.open();
     for stub in &stubs {
@@ -307,15 +380,22 @@ fn memory_is_bounded() {
         let records = (0..10).map(|_| txt(&asked.name(), 3600, b'x', 80));
         vec![Act::Send(asked.reply().answers(records).bytes())]
     });
-    let daemon = Setup::to(&[&upstream]).tables("[cache]\nsize = \"64KiB\"").start();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[cache]\nsize = \"64KiB\"")
+        .start();
     let stub = Stub::new(daemon.dns());
     for number in 0..300 {
         stub.ask(&Build::query(&format!("bounded{number}.example"), TXT).edns(Edns::new(1232)));
     }
     let metrics = daemon.metrics();
-    let (bytes, capacity) =
-        (metrics.sum("byway_cache_bytes", &[]), metrics.sum("byway_cache_capacity_bytes", &[]));
-    assert!(capacity <= 65_536.0 && bytes <= capacity, "{bytes} of {capacity}");
+    let (bytes, capacity) = (
+        metrics.sum("byway_cache_bytes", &[]),
+        metrics.sum("byway_cache_capacity_bytes", &[]),
+    );
+    assert!(
+        capacity <= 65_536.0 && bytes <= capacity,
+        "{bytes} of {capacity}"
+    );
     assert!(metrics.sum("byway_cache_entries", &[]) > 10.0);
     assert!(metrics.sum("byway_cache_evictions_total", &[("cause", "room")]) > 100.0);
 }
@@ -326,7 +406,10 @@ fn the_cache_can_be_off() {
     let daemon = Setup::to(&[&upstream]).tables("[cache]\nsize = 0").start();
     let stub = Stub::new(daemon.dns());
     for _ in 0..3 {
-        assert_eq!(stub.ask(&Build::query("off.example", A)).addresses(), ["192.0.2.1"]);
+        assert_eq!(
+            stub.ask(&Build::query("off.example", A)).addresses(),
+            ["192.0.2.1"]
+        );
     }
     assert_eq!(upstream.asked().len(), 3);
 }

@@ -42,7 +42,10 @@ fn asks(program: &str, daemon: &Daemon, arguments: &[&str]) -> Option<String> {
     }
     let (address, port) = (daemon.dns().ip(), daemon.dns().port().to_string());
     let mut command = Command::new(program);
-    command.arg(format!("@{address}")).args(["-p", &port]).args(arguments);
+    command
+        .arg(format!("@{address}"))
+        .args(["-p", &port])
+        .args(arguments);
     let output = run(&mut command);
     assert!(output.status.success(), "{command:?}: {output:?}");
     Some(stdout(&output))
@@ -54,37 +57,84 @@ fn dig() {
     let daemon = Daemon::to(&[&upstream]);
     // Fresh, then from the cache.
     for _ in 0..2 {
-        let Some(text) = asks("dig", &daemon, &["www.example", "A"]) else { return };
-        assert!(text.contains("status: NOERROR") && text.contains("192.0.2.80"), "{text}");
-        assert!(!text.contains("WARNING") && !text.to_lowercase().contains("malformed"), "{text}");
+        let Some(text) = asks("dig", &daemon, &["www.example", "A"]) else {
+            return;
+        };
+        assert!(
+            text.contains("status: NOERROR") && text.contains("192.0.2.80"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("WARNING") && !text.to_lowercase().contains("malformed"),
+            "{text}"
+        );
     }
     let text = |arguments: &[&str]| asks("dig", &daemon, arguments).expect("dig is there");
-    assert_eq!(text(&["+short", "+tcp", "alias.example"]), "www.example.\n192.0.2.80\n");
+    assert_eq!(
+        text(&["+short", "+tcp", "alias.example"]),
+        "www.example.\n192.0.2.80\n"
+    );
     assert_eq!(text(&["+short", "-x", "192.0.2.80"]), "www.example.\n");
     let whole = text(&["large.example", "TXT"]);
-    assert!(whole.contains("Truncated, retrying in TCP mode") && whole.contains("ANSWER: 40"), "{whole}");
+    assert!(
+        whole.contains("Truncated, retrying in TCP mode") && whole.contains("ANSWER: 40"),
+        "{whole}"
+    );
     assert!(text(&["none.example"]).contains("status: NXDOMAIN"));
     assert!(text(&["+noedns", "www.example", "AAAA"]).contains("2020:2020"));
     assert!(text(&["+edns=1", "+noednsneg", "www.example"]).contains("status: BADVERS"));
-    assert!(text(&["+cookie", "+nsid", "+subnet=192.0.2.0/24", "+dnssec", "www.example"]).contains("192.0.2.80"));
+    assert!(
+        text(&[
+            "+cookie",
+            "+nsid",
+            "+subnet=192.0.2.0/24",
+            "+dnssec",
+            "www.example"
+        ])
+        .contains("192.0.2.80")
+    );
     assert!(text(&["www.example", "ANY"]).contains("RFC8482"));
     assert!(text(&["+noedns", "+opcode=STATUS", "www.example"]).contains("status: NOTIMP"));
     assert!(text(&["+header-only"]).contains("status: FORMERR"));
     assert!(text(&["version.bind", "TXT", "CH"]).contains("status: REFUSED"));
     let refused = text(&["example", "AXFR"]);
-    assert!(refused.contains("Transfer failed") || refused.contains("REFUSED"), "{refused}");
-    let pipelined = text(&["+tcp", "+keepopen", "www.example", "+keepopen", "alias.example", "+keepopen", "www.example", "AAAA"]);
-    assert_eq!(pipelined.matches("status: NOERROR").count(), 3, "{pipelined}");
+    assert!(
+        refused.contains("Transfer failed") || refused.contains("REFUSED"),
+        "{refused}"
+    );
+    let pipelined = text(&[
+        "+tcp",
+        "+keepopen",
+        "www.example",
+        "+keepopen",
+        "alias.example",
+        "+keepopen",
+        "www.example",
+        "AAAA",
+    ]);
+    assert_eq!(
+        pipelined.matches("status: NOERROR").count(),
+        3,
+        "{pipelined}"
+    );
 }
 
 #[test]
 fn kdig() {
     let upstream = Upstream::new(zone);
     let daemon = Daemon::to(&[&upstream]);
-    let Some(text) = asks("kdig", &daemon, &["www.example", "A"]) else { return };
-    assert!(text.contains("status: NOERROR") && text.contains("192.0.2.80"), "{text}");
+    let Some(text) = asks("kdig", &daemon, &["www.example", "A"]) else {
+        return;
+    };
+    assert!(
+        text.contains("status: NOERROR") && text.contains("192.0.2.80"),
+        "{text}"
+    );
     let text = |arguments: &[&str]| asks("kdig", &daemon, arguments).expect("kdig is there");
-    assert_eq!(text(&["+short", "+tcp", "alias.example"]), "www.example.\n192.0.2.80\n");
+    assert_eq!(
+        text(&["+short", "+tcp", "alias.example"]),
+        "www.example.\n192.0.2.80\n"
+    );
     let whole = text(&["+edns=0", "+bufsize=1232", "large.example", "TXT"]);
     assert_eq!(whole.matches("xxxxxxxx").count() >= 40, true, "{whole}");
     assert!(text(&["+dnssec", "+cdflag", "www.example"]).contains("192.0.2.80"));
@@ -95,11 +145,15 @@ fn kdig() {
 
 #[test]
 fn getent_in_a_network_of_its_own() {
-    let Some(namespace) = Namespace::new() else { return };
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
     namespace.enter(|| {
         let nameserver: SocketAddr = (Ipv4Addr::new(127, 0, 0, 53), 53).into();
         let upstream = Upstream::new(zone);
-        let daemon = Setup::to(&[&upstream]).listen(&[&nameserver.to_string()]).start();
+        let daemon = Setup::to(&[&upstream])
+            .listen(&[&nameserver.to_string()])
+            .start();
         let resolv_conf = daemon.folder().join("resolv.conf");
         fs::write(&resolv_conf, "nameserver 127.0.0.53\n").expect("written");
         let getent = |arguments: &[&str]| -> Output {

@@ -7,7 +7,10 @@ use super::kit::*;
 fn version_and_help() {
     let output = run(byway().arg("--version"));
     assert!(output.status.success());
-    assert_eq!(stdout(&output), format!("byway {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        stdout(&output),
+        format!("byway {}\n", env!("CARGO_PKG_VERSION"))
+    );
     let help = run(byway().arg("--help"));
     assert!(help.status.success());
     for word in ["run", "check", "query", "config", "Exit status"] {
@@ -17,7 +20,11 @@ fn version_and_help() {
 
 #[test]
 fn check_tells_right_from_wrong() {
-    let (_folder, file) = config_file(&Setup::bare().upstream(([10, 0, 0, 2], 53).into(), "").text());
+    let (_folder, file) = config_file(
+        &Setup::bare()
+            .upstream(([10, 0, 0, 2], 53).into(), "")
+            .text(),
+    );
     let output = run(byway().arg("check").arg(&file));
     assert!(output.status.success(), "{}", stderr(&output));
     // What it prints is a configuration that means the same.
@@ -54,7 +61,11 @@ fn the_printed_default_is_a_configuration() {
 fn query_asks_once() {
     let upstream = Upstream::good();
     let address = upstream.address.to_string();
-    for (name, rtype, expected) in [("www.example", "A", "A"), ("www.example", "AAAA", "2020:2020"), (".", "NS", "NS")] {
+    for (name, rtype, expected) in [
+        ("www.example", "A", "A"),
+        ("www.example", "AAAA", "2020:2020"),
+        (".", "NS", "NS"),
+    ] {
         let output = run(byway().args(["query", name, rtype, "--upstream", &address]));
         assert!(output.status.success(), "{}", stderr(&output));
         let text = stdout(&output);
@@ -64,9 +75,18 @@ fn query_asks_once() {
     }
     let output = run(byway().args(["query", "www.example", "TYPE65280", "--upstream", &address]));
     assert!(output.status.success(), "{}", stderr(&output));
-    for wrong in [&["query", "a..b"][..], &["query", "www.example", "NOTYPE"], &["query"]] {
+    for wrong in [
+        &["query", "a..b"][..],
+        &["query", "www.example", "NOTYPE"],
+        &["query"],
+    ] {
         let output = run(byway().args(wrong).args(["--upstream", &address]));
-        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{wrong:?}: {}",
+            stderr(&output)
+        );
     }
 }
 
@@ -75,7 +95,9 @@ fn query_says_when_nobody_answers() {
     let (_folder, file) = config_file(
         "version = 1\n[routing]\ndeadline = \"500ms\"\n[[upstream]]\naddress = \"127.0.0.3:1\"\n",
     );
-    let output = run(byway().args(["query", "www.example", "--config"]).arg(&file));
+    let output = run(byway()
+        .args(["query", "www.example", "--config"])
+        .arg(&file));
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 }
 

@@ -18,8 +18,15 @@ fn opt_comes_back_if_and_only_if_it_was_sent() {
         }
     }
     // In what byway makes itself, too.
-    for query in [Build::query("x.example", AXFR), Build::query("x.example", A).class(3)] {
-        assert!(stub.ask(&query.clone().edns(Edns::new(1232))).edns.is_some());
+    for query in [
+        Build::query("x.example", AXFR),
+        Build::query("x.example", A).class(3),
+    ] {
+        assert!(
+            stub.ask(&query.clone().edns(Edns::new(1232)))
+                .edns
+                .is_some()
+        );
         assert!(stub.ask(&query).edns.is_none());
     }
 }
@@ -55,12 +62,25 @@ fn unknown_options_and_flags_are_ignored() {
         edns.clone().option(8, b"\x00\x01\x18\x00\xc0\x00\x02"),
         edns.clone().option(10, &[7; 8]),
         edns.clone().option(12, &[0; 200]),
-        edns.clone().option(0, b"").option(0, b"").option(65535, b"x"),
-        Edns { flags: 0x7fff, ..edns.clone() },
-        Edns { rcode_high: 0xff, ..edns.clone() },
+        edns.clone()
+            .option(0, b"")
+            .option(0, b"")
+            .option(65535, b"x"),
+        Edns {
+            flags: 0x7fff,
+            ..edns.clone()
+        },
+        Edns {
+            rcode_high: 0xff,
+            ..edns.clone()
+        },
     ] {
         let reply = stub.ask(&Build::query("option.example", A).edns(edns.clone()));
-        assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1), "{edns:?}");
+        assert_eq!(
+            (reply.rcode(), reply.answers.len()),
+            (NOERROR, 1),
+            "{edns:?}"
+        );
         let answered = reply.edns.expect("an OPT record");
         assert_eq!(answered.options, [], "nothing is echoed");
         assert_eq!(answered.flags, 0, "unknown flags are zero");
@@ -68,7 +88,13 @@ fn unknown_options_and_flags_are_ignored() {
     for asked in upstream.asked_for("option.example.") {
         let edns = asked.edns.clone().expect("byway speaks EDNS");
         assert_eq!((edns.flags, edns.version, edns.rcode_high), (0, 0, 0));
-        assert!(!edns.options.iter().any(|(code, _)| [8, 10, 12, 65001].contains(code)), "{edns:?}");
+        assert!(
+            !edns
+                .options
+                .iter()
+                .any(|(code, _)| [8, 10, 12, 65001].contains(code)),
+            "{edns:?}"
+        );
     }
 }
 
@@ -82,19 +108,50 @@ fn malformed_edns_is_a_format_error() {
     let named = full_record(&name("opt.example"), OPT, 1232, 0, b"");
     let odd = |data: &[u8]| full_record(&[0], OPT, 1232, 0, data);
     for (what, query) in [
-        ("two", query.clone().additional(opt.clone()).additional(opt.clone())),
-        ("one and another version", query.clone().additional(opt.clone()).edns(Edns::new(512).version(1))),
+        (
+            "two",
+            query
+                .clone()
+                .additional(opt.clone())
+                .additional(opt.clone()),
+        ),
+        (
+            "one and another version",
+            query
+                .clone()
+                .additional(opt.clone())
+                .edns(Edns::new(512).version(1)),
+        ),
         ("in the answer section", query.clone().answer(opt.clone())),
-        ("in the authority section", query.clone().authority(opt.clone())),
+        (
+            "in the authority section",
+            query.clone().authority(opt.clone()),
+        ),
         ("with an owner", query.clone().additional(named)),
-        ("an option beyond the end", query.clone().additional(odd(&[0, 10, 0, 9, 1]))),
-        ("half an option header", query.clone().additional(odd(&[0, 10, 0]))),
-        ("an octet too many", query.clone().additional(odd(&[0, 10, 0, 1, 7, 7]))),
+        (
+            "an option beyond the end",
+            query.clone().additional(odd(&[0, 10, 0, 9, 1])),
+        ),
+        (
+            "half an option header",
+            query.clone().additional(odd(&[0, 10, 0])),
+        ),
+        (
+            "an octet too many",
+            query.clone().additional(odd(&[0, 10, 0, 1, 7, 7])),
+        ),
     ] {
         stub.send(&query.bytes());
         let reply = stub.receive();
-        assert_eq!((reply.id, reply.rcode()), (query.id, FORMERR), "{what}: {reply:?}");
-        assert!(reply.edns.is_some(), "{what}: the client speaks EDNS, after a fashion: {reply:?}");
+        assert_eq!(
+            (reply.id, reply.rcode()),
+            (query.id, FORMERR),
+            "{what}: {reply:?}"
+        );
+        assert!(
+            reply.edns.is_some(),
+            "{what}: the client speaks EDNS, after a fashion: {reply:?}"
+        );
     }
     assert!(upstream.asked_for("malformed.example.").is_empty());
 }
@@ -113,17 +170,29 @@ fn records_beside_opt_are_of_no_interest() {
     assert_eq!(reply.answers.len(), 1, "{reply:?}");
     assert_ne!(reply.addresses(), ["6.6.6.6"]);
     let asked = upstream.asked_for("beside.example.");
-    assert_eq!(asked[0].counts, [1, 0, 0, 1], "nothing but the question and OPT goes on");
+    assert_eq!(
+        asked[0].counts,
+        [1, 0, 0, 1],
+        "nothing but the question and OPT goes on"
+    );
 }
 
 /// What the upstream knows: AD set, a signature where DO is.
 fn signed(asked: &Asked) -> Build {
     let dnssec = asked.edns.as_ref().is_some_and(Edns::dnssec_ok);
-    let reply = asked.reply().answer(a(&asked.name(), 3600, [192, 0, 2, 1])).edns(Edns::new(1232));
+    let reply = asked
+        .reply()
+        .answer(a(&asked.name(), 3600, [192, 0, 2, 1]))
+        .edns(Edns::new(1232));
     let reply = if asked.has(CD) { reply } else { reply.set(AD) };
     match dnssec {
         true => {
-            let signature = [&[0, 1, 13, 2, 0, 0, 14, 16][..], &[1; 10], &name("example"), &[9; 64]];
+            let signature = [
+                &[0, 1, 13, 2, 0, 0, 14, 16][..],
+                &[1; 10],
+                &name("example"),
+                &[9; 64],
+            ];
             reply.answer(record(&asked.name(), RRSIG, 3600, &signature.concat()))
         }
         false => reply,
@@ -155,11 +224,26 @@ fn do_and_cd_reach_the_upstream_and_ad_those_who_know_it() {
     let asked = upstream.asked_for("signed.example.");
     let kinds: Vec<(bool, bool)> = asked
         .iter()
-        .map(|asked| (asked.edns.as_ref().is_some_and(Edns::dnssec_ok), asked.has(CD)))
+        .map(|asked| {
+            (
+                asked.edns.as_ref().is_some_and(Edns::dnssec_ok),
+                asked.has(CD),
+            )
+        })
         .collect();
-    assert_eq!(kinds, [(false, false), (true, false), (true, true), (false, true)]);
-    assert!(asked.iter().all(|asked| asked.has(AD)), "AD is asked for in any case");
-    assert!(asked.iter().all(|asked| asked.edns.as_ref().is_some_and(|it| it.payload == 1232)));
+    assert_eq!(
+        kinds,
+        [(false, false), (true, false), (true, true), (false, true)]
+    );
+    assert!(
+        asked.iter().all(|asked| asked.has(AD)),
+        "AD is asked for in any case"
+    );
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.edns.as_ref().is_some_and(|it| it.payload == 1232))
+    );
 }
 
 #[test]
@@ -168,7 +252,9 @@ fn an_answer_without_ad_stays_without() {
     let daemon = Daemon::to(&[&upstream]);
     let stub = Stub::new(daemon.dns());
     for _ in 0..2 {
-        let query = Build::query("unsigned.example", A).set(AD).edns(Edns::new(1232).dnssec());
+        let query = Build::query("unsigned.example", A)
+            .set(AD)
+            .edns(Edns::new(1232).dnssec());
         assert!(!stub.ask(&query).has(AD));
     }
 }
@@ -181,14 +267,21 @@ fn the_letter_case_of_the_question_is_kept() {
         move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
     });
     let daemon = Daemon::to(&[&upstream]);
-    let names = ["case.example", "CASE.EXAMPLE", "cAsE.eXaMpLe", "CaSe.ExAmPlE"];
+    let names = [
+        "case.example",
+        "CASE.EXAMPLE",
+        "cAsE.eXaMpLe",
+        "CaSe.ExAmPlE",
+    ];
     let stubs: Vec<Stub> = names.iter().map(|_| Stub::new(daemon.dns())).collect();
     let queries: Vec<Build> = names.iter().map(|name| Build::query(name, A)).collect();
     // The first leads, the others follow.
     for (stub, query) in stubs.iter().zip(&queries) {
         stub.send(&query.bytes());
     }
-    eventually("all wait", || daemon.metric("byway_waiting_clients", &[]) == 4.0);
+    eventually("all wait", || {
+        daemon.metric("byway_waiting_clients", &[]) == 4.0
+    });
     gate.open();
     for (stub, query) in stubs.iter().zip(&queries) {
         let reply = stub.receive();
@@ -199,7 +292,10 @@ fn the_letter_case_of_the_question_is_kept() {
     // And from the cache, by datagram and by connection.
     for query in &queries {
         assert_eq!(stubs[0].ask(query).question, query.question);
-        assert_eq!(Connection::new(daemon.dns()).ask(query).question, query.question);
+        assert_eq!(
+            Connection::new(daemon.dns()).ask(query).question,
+            query.question
+        );
     }
     assert_eq!(upstream.asked_for("case.example.").len(), 1);
 }

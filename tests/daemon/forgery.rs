@@ -30,14 +30,22 @@ fn other_question(asked: &Asked, name: &str, rtype: u16, class: u16) -> Vec<u8> 
 
 const FORGERIES: &[Forgery] = &[
     ("id", |asked| evil(asked).id(asked.id ^ 1).bytes()),
-    ("id", |asked| evil(asked).id(asked.id.swap_bytes() ^ 0x100).bytes()),
-    ("question", |asked| other_question(asked, "other.example", A, 1)),
-    ("question", |asked| other_question(asked, &asked.name(), AAAA, 1)),
-    ("question", |asked| other_question(asked, &asked.name(), A, 3)),
-    ("question", |asked| other_question(asked, &format!("x{}", asked.name()), A, 1)),
-    ("question", |asked| {
-        evil(asked).without_question().bytes()
+    ("id", |asked| {
+        evil(asked).id(asked.id.swap_bytes() ^ 0x100).bytes()
     }),
+    ("question", |asked| {
+        other_question(asked, "other.example", A, 1)
+    }),
+    ("question", |asked| {
+        other_question(asked, &asked.name(), AAAA, 1)
+    }),
+    ("question", |asked| {
+        other_question(asked, &asked.name(), A, 3)
+    }),
+    ("question", |asked| {
+        other_question(asked, &format!("x{}", asked.name()), A, 1)
+    }),
+    ("question", |asked| evil(asked).without_question().bytes()),
     ("question", |asked| {
         let question = asked.question.repeat(2);
         evil(asked).questions(2).question(question).bytes()
@@ -65,9 +73,24 @@ const GARBLED: &[fn(&Asked) -> Vec<u8>] = &[
         bytes[6] = 0xff;
         bytes
     },
-    |asked| asked.reply().answer(b"\xc0\xff\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00".to_vec()).bytes(),
-    |asked| asked.reply().answer(full_record(b"\x41x\x00", A, 1, 60, &[6; 4])).bytes(),
-    |asked| asked.reply().answer(record(&asked.name(), CNAME, 60, b"\xc0\x0c\xc0")).bytes(),
+    |asked| {
+        asked
+            .reply()
+            .answer(b"\xc0\xff\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00".to_vec())
+            .bytes()
+    },
+    |asked| {
+        asked
+            .reply()
+            .answer(full_record(b"\x41x\x00", A, 1, 60, &[6; 4]))
+            .bytes()
+    },
+    |asked| {
+        asked
+            .reply()
+            .answer(record(&asked.name(), CNAME, 60, b"\xc0\x0c\xc0"))
+            .bytes()
+    },
 ];
 
 #[test]
@@ -88,11 +111,25 @@ fn a_forgery_before_the_answer_is_ignored_and_counted() {
         let name = format!("the-question-{number}.example.");
         let reply = stub.ask(&Build::query(&name, A));
         let [b0, b1, b2, b3] = address_of(&name);
-        assert_eq!(reply.addresses(), [format!("{b0}.{b1}.{b2}.{b3}")], "{reason} {number}");
+        assert_eq!(
+            reply.addresses(),
+            [format!("{b0}.{b1}.{b2}.{b3}")],
+            "{reason} {number}"
+        );
         let after = daemon.metric("byway_mismatched_responses_total", &[("reason", *reason)]);
-        assert!(after >= before + 5.0, "{reason} {number}: {before} then {after}");
-        assert_eq!(upstream.asked_for(&name).len(), 1, "{reason} {number}: asked once");
-        assert_eq!(stub.ask(&Build::query(&name, A)).addresses(), reply.addresses());
+        assert!(
+            after >= before + 5.0,
+            "{reason} {number}: {before} then {after}"
+        );
+        assert_eq!(
+            upstream.asked_for(&name).len(),
+            1,
+            "{reason} {number}: asked once"
+        );
+        assert_eq!(
+            stub.ask(&Build::query(&name, A)).addresses(),
+            reply.addresses()
+        );
     }
 }
 
@@ -147,7 +184,11 @@ fn other_ports_are_not_listened_to() {
 #[test]
 fn a_second_answer_changes_nothing() {
     let upstream = Upstream::new(|asked| {
-        vec![Act::Send(asked.good()), Act::Send(evil(asked).bytes()), Act::Send(evil(asked).bytes())]
+        vec![
+            Act::Send(asked.good()),
+            Act::Send(evil(asked).bytes()),
+            Act::Send(evil(asked).bytes()),
+        ]
     });
     let daemon = Daemon::to(&[&upstream]);
     let stub = Stub::new(daemon.dns());
@@ -186,7 +227,10 @@ fn ports_identifiers_and_letter_case_cannot_be_foretold() {
     let daemon = Daemon::to(&[&upstream]);
     let stub = Stub::new(daemon.dns());
     for number in 0..200 {
-        stub.ask(&Build::query(&format!("unpredictable-question-{number}.example"), A));
+        stub.ask(&Build::query(
+            &format!("unpredictable-question-{number}.example"),
+            A,
+        ));
     }
     let asked = upstream.asked();
     assert_eq!(asked.len(), 200);
@@ -194,26 +238,41 @@ fn ports_identifiers_and_letter_case_cannot_be_foretold() {
     let ports: Vec<u16> = asked.iter().map(|asked| asked.from.port()).collect();
     for (what, values, distinct) in [("identifiers", &ids, 190), ("ports", &ports, 150)] {
         let different: BTreeSet<u16> = values.iter().copied().collect();
-        assert!(different.len() >= distinct, "{what}: {} of 200 differ", different.len());
-        let (Some(low), Some(high)) = (different.first(), different.last()) else { unreachable!() };
+        assert!(
+            different.len() >= distinct,
+            "{what}: {} of 200 differ",
+            different.len()
+        );
+        let (Some(low), Some(high)) = (different.first(), different.last()) else {
+            unreachable!()
+        };
         assert!(high - low > 40_000, "{what} lie between {low} and {high}");
         // Neither counted up nor down: the steps of 200 random numbers are not alike.
-        let steps: BTreeSet<u16> =
-            values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+        let steps: BTreeSet<u16> = values
+            .windows(2)
+            .map(|pair| pair[1].wrapping_sub(pair[0]))
+            .collect();
         assert!(steps.len() > 120, "{what} go by steps: {steps:?}");
         // Every bit is in use.
         for bit in 0..16 {
             let set = values.iter().filter(|value| *value >> bit & 1 == 1).count();
-            assert!((40..=160).contains(&set) || (what == "ports" && bit >= 10), "{what}, bit {bit}: {set}");
+            assert!(
+                (40..=160).contains(&set) || (what == "ports" && bit >= 10),
+                "{what}, bit {bit}: {set}"
+            );
         }
     }
     assert!(ports.iter().all(|port| *port >= 1024));
     let upper = |asked: &Asked| asked.name().bytes().filter(u8::is_ascii_uppercase).count();
-    let letters: usize = asked.iter().map(|asked| {
-        asked.name().bytes().filter(u8::is_ascii_alphabetic).count()
-    }).sum();
+    let letters: usize = asked
+        .iter()
+        .map(|asked| asked.name().bytes().filter(u8::is_ascii_alphabetic).count())
+        .sum();
     let upper: usize = asked.iter().map(upper).sum();
-    assert!(upper * 3 > letters && upper * 3 < letters * 2, "{upper} of {letters} are upper case");
+    assert!(
+        upper * 3 > letters && upper * 3 < letters * 2,
+        "{upper} of {letters} are upper case"
+    );
 }
 
 #[test]
@@ -226,13 +285,25 @@ fn questions_in_flight_together_are_as_hard_to_guess() {
     let daemon = Daemon::to(&[&upstream]);
     let stub = Stub::new(daemon.dns());
     for number in 0..100 {
-        stub.send(&Build::query(&format!("together{number}.example"), A).id(number).bytes());
+        stub.send(
+            &Build::query(&format!("together{number}.example"), A)
+                .id(number)
+                .bytes(),
+        );
     }
-    let names = || upstream.asked().iter().map(|asked| asked.lower()).collect::<BTreeSet<_>>();
+    let names = || {
+        upstream
+            .asked()
+            .iter()
+            .map(|asked| asked.lower())
+            .collect::<BTreeSet<_>>()
+    };
     eventually("all are asked", || names().len() == 100);
     let asked = upstream.asked();
-    let pairs: BTreeSet<(u16, u16)> =
-        asked.iter().map(|asked| (asked.from.port(), asked.id)).collect();
+    let pairs: BTreeSet<(u16, u16)> = asked
+        .iter()
+        .map(|asked| (asked.from.port(), asked.id))
+        .collect();
     assert_eq!(pairs.len(), asked.len(), "no two share port and identifier");
     let ids: BTreeSet<u16> = asked.iter().map(|asked| asked.id).collect();
     assert!(ids.len() > 90, "{} identifiers", ids.len());
@@ -246,7 +317,10 @@ fn questions_in_flight_together_are_as_hard_to_guess() {
 fn an_upstream_that_lowers_letters_is_understood() {
     let upstream = Upstream::saying(|asked| {
         let question = asked.question.to_ascii_lowercase();
-        asked.reply().question(question).answer(a(&asked.lower(), 60, [192, 0, 2, 1]))
+        asked
+            .reply()
+            .question(question)
+            .answer(a(&asked.lower(), 60, [192, 0, 2, 1]))
     });
     let daemon = Daemon::to(&[&upstream]);
     let stub = Stub::new(daemon.dns());

@@ -28,7 +28,9 @@ fn rd_and_cd_are_passed_on() {
     for (number, flags) in [RD, 0, RD | CD, CD].into_iter().enumerate() {
         let name = format!("flags{number}.example.");
         stub.ask(&Build::query(&name, A).flags(flags));
-        let [asked] = &upstream.asked_for(&name)[..] else { panic!("asked once") };
+        let [asked] = &upstream.asked_for(&name)[..] else {
+            panic!("asked once")
+        };
         assert_eq!(asked.flags & (RD | CD), flags, "{asked:?}");
         assert_eq!(asked.opcode(), 0);
         assert!(!asked.has(AA | TC | RA));
@@ -56,7 +58,9 @@ const WITHOUT_EDNS: &[(&str, fn(&Asked) -> Build)] = &[
         asked.reply().without_question().rcode(FORMERR)
     }),
     ("NOTIMP", |asked| asked.reply().rcode(NOTIMP)),
-    ("BADVERS", |asked| asked.reply().rcode(BADVERS).edns(Edns::new(512))),
+    ("BADVERS", |asked| {
+        asked.reply().rcode(BADVERS).edns(Edns::new(512))
+    }),
 ];
 
 #[test]
@@ -74,7 +78,11 @@ fn upstreams_without_edns_are_understood_and_remembered() {
             let reply = stub.ask(&edns(&format!("plain{number}.example")));
             assert_eq!(reply.addresses(), ["192.0.2.1"], "{what}: {reply:?}");
         }
-        let refused = upstream.asked().iter().filter(|asked| asked.edns.is_some()).count();
+        let refused = upstream
+            .asked()
+            .iter()
+            .filter(|asked| asked.edns.is_some())
+            .count();
         assert!(refused <= 1, "{what}: EDNS was tried {refused} times");
         assert_eq!(upstream.asked().len(), 5 + refused, "{what}");
         assert!(daemon.metric("byway_edns_fallbacks_total", &[]) >= 1.0);
@@ -83,7 +91,8 @@ fn upstreams_without_edns_are_understood_and_remembered() {
 
 #[test]
 fn an_upstream_that_ignores_edns_is_understood() {
-    let upstream = Upstream::saying(|asked| asked.reply().answer(a(&asked.name(), 60, [192, 0, 2, 1])));
+    let upstream =
+        Upstream::saying(|asked| asked.reply().answer(a(&asked.name(), 60, [192, 0, 2, 1])));
     let daemon = Daemon::to(&[&upstream]);
     let reply = Stub::new(daemon.dns()).ask(&edns("ignores.example"));
     assert_eq!(reply.addresses(), ["192.0.2.1"]);
@@ -100,22 +109,36 @@ fn an_upstream_that_cannot_read_anything_is_not_asked_for_ever() {
         let daemon = Setup::to(&[&upstream]).tables(BRIEF).start();
         let reply = Stub::new(daemon.dns()).ask(&edns("nothing.example"));
         assert_ne!(reply.rcode(), NOERROR, "{reply:?}");
-        assert!(upstream.asked().len() <= 6, "asked {} times", upstream.asked().len());
+        assert!(
+            upstream.asked().len() <= 6,
+            "asked {} times",
+            upstream.asked().len()
+        );
     }
 }
 
 #[test]
 fn upstreams_that_do_not_help_are_passed_over() {
     let ways: [(&str, fn(&Asked) -> Vec<Act>); 7] = [
-        ("SERVFAIL", |asked| vec![Act::Send(asked.reply().rcode(SERVFAIL).bytes())]),
-        ("REFUSED", |asked| vec![Act::Send(asked.reply().rcode(REFUSED).bytes())]),
+        ("SERVFAIL", |asked| {
+            vec![Act::Send(asked.reply().rcode(SERVFAIL).bytes())]
+        }),
+        ("REFUSED", |asked| {
+            vec![Act::Send(asked.reply().rcode(REFUSED).bytes())]
+        }),
         ("REFUSED, header only", |asked| {
             let reply = asked.reply().without_question();
             vec![Act::Send(reply.rcode(REFUSED).bytes())]
         }),
-        ("NOTIMP", |asked| vec![Act::Send(asked.reply().rcode(NOTIMP).bytes())]),
-        ("FORMERR", |asked| vec![Act::Send(asked.reply().rcode(FORMERR).bytes())]),
-        ("NOTAUTH", |asked| vec![Act::Send(asked.reply().rcode(9).bytes())]),
+        ("NOTIMP", |asked| {
+            vec![Act::Send(asked.reply().rcode(NOTIMP).bytes())]
+        }),
+        ("FORMERR", |asked| {
+            vec![Act::Send(asked.reply().rcode(FORMERR).bytes())]
+        }),
+        ("NOTAUTH", |asked| {
+            vec![Act::Send(asked.reply().rcode(9).bytes())]
+        }),
         ("silence", |_| Vec::new()),
     ];
     for (what, way) in ways {
@@ -124,7 +147,11 @@ fn upstreams_that_do_not_help_are_passed_over() {
         let stub = Stub::new(daemon.dns());
         for number in 0..5 {
             let reply = stub.ask(&edns(&format!("over{number}.example")));
-            assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1), "{what}: {reply:?}");
+            assert_eq!(
+                (reply.rcode(), reply.answers.len()),
+                (NOERROR, 1),
+                "{what}: {reply:?}"
+            );
         }
     }
 }
@@ -143,7 +170,10 @@ fn a_poor_answer_does_not_win_over_a_good_one_that_is_late() {
     eventually("both are asked", || {
         !poor.asked().is_empty() && !good.asked_for("late.example.").is_empty()
     });
-    assert!(stub.receive_within(MOMENT).is_none(), "the good one is waited for");
+    assert!(
+        stub.receive_within(MOMENT).is_none(),
+        "the good one is waited for"
+    );
     gate.open();
     assert_eq!(stub.receive().answers.len(), 1);
 }
@@ -151,12 +181,16 @@ fn a_poor_answer_does_not_win_over_a_good_one_that_is_late() {
 #[test]
 fn failure_everywhere_is_said_with_a_reason() {
     for rcode in [SERVFAIL, REFUSED, NOTIMP] {
-        let [one, other] = [(); 2].map(|()| Upstream::saying(move |asked| asked.reply().rcode(rcode)));
+        let [one, other] =
+            [(); 2].map(|()| Upstream::saying(move |asked| asked.reply().rcode(rcode)));
         let daemon = Setup::to(&[&one, &other]).tables(ORDERED).start();
         let reply = Stub::new(daemon.dns()).ask(&edns("failing.example"));
         assert_eq!(reply.rcode(), SERVFAIL, "all say {rcode}: {reply:?}");
         let edes = reply.edes();
-        assert!(edes.iter().any(|ede| [22, 23].contains(ede)), "all say {rcode}: {reply:?}");
+        assert!(
+            edes.iter().any(|ede| [22, 23].contains(ede)),
+            "all say {rcode}: {reply:?}"
+        );
         assert!(reply.has(RA));
         // Without EDNS there is no place for a reason.
         let reply = Stub::new(daemon.dns()).ask(&Build::query("failing2.example", A));
@@ -167,15 +201,26 @@ fn failure_everywhere_is_said_with_a_reason() {
 #[test]
 fn the_upstreams_reason_reaches_the_client() {
     let bogus = |asked: &Asked| {
-        asked.reply().rcode(SERVFAIL).edns(Edns::new(1232).option(EDE, b"\x00\x06signature expired"))
+        asked
+            .reply()
+            .rcode(SERVFAIL)
+            .edns(Edns::new(1232).option(EDE, b"\x00\x06signature expired"))
     };
     let upstream = Upstream::saying(bogus);
     let daemon = Setup::to(&[&upstream]).tables(ORDERED).start();
     let reply = Stub::new(daemon.dns()).ask(&edns("bogus.example"));
     assert_eq!(reply.rcode(), SERVFAIL);
     assert!(reply.edes().contains(&6), "{reply:?}");
-    let texts: Vec<Vec<u8>> = reply.edns.iter().flat_map(|edns| &edns.options).map(|it| it.1.clone()).collect();
-    assert!(texts.contains(&b"\x00\x06signature expired".to_vec()), "{reply:?}");
+    let texts: Vec<Vec<u8>> = reply
+        .edns
+        .iter()
+        .flat_map(|edns| &edns.options)
+        .map(|it| it.1.clone())
+        .collect();
+    assert!(
+        texts.contains(&b"\x00\x06signature expired".to_vec()),
+        "{reply:?}"
+    );
 }
 
 #[test]
@@ -188,7 +233,10 @@ fn silence_everywhere_ends_at_the_deadline() {
     connection.send(&query);
     for reply in [stub.ask(&query), connection.receive().expect("a reply")] {
         assert_eq!(reply.rcode(), SERVFAIL);
-        assert!(reply.edes().iter().any(|ede| [22, 23].contains(ede)), "{reply:?}");
+        assert!(
+            reply.edes().iter().any(|ede| [22, 23].contains(ede)),
+            "{reply:?}"
+        );
     }
     let asked = one.asked_for("silent.example.").len() + other.asked_for("silent.example.").len();
     assert!(asked <= 6, "asked {asked} times");
@@ -200,13 +248,19 @@ fn a_closed_port_is_heard_of_at_once() {
     let daemon = Setup::bare().upstream(nobody(), "").tables(ORDERED).start();
     let reply = Stub::new(daemon.dns()).ask(&edns("closed.example"));
     assert_eq!(reply.rcode(), SERVFAIL);
-    assert!(reply.edes().iter().any(|ede| [22, 23].contains(ede)), "{reply:?}");
+    assert!(
+        reply.edes().iter().any(|ede| [22, 23].contains(ede)),
+        "{reply:?}"
+    );
     let outcome = [("outcome", "unreachable"), ("upstream", "u0")];
     assert!(daemon.metric("byway_attempts_total", &outcome) >= 1.0);
 
     let good = Upstream::good();
-    let daemon =
-        Setup::bare().upstream(nobody(), "").upstream(good.address, "").tables(ORDERED).start();
+    let daemon = Setup::bare()
+        .upstream(nobody(), "")
+        .upstream(good.address, "")
+        .tables(ORDERED)
+        .start();
     let reply = Stub::new(daemon.dns()).ask(&edns("closed.example"));
     assert_eq!(reply.answers.len(), 1);
 }
@@ -219,7 +273,10 @@ fn an_upstream_that_comes_back_is_asked_again() {
         .start();
     let stub = Stub::new(daemon.dns());
     for number in 0..20 {
-        assert_eq!(stub.ask(&edns(&format!("sick{number}.example"))).rcode(), SERVFAIL);
+        assert_eq!(
+            stub.ask(&edns(&format!("sick{number}.example"))).rcode(),
+            SERVFAIL
+        );
     }
     upstream.now(|asked| vec![Act::Send(asked.good())]);
     let mut number = 0;
@@ -246,14 +303,19 @@ fn the_order_of_the_file_holds_where_it_is_asked_for() {
 fn spreading_uses_every_upstream() {
     let upstreams = [Upstream::good(), Upstream::good(), Upstream::good()];
     let [first, second, third] = &upstreams;
-    let daemon =
-        Setup::to(&[first, second, third]).tables("[routing]\npolicy = \"spread\"").start();
+    let daemon = Setup::to(&[first, second, third])
+        .tables("[routing]\npolicy = \"spread\"")
+        .start();
     let stub = Stub::new(daemon.dns());
     for number in 0..60 {
         stub.ask(&edns(&format!("spread{number}.example")));
     }
     for upstream in &upstreams {
-        assert!(upstream.asked().len() >= 8, "{} questions", upstream.asked().len());
+        assert!(
+            upstream.asked().len() >= 8,
+            "{} questions",
+            upstream.asked().len()
+        );
     }
 }
 
@@ -270,14 +332,27 @@ fn a_path_gives_the_source_address() {
     }
     // And by TCP.
     upstream.now(|asked| {
-        let bytes = if asked.tcp { asked.good() } else { asked.reply().set(TC).bytes() };
+        let bytes = if asked.tcp {
+            asked.good()
+        } else {
+            asked.reply().set(TC).bytes()
+        };
         vec![Act::Send(bytes)]
     });
     Stub::new(daemon.dns()).ask(&Build::query("source2.example", A));
     let asked = upstream.asked();
     assert_eq!(asked.len(), 4);
-    assert!(asked.iter().all(|asked| asked.from.ip().to_string() == "127.0.0.21"), "{asked:?}");
-    assert!(daemon.log().contains("u0@left"), "the route's name: {}", daemon.log());
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.from.ip().to_string() == "127.0.0.21"),
+        "{asked:?}"
+    );
+    assert!(
+        daemon.log().contains("u0@left"),
+        "the route's name: {}",
+        daemon.log()
+    );
 }
 
 #[test]

@@ -49,7 +49,10 @@ fn what_is_shorter_than_a_header_gets_no_answer() {
     for length in 0..12 {
         stub.expect_silence(&query[..length], &canary);
     }
-    assert_eq!(daemon.metric("byway_dropped_total", &[("reason", "short")]), 12.0);
+    assert_eq!(
+        daemon.metric("byway_dropped_total", &[("reason", "short")]),
+        12.0
+    );
 }
 
 #[test]
@@ -67,7 +70,10 @@ fn other_opcodes_are_not_implemented() {
             let length = query.bytes().len();
             let reply = stub.ask(&query);
             assert_eq!(reply.rcode(), NOTIMP, "opcode {opcode}: {reply:?}");
-            assert!(reply.bytes.len() <= length, "not longer than the query: {reply:?}");
+            assert!(
+                reply.bytes.len() <= length,
+                "not longer than the query: {reply:?}"
+            );
             assert!(reply.answers.is_empty());
         }
     }
@@ -76,7 +82,10 @@ fn other_opcodes_are_not_implemented() {
     dso.extend_from_slice(&[0; 8]);
     stub.send(&dso);
     let reply = stub.receive();
-    assert_eq!((reply.id, reply.rcode(), reply.opcode()), (0x1234, NOTIMP, 6));
+    assert_eq!(
+        (reply.id, reply.rcode(), reply.opcode()),
+        (0x1234, NOTIMP, 6)
+    );
     assert!(upstream.asked_for("opcode.example.").is_empty());
 }
 
@@ -94,13 +103,19 @@ fn there_must_be_one_question() {
         (one.clone().questions(2).question(twice), "two"),
         (one.clone().questions(20).question(many), "twenty"),
         (one.clone().questions(0xffff), "65535 announced"),
-        (one.clone().question(Vec::new()), "one announced, none there"),
+        (
+            one.clone().question(Vec::new()),
+            "one announced, none there",
+        ),
     ] {
         stub.send(&query.bytes());
         let reply = stub.receive();
         assert_eq!(reply.id, query.id, "{what}");
         assert_eq!(reply.rcode(), FORMERR, "{what}: {reply:?}");
-        assert!(reply.bytes.len() <= query.bytes().len(), "{what}: {reply:?}");
+        assert!(
+            reply.bytes.len() <= query.bytes().len(),
+            "{what}: {reply:?}"
+        );
     }
     let edns = one.without_question().edns(Edns::new(1232));
     assert_eq!(stub.ask(&edns).rcode(), FORMERR);
@@ -112,10 +127,18 @@ fn other_classes_are_refused() {
     let (upstream, daemon, _) = exam();
     let stub = Stub::new(daemon.dns());
     for class in [0, 2, 3, 4, 5, 254, 255, 65280, 65535] {
-        for (name, rtype) in [("version.bind", TXT), ("class.example", A), ("class.example", ANY)] {
+        for (name, rtype) in [
+            ("version.bind", TXT),
+            ("class.example", A),
+            ("class.example", ANY),
+        ] {
             let query = Build::query(name, rtype).class(class).edns(Edns::new(1232));
             let reply = stub.ask(&query);
-            assert_eq!(reply.rcode(), REFUSED, "class {class}, type {rtype}: {reply:?}");
+            assert_eq!(
+                reply.rcode(),
+                REFUSED,
+                "class {class}, type {rtype}: {reply:?}"
+            );
             assert!(reply.answers.is_empty());
         }
     }
@@ -135,7 +158,9 @@ fn any_gets_the_short_answer() {
     ] {
         let reply = stub.ask(&query);
         assert_eq!(reply.rcode(), NOERROR);
-        let [hinfo] = &reply.answers[..] else { panic!("one record: {reply:?}") };
+        let [hinfo] = &reply.answers[..] else {
+            panic!("one record: {reply:?}")
+        };
         assert_eq!(hinfo.rtype, HINFO);
         assert_eq!(hinfo.data, b"\x07RFC8482\x00");
         assert_eq!(hinfo.owner, query.question[..query.question.len() - 4]);
@@ -184,7 +209,12 @@ fn garbled() -> Vec<(&'static str, Vec<u8>)> {
         bytes
     };
     let long = |labels: usize, last: usize| {
-        let mut name = [63].iter().chain(&[b'x'; 63]).copied().collect::<Vec<u8>>().repeat(labels);
+        let mut name = [63]
+            .iter()
+            .chain(&[b'x'; 63])
+            .copied()
+            .collect::<Vec<u8>>()
+            .repeat(labels);
         name.push(last as u8);
         name.extend(std::iter::repeat_n(b'y', last));
         [&name[..], &[0, 0, 1, 0, 1]].concat()
@@ -193,15 +223,42 @@ fn garbled() -> Vec<(&'static str, Vec<u8>)> {
     let whole = Build::query("garbled.example", A).bytes();
     let record = a("garbled.example", 0, [192, 0, 2, 1]);
     vec![
-        ("a label of type 01", with_question(b"\x41x\x00\x00\x01\x00\x01")),
-        ("a label of type 10", with_question(b"\x81x\x00\x00\x01\x00\x01")),
-        ("a binary label", with_question(b"\x41\x08\xaa\x00\x00\x01\x00\x01")),
-        ("a pointer to itself", with_question(b"\xc0\x0c\x00\x01\x00\x01")),
-        ("a pointer to the name's start", with_question(b"\x01x\xc0\x0c\x00\x01\x00\x01")),
-        ("two pointers to each other", with_question(b"\xc0\x0e\xc0\x0c\x00\x01\x00\x01")),
-        ("a pointer ahead", with_question(b"\xc0\x10\x00\x01\x00\x01\x01x\x00")),
-        ("a pointer into the header", with_question(b"\xc0\x04\x00\x01\x00\x01")),
-        ("a pointer beyond the end", with_question(b"\xff\xff\x00\x01\x00\x01")),
+        (
+            "a label of type 01",
+            with_question(b"\x41x\x00\x00\x01\x00\x01"),
+        ),
+        (
+            "a label of type 10",
+            with_question(b"\x81x\x00\x00\x01\x00\x01"),
+        ),
+        (
+            "a binary label",
+            with_question(b"\x41\x08\xaa\x00\x00\x01\x00\x01"),
+        ),
+        (
+            "a pointer to itself",
+            with_question(b"\xc0\x0c\x00\x01\x00\x01"),
+        ),
+        (
+            "a pointer to the name's start",
+            with_question(b"\x01x\xc0\x0c\x00\x01\x00\x01"),
+        ),
+        (
+            "two pointers to each other",
+            with_question(b"\xc0\x0e\xc0\x0c\x00\x01\x00\x01"),
+        ),
+        (
+            "a pointer ahead",
+            with_question(b"\xc0\x10\x00\x01\x00\x01\x01x\x00"),
+        ),
+        (
+            "a pointer into the header",
+            with_question(b"\xc0\x04\x00\x01\x00\x01"),
+        ),
+        (
+            "a pointer beyond the end",
+            with_question(b"\xff\xff\x00\x01\x00\x01"),
+        ),
         ("half a pointer", with_question(b"\x01x\xc0")),
         ("a label beyond the end", with_question(b"\x3fx")),
         ("a name without an end", with_question(b"\x01x\x01y")),
@@ -212,17 +269,35 @@ fn garbled() -> Vec<(&'static str, Vec<u8>)> {
         ("256 octets of name", with_question(&long(3, 62))),
         ("320 octets of name", with_question(&long(4, 62))),
         ("an answer that is not there", with_counts([1, 0, 0], &[])),
-        ("an authority that is not there", with_counts([0, 1, 0], &[])),
-        ("an additional that is not there", with_counts([0, 0, 1], &[])),
+        (
+            "an authority that is not there",
+            with_counts([0, 1, 0], &[]),
+        ),
+        (
+            "an additional that is not there",
+            with_counts([0, 0, 1], &[]),
+        ),
         ("65535 of each", with_counts([0xffff; 3], &[])),
         ("one additional of two", with_counts([0, 0, 2], &opt)),
-        ("a cut additional", with_counts([0, 0, 1], &opt[..opt.len() - 1])),
-        ("a cut record", with_counts([1, 0, 0], &record[..record.len() - 1])),
-        ("record data beyond the end", with_counts([0, 0, 1], b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\xff\xff")),
+        (
+            "a cut additional",
+            with_counts([0, 0, 1], &opt[..opt.len() - 1]),
+        ),
+        (
+            "a cut record",
+            with_counts([1, 0, 0], &record[..record.len() - 1]),
+        ),
+        (
+            "record data beyond the end",
+            with_counts([0, 0, 1], b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\xff\xff"),
+        ),
         ("an owner that points to itself", {
             let at = whole.len() as u16;
             let pointer = (0xc000 | at).to_be_bytes();
-            with_counts([0, 0, 1], &[&pointer, &[0, 1, 0, 1, 0, 0, 0, 0, 0, 0][..]].concat())
+            with_counts(
+                [0, 0, 1],
+                &[&pointer, &[0, 1, 0, 1, 0, 0, 0, 0, 0, 0][..]].concat(),
+            )
         }),
     ]
 }
@@ -233,12 +308,24 @@ fn what_cannot_be_read_is_called_so() {
     let stub = Stub::new(daemon.dns());
     for (what, bytes) in garbled() {
         stub.send(&bytes);
-        let (reply, _) = stub.receive_within(PATIENCE).unwrap_or_else(|| panic!("{what}: silence"));
+        let (reply, _) = stub
+            .receive_within(PATIENCE)
+            .unwrap_or_else(|| panic!("{what}: silence"));
         let reply = stub::read(&reply);
-        assert_eq!(reply.id, u16::from_be_bytes([bytes[0], bytes[1]]), "{what}: {reply:?}");
+        assert_eq!(
+            reply.id,
+            u16::from_be_bytes([bytes[0], bytes[1]]),
+            "{what}: {reply:?}"
+        );
         assert_eq!(reply.rcode(), FORMERR, "{what}: {reply:?}");
-        assert!(reply.has(QR) && reply.answers.is_empty(), "{what}: {reply:?}");
-        assert!(reply.bytes.len() <= bytes.len() + 11, "{what}: no amplification: {reply:?}");
+        assert!(
+            reply.has(QR) && reply.answers.is_empty(),
+            "{what}: {reply:?}"
+        );
+        assert!(
+            reply.bytes.len() <= bytes.len() + 11,
+            "{what}: no amplification: {reply:?}"
+        );
         assert_eq!(stub.ask(&canary).rcode(), NOERROR, "after {what}");
     }
     assert!(upstream.asked_for("garbled.example.").is_empty());
@@ -256,13 +343,22 @@ fn noise_is_survived_and_never_amplified() {
         .map(|(_, bytes)| bytes)
         .chain([
             canary.bytes(),
-            canary.clone().edns(Edns::new(1232).option(10, &[7; 8])).bytes(),
-            canary.clone().opcode(5).authority(soa("canary.example", 1, 1)).bytes(),
+            canary
+                .clone()
+                .edns(Edns::new(1232).option(10, &[7; 8]))
+                .bytes(),
+            canary
+                .clone()
+                .opcode(5)
+                .authority(soa("canary.example", 1, 1))
+                .bytes(),
         ])
         .collect();
     for round in 0..2_000 {
         let mut bytes = match round % 4 {
-            0 => (0..rng.random_range(0..600)).map(|_| rng.random()).collect(),
+            0 => (0..rng.random_range(0..600))
+                .map(|_| rng.random())
+                .collect(),
             _ => templates[rng.random_range(0..templates.len())].clone(),
         };
         for _ in 0..rng.random_range(0..4) {
@@ -313,7 +409,11 @@ fn octets_behind_the_message_are_ignored() {
         let bytes = [canary.bytes(), vec![0xff; trailing]].concat();
         stub.send(&bytes);
         let reply = stub.receive();
-        assert_eq!((reply.id, reply.rcode()), (canary.id, NOERROR), "{trailing} octets");
+        assert_eq!(
+            (reply.id, reply.rcode()),
+            (canary.id, NOERROR),
+            "{trailing} octets"
+        );
     }
 }
 
@@ -342,11 +442,18 @@ fn every_name_that_is_one_is_asked_and_answered() {
         for _ in 0..2 {
             let query = Build::query_wire(&wire, A);
             let reply = stub.ask(&query);
-            assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1), "{:?}", text(&wire));
+            assert_eq!(
+                (reply.rcode(), reply.answers.len()),
+                (NOERROR, 1),
+                "{:?}",
+                text(&wire)
+            );
         }
         let asked = upstream.asked();
         let last = asked.last().expect("asked");
-        let [sent @ .., _, _, _, _] = &last.question[..] else { panic!("a question") };
+        let [sent @ .., _, _, _, _] = &last.question[..] else {
+            panic!("a question")
+        };
         assert!(sent.eq_ignore_ascii_case(&wire), "{sent:?} for {wire:?}");
     }
     assert_eq!(upstream.asked().len(), 11, "the second time each was known");
@@ -381,7 +488,9 @@ fn a_burst_is_answered_to_the_last() {
 #[test]
 fn replies_leave_from_the_address_that_was_asked() {
     let upstream = Upstream::good();
-    let daemon = Setup::to(&[&upstream]).listen(&["0.0.0.0:0", "[::]:0"]).start();
+    let daemon = Setup::to(&[&upstream])
+        .listen(&["0.0.0.0:0", "[::]:0"])
+        .start();
     let [v4, v6] = [daemon.listen[0].port(), daemon.listen[1].port()];
     for address in ["127.0.0.1", "127.0.0.2", "127.8.7.6"] {
         let server = SocketAddr::new(address.parse().expect("an address"), v4);
@@ -391,20 +500,31 @@ fn replies_leave_from_the_address_that_was_asked() {
             assert_eq!(reply.answers.len(), 1);
         }
         let mut connection = Connection::new(server);
-        assert_eq!(connection.ask(&Build::query("wildcard.example", A)).answers.len(), 1);
+        assert_eq!(
+            connection
+                .ask(&Build::query("wildcard.example", A))
+                .answers
+                .len(),
+            1
+        );
     }
     let server = SocketAddr::new("::1".parse().expect("an address"), v6);
     if UdpSocket::bind("[::1]:0").is_err() {
         return skip("this host has no IPv6");
     }
     for name in ["wildcard.example", "six.example", "six.example"] {
-        assert_eq!(Stub::new(server).ask(&Build::query(name, A)).answers.len(), 1);
+        assert_eq!(
+            Stub::new(server).ask(&Build::query(name, A)).answers.len(),
+            1
+        );
     }
 }
 
 #[test]
 fn replies_leave_from_the_ipv6_address_that_was_asked() {
-    let Some(namespace) = Namespace::new() else { return };
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
     namespace.enter(|| {
         for address in ["fd00::1/128", "fd00::2/128"] {
             let added = std::process::Command::new("ip")
@@ -415,7 +535,9 @@ fn replies_leave_from_the_ipv6_address_that_was_asked() {
             }
         }
         let upstream = Upstream::good();
-        let daemon = Setup::to(&[&upstream]).listen(&["[::]:0", "[fd00::2]:0"]).start();
+        let daemon = Setup::to(&[&upstream])
+            .listen(&["[::]:0", "[fd00::2]:0"])
+            .start();
         for (address, port) in [("fd00::1", 0), ("fd00::2", 0), ("fd00::2", 1)] {
             let port = daemon.listen[port].port();
             let server = SocketAddr::new(address.parse().expect("an address"), port);
@@ -431,7 +553,9 @@ fn replies_leave_from_the_ipv6_address_that_was_asked() {
 #[test]
 fn strangers_are_refused() {
     let upstream = Upstream::good();
-    let setup = Setup::to(&[&upstream]).top("allow = [\"127.0.0.1/32\"]").listen(&["0.0.0.0:0"]);
+    let setup = Setup::to(&[&upstream])
+        .top("allow = [\"127.0.0.1/32\"]")
+        .listen(&["0.0.0.0:0"]);
     let daemon = setup.start();
     let server = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), daemon.dns().port());
     let stranger: IpAddr = Ipv4Addr::new(127, 0, 0, 5).into();
@@ -472,7 +596,9 @@ fn loopback_is_allowed_by_default_and_lists_hold_both_families() {
         let stub = Stub::from(Ipv4Addr::new(127, 0, 0, last).into(), daemon.dns());
         assert_eq!(stub.ask(&Build::query("local.example", A)).rcode(), NOERROR);
     }
-    let nobody = Setup::to(&[&upstream]).top("allow = [\"192.0.2.0/24\", \"2001:db8::/32\"]").start();
+    let nobody = Setup::to(&[&upstream])
+        .top("allow = [\"192.0.2.0/24\", \"2001:db8::/32\"]")
+        .start();
     let reply = Stub::new(nobody.dns()).ask(&Build::query("local.example", A));
     assert_eq!(reply.rcode(), REFUSED);
 }
@@ -488,7 +614,10 @@ fn services_that_answer_everything_are_not_talked_to() {
     eventually("it is dropped", || {
         daemon.metric("byway_dropped_total", &[("reason", "source")]) == 1.0
     });
-    assert!(echo.recv(&mut [0; 512]).is_err_and(|error| is_timeout(&error)));
+    assert!(
+        echo.recv(&mut [0; 512])
+            .is_err_and(|error| is_timeout(&error))
+    );
 }
 
 #[test]
@@ -496,10 +625,16 @@ fn a_listener_may_be_for_one_transport_only() {
     let upstream = Upstream::good();
     let listeners = "[[listen]]\naddress = \"127.0.0.1:0\"\ntransports = [\"udp\"]\n\
                      [[listen]]\naddress = \"127.0.0.1:0\"\ntransports = [\"tcp\"]";
-    let daemon = Setup::to(&[&upstream]).listen(&[]).tables(listeners).start();
+    let daemon = Setup::to(&[&upstream])
+        .listen(&[])
+        .tables(listeners)
+        .start();
     let query = Build::query("transport.example", A);
     assert_eq!(Stub::new(daemon.listen[0]).ask(&query).answers.len(), 1);
-    assert_eq!(Connection::new(daemon.listen[1]).ask(&query).answers.len(), 1);
+    assert_eq!(
+        Connection::new(daemon.listen[1]).ask(&query).answers.len(),
+        1
+    );
     let refused = Connection::from(Ipv4Addr::LOCALHOST.into(), daemon.listen[0], false);
     assert!(refused.is_err(), "no TCP there");
 }

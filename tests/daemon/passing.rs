@@ -7,7 +7,10 @@ fn said(build: impl Fn(&Asked) -> Build + Send + Sync + 'static, query: &Build) 
     let upstream = Upstream::saying(build);
     let daemon = Daemon::to(&[&upstream]);
     let mut connection = Connection::new(daemon.dns());
-    let replies = [connection.ask(query), Connection::new(daemon.dns()).ask(query)];
+    let replies = [
+        connection.ask(query),
+        Connection::new(daemon.dns()).ask(query),
+    ];
     assert!(replies.iter().all(|reply| !reply.has(TC)), "{replies:?}");
     replies
 }
@@ -21,15 +24,28 @@ fn without_ttls(records: &[Record]) -> Vec<Vec<u8>> {
 fn header_bits_of_the_upstream() {
     for (flags, aa) in [(AA, true), (0, false)] {
         let [fresh, known] = said(
-            move |asked| asked.reply().set(flags).answer(a(&asked.name(), 60, [192, 0, 2, 1])),
+            move |asked| {
+                asked
+                    .reply()
+                    .set(flags)
+                    .answer(a(&asked.name(), 60, [192, 0, 2, 1]))
+            },
             &Build::query("bits.example", A),
         );
         assert_eq!(fresh.has(AA), aa, "{fresh:?}");
-        assert!(!known.has(AA), "nobody is authoritative for what he remembers: {known:?}");
+        assert!(
+            !known.has(AA),
+            "nobody is authoritative for what he remembers: {known:?}"
+        );
         assert!(fresh.has(RA) && known.has(RA));
     }
     let [fresh, known] = said(
-        |asked| asked.reply().clear(RA).answer(a(&asked.name(), 60, [192, 0, 2, 1])),
+        |asked| {
+            asked
+                .reply()
+                .clear(RA)
+                .answer(a(&asked.name(), 60, [192, 0, 2, 1]))
+        },
         &Build::query("bits.example", A),
     );
     assert!(!fresh.has(RA) && !known.has(RA), "RA as the upstream said");
@@ -37,9 +53,14 @@ fn header_bits_of_the_upstream() {
 
 #[test]
 fn records_of_every_type_octet_by_octet() {
-    let types = [13, 16, 24, 29, 35, 43, 44, 46, 48, 50, 52, 61, 64, 65, 99, 256, 257, 258, 32768, 65280, 65534];
+    let types = [
+        13, 16, 24, 29, 35, 43, 44, 46, 48, 50, 52, 61, 64, 65, 99, 256, 257, 258, 32768, 65280,
+        65534,
+    ];
     let upstream = Upstream::saying(|asked| {
-        let data: Vec<u8> = (0..200u8).map(|octet| octet ^ asked.rtype() as u8).collect();
+        let data: Vec<u8> = (0..200u8)
+            .map(|octet| octet ^ asked.rtype() as u8)
+            .collect();
         asked
             .reply()
             .answer(record(&asked.name(), asked.rtype(), 60, &data))
@@ -57,7 +78,10 @@ fn records_of_every_type_octet_by_octet() {
             let expected: Vec<u8> = (0..200u8).map(|octet| octet ^ rtype as u8).collect();
             assert_eq!(reply.answers.len(), 2, "type {rtype}: {reply:?}");
             assert_eq!(reply.answers[0].data, expected, "type {rtype}");
-            assert_eq!(reply.answers[1].data, b"\xc0\x0c\xff", "data of unknown types is no name");
+            assert_eq!(
+                reply.answers[1].data, b"\xc0\x0c\xff",
+                "data of unknown types is no name"
+            );
         }
     }
     assert_eq!(upstream.asked().len(), types.len());
@@ -67,14 +91,26 @@ fn records_of_every_type_octet_by_octet() {
 fn empty_record_data_and_other_classes_within() {
     let [fresh, known] = said(
         |asked| {
-            let odd = full_record(&asked.question[..asked.question.len() - 4], 65280, 254, 60, b"x");
-            asked.reply().answer(record(&asked.name(), 65280, 60, b"")).answer(odd)
+            let odd = full_record(
+                &asked.question[..asked.question.len() - 4],
+                65280,
+                254,
+                60,
+                b"x",
+            );
+            asked
+                .reply()
+                .answer(record(&asked.name(), 65280, 60, b""))
+                .answer(odd)
         },
         &Build::query("odd.example", 65280),
     );
     for reply in [fresh, known] {
         assert_eq!(reply.answers.len(), 2);
-        assert_eq!((reply.answers[0].data.len(), reply.answers[1].class), (0, 254));
+        assert_eq!(
+            (reply.answers[0].data.len(), reply.answers[1].class),
+            (0, 254)
+        );
     }
 }
 
@@ -94,7 +130,10 @@ fn cname_chains_keep_their_order() {
             let types: Vec<u16> = reply.answers.iter().map(|record| record.rtype).collect();
             assert!(types[..length].iter().all(|rtype| *rtype == CNAME));
             for pair in reply.answers.windows(2) {
-                assert_eq!(pair[0].data, pair[1].owner, "each leads to the next: {reply:?}");
+                assert_eq!(
+                    pair[0].data, pair[1].owner,
+                    "each leads to the next: {reply:?}"
+                );
             }
             assert_eq!(reply.addresses(), ["192.0.2.1"]);
         }
@@ -108,18 +147,28 @@ fn chains_that_end_in_nothing() {
         assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1));
     }
     let gone = |asked: &Asked| {
-        let reply = asked.reply().rcode(NXDOMAIN).answer(cname(&asked.name(), 60, "gone.test"));
+        let reply = asked
+            .reply()
+            .rcode(NXDOMAIN)
+            .answer(cname(&asked.name(), 60, "gone.test"));
         reply.authority(soa("test", 60, 60))
     };
     for reply in said(gone, &Build::query("gone.example", A)) {
-        assert_eq!((reply.rcode(), reply.answers.len(), reply.authorities.len()), (NXDOMAIN, 1, 1));
+        assert_eq!(
+            (reply.rcode(), reply.answers.len(), reply.authorities.len()),
+            (NXDOMAIN, 1, 1)
+        );
     }
     let circle = |asked: &Asked| {
         let reply = asked.reply().answer(cname(&asked.name(), 60, "turn.test"));
         reply.answer(cname("turn.test", 60, &asked.name()))
     };
     for reply in said(circle, &Build::query("circle.example", A)) {
-        assert_eq!(reply.answers.len(), 2, "what to make of it is the client's affair");
+        assert_eq!(
+            reply.answers.len(),
+            2,
+            "what to make of it is the client's affair"
+        );
     }
 }
 
@@ -140,12 +189,24 @@ fn dname_with_its_synthesised_cname() {
 
 #[test]
 fn nothing_is_said_as_it_was_said() {
-    for (rcode, with_soa) in [(NOERROR, true), (NOERROR, false), (NXDOMAIN, true), (NXDOMAIN, false)] {
+    for (rcode, with_soa) in [
+        (NOERROR, true),
+        (NOERROR, false),
+        (NXDOMAIN, true),
+        (NXDOMAIN, false),
+    ] {
         let nothing = move |asked: &Asked| {
             let reply = asked.reply().rcode(rcode);
-            if with_soa { reply.authority(soa("example", 300, 60)) } else { reply }
+            if with_soa {
+                reply.authority(soa("example", 300, 60))
+            } else {
+                reply
+            }
         };
-        for reply in said(nothing, &Build::query("nothing.example", A).edns(Edns::new(1232))) {
+        for reply in said(
+            nothing,
+            &Build::query("nothing.example", A).edns(Edns::new(1232)),
+        ) {
             assert_eq!(reply.rcode(), rcode, "{reply:?}");
             assert!(reply.answers.is_empty());
             assert_eq!(reply.authorities.len(), usize::from(with_soa), "{reply:?}");
@@ -156,7 +217,10 @@ fn nothing_is_said_as_it_was_said() {
 #[test]
 fn rare_response_codes() {
     // YXDOMAIN is an answer: a DNAME led too far (RFC 6672).
-    let [fresh, _] = said(|asked| asked.reply().rcode(6), &Build::query("yx.example", A));
+    let [fresh, _] = said(
+        |asked| asked.reply().rcode(6),
+        &Build::query("yx.example", A),
+    );
     assert_eq!(fresh.rcode(), 6);
 }
 
@@ -165,8 +229,18 @@ fn authority_and_additional_sections() {
     let full = |asked: &Asked| {
         asked
             .reply()
-            .answer(record(&asked.name(), MX, 60, &[&[0, 10][..], &name("mail.example")].concat()))
-            .answer(record(&asked.name(), MX, 60, &[&[0, 20][..], &name("mail.test")].concat()))
+            .answer(record(
+                &asked.name(),
+                MX,
+                60,
+                &[&[0, 10][..], &name("mail.example")].concat(),
+            ))
+            .answer(record(
+                &asked.name(),
+                MX,
+                60,
+                &[&[0, 20][..], &name("mail.test")].concat(),
+            ))
             .authority(record("example", NS, 300, &name("ns1.example")))
             .authority(record("example", NS, 300, &name("NS2.Example")))
             .additional(a("mail.example", 60, [192, 0, 2, 1]))
@@ -174,10 +248,21 @@ fn authority_and_additional_sections() {
             .additional(a("ns1.example", 60, [192, 0, 2, 53]))
             .edns(Edns::new(1232))
     };
-    for reply in said(full, &Build::query("sections.example", MX).edns(Edns::new(1232))) {
-        let counts = [reply.answers.len(), reply.authorities.len(), reply.additionals.len()];
+    for reply in said(
+        full,
+        &Build::query("sections.example", MX).edns(Edns::new(1232)),
+    ) {
+        let counts = [
+            reply.answers.len(),
+            reply.authorities.len(),
+            reply.additionals.len(),
+        ];
         assert_eq!(counts, [2, 2, 3]);
-        assert_eq!(reply.authorities[1].data, name("NS2.Example"), "letter case and all");
+        assert_eq!(
+            reply.authorities[1].data,
+            name("NS2.Example"),
+            "letter case and all"
+        );
         assert_eq!(reply.additionals[2].owner, name("ns1.example"));
     }
 }
@@ -192,7 +277,14 @@ fn a_referral_is_passed_on() {
             .additional(a("ns1.example", 300, [192, 0, 2, 53]))
     };
     let [fresh, _] = said(referral, &Build::query("referral.example", A).clear(RD));
-    assert_eq!((fresh.answers.len(), fresh.authorities.len(), fresh.additionals.len()), (0, 1, 1));
+    assert_eq!(
+        (
+            fresh.answers.len(),
+            fresh.authorities.len(),
+            fresh.additionals.len()
+        ),
+        (0, 1, 1)
+    );
 }
 
 /// A response compressed wherever it may be, with OPT between the additional records.
@@ -200,7 +292,8 @@ fn compressed(asked: &Asked) -> Vec<u8> {
     // The question is "host.compressed.example.": its parts stand at 12, 17 and 28.
     let mut bytes = asked.reply().questions(1).bytes();
     bytes[6..12].copy_from_slice(&[0, 3, 0, 1, 0, 3]);
-    let pointed = |prefix: &[u8], target: usize| [prefix, &(0xc000 | target as u16).to_be_bytes()].concat();
+    let pointed =
+        |prefix: &[u8], target: usize| [prefix, &(0xc000 | target as u16).to_be_bytes()].concat();
     let mut put = |owner: &[u8], rtype: u16, data: &[u8]| {
         bytes.extend_from_slice(&full_record(owner, rtype, 1, 300, data));
         bytes.len()
@@ -211,7 +304,11 @@ fn compressed(asked: &Asked) -> Vec<u8> {
     let mail = pointed(b"\x04mail", 28);
     let end = put(&pointed(b"", alias_at), MX, &[&[0, 5][..], &mail].concat());
     let mail_at = end - mail.len();
-    put(&pointed(b"", alias_at), SRV, &[&[0, 1, 0, 2, 0, 53][..], &pointed(b"", mail_at)].concat());
+    put(
+        &pointed(b"", alias_at),
+        SRV,
+        &[&[0, 1, 0, 2, 0, 53][..], &pointed(b"", mail_at)].concat(),
+    );
     let numbers = [1u32, 2, 3, 4, 300].map(u32::to_be_bytes).concat();
     let soa = [pointed(b"\x02ns", 28), pointed(b"\x05admin", 17), numbers].concat();
     put(&pointed(b"", 28), SOA, &soa);
@@ -219,7 +316,13 @@ fn compressed(asked: &Asked) -> Vec<u8> {
     bytes.extend_from_slice(&Edns::new(1232).option(65001, &[1; 30]).bytes());
     // This owner stands behind OPT, and the next one points to it.
     let late_at = bytes.len();
-    bytes.extend_from_slice(&full_record(&pointed(b"\x04late", 28), A, 1, 300, &[192, 0, 2, 2]));
+    bytes.extend_from_slice(&full_record(
+        &pointed(b"\x04late", 28),
+        A,
+        1,
+        300,
+        &[192, 0, 2, 2],
+    ));
     let deeper = pointed(b"\x06deeper", late_at);
     bytes.extend_from_slice(&full_record(&deeper, NS, 1, 300, &pointed(b"", late_at)));
     bytes[10..12].copy_from_slice(&4u16.to_be_bytes());
@@ -256,7 +359,9 @@ fn compression_everywhere_and_opt_in_the_middle() {
         assert_eq!(lower(&reply.answers[1].data[2..]), "mail.example.");
         assert_eq!(lower(&reply.answers[2].data[6..]), "mail.example.");
         assert_eq!(lower(&reply.additionals[2].data), "late.example.");
-        assert!(lower(&reply.authorities[0].data).starts_with("ns.example.admin.compressed.example."));
+        assert!(
+            lower(&reply.authorities[0].data).starts_with("ns.example.admin.compressed.example.")
+        );
     }
     assert_eq!(upstream.asked().len(), 1);
 }
@@ -278,13 +383,27 @@ fn sets_come_back_whole_and_in_order() {
 fn errors_that_come_with_an_answer() {
     // EDE 15, blocked, with the NXDOMAIN that says so.
     let blocked = |asked: &Asked| {
-        let reply = asked.reply().rcode(NXDOMAIN).authority(soa("example", 60, 60));
-        reply.edns(Edns::new(1232).option(EDE, b"\x00\x0f").option(3, b"server"))
+        let reply = asked
+            .reply()
+            .rcode(NXDOMAIN)
+            .authority(soa("example", 60, 60));
+        reply.edns(
+            Edns::new(1232)
+                .option(EDE, b"\x00\x0f")
+                .option(3, b"server"),
+        )
     };
-    for reply in said(blocked, &Build::query("blocked.example", A).edns(Edns::new(1232))) {
+    for reply in said(
+        blocked,
+        &Build::query("blocked.example", A).edns(Edns::new(1232)),
+    ) {
         assert_eq!((reply.rcode(), reply.edes()), (NXDOMAIN, vec![15]));
         let options = reply.edns.expect("an OPT record").options;
-        assert_eq!(options.len(), 1, "other options are of one hop only: {options:?}");
+        assert_eq!(
+            options.len(),
+            1,
+            "other options are of one hop only: {options:?}"
+        );
     }
     for reply in said(blocked, &Build::query("blocked.example", A)) {
         assert!(reply.edns.is_none());
@@ -295,7 +414,9 @@ fn errors_that_come_with_an_answer() {
 fn a_message_larger_than_was_asked_for() {
     // Some upstreams do not care about the payload size.
     let oversize = |asked: &Asked| {
-        (0..60).fold(asked.reply(), |reply, _| reply.answer(txt(&asked.name(), 60, b'x', 100)))
+        (0..60).fold(asked.reply(), |reply, _| {
+            reply.answer(txt(&asked.name(), 60, b'x', 100))
+        })
     };
     for reply in said(oversize, &Build::query("oversize.example", TXT)) {
         assert_eq!(reply.answers.len(), 60);

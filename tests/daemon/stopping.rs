@@ -21,8 +21,9 @@ fn gated() -> (Upstream, Gate) {
 fn what_is_in_flight_is_answered_first() {
     for signal in [Signal::TERM, Signal::INT] {
         let (upstream, gate) = gated();
-        let mut daemon =
-            Setup::to(&[&upstream]).tables("[routing]\ndeadline = \"60s\"").start();
+        let mut daemon = Setup::to(&[&upstream])
+            .tables("[routing]\ndeadline = \"60s\"")
+            .start();
         let known = Build::query("known.example", A);
         Stub::new(daemon.dns()).ask(&known);
         let stubs: Vec<Stub> = (0..10).map(|_| Stub::new(daemon.dns())).collect();
@@ -41,13 +42,21 @@ fn what_is_in_flight_is_answered_first() {
         for (number, connection) in connections.iter_mut().enumerate() {
             connection.send(&query(number));
         }
-        eventually("all wait", || daemon.metric("byway_waiting_clients", &[]) == 14.0);
+        eventually("all wait", || {
+            daemon.metric("byway_waiting_clients", &[]) == 14.0
+        });
 
         daemon.signal(signal);
-        assert!(idle.is_closed(), "nothing is expected of an idle connection any more");
+        assert!(
+            idle.is_closed(),
+            "nothing is expected of an idle connection any more"
+        );
         let late = Stub::new(daemon.dns());
         late.send(&known.bytes());
-        assert!(late.receive_within(MOMENT).is_none(), "nothing new is taken in");
+        assert!(
+            late.receive_within(MOMENT).is_none(),
+            "nothing new is taken in"
+        );
         assert!(daemon.is_running());
 
         gate.open();
@@ -65,7 +74,9 @@ fn what_is_in_flight_is_answered_first() {
 #[test]
 fn what_is_not_answered_fails_by_its_deadline() {
     let upstream = Upstream::silent();
-    let mut daemon = Setup::to(&[&upstream]).tables("[routing]\ndeadline = \"1s\"").start();
+    let mut daemon = Setup::to(&[&upstream])
+        .tables("[routing]\ndeadline = \"1s\"")
+        .start();
     let stub = Stub::new(daemon.dns());
     let query = Build::query("silent.example", A).edns(Edns::new(1232));
     stub.send(&query.bytes());
@@ -79,12 +90,16 @@ fn what_is_not_answered_fails_by_its_deadline() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    for (first, second) in
-        [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::INT), (Signal::TERM, Signal::INT)]
-    {
+    for (first, second) in [
+        (Signal::TERM, Signal::TERM),
+        (Signal::INT, Signal::INT),
+        (Signal::TERM, Signal::INT),
+    ] {
         let upstream = Upstream::silent();
         // What is in flight would keep it for longer than the test waits.
-        let mut daemon = Setup::to(&[&upstream]).tables("[routing]\ndeadline = \"60s\"").start();
+        let mut daemon = Setup::to(&[&upstream])
+            .tables("[routing]\ndeadline = \"60s\"")
+            .start();
         let stub = Stub::new(daemon.dns());
         stub.send(&Build::query("silent.example", A).bytes());
         eventually("it is asked", || !upstream.asked().is_empty());
@@ -111,6 +126,13 @@ fn an_idle_daemon_ends_and_leaves_its_port() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
     // Connections that linger in TIME_WAIT are no obstacle.
-    let again = Setup::to(&[&upstream]).listen(&[&address.to_string()]).start();
-    assert_eq!(Stub::new(again.dns()).ask(&Build::query("port.example", A)).rcode(), NOERROR);
+    let again = Setup::to(&[&upstream])
+        .listen(&[&address.to_string()])
+        .start();
+    assert_eq!(
+        Stub::new(again.dns())
+            .ask(&Build::query("port.example", A))
+            .rcode(),
+        NOERROR
+    );
 }

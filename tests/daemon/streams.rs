@@ -21,12 +21,20 @@ fn truncating(
 fn what_was_truncated_is_asked_by_tcp_of_the_same_upstream() {
     let upstream = truncating(Hears::Both, |asked| vec![Act::Send(asked.good())]);
     let other = Upstream::good();
-    let daemon =
-        Setup::to(&[&upstream, &other]).tables("[routing]\npolicy = \"ordered\"").start();
+    let daemon = Setup::to(&[&upstream, &other])
+        .tables("[routing]\npolicy = \"ordered\"")
+        .start();
     let reply = Stub::new(daemon.dns()).ask(&Build::query("truncated.example", A));
-    assert_eq!((reply.answers.len(), reply.has(TC)), (1, false), "{reply:?}");
+    assert_eq!(
+        (reply.answers.len(), reply.has(TC)),
+        (1, false),
+        "{reply:?}"
+    );
     let asked = upstream.asked_for("truncated.example.");
-    assert_eq!(asked.iter().map(|asked| asked.tcp).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        asked.iter().map(|asked| asked.tcp).collect::<Vec<_>>(),
+        [false, true]
+    );
     assert!(other.asked_for("truncated.example.").is_empty());
     let kind = [("kind", "stream-fallback")];
     assert_eq!(daemon.metric("byway_attempts_sent_total", &kind), 1.0);
@@ -37,13 +45,25 @@ fn what_was_truncated_is_asked_by_tcp_of_the_same_upstream() {
 #[test]
 fn a_truncated_answer_with_a_cut_record_is_still_truncated() {
     let upstream = Upstream::new(|asked| {
-        let whole = asked.reply().answers((0..9).map(|_| txt(&asked.name(), 60, b'x', 200)));
+        let whole = asked
+            .reply()
+            .answers((0..9).map(|_| txt(&asked.name(), 60, b'x', 200)));
         let bytes = whole.clone().set(TC).bytes();
-        vec![Act::Send(if asked.tcp { whole.bytes() } else { bytes[..512].to_vec() })]
+        vec![Act::Send(if asked.tcp {
+            whole.bytes()
+        } else {
+            bytes[..512].to_vec()
+        })]
     });
     let daemon = Daemon::to(&[&upstream]);
     let mut connection = Connection::new(daemon.dns());
-    assert_eq!(connection.ask(&Build::query("cut.example", TXT)).answers.len(), 9);
+    assert_eq!(
+        connection
+            .ask(&Build::query("cut.example", TXT))
+            .answers
+            .len(),
+        9
+    );
 }
 
 #[test]
@@ -54,12 +74,19 @@ fn truncated_and_tcp_refused() {
         .tables("[routing]\npolicy = \"ordered\"\ndeadline = \"30s\"")
         .start();
     let reply = Stub::new(daemon.dns()).ask(&Build::query("refused.example", A));
-    assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1), "the other one is asked");
+    assert_eq!(
+        (reply.rcode(), reply.answers.len()),
+        (NOERROR, 1),
+        "the other one is asked"
+    );
     // Without another one the truncated answer is all there is, and says so.
     let alone = Setup::to(&[&upstream]).start();
     let mut connection = Connection::new(alone.dns());
     let reply = connection.ask(&Build::query("refused.example", A).edns(Edns::new(1232)));
-    assert!(reply.has(TC) || (reply.rcode() == SERVFAIL && !reply.edes().is_empty()), "{reply:?}");
+    assert!(
+        reply.has(TC) || (reply.rcode() == SERVFAIL && !reply.edes().is_empty()),
+        "{reply:?}"
+    );
 }
 
 #[test]
@@ -67,7 +94,10 @@ fn a_truncated_answer_is_not_kept() {
     let upstream = Upstream::new(|asked| match asked.tcp {
         true => vec![Act::Close],
         false => {
-            let reply = asked.reply().set(TC).answer(a(&asked.name(), 3600, [192, 0, 2, 1]));
+            let reply = asked
+                .reply()
+                .set(TC)
+                .answer(a(&asked.name(), 3600, [192, 0, 2, 1]));
             vec![Act::Send(reply.bytes())]
         }
     });
@@ -92,15 +122,25 @@ fn connections_that_break_are_passed_over() {
             let framed = framed(&asked.good());
             vec![Act::Raw(framed[..framed.len() / 2].to_vec()), Act::Close]
         }),
-        ("a length of nothing", |_| vec![Act::Raw(vec![0, 0]), Act::Close]),
+        ("a length of nothing", |_| {
+            vec![Act::Raw(vec![0, 0]), Act::Close]
+        }),
         ("another ID", |asked| {
             vec![Act::Send(asked.reply().id(!asked.id).bytes()), Act::Close]
         }),
         ("another question", |asked| {
             let question = Build::query("other.example", A).question;
-            vec![Act::Send(asked.reply().question(question).bytes()), Act::Close]
+            vec![
+                Act::Send(asked.reply().question(question).bytes()),
+                Act::Close,
+            ]
         }),
-        ("garbage", |_| vec![Act::Raw(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()), Act::Close]),
+        ("garbage", |_| {
+            vec![
+                Act::Raw(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+                Act::Close,
+            ]
+        }),
     ];
     for (what, way) in ways {
         let upstream = truncating(Hears::Both, way);
@@ -108,7 +148,11 @@ fn connections_that_break_are_passed_over() {
             .tables("[routing]\npolicy = \"ordered\"\ndeadline = \"30s\"")
             .start();
         let reply = Stub::new(daemon.dns()).ask(&Build::query("broken.example", A));
-        assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1), "{what}: {reply:?}");
+        assert_eq!(
+            (reply.rcode(), reply.answers.len()),
+            (NOERROR, 1),
+            "{what}: {reply:?}"
+        );
     }
 }
 
@@ -117,7 +161,8 @@ fn answers_need_not_come_in_one_segment() {
     let upstream = truncating(Hears::Both, |asked| vec![Act::Dribble(asked.good())]);
     let daemon = Daemon::to(&[&upstream]);
     for number in 0..3 {
-        let reply = Stub::new(daemon.dns()).ask(&Build::query(&format!("dribble{number}.example"), A));
+        let reply =
+            Stub::new(daemon.dns()).ask(&Build::query(&format!("dribble{number}.example"), A));
         assert_eq!(reply.answers.len(), 1, "{reply:?}");
     }
 }
@@ -160,7 +205,11 @@ fn an_upstream_may_be_asked_by_tcp_alone() {
     assert_eq!(asked.len(), 40);
     assert!(asked.iter().all(|asked| asked.tcp));
     // Two workers, each with one connection it keeps, or two.
-    assert!(upstream.connections() <= 4, "{} connections", upstream.connections());
+    assert!(
+        upstream.connections() <= 4,
+        "{} connections",
+        upstream.connections()
+    );
     let ids: BTreeSet<u16> = asked.iter().map(|asked| asked.id).collect();
     assert!(ids.len() > 35, "identifiers are drawn at random here too");
 }
@@ -177,7 +226,11 @@ fn questions_are_pipelined_and_answered_in_any_order() {
             let mut held = lock(&held);
             held.push(asked.clone());
             match held.len() {
-                30 => held.drain(..).rev().map(|asked| Act::Send(asked.good())).collect(),
+                30 => held
+                    .drain(..)
+                    .rev()
+                    .map(|asked| Act::Send(asked.good()))
+                    .collect(),
                 _ => Vec::new(),
             }
         }
@@ -189,12 +242,20 @@ fn questions_are_pipelined_and_answered_in_any_order() {
         .start();
     let stub = Stub::new(daemon.dns());
     for id in 0..30 {
-        stub.send(&Build::query(&format!("order{id}.example."), A).id(id).bytes());
+        stub.send(
+            &Build::query(&format!("order{id}.example."), A)
+                .id(id)
+                .bytes(),
+        );
     }
     for _ in 0..30 {
         let reply = stub.receive();
         let [b0, b1, b2, b3] = address_of(&format!("order{}.example.", reply.id));
-        assert_eq!(reply.addresses(), [format!("{b0}.{b1}.{b2}.{b3}")], "each its own");
+        assert_eq!(
+            reply.addresses(),
+            [format!("{b0}.{b1}.{b2}.{b3}")],
+            "each its own"
+        );
     }
     assert_eq!(upstream.connections(), 1);
 }
@@ -202,7 +263,11 @@ fn questions_are_pipelined_and_answered_in_any_order() {
 #[test]
 fn a_connection_closed_while_idle_is_nobodys_fault() {
     let upstream = Upstream::hearing(Hears::OnlyTcp, |asked| {
-        vec![Act::Send(asked.good()), Act::Wait(Duration::from_millis(20)), Act::Close]
+        vec![
+            Act::Send(asked.good()),
+            Act::Wait(Duration::from_millis(20)),
+            Act::Close,
+        ]
     });
     let daemon = by_tcp(&upstream).one_worker().start();
     let stub = Stub::new(daemon.dns());
@@ -254,7 +319,10 @@ fn large_answers_come_by_tcp_upstreams_whole() {
 
 #[test]
 fn an_upstream_that_refuses_connections_is_passed_over() {
-    let (dead, good) = (Upstream::hearing(Hears::OnlyUdp, |_| Vec::new()), Upstream::good());
+    let (dead, good) = (
+        Upstream::hearing(Hears::OnlyUdp, |_| Vec::new()),
+        Upstream::good(),
+    );
     let daemon = Setup::bare()
         .upstream(dead.address, "transport = \"tcp\"")
         .upstream(good.address, "")
@@ -263,5 +331,7 @@ fn an_upstream_that_refuses_connections_is_passed_over() {
     let reply = Stub::new(daemon.dns()).ask(&Build::query("handshake.example", A));
     assert_eq!(reply.answers.len(), 1);
     let outcome = [("outcome", "handshake-failed"), ("upstream", "u0")];
-    eventually("it is said why", || daemon.metric("byway_attempts_total", &outcome) >= 1.0);
+    eventually("it is said why", || {
+        daemon.metric("byway_attempts_total", &outcome) >= 1.0
+    });
 }

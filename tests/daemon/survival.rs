@@ -11,14 +11,21 @@ use super::kit::*;
 fn brief(asked: &Asked) -> Build {
     match asked.rtype() {
         A => asked.reply().answer(a(&asked.name(), 1, [192, 0, 2, 1])),
-        _ => asked.reply().rcode(NXDOMAIN).authority(soa("example", 1, 1)),
+        _ => asked
+            .reply()
+            .rcode(NXDOMAIN)
+            .authority(soa("example", 1, 1)),
     }
 }
 
 /// How upstreams fail.
 const FAILURES: &[(&str, fn(&Asked) -> Vec<Act>)] = &[
-    ("SERVFAIL", |asked| vec![Act::Send(asked.reply().rcode(SERVFAIL).bytes())]),
-    ("REFUSED", |asked| vec![Act::Send(asked.reply().rcode(REFUSED).bytes())]),
+    ("SERVFAIL", |asked| {
+        vec![Act::Send(asked.reply().rcode(SERVFAIL).bytes())]
+    }),
+    ("REFUSED", |asked| {
+        vec![Act::Send(asked.reply().rcode(REFUSED).bytes())]
+    }),
     ("silence", |_| Vec::new()),
 ];
 
@@ -26,23 +33,40 @@ const FAILURES: &[(&str, fn(&Asked) -> Vec<Act>)] = &[
 fn a_failure_never_shadows_what_was_known() {
     for (what, fail) in FAILURES {
         let upstream = Upstream::saying(brief);
-        let daemon = Setup::to(&[&upstream]).tables("[routing]\ndeadline = \"60s\"").start();
+        let daemon = Setup::to(&[&upstream])
+            .tables("[routing]\ndeadline = \"60s\"")
+            .start();
         let stub = Stub::new(daemon.dns());
         let known = Build::query("known.example", A).edns(Edns::new(1232));
         let nothing = Build::query("nothing.example", TXT).edns(Edns::new(1232));
-        assert_eq!((stub.ask(&known).rcode(), stub.ask(&nothing).rcode()), (NOERROR, NXDOMAIN));
+        assert_eq!(
+            (stub.ask(&known).rcode(), stub.ask(&nothing).rcode()),
+            (NOERROR, NXDOMAIN)
+        );
         upstream.now(fail);
         thread::sleep(Duration::from_millis(1200));
         // The deadline is far beyond the stub's patience.
         for _ in 0..3 {
             let reply = stub.ask(&known);
             assert_eq!(reply.addresses(), ["192.0.2.1"], "{what}: {reply:?}");
-            assert_eq!((reply.ttl(), reply.edes()), (30, vec![3]), "{what}: {reply:?}");
+            assert_eq!(
+                (reply.ttl(), reply.edes()),
+                (30, vec![3]),
+                "{what}: {reply:?}"
+            );
             assert!(!reply.has(AA));
             let reply = stub.ask(&nothing);
-            assert_eq!((reply.rcode(), reply.edes()), (NXDOMAIN, vec![19]), "{what}: {reply:?}");
+            assert_eq!(
+                (reply.rcode(), reply.edes()),
+                (NXDOMAIN, vec![19]),
+                "{what}: {reply:?}"
+            );
             let plain = Connection::new(daemon.dns()).ask(&Build::query("known.example", A));
-            assert_eq!((plain.ttl(), plain.addresses().len()), (30, 1), "{what}: {plain:?}");
+            assert_eq!(
+                (plain.ttl(), plain.addresses().len()),
+                (30, 1),
+                "{what}: {plain:?}"
+            );
         }
         assert!(daemon.metric("byway_stale_answers_total", &[]) >= 9.0);
         assert!(daemon.metric("byway_queries_total", &[("result", "stale")]) >= 9.0);
@@ -65,7 +89,9 @@ fn stale_answers_can_be_forbidden() {
 #[test]
 fn the_operator_chooses_the_ttl_of_stale_answers() {
     let upstream = Upstream::saying(brief);
-    let daemon = Setup::to(&[&upstream]).tables("[cache]\nstale-ttl = \"7s\"").start();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[cache]\nstale-ttl = \"7s\"")
+        .start();
     let stub = Stub::new(daemon.dns());
     let query = Build::query("known.example", A);
     stub.ask(&query);
@@ -78,7 +104,9 @@ fn the_operator_chooses_the_ttl_of_stale_answers() {
 fn a_late_answer_still_refreshes() {
     let gate = Gate::default();
     let upstream = Upstream::saying(brief);
-    let daemon = Setup::to(&[&upstream]).tables("[routing]\ndeadline = \"60s\"").start();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[routing]\ndeadline = \"60s\"")
+        .start();
     let stub = Stub::new(daemon.dns());
     let query = Build::query("late.example", A).edns(Edns::new(1232));
     stub.ask(&query);
@@ -90,7 +118,11 @@ fn a_late_answer_still_refreshes() {
             vec![Act::WaitFor(gate.clone()), Act::Send(fresh.bytes())]
         }
     });
-    assert_eq!(stub.ask(&query).edes(), [3], "stale, since the upstream takes its time");
+    assert_eq!(
+        stub.ask(&query).edes(),
+        [3],
+        "stale, since the upstream takes its time"
+    );
     gate.open();
     eventually("the late answer is kept", || {
         let reply = stub.ask(&query);
@@ -127,7 +159,10 @@ fn failures_are_remembered() {
         assert!(!reply.edes().is_empty(), "{reply:?}");
         remembered += usize::from(reply.edes().contains(&13));
     }
-    assert!(remembered >= 150, "{remembered} of 200 say that it is a cached error");
+    assert!(
+        remembered >= 150,
+        "{remembered} of 200 say that it is a cached error"
+    );
     let asked = upstream.asked_for("broken.example.").len();
     assert!(asked <= 12, "asked {asked} times");
     assert!(daemon.metric("byway_failure_cache_hits_total", &[]) >= 150.0);
@@ -179,8 +214,9 @@ fn the_cache_outlives_the_daemon() {
     ] {
         std::fs::write(&snapshot, damaged).expect("damaged");
         let upstream = Upstream::good();
-        let daemon =
-            Setup::to(&[&upstream]).tables(&format!("[cache]\nsnapshot = {snapshot:?}")).start();
+        let daemon = Setup::to(&[&upstream])
+            .tables(&format!("[cache]\nsnapshot = {snapshot:?}"))
+            .start();
         eventually("it is said", || daemon.log().contains("snapshot"));
         let reply = Stub::new(daemon.dns()).ask(&Build::query("kept1.example", A));
         assert_eq!(reply.answers.len(), 1, "{what}");

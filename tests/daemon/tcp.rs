@@ -21,7 +21,10 @@ fn a_connection_carries_one_question_after_the_other() {
         let [b0, b1, b2, b3] = address_of(&name);
         assert_eq!(reply.addresses(), [format!("{b0}.{b1}.{b2}.{b3}")]);
     }
-    assert_eq!(daemon.metric("byway_tcp_connections_accepted_total", &[]), 1.0);
+    assert_eq!(
+        daemon.metric("byway_tcp_connections_accepted_total", &[]),
+        1.0
+    );
 }
 
 #[test]
@@ -54,7 +57,10 @@ fn one_write_may_hold_five_hundred_questions() {
     let queries: Vec<Build> = (0..500u16)
         .map(|number| Build::query(&format!("pipelined{}.example", number % 100), A).id(number))
         .collect();
-    let bytes: Vec<u8> = queries.iter().flat_map(|query| framed(&query.bytes())).collect();
+    let bytes: Vec<u8> = queries
+        .iter()
+        .flat_map(|query| framed(&query.bytes()))
+        .collect();
     let mut writer = connection.stream.try_clone().expect("a writer");
     let writing = thread::spawn(move || writer.write_all(&bytes));
     let mut ids = BTreeSet::new();
@@ -82,14 +88,25 @@ fn messages_do_not_depend_on_segments() {
     assert_eq!(connection.receive().map(|reply| reply.id), Some(query.id));
     // Two and a half, then the rest.
     let queries = [1, 2, 3].map(|id| query.clone().id(id));
-    let bytes: Vec<u8> = queries.iter().flat_map(|query| framed(&query.bytes())).collect();
-    for cut in [1, 2, 3, bytes.len() / 3 + 1, bytes.len() / 2, bytes.len() - 1] {
+    let bytes: Vec<u8> = queries
+        .iter()
+        .flat_map(|query| framed(&query.bytes()))
+        .collect();
+    for cut in [
+        1,
+        2,
+        3,
+        bytes.len() / 3 + 1,
+        bytes.len() / 2,
+        bytes.len() - 1,
+    ] {
         let (first, rest) = bytes.split_at(cut);
         connection.stream.write_all(first).expect("written");
         thread::sleep(Duration::from_millis(20));
         connection.stream.write_all(rest).expect("written");
-        let ids: BTreeSet<u16> =
-            (0..3).map(|_| connection.receive().expect("a reply").id).collect();
+        let ids: BTreeSet<u16> = (0..3)
+            .map(|_| connection.receive().expect("a reply").id)
+            .collect();
         assert_eq!(ids, BTreeSet::from([1, 2, 3]), "cut at {cut}");
     }
 }
@@ -110,7 +127,9 @@ fn a_client_that_has_finished_sending_gets_its_answers() {
     eventually("all are asked", || upstream.asked().len() >= 3);
     assert!(connection.is_quiet(), "the connection stays open");
     gate.open();
-    let ids: BTreeSet<u16> = (0..3).map(|_| connection.receive().expect("a reply").id).collect();
+    let ids: BTreeSet<u16> = (0..3)
+        .map(|_| connection.receive().expect("a reply").id)
+        .collect();
     assert_eq!(ids, BTreeSet::from([0, 1, 2]));
     assert!(connection.receive().is_none(), "then it is closed");
 }
@@ -118,13 +137,17 @@ fn a_client_that_has_finished_sending_gets_its_answers() {
 #[test]
 fn idle_connections_are_closed() {
     let upstream = Upstream::good();
-    let daemon = Setup::to(&[&upstream]).tables("[limits]\ntcp-idle = \"300ms\"").start();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[limits]\ntcp-idle = \"300ms\"")
+        .start();
     let mut silent = Connection::new(daemon.dns());
     let mut used = Connection::new(daemon.dns());
     assert_eq!(used.ask(&Build::query("idle.example", A)).rcode(), NOERROR);
     assert!(silent.is_closed());
     assert!(used.is_closed());
-    eventually("none is left", || daemon.metric("byway_tcp_connections", &[]) == 0.0);
+    eventually("none is left", || {
+        daemon.metric("byway_tcp_connections", &[]) == 0.0
+    });
 }
 
 #[test]
@@ -154,7 +177,10 @@ fn a_query_that_is_not_finished_is_cut_off() {
     let bytes = framed(&Build::query("unfinished.example", A).bytes());
     for length in [1, 2, 10, bytes.len() - 1] {
         let mut connection = Connection::new(daemon.dns());
-        connection.stream.write_all(&bytes[..length]).expect("written");
+        connection
+            .stream
+            .write_all(&bytes[..length])
+            .expect("written");
         assert!(connection.is_closed(), "{length} octets");
     }
     // An octet now and then does not help.
@@ -182,7 +208,11 @@ fn a_client_that_takes_no_answers_is_cut_off() {
     let upstream = Upstream::new(|asked| {
         let records = (0..200).map(|_| txt(&asked.name(), 3600, b'x', 255));
         let reply = asked.reply();
-        vec![Act::Send(if asked.tcp { reply.answers(records).bytes() } else { reply.set(TC).bytes() })]
+        vec![Act::Send(if asked.tcp {
+            reply.answers(records).bytes()
+        } else {
+            reply.set(TC).bytes()
+        })]
     });
     let daemon = Setup::to(&[&upstream])
         .tables("[limits]\ntcp-stall = \"300ms\"\ntcp-idle = \"60s\"")
@@ -202,7 +232,13 @@ fn a_client_that_takes_no_answers_is_cut_off() {
         daemon.metric("byway_dropped_total", &[("reason", "stalled")]) == 1.0
     });
     // Others were never in danger.
-    assert_eq!(Connection::new(daemon.dns()).ask(&Build::query("flood.example", TXT)).answers.len(), 200);
+    assert_eq!(
+        Connection::new(daemon.dns())
+            .ask(&Build::query("flood.example", TXT))
+            .answers
+            .len(),
+        200
+    );
     drop(rude);
     asking.join().expect("no panic");
 }
@@ -238,7 +274,9 @@ fn the_longest_idle_makes_room_for_a_new_connection() {
 fn one_client_cannot_take_every_place() {
     let upstream = Upstream::good();
     let daemon = Setup::to(&[&upstream])
-        .tables("[limits]\ntcp-connections = 10\ntcp-connections-per-client = 2\ntcp-idle = \"60s\"")
+        .tables(
+            "[limits]\ntcp-connections = 10\ntcp-connections-per-client = 2\ntcp-idle = \"60s\"",
+        )
         .start();
     let query = Build::query("places.example", A);
     let greedy: IpAddr = Ipv4Addr::new(127, 0, 0, 9).into();
@@ -252,14 +290,20 @@ fn one_client_cannot_take_every_place() {
     let mut other = connect(Ipv4Addr::new(127, 0, 0, 10).into());
     assert_eq!(other.ask(&query).rcode(), NOERROR);
     for connection in &mut kept {
-        assert_eq!(connection.ask(&query).rcode(), NOERROR, "those there are stay");
+        assert_eq!(
+            connection.ask(&query).rcode(),
+            NOERROR,
+            "those there are stay"
+        );
     }
     let limit = [("limit", "tcp-connections-per-client")];
     assert_eq!(daemon.metric("byway_limit_reached_total", &limit), 1.0);
     // A place that is left can be taken again.
     let [first, _second] = kept;
     drop(first);
-    eventually("there is a place", || daemon.metric("byway_tcp_connections", &[]) == 2.0);
+    eventually("there is a place", || {
+        daemon.metric("byway_tcp_connections", &[]) == 2.0
+    });
     assert_eq!(connect(greedy).ask(&query).rcode(), NOERROR);
 }
 
@@ -267,16 +311,23 @@ fn one_client_cannot_take_every_place() {
 fn a_thousand_idle_connections_are_no_burden() {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.maximum.map_or(8192, |most| most.min(8192));
-    let raised = Rlimit { current: Some(current), maximum: limit.maximum };
+    let raised = Rlimit {
+        current: Some(current),
+        maximum: limit.maximum,
+    };
     if current < 2500 || setrlimit(Resource::Nofile, raised).is_err() {
         return skip("it takes more than a thousand descriptors");
     }
     let upstream = Upstream::good();
-    let daemon = Setup::to(&[&upstream]).tables("[limits]\ntcp-idle = \"10m\"").start();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[limits]\ntcp-idle = \"10m\"")
+        .start();
     let query = Build::query("idle.example", A);
     let mut connections: Vec<Connection> =
         (0..1000).map(|_| Connection::new(daemon.dns())).collect();
-    eventually("all are in", || daemon.metric("byway_tcp_connections", &[]) == 1000.0);
+    eventually("all are in", || {
+        daemon.metric("byway_tcp_connections", &[]) == 1000.0
+    });
     let stub = Stub::new(daemon.dns());
     for number in 0..200 {
         assert_eq!(stub.ask(&query).rcode(), NOERROR);
@@ -284,7 +335,11 @@ fn a_thousand_idle_connections_are_no_burden() {
         assert_eq!(stub.ask(&fresh).rcode(), NOERROR);
     }
     for connection in &mut connections {
-        assert_eq!(connection.ask(&query).rcode(), NOERROR, "each is still there");
+        assert_eq!(
+            connection.ask(&query).rcode(),
+            NOERROR,
+            "each is still there"
+        );
     }
 }
 
@@ -299,14 +354,21 @@ fn what_is_no_query_ends_a_connection_at_most() {
         ("one octet", vec![0, 1, 7]),
         ("half a header", framed(&query.bytes()[..6])),
         ("a response", answer),
-        ("HTTP", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
+        (
+            "HTTP",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+        ),
         ("TLS", vec![0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]),
     ] {
         let mut connection = Connection::new(daemon.dns());
         connection.stream.write_all(&bytes).expect("written");
         connection.finish();
         assert!(connection.is_closed(), "{what} is not answered");
-        assert_eq!(Connection::new(daemon.dns()).ask(&query).rcode(), NOERROR, "after {what}");
+        assert_eq!(
+            Connection::new(daemon.dns()).ask(&query).rcode(),
+            NOERROR,
+            "after {what}"
+        );
     }
     // A port scan.
     for _ in 0..50 {
@@ -321,7 +383,10 @@ fn what_is_refused_by_datagram_is_refused_by_connection() {
     let daemon = Daemon::to(&[&upstream]);
     let mut connection = Connection::new(daemon.dns());
     let plain = Build::query("stream.example", A);
-    let two = plain.clone().questions(2).question(plain.question.repeat(2));
+    let two = plain
+        .clone()
+        .questions(2)
+        .question(plain.question.repeat(2));
     for (query, rcode) in [
         (plain.clone().opcode(4), NOTIMP),
         (plain.clone().opcode(5), NOTIMP),
@@ -371,17 +436,27 @@ fn the_pipeline_is_bounded_and_nothing_is_lost_by_it() {
         let gate = gate.clone();
         move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
     });
-    let daemon = Setup::to(&[&upstream]).tables("[limits]\ntcp-pipeline = 2").start();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[limits]\ntcp-pipeline = 2")
+        .start();
     let mut connection = Connection::new(daemon.dns());
     for number in 0..20 {
         connection.send(&Build::query(&format!("bounded{number}.example"), A).id(number));
     }
-    let names = || upstream.asked().iter().map(|asked| asked.lower()).collect::<BTreeSet<_>>();
+    let names = || {
+        upstream
+            .asked()
+            .iter()
+            .map(|asked| asked.lower())
+            .collect::<BTreeSet<_>>()
+    };
     eventually("two are asked", || names().len() == 2);
     thread::sleep(MOMENT);
     assert_eq!(names().len(), 2, "and no more");
     gate.open();
-    let ids: BTreeSet<u16> = (0..20).map(|_| connection.receive().expect("a reply").id).collect();
+    let ids: BTreeSet<u16> = (0..20)
+        .map(|_| connection.receive().expect("a reply").id)
+        .collect();
     assert_eq!(ids.len(), 20);
     assert!(daemon.metric("byway_limit_reached_total", &[("limit", "tcp-pipeline")]) >= 1.0);
 }

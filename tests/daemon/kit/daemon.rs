@@ -20,7 +20,9 @@ use super::{PATIENCE, eventually, lock};
 pub fn byway() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_byway"));
     // What the host has configured is none of the test's.
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.stdin(Stdio::null());
     command
 }
@@ -57,7 +59,9 @@ impl Setup {
 
     /// Forwarding to `upstreams`, named u0, u1 and so on.
     pub fn to(upstreams: &[&Upstream]) -> Setup {
-        upstreams.iter().fold(Setup::bare(), |setup, it| setup.upstream(it.address, ""))
+        upstreams
+            .iter()
+            .fold(Setup::bare(), |setup, it| setup.upstream(it.address, ""))
     }
 
     /// One upstream more, with further keys.
@@ -95,7 +99,8 @@ impl Setup {
 
     /// Arguments behind `run --config FILE`.
     pub fn arguments(mut self, arguments: &[&str]) -> Setup {
-        self.arguments.extend(arguments.iter().map(|&it| it.to_string()));
+        self.arguments
+            .extend(arguments.iter().map(|&it| it.to_string()));
         self
     }
 
@@ -115,7 +120,11 @@ impl Setup {
     pub fn start(&self) -> Daemon {
         let (folder, file) = config_file(&self.text());
         let mut command = byway();
-        command.arg("run").arg("--config").arg(&file).args(&self.arguments);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(&file)
+            .args(&self.arguments);
         Daemon::spawn(command, Some(folder))
     }
 }
@@ -152,7 +161,14 @@ impl Daemon {
             move || collect(stderr, &log)
         });
         let reader = Some(reader);
-        let mut daemon = Daemon { child, listen: Vec::new(), admin: None, log, reader, folder };
+        let mut daemon = Daemon {
+            child,
+            listen: Vec::new(),
+            admin: None,
+            log,
+            reader,
+            folder,
+        };
         daemon.await_start();
         daemon
     }
@@ -162,7 +178,8 @@ impl Daemon {
         loop {
             let log = self.log();
             let said = |what: &'static str| {
-                log.lines().filter_map(move |line| Some(line.trim().strip_prefix(what)?.trim()))
+                log.lines()
+                    .filter_map(move |line| Some(line.trim().strip_prefix(what)?.trim()))
             };
             if let Some(metrics) = said("metrics").next() {
                 self.listen = said("listening on")
@@ -177,7 +194,10 @@ impl Daemon {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("the daemon ended at once, {status}: {}", self.log());
             }
-            assert!(start.elapsed() < PATIENCE, "the daemon does not start: {log}");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the daemon does not start: {log}"
+            );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
@@ -194,7 +214,10 @@ impl Daemon {
 
     /// The folder of its configuration.
     pub fn folder(&self) -> &std::path::Path {
-        self.folder.as_ref().expect("a daemon with a configuration file").path()
+        self.folder
+            .as_ref()
+            .expect("a daemon with a configuration file")
+            .path()
     }
 
     pub fn pid(&self) -> u32 {
@@ -231,7 +254,10 @@ impl Daemon {
         let mut response = String::new();
         stream.read_to_string(&mut response).expect("a response");
         let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
         (status.expect("a status"), body.to_owned())
     }
 
@@ -250,7 +276,10 @@ impl Daemon {
 fn collect(stderr: ChildStderr, log: &Mutex<String>) {
     let mut lines = BufReader::new(stderr);
     let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+    while lines
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
         lock(log).push_str(&String::from_utf8_lossy(&line));
         line.clear();
     }
@@ -285,8 +314,11 @@ pub struct Metrics {
 impl Metrics {
     /// Reads the Prometheus text format (0.0.4), strictly.
     pub fn parse(text: &str) -> Metrics {
-        let mut page =
-            Metrics { samples: Vec::new(), kinds: BTreeMap::new(), helps: BTreeMap::new() };
+        let mut page = Metrics {
+            samples: Vec::new(),
+            kinds: BTreeMap::new(),
+            helps: BTreeMap::new(),
+        };
         assert!(text.ends_with('\n'), "the last line ends");
         for line in text.lines().filter(|line| !line.is_empty()) {
             if let Some(comment) = line.strip_prefix("# ") {
@@ -343,7 +375,10 @@ impl Metrics {
         self.samples
             .iter()
             .filter(move |(known, has, _)| {
-                known == name && labels.iter().all(|(key, value)| has.get(*key).is_some_and(|it| it == value))
+                known == name
+                    && labels
+                        .iter()
+                        .all(|(key, value)| has.get(*key).is_some_and(|it| it == value))
             })
             .map(|(_, labels, value)| (labels, *value))
     }
@@ -367,7 +402,10 @@ pub fn run(command: &mut Command) -> Output {
         if start.elapsed() > PATIENCE {
             let _ = child.kill();
             let output = child.wait_with_output().expect("its output");
-            panic!("{command:?} does not end: {}", String::from_utf8_lossy(&output.stderr));
+            panic!(
+                "{command:?} does not end: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

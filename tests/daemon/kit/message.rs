@@ -77,11 +77,20 @@ pub struct Edns {
 
 impl Edns {
     pub fn new(payload: u16) -> Edns {
-        Edns { payload, rcode_high: 0, version: 0, flags: 0, options: Vec::new() }
+        Edns {
+            payload,
+            rcode_high: 0,
+            version: 0,
+            flags: 0,
+            options: Vec::new(),
+        }
     }
 
     pub fn dnssec(self) -> Edns {
-        Edns { flags: self.flags | 0x8000, ..self }
+        Edns {
+            flags: self.flags | 0x8000,
+            ..self
+        }
     }
 
     pub fn version(self, version: u8) -> Edns {
@@ -99,8 +108,12 @@ impl Edns {
 
     /// The codes of the Extended DNS Errors.
     pub fn edes(&self) -> Vec<u16> {
-        let edes = self.options.iter().filter(|(code, data)| *code == EDE && data.len() >= 2);
-        edes.map(|(_, data)| u16::from_be_bytes([data[0], data[1]])).collect()
+        let edes = self
+            .options
+            .iter()
+            .filter(|(code, data)| *code == EDE && data.len() >= 2);
+        edes.map(|(_, data)| u16::from_be_bytes([data[0], data[1]]))
+            .collect()
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -130,7 +143,11 @@ pub fn full_record(owner: &[u8], rtype: u16, class: u16, ttl: u32, data: &[u8]) 
     wire.extend_from_slice(&rtype.to_be_bytes());
     wire.extend_from_slice(&class.to_be_bytes());
     wire.extend_from_slice(&ttl.to_be_bytes());
-    wire.extend_from_slice(&u16::try_from(data.len()).expect("record data").to_be_bytes());
+    wire.extend_from_slice(
+        &u16::try_from(data.len())
+            .expect("record data")
+            .to_be_bytes(),
+    );
     wire.extend_from_slice(data);
     wire
 }
@@ -233,11 +250,17 @@ impl Build {
     }
 
     pub fn set(self, flags: u16) -> Build {
-        Build { flags: self.flags | flags, ..self }
+        Build {
+            flags: self.flags | flags,
+            ..self
+        }
     }
 
     pub fn clear(self, flags: u16) -> Build {
-        Build { flags: self.flags & !flags, ..self }
+        Build {
+            flags: self.flags & !flags,
+            ..self
+        }
     }
 
     pub fn opcode(self, opcode: u16) -> Build {
@@ -255,7 +278,10 @@ impl Build {
     }
 
     pub fn edns(self, edns: Edns) -> Build {
-        Build { edns: Some(edns), ..self }
+        Build {
+            edns: Some(edns),
+            ..self
+        }
     }
 
     pub fn answer(mut self, record: Vec<u8>) -> Build {
@@ -293,12 +319,23 @@ impl Build {
             wire.extend_from_slice(&word.to_be_bytes());
         }
         wire.extend_from_slice(&self.question);
-        for record in self.answers.iter().chain(&self.authorities).chain(&self.additionals) {
+        for record in self
+            .answers
+            .iter()
+            .chain(&self.authorities)
+            .chain(&self.additionals)
+        {
             wire.extend_from_slice(record);
         }
         if let Some(edns) = &self.edns {
             let rcode_high = edns.rcode_high | (self.rcode >> 4) as u8;
-            wire.extend_from_slice(&Edns { rcode_high, ..edns.clone() }.bytes());
+            wire.extend_from_slice(
+                &Edns {
+                    rcode_high,
+                    ..edns.clone()
+                }
+                .bytes(),
+            );
         }
         wire
     }
@@ -431,13 +468,20 @@ impl Message {
 
     /// The response code, the upper bits of EDNS included.
     pub fn rcode(&self) -> u16 {
-        let high = self.edns.as_ref().map_or(0, |edns| u16::from(edns.rcode_high));
+        let high = self
+            .edns
+            .as_ref()
+            .map_or(0, |edns| u16::from(edns.rcode_high));
         self.flags & 0xf | high << 4
     }
 
     /// The name asked for, letter case kept.
     pub fn name(&self) -> String {
-        text(self.question.get(..self.question.len().saturating_sub(4)).unwrap_or_default())
+        text(
+            self.question
+                .get(..self.question.len().saturating_sub(4))
+                .unwrap_or_default(),
+        )
     }
 
     /// The name asked for in lower case.
@@ -459,10 +503,12 @@ impl Message {
     /// The addresses of the answer section, A and AAAA, in order.
     pub fn addresses(&self) -> Vec<String> {
         let address = |record: &Record| match record.rtype {
-            A => <[u8; 4]>::try_from(&record.data[..]).ok().map(|it| Ipv4Addr::from(it).to_string()),
-            AAAA => {
-                <[u8; 16]>::try_from(&record.data[..]).ok().map(|it| Ipv6Addr::from(it).to_string())
-            }
+            A => <[u8; 4]>::try_from(&record.data[..])
+                .ok()
+                .map(|it| Ipv4Addr::from(it).to_string()),
+            AAAA => <[u8; 16]>::try_from(&record.data[..])
+                .ok()
+                .map(|it| Ipv6Addr::from(it).to_string()),
             _ => None,
         };
         self.answers.iter().filter_map(address).collect()
@@ -490,11 +536,15 @@ impl<'a> Reader<'a> {
     }
 
     fn u16(&mut self) -> Result<u16, String> {
-        Ok(u16::from_be_bytes(self.take(2)?.try_into().expect("two octets")))
+        Ok(u16::from_be_bytes(
+            self.take(2)?.try_into().expect("two octets"),
+        ))
     }
 
     fn u32(&mut self) -> Result<u32, String> {
-        Ok(u32::from_be_bytes(self.take(4)?.try_into().expect("four octets")))
+        Ok(u32::from_be_bytes(
+            self.take(4)?.try_into().expect("four octets"),
+        ))
     }
 
     /// A name, written out; pointers must lead backwards (RFC 1035 section 4.1.4).
@@ -537,7 +587,10 @@ impl<'a> Reader<'a> {
         let (rtype, class, ttl) = (self.u16()?, self.u16()?, self.u32()?);
         let length = usize::from(self.u16()?);
         let end = self.at + length;
-        let whole = self.bytes.get(self.at..end).ok_or("record data beyond the end")?;
+        let whole = self
+            .bytes
+            .get(self.at..end)
+            .ok_or("record data beyond the end")?;
         // How many octets stand before the names, and how many names.
         let (before, names) = match rtype {
             NS | CNAME | PTR => (0, 1),
@@ -555,7 +608,13 @@ impl<'a> Reader<'a> {
             None => return Err("a name beyond its record".into()),
         }
         self.at = end;
-        Ok(Record { owner, rtype, class, ttl, data })
+        Ok(Record {
+            owner,
+            rtype,
+            class,
+            ttl,
+            data,
+        })
     }
 }
 
@@ -568,10 +627,14 @@ fn read_edns(record: &Record) -> Result<Edns, String> {
         flags: u16::from_be_bytes([high, low]),
         options: Vec::new(),
     };
-    let mut reader = Reader { bytes: &record.data, at: 0 };
+    let mut reader = Reader {
+        bytes: &record.data,
+        at: 0,
+    };
     while reader.at < record.data.len() {
         let (code, length) = (reader.u16()?, reader.u16()?);
-        edns.options.push((code, reader.take(length.into())?.to_vec()));
+        edns.options
+            .push((code, reader.take(length.into())?.to_vec()));
     }
     Ok(edns)
 }

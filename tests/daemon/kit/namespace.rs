@@ -20,7 +20,12 @@ impl Namespace {
     /// `None`, with a line why, where that needs privileges or tools which are missing.
     pub fn new() -> Option<Namespace> {
         let keeper = Command::new("unshare")
-            .args(["--net", "sh", "-c", "ip link set lo up && echo up && exec cat"])
+            .args([
+                "--net",
+                "sh",
+                "-c",
+                "ip link set lo up && echo up && exec cat",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -70,5 +75,7 @@ impl Drop for Namespace {
 pub fn with_resolv_conf(resolv_conf: &Path) -> Vec<String> {
     let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
     let resolv_conf = resolv_conf.display().to_string();
-    ["unshare", "--mount", "sh", "-c", script, &resolv_conf].map(String::from).to_vec()
+    ["unshare", "--mount", "sh", "-c", script, &resolv_conf]
+        .map(String::from)
+        .to_vec()
 }

@@ -33,7 +33,9 @@ impl Stub {
     }
 
     pub fn send(&self, bytes: &[u8]) {
-        self.socket.send_to(bytes, self.server).expect("sent to the daemon");
+        self.socket
+            .send_to(bytes, self.server)
+            .expect("sent to the daemon");
     }
 
     /// The next datagram and where it comes from; `None` if none comes within `time`.
@@ -49,8 +51,13 @@ impl Stub {
 
     /// The next reply.
     pub fn receive(&self) -> Message {
-        let (bytes, from) = self.receive_within(PATIENCE).expect("a reply from the daemon");
-        assert_eq!(from, self.server, "the reply comes from where the query went");
+        let (bytes, from) = self
+            .receive_within(PATIENCE)
+            .expect("a reply from the daemon");
+        assert_eq!(
+            from, self.server,
+            "the reply comes from where the query went"
+        );
         read(&bytes)
     }
 
@@ -103,7 +110,9 @@ impl Connection {
     }
 
     pub fn send(&mut self, query: &Build) {
-        self.stream.write_all(&framed(&query.bytes())).expect("sent to the daemon");
+        self.stream
+            .write_all(&framed(&query.bytes()))
+            .expect("sent to the daemon");
     }
 
     /// The next reply; `None` when the daemon has closed the connection.
@@ -151,7 +160,10 @@ impl Connection {
 }
 
 pub fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 fn is_end(error: &io::Error) -> bool {
@@ -162,7 +174,10 @@ fn is_end(error: &io::Error) -> bool {
 /// Reads a reply that must be well formed, by our own reading and by hickory's.
 pub fn read(bytes: &[u8]) -> Message {
     let reply = Message::parse(bytes).unwrap_or_else(|why| panic!("{why}: {bytes:02x?}"));
-    assert_eq!(reply.trailing, 0, "octets behind the last record: {reply:?}");
+    assert_eq!(
+        reply.trailing, 0,
+        "octets behind the last record: {reply:?}"
+    );
     if let Err(error) = hickory_proto::op::Message::from_vec(bytes) {
         panic!("hickory cannot read the reply: {error}: {reply:?}");
     }
@@ -174,18 +189,39 @@ pub fn check(query: &Build, reply: &Message) {
     assert_eq!(reply.id, query.id, "the ID is repeated: {reply:?}");
     assert!(reply.has(QR), "it is a response: {reply:?}");
     assert!(!reply.has(Z), "Z is zero: {reply:?}");
-    assert_eq!(reply.opcode(), query.flags >> 11 & 0xf, "the opcode is repeated: {reply:?}");
-    assert_eq!(reply.has(RD), query.flags & RD != 0, "RD is repeated: {reply:?}");
+    assert_eq!(
+        reply.opcode(),
+        query.flags >> 11 & 0xf,
+        "the opcode is repeated: {reply:?}"
+    );
+    assert_eq!(
+        reply.has(RD),
+        query.flags & RD != 0,
+        "RD is repeated: {reply:?}"
+    );
     if reply.opcode() == 0 {
-        assert_eq!(reply.has(CD), query.flags & CD != 0, "CD is repeated: {reply:?}");
+        assert_eq!(
+            reply.has(CD),
+            query.flags & CD != 0,
+            "CD is repeated: {reply:?}"
+        );
     }
     if reply.counts[0] > 0 {
-        assert_eq!(reply.question, query.question, "the question is repeated to the letter");
+        assert_eq!(
+            reply.question, query.question,
+            "the question is repeated to the letter"
+        );
     }
     let sent = Message::parse(&query.bytes()).ok();
     let spoke_edns = sent.as_ref().is_some_and(|sent| sent.edns.is_some());
-    assert_eq!(reply.edns.is_some(), spoke_edns, "OPT if and only if asked with it: {reply:?}");
-    let dnssec = sent.and_then(|sent| sent.edns).is_some_and(|edns| edns.dnssec_ok());
+    assert_eq!(
+        reply.edns.is_some(),
+        spoke_edns,
+        "OPT if and only if asked with it: {reply:?}"
+    );
+    let dnssec = sent
+        .and_then(|sent| sent.edns)
+        .is_some_and(|edns| edns.dnssec_ok());
     if let Some(edns) = &reply.edns {
         assert_eq!(edns.version, 0, "{reply:?}");
         assert!(edns.payload >= 512, "{reply:?}");

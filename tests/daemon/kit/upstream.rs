@@ -42,7 +42,11 @@ impl Gate {
     fn pass(&self) {
         let guard = lock(&self.0.0);
         // The time is a guard against a test that forgot the gate.
-        drop(self.0.1.wait_timeout_while(guard, 2 * PATIENCE, |open| !*open));
+        drop(
+            self.0
+                .1
+                .wait_timeout_while(guard, 2 * PATIENCE, |open| !*open),
+        );
     }
 }
 
@@ -72,9 +76,15 @@ impl Asked {
     /// A response with an address derived from the name, valid for an hour, under the name as asked.
     pub fn good(&self) -> Vec<u8> {
         let reply = match self.rtype() {
-            A => self.reply().answer(a(&self.name(), 3600, address_of(&self.lower()))),
-            AAAA => self.reply().answer(record(&self.name(), AAAA, 3600, &[0x20; 16])),
-            NS => self.reply().answer(record(&self.name(), NS, 3600, b"\x01a\x00")),
+            A => self
+                .reply()
+                .answer(a(&self.name(), 3600, address_of(&self.lower()))),
+            AAAA => self
+                .reply()
+                .answer(record(&self.name(), AAAA, 3600, &[0x20; 16])),
+            NS => self
+                .reply()
+                .answer(record(&self.name(), NS, 3600, b"\x01a\x00")),
             _ => self.reply(),
         };
         match self.edns {
@@ -86,7 +96,9 @@ impl Asked {
 
 /// The address that [`Asked::good`] gives for a name.
 pub fn address_of(name: &str) -> [u8; 4] {
-    let sum = name.bytes().fold(7u32, |sum, octet| sum.wrapping_mul(31).wrapping_add(octet.into()));
+    let sum = name.bytes().fold(7u32, |sum, octet| {
+        sum.wrapping_mul(31).wrapping_add(octet.into())
+    });
     let [_, b, c, d] = sum.to_be_bytes();
     [10, b, c, d]
 }
@@ -222,7 +234,12 @@ impl State {
     /// What to do about a query.
     fn acts(&self, bytes: &[u8], tcp: bool, from: SocketAddr, connection: usize) -> Vec<Act> {
         let message = Message::parse(bytes).expect("byway sends well-formed queries");
-        let asked = Asked { message, tcp, from, connection };
+        let asked = Asked {
+            message,
+            tcp,
+            from,
+            connection,
+        };
         assert!(!asked.has(Z), "byway sets the Z bit");
         if asked.name() == "." && asked.rtype() == NS {
             self.probes.fetch_add(1, Ordering::SeqCst);
@@ -263,10 +280,16 @@ fn serve_udp(socket: &UdpSocket, state: &State) {
     let mut buffer = [0; 65_535];
     while !state.is_over() {
         // An error may be the refusal of an earlier answer, or the tick.
-        let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else {
+            continue;
+        };
         let acts = state.acts(&buffer[..length], false, from, 0);
-        let Ok(socket) = socket.try_clone() else { return };
-        let elsewhere = elsewhere.as_ref().and_then(|socket| socket.try_clone().ok());
+        let Ok(socket) = socket.try_clone() else {
+            return;
+        };
+        let elsewhere = elsewhere
+            .as_ref()
+            .and_then(|socket| socket.try_clone().ok());
         perform(acts, move |act| {
             let _ = match (act, &elsewhere) {
                 (Act::Send(bytes), _) => socket.send_to(&bytes, from),
