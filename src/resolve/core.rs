@@ -362,6 +362,8 @@ impl<X: Exchanges> Core<X> {
             self.settle_failed_sends(now);
         } else {
             self.metrics.limited(Limit::Questions);
+            // It took no place, so it must give none back.
+            self.questions[slot].stage = Stage::Over;
             self.turn_away(slot, now);
         }
     }
