@@ -14,11 +14,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("route", &["wire", "observe", "config"]),
     ("net", &["wire", "observe", "config", "route", "sys"]),
     ("cache", &["wire", "observe", "config"]),
-    ("resolve", &["cache", "route", "net", "wire", "observe", "config", "sys"]),
+    (
+        "resolve",
+        &["cache", "route", "net", "wire", "observe", "config", "sys"],
+    ),
     ("serve", &["resolve", "wire", "observe", "config", "sys"]),
     ("admin", &["observe", "config"]),
-    ("daemon", &["admin", "cache", "config", "net", "observe", "resolve", "route", "serve", "sys", "wire"]),
-    ("cli", &["config", "daemon", "observe", "resolve", "route", "wire"]),
+    (
+        "daemon",
+        &[
+            "admin", "cache", "config", "net", "observe", "resolve", "route", "serve", "sys",
+            "wire",
+        ],
+    ),
+    (
+        "cli",
+        &["config", "daemon", "observe", "resolve", "route", "wire"],
+    ),
 ];
 
 /// The only file that may contain `unsafe`.
@@ -56,8 +68,10 @@ fn imports(text: &str) -> Vec<(usize, String)> {
     for (number, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
         for part in code.split("crate::").skip(1) {
-            let room: String =
-                part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let room: String = part
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
             found.push((number + 1, room));
         }
     }
@@ -66,7 +80,9 @@ fn imports(text: &str) -> Vec<(usize, String)> {
 
 /// The code of a file without its trailing unit tests.
 fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+    text.split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text)
 }
 
 fn wrong_imports(files: &[(PathBuf, String)]) -> Vec<String> {
@@ -75,13 +91,19 @@ fn wrong_imports(files: &[(PathBuf, String)]) -> Vec<String> {
     for (path, text) in files {
         let Some(room) = room_of(path) else { continue };
         let Some(may) = allowed.get(room.as_str()) else {
-            wrong.push(format!("{}: room {room} is not in the plan", path.display()));
+            wrong.push(format!(
+                "{}: room {room} is not in the plan",
+                path.display()
+            ));
             continue;
         };
         for (line, other) in imports(without_tests(text)) {
             let fine = other == room || other == "clock" || may.contains(&other.as_str());
             if !fine && allowed.contains_key(other.as_str()) {
-                wrong.push(format!("{}:{line}: {room} may not import {other}", path.display()));
+                wrong.push(format!(
+                    "{}:{line}: {room} may not import {other}",
+                    path.display()
+                ));
             }
         }
     }
@@ -96,9 +118,15 @@ fn rooms_only_import_downward() {
 
 #[test]
 fn the_check_would_notice() {
-    let upward = ("src/wire/x.rs".into(), "use crate::resolve::Core;\n".to_string());
+    let upward = (
+        "src/wire/x.rs".into(),
+        "use crate::resolve::Core;\n".to_string(),
+    );
     assert_eq!(wrong_imports(&[upward]).len(), 1);
-    let inline = ("src/route/x.rs".into(), "fn f() { crate::net::send() }\n".to_string());
+    let inline = (
+        "src/route/x.rs".into(),
+        "fn f() { crate::net::send() }\n".to_string(),
+    );
     assert_eq!(wrong_imports(&[inline]).len(), 1);
     let stranger = ("src/attic/x.rs".into(), String::new());
     assert_eq!(wrong_imports(&[stranger]).len(), 1);
@@ -108,7 +136,9 @@ fn the_check_would_notice() {
 fn the_plan_has_no_circles() {
     let allowed: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
     fn reaches(from: &str, to: &str, allowed: &BTreeMap<&str, &[&str]>) -> bool {
-        allowed[from].iter().any(|next| *next == to || reaches(next, to, allowed))
+        allowed[from]
+            .iter()
+            .any(|next| *next == to || reaches(next, to, allowed))
     }
     for (room, _) in MAY_IMPORT {
         assert!(!reaches(room, room, &allowed), "{room} would import itself");
@@ -120,9 +150,14 @@ fn unsafe_stays_in_its_room() {
     for (path, text) in sources(Path::new("src")) {
         let uses = without_tests(&text).lines().any(|line| {
             let code = line.split("//").next().unwrap_or_default();
-            code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == "unsafe")
+            code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .any(|word| word == "unsafe")
         });
-        assert!(!uses || path == Path::new(UNSAFE_ROOM), "{} uses unsafe", path.display());
+        assert!(
+            !uses || path == Path::new(UNSAFE_ROOM),
+            "{} uses unsafe",
+            path.display()
+        );
     }
 }
 

@@ -51,8 +51,8 @@ pub(super) struct Lane {
     pub(super) good_sent: Time,
     pub(super) lost_sent: Time,
     pub(super) lost_at: Time,
-    /// The last time it showed something bad.
-    pub(super) bad_at: Time,
+    /// When the newest attempt that showed something bad was sent.
+    pub(super) bad_sent: Time,
     /// The last time it was asked for measurement's sake or a client's.
     pub(super) asked: Time,
     /// Packets a second in health, and in the second under way.
@@ -213,7 +213,7 @@ impl Engine {
                     good_sent: Time::default(),
                     lost_sent: Time::default(),
                     lost_at: Time::default(),
-                    bad_at: Time::default(),
+                    bad_sent: Time::default(),
                     asked: Time::default(),
                     healthy: 0.0,
                     sent: 0,
@@ -443,7 +443,7 @@ impl Engine {
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch);
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
-            self.witnessed(route, sample, useful, now);
+            self.witnessed(route, sample, useful, attempt.sent, now);
             return;
         }
         match outcome {
@@ -478,7 +478,7 @@ impl Engine {
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            self.witnessed(route, Sample::Lost, false, now);
+            self.witnessed(route, Sample::Lost, false, sent, now);
         }
     }
 
@@ -501,14 +501,14 @@ impl Engine {
         let desperate = self.standing != Standing::Clear;
         let group = &mut self.upstreams[upstream.0 as usize];
         let sample = Sample::Poor { rcode, compared };
-        if let Some(change) = group.health.note(sample, now, &self.patience, desperate) {
+        if let Some(change) = group.health.note(sample, now, now, &self.patience, desperate) {
             self.upstream_changed(upstream, change, now);
         }
     }
 
     /// Takes in what an attempt over `route` showed. A useless answer shows that the packet was carried, and
     /// nothing good of the server.
-    fn witnessed(&mut self, route: RouteId, sample: Sample, useful: bool, now: Time) {
+    fn witnessed(&mut self, route: RouteId, sample: Sample, useful: bool, sent: Time, now: Time) {
         let desperate = self.standing != Standing::Clear;
         let patience = self.patience;
         let lane = &mut self.lanes[route.0 as usize];
@@ -516,23 +516,25 @@ impl Engine {
         let bad = matches!(sample, Sample::Late | Sample::Lost);
         let path_group = &mut self.paths[path.0 as usize];
         let upstream_group = &mut self.upstreams[upstream.0 as usize];
+        let relief = path_group.health.relief().max(upstream_group.health.relief());
+        if (bad || sample == Sample::Found) && sent < relief {
+            return;
+        }
         if bad {
-            lane.bad_at = now;
+            lane.bad_sent = lane.bad_sent.max(sent);
         }
         let was_bad = lane.health.verdict() != Verdict::Clear;
 
         let path_rowing = path_group.health.row().0 > 0;
         let mut path_change = None;
         if path_group.health.verdict() != Verdict::Clear && !(bad && was_bad && path_rowing) {
-            path_change = path_group.health.note(sample, now, &patience, desperate);
+            path_change = path_group.health.note(sample, sent, now, &patience, desperate);
         }
         let mut upstream_change = None;
         if !(useful || bad) {
             // The race says what to make of it.
         } else if upstream_group.health.verdict() != Verdict::Clear {
-            upstream_change = upstream_group
-                .health
-                .note(sample, now, &patience, desperate);
+            upstream_change = upstream_group.health.note(sample, sent, now, &patience, desperate);
         } else if sample == Sample::Good {
             upstream_group.health.useful();
         }
@@ -540,7 +542,7 @@ impl Engine {
         let explained = path_group.accused() || upstream_group.accused();
         let mut own_change = None;
         if !(bad && explained && !was_bad) {
-            own_change = lane.health.note(sample, now, &patience, desperate);
+            own_change = lane.health.note(sample, sent, now, &patience, desperate);
         }
         if let Some(change) = path_change {
             self.path_changed(path, change, now);
@@ -581,7 +583,7 @@ impl Engine {
                     evidence,
                 },
             );
-            self.absolve(|route| route.path == path, change.tally, now);
+            self.absolve(|route| route.path == path, change.relief, now);
         } else if change.from == Verdict::Recovering && change.to != Verdict::Clear {
             self.left(path, change.to, evidence, now);
         }
@@ -596,7 +598,7 @@ impl Engine {
         if matches!(change.to, Verdict::Recovering | Verdict::Clear)
             && !matches!(change.from, Verdict::Recovering | Verdict::Clear)
         {
-            self.absolve(|route| route.upstream == upstream, change.tally, now);
+            self.absolve(|route| route.upstream == upstream, change.relief, now);
         }
         self.settle(now);
     }
@@ -622,14 +624,14 @@ impl Engine {
     }
 
     /// Routes that were bad for a reason that is gone, and showed nothing bad since.
-    fn absolve(&mut self, which: impl Fn(&Route) -> bool, row: Tally, now: Time) {
+    fn absolve(&mut self, which: impl Fn(&Route) -> bool, relief: Time, now: Time) {
         for index in 0..self.lanes.len() {
             let patience = self.patience;
             let lane = &mut self.lanes[index];
-            if !which(&lane.route) || lane.bad_at > row.from {
+            if !which(&lane.route) || lane.bad_sent >= relief {
                 continue;
             }
-            if let Some(change) = lane.health.absolve(now, &patience) {
+            if let Some(change) = lane.health.absolve(relief, now, &patience) {
                 let evidence = self.evidence(RouteId(index as u16), change.tally, now);
                 let subject = Subject::Route(self.lanes[index].route.name.clone());
                 self.verdict(subject, change, evidence, now);
