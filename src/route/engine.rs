@@ -28,8 +28,6 @@ const EVENTS: usize = 256;
 const SILENCE: Duration = Duration::from_secs(1);
 /// Attempts that must hang together before a route counts as stalled early.
 const HANGING: u32 = 3;
-/// A route whose traffic is this much above health's overloads its server itself.
-const OVERLOAD: f64 = 1.5;
 
 /// One route and all that is known of it.
 #[derive(Debug)]
@@ -268,11 +266,12 @@ impl Engine {
         self.standing
     }
 
-    /// Whether some route is clear and answering: if not, a stale answer is given at once.
+    /// Whether some route is clear, has room and answers: if not, a stale answer is given at once.
     pub fn any_clear(&self, now: Time) -> bool {
         self.standing == Standing::Clear
             && self.lanes.iter().any(|lane| {
                 matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
+                    && lane.queue.len() < lane.limit.get()
                     && !self.is_stalled(lane, now)
             })
     }
@@ -401,6 +400,7 @@ impl Engine {
         stream: bool,
         now: Time,
     ) -> AttemptId {
+        self.budgets.departed(now);
         let lane = &mut self.lanes[route.0 as usize];
         lane.asked = now;
         lane.sent += 1;
@@ -441,9 +441,11 @@ impl Engine {
                 lane.estimate.sample(rtt, now, clear);
             }
             let stretch = lane.estimate.stretch();
-            lane.limit.answered(in_flight, stretch);
+            lane.limit.answered(in_flight, stretch, rtt, now);
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
-            self.witnessed(route, sample, useful, attempt.sent, now);
+            if sample == Sample::Good || !self.is_self_made(route, in_flight, now) {
+                self.witnessed(route, sample, useful, attempt.sent, now);
+            }
             return;
         }
         match outcome {
@@ -472,7 +474,7 @@ impl Engine {
     }
 
     fn was_lost(&mut self, route: RouteId, sent: Time, in_flight: u32, now: Time) {
-        let self_made = self.is_self_made(route, in_flight);
+        let self_made = self.is_self_made(route, in_flight, now);
         let lane = self.lane_mut(route);
         lane.lost_sent = lane.lost_sent.max(sent);
         lane.lost_at = now;
@@ -482,12 +484,10 @@ impl Engine {
         }
     }
 
-    /// The route's limit is in use and byway sends far more than in health: what is lost now, it loses
-    /// to its own load, and the limit answers to that first.
-    fn is_self_made(&self, route: RouteId, in_flight: u32) -> bool {
-        let rate = f64::from(self.budgets.packets_lately());
-        self.lane(route).limit.load(in_flight) > 0.5
-            && rate > OVERLOAD * self.budgets.healthy_rate().max(20.0)
+    /// The route's limit is in use and byway sends far more than in health: what is late or lost now, is so
+    /// by byway's own load, and the limit answers to that first.
+    fn is_self_made(&self, route: RouteId, in_flight: u32, now: Time) -> bool {
+        self.lane(route).limit.load(in_flight) > 0.5 && self.budgets.is_surging(now)
     }
 
     /// A useless answer, and whether another upstream knew better.
@@ -501,7 +501,10 @@ impl Engine {
         let desperate = self.standing != Standing::Clear;
         let group = &mut self.upstreams[upstream.0 as usize];
         let sample = Sample::Poor { rcode, compared };
-        if let Some(change) = group.health.note(sample, now, now, &self.patience, desperate) {
+        if let Some(change) = group
+            .health
+            .note(sample, now, now, &self.patience, desperate)
+        {
             self.upstream_changed(upstream, change, now);
         }
     }
@@ -516,7 +519,10 @@ impl Engine {
         let bad = matches!(sample, Sample::Late | Sample::Lost);
         let path_group = &mut self.paths[path.0 as usize];
         let upstream_group = &mut self.upstreams[upstream.0 as usize];
-        let relief = path_group.health.relief().max(upstream_group.health.relief());
+        let relief = path_group
+            .health
+            .relief()
+            .max(upstream_group.health.relief());
         if (bad || sample == Sample::Found) && sent < relief {
             return;
         }
@@ -528,13 +534,17 @@ impl Engine {
         let path_rowing = path_group.health.row().0 > 0;
         let mut path_change = None;
         if path_group.health.verdict() != Verdict::Clear && !(bad && was_bad && path_rowing) {
-            path_change = path_group.health.note(sample, sent, now, &patience, desperate);
+            path_change = path_group
+                .health
+                .note(sample, sent, now, &patience, desperate);
         }
         let mut upstream_change = None;
         if !(useful || bad) {
             // The race says what to make of it.
         } else if upstream_group.health.verdict() != Verdict::Clear {
-            upstream_change = upstream_group.health.note(sample, sent, now, &patience, desperate);
+            upstream_change = upstream_group
+                .health
+                .note(sample, sent, now, &patience, desperate);
         } else if sample == Sample::Good {
             upstream_group.health.useful();
         }
@@ -550,7 +560,9 @@ impl Engine {
         if let Some(change) = upstream_change {
             self.upstream_changed(upstream, change, now);
         }
-        if let Some(change) = own_change {
+        if let Some(change) = own_change
+            && self.lane(route).health.verdict() == change.to
+        {
             self.route_changed(route, change, now);
         } else if self.unsettled && !explained {
             self.settle(now);
@@ -858,6 +870,8 @@ impl Engine {
         let passed = now.secs().saturating_sub(self.second).max(1) as f32;
         self.second = now.secs();
         let healthy = self.standing == Standing::Clear;
+        self.patience.suit(self.budgets.healthy_rate());
+        let surging = self.budgets.is_surging(now);
         let multiple = self.budgets.ceiling_rate() as f32;
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
@@ -867,7 +881,9 @@ impl Engine {
                 lane.healthy += (rate - lane.healthy) * (passed / 60.0).min(1.0);
             }
             let rtt = lane.estimate.current_us(now);
-            lane.limit.keep_room_for(multiple, rtt);
+            // A surge of byway's own finds room by what comes back, not by what it wants.
+            let needs = if surging { 0.0 } else { multiple };
+            lane.limit.keep_room_for(needs, rtt);
             if lane.health.verdict() != Verdict::Clear {
                 let lossless = lane.health.tally().lost == 0;
                 if let Some((from, to)) = lane.estimate.rebase(now, lossless) {

@@ -63,9 +63,10 @@ const ROW: u32 = 24;
 const ROW_SLOW: u32 = 8;
 const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
 
-/// Good answers in a row that a return takes at most: each is a duplicate that somebody pays for, and the
-/// growing share goes on judging.
-const MANY: u32 = 6;
+/// Good answers in a row that a return takes at most, and the share of a second's healthy traffic that may
+/// go into more: each is a duplicate that somebody pays for. The growing share goes on judging.
+const MANY: (u32, u32) = (6, 24);
+const MANY_SHARE: f64 = 0.06;
 
 /// The least between two trials.
 const TRIAL_STEP: Duration = Duration::from_millis(20);
@@ -80,6 +81,7 @@ pub struct Patience {
     hold_relapsed: Duration,
     ramp: Duration,
     memory: Duration,
+    many: u32,
 }
 
 impl Patience {
@@ -93,7 +95,13 @@ impl Patience {
             hold_relapsed: share(0.15),
             ramp: share(0.12),
             memory: share(3.0),
+            many: MANY.0,
         }
+    }
+
+    /// Where health sees more packets a second, a return can be judged by more of them.
+    pub fn suit(&mut self, healthy_rate: f64) {
+        self.many = ((MANY_SHARE * healthy_rate) as u32).clamp(MANY.0, MANY.1);
     }
 }
 
@@ -302,7 +310,7 @@ impl Health {
         self.weigh(sample, sent, now);
         if self.row.attempts > 0 && self.verdict != Verdict::Clear {
             // One good answer: the others that a return needs may follow quickly.
-            let step = (self.hold(patience) / self.needed()).max(TRIAL_STEP);
+            let step = (self.hold(patience) / self.needed(patience)).max(TRIAL_STEP);
             self.trial = self.trial.min(now + step);
         }
         self.judge(now, patience, desperate)
@@ -346,7 +354,11 @@ impl Health {
     fn is_old_news(&self, sample: Sample, sent: Time) -> bool {
         let bad = matches!(sample, Sample::Late | Sample::Lost | Sample::Found);
         let returning = self.verdict != Verdict::Clear && self.row.attempts > 0;
-        let since = if returning { self.relief.max(self.row_sent) } else { self.relief };
+        let since = if returning {
+            self.relief.max(self.row_sent)
+        } else {
+            self.relief
+        };
         bad && sent < since
     }
 
@@ -450,12 +462,12 @@ impl Health {
         if self.verdict == Verdict::Suspect && calm && row >= PROOF {
             return true;
         }
-        row >= self.needed() && span >= self.hold(patience)
+        row >= self.needed(patience) && span >= self.hold(patience)
     }
 
     /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
     /// still there, and twice as many each time that a return did not last.
-    fn needed(&self) -> u32 {
+    fn needed(&self, patience: &Patience) -> u32 {
         let few: u32 = if self.verdict == Verdict::Suspect {
             2
         } else {
@@ -463,8 +475,8 @@ impl Health {
         };
         let bad = self.tally.lost + self.tally.poor;
         let before = self.tally.attempts.saturating_sub(self.row.attempts);
-        let seen = (2 * before).checked_div(bad).map_or(few, |row| row.clamp(few, MANY));
-        seen.max(few << self.relapses).min(MANY)
+        let seen = (2 * before).checked_div(bad).unwrap_or_default();
+        seen.max(few << self.relapses).min(patience.many)
     }
 
     fn hold(&self, patience: &Patience) -> Duration {
@@ -485,7 +497,12 @@ impl Health {
         if improving && self.row.attempts > 0 {
             self.relief = self.row_sent;
         }
-        let change = Change { from, to, tally, relief: self.relief };
+        let change = Change {
+            from,
+            to,
+            tally,
+            relief: self.relief,
+        };
         self.verdict = to;
         self.since = now;
         if improving {
