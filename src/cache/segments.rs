@@ -348,6 +348,7 @@ impl Segments {
             return false;
         }
         let len = self.len() + 1;
+        let protected = protected || self.probation.bytes + entry.bytes() > self.probation_room();
         let segment = match protected {
             true => &self.protected,
             false => &self.probation,

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | header | magic `byway\0cs` (8), version (4), wall clock in seconds since the Unix epoch (8), CRC-32 of these (4) |
 //! | block, many | kind (1), length of the contents (4), CRC-32 of kind, length and contents (4), contents |
-//! | last block | kind 255; its contents are the number of blocks before it (8), the number of entries (8) and the CRC-32 of the checksums of all blocks before it (4) |
+//! | last block | kind 255; its contents are the number of blocks before it (8), the number of entries (8), the bytes they took in the cache (8) and the CRC-32 of the checksums of all blocks before it (4) |
 //!
 //! After the last block the file ends. A block of kind 1 holds entries: each the length of the
 //! answer (4), its age in milliseconds (8), its count (1), flags (1: DO 1, CD 2, protected 4, asked

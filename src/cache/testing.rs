@@ -78,13 +78,6 @@ impl Making {
         self
     }
 
-    pub(super) fn addresses(mut self, ttl: u32, count: u32) -> Making {
-        for serial in 0..count {
-            self.record(0, 1, ttl, &serial.to_be_bytes());
-        }
-        self
-    }
-
     /// Text that makes the answer large, in the additional section.
     pub(super) fn padding(mut self, octets: usize) -> Making {
         let mut data = Vec::new();

@@ -14,7 +14,7 @@ pub(super) const BLOCK_HEADER: usize = 1 + 4 + 4;
 pub(super) const BLOCK_MOST: usize = 256 * 1024;
 /// What stands before the octets of an answer.
 pub(super) const RECORD_HEADER: usize = 4 + 8 + 1 + 1;
-pub(super) const END: usize = 8 + 8 + 4;
+pub(super) const END: usize = 8 + 8 + 8 + 4;
 
 /// Flags of a record.
 pub(super) mod record {
@@ -107,4 +107,39 @@ pub(super) fn block_sum(kind: u8, len: [u8; 4], contents: &[u8]) -> u32 {
     sum.update(&len);
     sum.update(contents);
     sum.finalize()
+}
+
+/// The contents of the last block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct End {
+    /// Blocks before this one.
+    pub(super) blocks: u64,
+    pub(super) entries: u64,
+    /// What the cache took that was written.
+    pub(super) bytes: u64,
+    /// CRC-32 of the checksums of all blocks before this one.
+    pub(super) sums: u32,
+}
+
+impl End {
+    pub(super) fn to_octets(self) -> [u8; END] {
+        let mut octets = [0; END];
+        octets[..8].copy_from_slice(&self.blocks.to_le_bytes());
+        octets[8..16].copy_from_slice(&self.entries.to_le_bytes());
+        octets[16..24].copy_from_slice(&self.bytes.to_le_bytes());
+        octets[24..].copy_from_slice(&self.sums.to_le_bytes());
+        octets
+    }
+
+    pub(super) fn read(octets: &[u8]) -> Option<End> {
+        let (blocks, rest) = octets.split_first_chunk()?;
+        let (entries, rest) = rest.split_first_chunk()?;
+        let (bytes, rest) = rest.split_first_chunk()?;
+        Some(End {
+            blocks: u64::from_le_bytes(*blocks),
+            entries: u64::from_le_bytes(*entries),
+            bytes: u64::from_le_bytes(*bytes),
+            sums: u32::from_le_bytes(rest.try_into().ok()?),
+        })
+    }
 }

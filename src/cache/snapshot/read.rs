@@ -11,8 +11,8 @@ use crate::clock::Time;
 use crate::wire::{Answer, QuestionKey};
 
 use super::super::entry::{Entry, flag};
-use super::super::{Cache, FROM_SNAPSHOT, memory};
-use super::file::{self, BLOCK_HEADER, BLOCK_MOST, HEADER, Kind, MAGIC, Record, VERSION};
+use super::super::{Cache, FROM_SNAPSHOT};
+use super::file::{self, BLOCK_HEADER, BLOCK_MOST, End, HEADER, Kind, MAGIC, Record, VERSION};
 use super::{Damage, Restored, SnapshotError};
 
 /// Reads the snapshot at `path` into `cache`, which should be empty: what it holds is kept where the
@@ -61,7 +61,7 @@ pub fn read(
             baselines: contents.baselines,
         },
     };
-    load.all(&mut blocks, contents.needs).map_err(|failure| {
+    load.all(&mut blocks, contents.bytes).map_err(|failure| {
         // The file was whole a moment ago. Half of it is not loaded even so.
         cache.flush_all();
         fail(failure)
@@ -86,8 +86,8 @@ struct Contents {
     /// The wall clock when it was written.
     wall: u64,
     baselines: Vec<u8>,
-    /// About the bytes that all its entries take in a cache.
-    needs: usize,
+    /// What the cache took that was written.
+    bytes: u64,
 }
 
 /// Reads the whole file and checks every octet of it.
@@ -95,9 +95,9 @@ fn examine(blocks: &mut Blocks) -> Result<Contents, Failure> {
     let mut contents = Contents {
         wall: blocks.header()?,
         baselines: Vec::new(),
-        needs: 0,
+        bytes: 0,
     };
-    let (mut count, mut entries, mut sums) = (0u64, 0u64, Hasher::new());
+    let (mut found, mut sums) = (End::default(), Hasher::new());
     loop {
         let block = blocks.next()?;
         let garbled = Damage::Garbled(block.at);
@@ -110,26 +110,24 @@ fn examine(blocks: &mut Blocks) -> Result<Contents, Failure> {
                     if answer.question().is_empty() {
                         return Err(garbled.into());
                     }
-                    // A share of the table comes with each.
-                    contents.needs += memory::of_entry(answer.len()) + 48;
-                    entries += 1;
+                    found.entries += 1;
                     rest = next;
                 }
             }
             Kind::Baselines => contents.baselines.extend_from_slice(block.contents),
             Kind::End => {
-                let mut expected = [0; file::END];
-                expected[..8].copy_from_slice(&count.to_le_bytes());
-                expected[8..16].copy_from_slice(&entries.to_le_bytes());
-                expected[16..].copy_from_slice(&sums.finalize().to_le_bytes());
-                if block.contents != expected {
+                let end = End::read(block.contents).ok_or(garbled)?;
+                found.sums = sums.finalize();
+                found.bytes = end.bytes;
+                if end != found {
                     return Err(garbled.into());
                 }
+                contents.bytes = end.bytes;
                 return blocks.nothing_left().map(|()| contents);
             }
         }
         sums.update(&block.sum.to_le_bytes());
-        count += 1;
+        found.blocks += 1;
     }
 }
 
@@ -153,17 +151,16 @@ enum Worth {
 impl Worth {
     fn of(record: &Record) -> Worth {
         match (record.count > 0 && record.asked(), record.protected()) {
-            (true, true) => Worth::Asked,
+            (true, _) => Worth::Asked,
             (false, true) => Worth::Protected,
-            (_, false) => Worth::Rest,
+            (false, false) => Worth::Rest,
         }
     }
 }
 
 impl Load<'_> {
-    fn all(&mut self, blocks: &mut Blocks, needs: usize) -> Result<(), Failure> {
-        let room = self.cache.stats().bound;
-        if needs <= room {
+    fn all(&mut self, blocks: &mut Blocks, bytes: u64) -> Result<(), Failure> {
+        if bytes <= self.cache.stats().bound as u64 {
             return self.pass(blocks, |_| true);
         }
         for worth in [Worth::Asked, Worth::Protected, Worth::Rest] {

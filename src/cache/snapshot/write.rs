@@ -13,7 +13,7 @@ use crate::clock::Time;
 
 use super::super::Cache;
 use super::super::entry::{Entry, flag};
-use super::file::{self, BLOCK_MOST, Kind, Record, record};
+use super::file::{self, BLOCK_MOST, End, Kind, Record, record};
 use super::{SnapshotError, Written};
 
 /// Entries copied under one hold of a shard's lock: some ten microseconds.
@@ -118,7 +118,7 @@ fn fill(
     for piece in baselines.chunks(BLOCK_MOST) {
         blocks.write(Kind::Baselines, piece)?;
     }
-    blocks.end()
+    blocks.end(cache.stats().bytes)
 }
 
 /// A file that is written block by block.
@@ -205,13 +205,14 @@ impl<'a> Blocks<'a> {
         written
     }
 
-    fn end(mut self) -> io::Result<Written> {
-        let mut contents = [0; file::END];
-        contents[..8].copy_from_slice(&self.blocks.to_le_bytes());
-        contents[8..16].copy_from_slice(&self.entries.to_le_bytes());
-        let sums = std::mem::take(&mut self.sums).finalize();
-        contents[16..].copy_from_slice(&sums.to_le_bytes());
-        self.write(Kind::End, &contents)?;
+    fn end(mut self, bytes: usize) -> io::Result<Written> {
+        let end = End {
+            blocks: self.blocks,
+            entries: self.entries,
+            bytes: bytes as u64,
+            sums: std::mem::take(&mut self.sums).finalize(),
+        };
+        self.write(Kind::End, &end.to_octets())?;
         Ok(Written {
             entries: self.entries,
             bytes: self.bytes,
