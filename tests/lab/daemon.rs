@@ -85,7 +85,6 @@ pub struct Line {
 pub struct Daemon {
     child: Child,
     log: Arc<Mutex<Vec<Line>>>,
-    _folder: tempfile::TempDir,
 }
 
 impl Daemon {
@@ -94,8 +93,8 @@ impl Daemon {
     /// # Errors
     /// It cannot be started, or does not answer within ten seconds; its log is in the error.
     pub fn start(topology: &Topology, program: Program, layout: Layout) -> io::Result<Daemon> {
-        let folder = tempfile::Builder::new().prefix("byway-lab").tempdir()?;
-        let (binary, arguments) = prepare(program, layout, folder.path())?;
+        let folder = topology.folder()?;
+        let (binary, arguments) = prepare(program, layout, &folder)?;
         let mut child = topology
             .command(Place::Near, &binary)
             .args(arguments)
@@ -109,11 +108,7 @@ impl Daemon {
             let log = Arc::clone(&log);
             thread::spawn(move || read_log(stderr, &log));
         }
-        let mut daemon = Daemon {
-            child,
-            log,
-            _folder: folder,
-        };
+        let mut daemon = Daemon { child, log };
         if let Err(error) = join(topology.spawn(Place::Near, "ready", until_it_answers)?) {
             daemon.stop();
             let log: Vec<_> = daemon.log().into_iter().map(|it| it.text).collect();

@@ -1,5 +1,6 @@
 //! From what was seen to the figures of a row.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::fault::Culprit;
@@ -32,7 +33,8 @@ pub struct Figures {
     pub new_failed: f64,
     /// Packets sent upstream for each question that had to be asked there.
     pub x: f64,
-    /// Packets sent upstream against those of an equal time in health.
+    /// Packets sent upstream against the questions that a cache would have had to ask in health: each once,
+    /// when the last answer's TTL is over.
     pub of_health: f64,
     /// The culprit's share of the packets from one second into the fault.
     pub share: f64,
@@ -94,7 +96,6 @@ impl Figures {
         let flow = Flow { run, culprit };
         let packets = flow.packets(run.broken, run.healed);
         let health = (run.broken - HEALTH, run.broken);
-        let in_health = flow.packets(health.0, health.1) / HEALTH.as_secs_f64();
         let changes: Vec<_> = changes(run).collect();
         let trouble = |it: &&crate::client::Question| {
             it.at >= run.healed
@@ -113,7 +114,7 @@ impl Figures {
             known_p99: quantile(&useful(true), 0.99),
             new_failed: new_failed as f64 / new.len().max(1) as f64,
             x: packets / (new.len() + due).max(1) as f64,
-            of_health: packets / (in_health * (run.healed - run.broken).as_secs_f64()).max(1.0),
+            of_health: packets / (new.len() + due_in_health(run)).max(1) as f64,
             share: flow.share(run.broken + Duration::from_secs(1), run.healed),
             share_in_health: flow.share(health.0, health.1),
             left: flow.left(),
@@ -138,6 +139,25 @@ impl Figures {
             blamed: blamed(&changes, run),
         }
     }
+}
+
+/// How many of the questions for popular names during the fault a cache without trouble has to ask.
+fn due_in_health(run: &Run) -> usize {
+    let mut until: HashMap<Name, Instant> = HashMap::new();
+    let mut due = 0;
+    for question in &run.seen.questions {
+        if matches!(question.name, Name::New(_))
+            || until
+                .get(&question.name)
+                .is_some_and(|&it| question.at < it)
+        {
+            continue;
+        }
+        let ttl = Duration::from_secs(question.name.ttl().into());
+        until.insert(question.name, question.at + ttl);
+        due += usize::from(during(run, question.at));
+    }
+    due
 }
 
 fn during(run: &Run, at: Instant) -> bool {

@@ -12,7 +12,7 @@ About the questions asked during the fault, measured at the client:
   failed      no answer within 5 s, or SERVFAIL          >50, >250  usefully answered, but later (ms)
   known p99   of the popular names                       new fail   share of the new names that failed
   x           packets sent upstream, probes and all, for each question that had to be asked there
-  health      packets sent upstream against those of an equal time before the fault
+  health      packets sent upstream for each question that a cache would have had to ask in health
   share       of packets over path A (or to dc1) from one second into the fault
   left        from the fault until that share stays under 10 % for a second
   back        from healing until it is half of what it was in health

@@ -18,6 +18,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::{fs, panic, process};
@@ -152,6 +153,13 @@ impl Topology {
         Ok(topology)
     }
 
+    /// A folder for the daemon's files; it goes when the namespaces go.
+    pub fn folder(&self) -> io::Result<PathBuf> {
+        let folder = folder_of(&self.prefix);
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
     fn namespace(&self, place: Place) -> String {
         format!("{}-{}", self.prefix, place.suffix())
     }
@@ -171,7 +179,7 @@ impl Topology {
     }
 
     /// A command that will run inside a namespace, under the number of the process that is spawned.
-    pub fn command(&self, place: Place, program: &std::path::Path) -> Command {
+    pub fn command(&self, place: Place, program: &Path) -> Command {
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", &self.namespace(place)])
@@ -341,6 +349,10 @@ pub enum Losses {
     All,
 }
 
+fn folder_of(prefix: &str) -> PathBuf {
+    std::env::temp_dir().join(prefix)
+}
+
 /// Waits for a thread and hands on its panic.
 pub fn join<T>(thread: JoinHandle<io::Result<T>>) -> io::Result<T> {
     thread.join().unwrap_or_else(|it| panic::resume_unwind(it))
@@ -410,6 +422,12 @@ impl Janitor {
 pub fn tidy(prefix: &str) {
     // An error is an end, too.
     io::stdin().read_to_end(&mut Vec::new()).ok();
+    let folder = folder_of(prefix);
+    if folder.exists()
+        && let Err(error) = fs::remove_dir_all(&folder)
+    {
+        eprintln!("lab: {}: {error}", folder.display());
+    }
     for place in Place::ALL {
         let name = format!("{prefix}-{}", place.suffix());
         if !fs::exists(format!("/run/netns/{name}")).unwrap_or(false) {
