@@ -121,7 +121,8 @@ pub struct Response<'a> {
 /// cannot panic. What is left over behind the last record is dropped.
 ///
 /// A failure without a question is believed, for servers that could not read the query, or do not
-/// want to, often answer with a header only; the price of a forged one is an attempt, not a lie.
+/// want to, often answer with a header only, or that and an OPT record; the price of a forged one
+/// is an attempt, not a lie.
 /// A truncated response may end in the middle: then none of its records are used.
 ///
 /// # Errors
@@ -149,7 +150,8 @@ pub fn examine<'a>(packet: &'a [u8], sent: &Sent<'_>) -> Result<Response<'a>, Mi
     };
     let high = walked.opt.map_or(0, |opt| (opt.ttl >> 24) as u16);
     let rcode = Rcode(high << 4 | header.flags & header::RCODE);
-    if question_len == 0 && matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN) {
+    let answers_something = matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN);
+    if question_len == 0 && (answers_something || walked.header.records() > 0) {
         return Err(Mismatch::Question);
     }
     let packet = packet.get(..walked.end).unwrap_or(packet);

@@ -113,6 +113,12 @@ fn failures_may_come_without_a_question() {
     }
     let badvers = Packet::header(0x8180).opt(1232, 0x0100_0000, &[]);
     assert_eq!(try_examine(&badvers).map(|r| r.rcode()), Ok(Rcode::BADVERS));
+    let answering = Packet::header(0x8182).answer(&[0], RecordType::A, 300, A);
+    assert_eq!(
+        try_examine(&answering).map(|_| ()),
+        Err(Mismatch::Question),
+        "records that answer no question"
+    );
     for code in [0u16, 3] {
         let packet = Packet::header(0x8180 | code);
         assert_eq!(try_examine(&packet).map(|_| ()), Err(Mismatch::Question));
