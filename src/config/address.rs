@@ -216,8 +216,18 @@ pub(super) fn check_zone(ip: IpAddr, zone: Option<&str>) -> Result<(), AddressEr
     match (link_local, zone) {
         (true, None | Some("")) => Err(AddressError::NoZone),
         (false, Some(_)) => Err(AddressError::Zone),
+        (true, Some(zone)) if !is_plain(zone) => Err(AddressError::NoInterface(clip(zone))),
         _ => Ok(()),
     }
+}
+
+/// Names of zones stand in the names of upstreams and routes, so they are kept as plain as those. No interface has a
+/// longer one (IFNAMSIZ).
+fn is_plain(zone: &str) -> bool {
+    zone.len() <= 15
+        && zone
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || b"._-".contains(&it))
 }
 
 /// The number of the interface that a zone names. A number stands for itself: interfaces come and go.
@@ -280,6 +290,8 @@ mod tests {
             ("255.255.255.255", NotUnicast),
             ("fe80::1", NoZone),
             ("fe80::1%", NoZone),
+            ("fe80::1%a@b", NoInterface("a@b".to_owned())),
+            ("fe80::1%+2", NoInterface("+2".to_owned())),
             ("fd00::1%eth0", Zone),
             ("10.0.0.2%eth0", Zone),
             ("::ffff:10.0.0.2", Mapped(Ipv4Addr::new(10, 0, 0, 2))),

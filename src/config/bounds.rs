@@ -120,7 +120,7 @@ pub const EXTRA_SHARE: Bounds<f64> = bounds(0.05, 0.0, 1.0);
 pub const CEILING: Bounds<f64> = bounds(1.3, 1.0, 4.0);
 
 /// The least a hedge waits. Timers tick in whole milliseconds, so less would hedge on the host's own noise.
-pub const HEDGE_MIN: Bounds<Duration> = bounds(millis(2), Duration::from_micros(100), secs(5));
+pub const HEDGE_MIN: Bounds<Duration> = bounds(millis(2), millis(1), secs(5));
 
 /// The most a hedge waits: about an honest round trip to the other side of the Earth, so that no question
 /// waits longer for a late answer than a distant one would take.

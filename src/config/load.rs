@@ -58,7 +58,7 @@ impl Loaded {
     pub fn origin(&self) -> String {
         match &self.file {
             Some(file) => file.display().to_string(),
-            None => format!("the built-in defaults (there is no {DEFAULT_FILE})"),
+            None => format!("built-in defaults, as there is no {DEFAULT_FILE}"),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use hickory_resolver::system_conf::parse_resolv_conf;
 
@@ -109,16 +109,14 @@ fn upstream(text: &str, host: &Host, listen: &[Listen]) -> Result<UpstreamConfig
 }
 
 /// Whether a query sent to `address` would come back to one of the listeners. A wildcard listener takes what
-/// is sent to any of the host's addresses; `[::]` is taken to hear IPv4 too, as it does on most hosts.
+/// is sent to any of the host's addresses of its own family: `serve` keeps `[::]` to IPv6.
 pub(super) fn is_itself(address: SocketAddr, listen: &[Listen], host: &Host) -> bool {
     let ip = address.ip();
     listen.iter().any(|listener| {
-        let wildcard = match listener.address.ip() {
-            IpAddr::V4(it) => it.is_unspecified() && ip.is_ipv4(),
-            IpAddr::V6(it) => it.is_unspecified(),
-        };
+        let own = listener.address.ip();
+        let wildcard = own.is_unspecified() && own.is_ipv4() == ip.is_ipv4();
         listener.address.port() == address.port()
-            && (listener.address.ip() == ip || (wildcard && (host.is_local)(ip)))
+            && (own == ip || (wildcard && (host.is_local)(ip)))
     })
 }
 
@@ -172,18 +170,20 @@ mod tests {
 
     #[test]
     fn never_itself() {
-        let servers = "nameserver 127.0.0.1\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n";
+        let servers = "nameserver 127.0.0.1\nnameserver 127.0.0.53\nnameserver 192.0.2.1\n\
+                       nameserver 192.0.2.2\nnameserver ::1\n";
         let names = |listen| read(servers, listen).0;
         let all = [
             "127.0.0.1 127.0.0.1:53",
             "127.0.0.53 127.0.0.53:53",
             "192.0.2.1 192.0.2.1:53",
             "192.0.2.2 192.0.2.2:53",
+            "::1 [::1]:53",
         ];
         assert_eq!(names("127.0.0.1:5335"), all);
         assert_eq!(names("127.0.0.1:53"), all[1..]);
         assert_eq!(names("0.0.0.0:53"), all[3..]);
-        assert_eq!(names("[::]:53"), all[3..]);
+        assert_eq!(names("[::]:53"), all[..4]);
         assert_eq!(
             read(servers, "127.0.0.1:53").1,
             [
