@@ -1,239 +1,423 @@
-//! The routing engine in a simulated network. `BYWAY_STORMS=n` runs more storms, `BYWAY_SEED=n` one.
+//! The routing engine in a simulated network.
+//!
+//! The rows of the table it is measured by, each with the figures to reach; then random storms in which
+//! the invariants of [`sim::checks`] must hold, and for each invariant a subject that breaks it.
+//!
+//! `BYWAY_STORMS=n` rages n storms, `BYWAY_SEED=n` the one of that seed, with its story.
+//! `cargo test --test storm -- --nocapture` prints every row as it was measured.
+
 mod sim;
-use byway::wire::Rcode;
-use sim::clients::Load;
-use sim::watch::Figures;
-use sim::world::{World, config};
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-fn s(x: f64) -> Duration {
-    Duration::from_secs_f64(x)
+use byway::config::Policy;
+use byway::route::{Event, Standing, Subject as Named};
+use byway::wire::Rcode;
+
+use sim::checks;
+use sim::clients::Load;
+use sim::foils::{Flaw, Foil};
+use sim::forwarder::Forwarder;
+use sim::network::{Link, Upstream};
+use sim::storms::{Fault, Storm, What};
+use sim::watch::Figures;
+use sim::world::{World, config};
+
+/// The fault begins, ends, and the run ends.
+const BEGIN: Duration = Duration::from_secs(30);
+const END: Duration = Duration::from_secs(50);
+const STOP: Duration = Duration::from_secs(70);
+/// A figure must be reached in each of these runs.
+const SEEDS: [u64; 3] = [1, 2, 3];
+
+type Change = fn(&mut [Link], &mut [Upstream]);
+
+/// One row of the table.
+struct Row {
+    name: &'static str,
+    upstreams: usize,
+    paths: usize,
+    load: Load,
+    fault: Change,
+    heal: Change,
+}
+
+impl Row {
+    /// 1,000 questions a second.
+    fn host(name: &'static str, fault: Change, heal: Change) -> Row {
+        Row { name, upstreams: 2, paths: 2, load: Load::HOST, fault, heal }
+    }
+
+    /// Ten a second, all of which need an upstream.
+    fn sidecar(name: &'static str, fault: Change, heal: Change) -> Row {
+        Row { load: Load::SIDECAR, ..Row::host(name, fault, heal) }
+    }
+
+    fn with(self, upstreams: usize, paths: usize) -> Row {
+        Row { upstreams, paths, ..self }
+    }
+
+    /// Runs it with each seed and hands over the world and what was seen during the fault.
+    fn run(&self, judge: impl Fn(&World<Forwarder>, &Figures)) {
+        for seed in SEEDS {
+            let mut world = World::new(seed, &config(self.upstreams, self.paths), self.load);
+            let (fault, heal) = (self.fault, self.heal);
+            world.at(BEGIN, move |world| fault(&mut world.links, &mut world.upstreams));
+            world.at(END, move |world| heal(&mut world.links, &mut world.upstreams));
+            world.run(STOP);
+            let seen = Figures::of(&world, BEGIN, END);
+            let back = world.back_on_first_path(END).map(|back| back.as_secs_f64());
+            println!("{:<44} seed {seed} {seen}  back {:.1} s", self.name, back.unwrap_or(f64::NAN));
+            if std::env::var_os("BYWAY_STORY").is_some() {
+                println!("{}", world.story(BEGIN - Duration::from_secs(1)));
+            }
+            judge(&world, &seen);
+        }
+    }
+}
+
+/// The figures of the first rows: nobody fails, nobody waits, at hardly any price.
+fn unnoticed(world: &World<Forwarder>, seen: &Figures) {
+    assert_eq!(seen.failed, 0, "failed");
+    assert!(seen.over_50 <= 5, "{} over 50 ms", seen.over_50);
+    assert!(seen.worst <= Duration::from_millis(150), "worst {:?}", seen.worst);
+    assert!(seen.x <= 1.03, "x {:.3}", seen.x);
+    let back = world.back_on_first_path(END).expect("back on the nearer path");
+    // A full queue takes a second and a half to drain.
+    assert!(back <= Duration::from_millis(11_500), "back after {back:?}");
+}
+
+/// A path's trouble: its share after a second, and whom the events accuse.
+fn left_path_a(world: &World<Forwarder>, seen: &Figures) {
+    unnoticed(world, seen);
+    assert!(seen.on_first_path < 0.02, "{:.2} % still over A", seen.on_first_path * 100.0);
+    assert!(accused(world, "A"), "path A was never accused");
+    assert!(!accused(world, "B") && !accused(world, "dc1") && !accused(world, "dc2"));
+}
+
+/// A server's trouble: nobody accuses a path.
+fn left_dc1(world: &World<Forwarder>, seen: &Figures) {
+    unnoticed(world, seen);
+    assert!(accused(world, "dc1"), "dc1 was never accused");
+    assert!(!accused(world, "A") && !accused(world, "B") && !accused(world, "dc2"));
+}
+
+/// The figures of a sidecar. Of 200 questions, one in each run may be a packet over.
+fn unnoticed_by_a_sidecar(_: &World<Forwarder>, seen: &Figures) {
+    assert_eq!(seen.failed, 0, "failed");
+    assert!(seen.over_50 <= 1, "{} over 50 ms", seen.over_50);
+    assert_eq!(seen.over_250, 0, "over 250 ms");
+    assert!(seen.x <= 1.07, "x {:.3}", seen.x);
+}
+
+/// Whether a path or an upstream of this name was said to be in trouble during the fault.
+fn accused(world: &World<Forwarder>, name: &str) -> bool {
+    world.subject.events.iter().any(|(at, event)| {
+        let during = at.since(world.start) >= BEGIN && at.since(world.start) < END;
+        during
+            && matches!(event, Event::Verdict { subject, to, .. }
+                if !matches!(subject, Named::Route(_)) && subject.name() == name && !to.is_clear())
+    })
+}
+
+fn swamp(links: &mut [Link], _: &mut [Upstream]) {
+    links[0].background = 1.45;
+}
+
+fn swamp_at_once(links: &mut [Link], _: &mut [Upstream]) {
+    links[0].background = 3.0;
+}
+
+fn lose_a_third(links: &mut [Link], _: &mut [Upstream]) {
+    // Each way.
+    links[0].loss = 0.163;
+}
+
+fn lose_a_twentieth(links: &mut [Link], _: &mut [Upstream]) {
+    links[0].loss = 0.025;
+}
+
+fn kill(links: &mut [Link], _: &mut [Upstream]) {
+    links[0].dead = true;
+}
+
+fn lengthen(links: &mut [Link], _: &mut [Upstream]) {
+    links[0].delay = Duration::from_millis(30);
+}
+
+fn slow_dc1(_: &mut [Link], upstreams: &mut [Upstream]) {
+    upstreams[0].slowness = Duration::from_millis(400);
+}
+
+fn sicken_dc1(_: &mut [Link], upstreams: &mut [Upstream]) {
+    upstreams[0].sick = (1.0, Rcode::SERVFAIL);
+}
+
+fn swamp_both(links: &mut [Link], _: &mut [Upstream]) {
+    for link in links {
+        link.background = 1.45;
+    }
+}
+
+fn kill_all(links: &mut [Link], _: &mut [Upstream]) {
+    for link in links {
+        link.dead = true;
+    }
+}
+
+fn heal(links: &mut [Link], upstreams: &mut [Upstream]) {
+    for link in links.iter_mut() {
+        (link.background, link.loss, link.dead) = (Link::BACKGROUND, 0.0, false);
+    }
+    links[0].delay = Duration::from_millis(1);
+    for upstream in upstreams {
+        (upstream.slowness, upstream.sick.0) = (Duration::ZERO, 0.0);
+    }
+}
+
+/// Heals, and the queues are gone too.
+fn heal_and_drain(links: &mut [Link], upstreams: &mut [Upstream]) {
+    heal(links, upstreams);
+    for link in links {
+        link.drain();
+    }
 }
 
 #[test]
-fn explore() {
-    type F = fn(&mut World);
-    let cases: Vec<(&str, usize, usize, F, F)> = vec![
-        ("health", 2, 2, |_| {}, |_| {}),
-        (
-            "A swamped",
-            2,
-            2,
-            |w| w.links[0].background = 1.45,
-            |w| w.links[0].background = 0.3,
-        ),
-        (
-            "A fast swamped",
-            2,
-            2,
-            |w| w.links[0].background = 3.0,
-            |w| w.links[0].background = 0.3,
-        ),
-        (
-            "A loses 30 %",
-            2,
-            2,
-            |w| w.links[0].loss = 0.16,
-            |w| w.links[0].loss = 0.0,
-        ),
-        (
-            "A loses 5 %",
-            2,
-            2,
-            |w| w.links[0].loss = 0.025,
-            |w| w.links[0].loss = 0.0,
-        ),
-        (
-            "A black hole",
-            2,
-            2,
-            |w| w.links[0].dead = true,
-            |w| w.links[0].dead = false,
-        ),
-        (
-            "A 60 ms",
-            2,
-            2,
-            |w| w.links[0].delay = s(0.030),
-            |w| w.links[0].delay = s(0.001),
-        ),
-        (
-            "dc1 +400",
-            2,
-            2,
-            |w| w.upstreams[0].slowness = s(0.4),
-            |w| w.upstreams[0].slowness = s(0.0),
-        ),
-        (
-            "dc1 SERVFAIL",
-            2,
-            2,
-            |w| w.upstreams[0].sick.0 = 1.0,
-            |w| w.upstreams[0].sick = (0.0, Rcode::SERVFAIL),
-        ),
-        (
-            "dc1 SERVFAIL 20%",
-            2,
-            2,
-            |w| w.upstreams[0].sick.0 = 0.2,
-            |w| w.upstreams[0].sick = (0.0, Rcode::SERVFAIL),
-        ),
-        (
-            "both swamped",
-            2,
-            2,
-            |w| {
-                w.links[0].background = 1.45;
-                w.links[1].background = 1.45;
-            },
-            |w| {
-                for l in &mut w.links {
-                    l.background = 0.3;
-                    l.buffer = s(0.0)
-                }
-            },
-        ),
-        (
-            "all dead",
-            2,
-            2,
-            |w| {
-                for l in &mut w.links {
-                    l.dead = true
-                }
-            },
-            |w| {
-                for l in &mut w.links {
-                    l.dead = false
-                }
-            },
-        ),
-        (
-            "1 upstream A swamped",
-            1,
-            2,
-            |w| w.links[0].background = 1.45,
-            |w| w.links[0].background = 0.3,
-        ),
-        (
-            "1 upstream A dead",
-            1,
-            2,
-            |w| w.links[0].dead = true,
-            |w| w.links[0].dead = false,
-        ),
-        (
-            "8x3 A dead",
-            8,
-            3,
-            |w| w.links[0].dead = true,
-            |w| w.links[0].dead = false,
-        ),
-        (
-            "8x3 A 30 %",
-            8,
-            3,
-            |w| w.links[0].loss = 0.16,
-            |w| w.links[0].loss = 0.0,
-        ),
-        (
-            "flap",
-            2,
-            2,
-            |w| {
-                for n in 0..7 {
-                    let at = 30.0 + 3.0 * n as f64;
-                    w.at(s(at), move |w| w.links[0].dead = n % 2 == 0);
-                }
-            },
-            |w| w.links[0].dead = false,
-        ),
-    ];
-    let only = std::env::var("ONLY").ok();
-    for (load, label) in [(Load::HOST, "host"), (Load::SIDECAR, "sidecar")] {
-        for (name, u, p, fault, heal) in &cases {
-            let full = format!("{label} {name}");
-            if only.as_ref().is_some_and(|o| !full.contains(o.as_str())) {
-                continue;
-            }
-            let (fault, heal) = (*fault, *heal);
-            let seeds: u64 = std::env::var("SEEDS")
-                .ok()
-                .and_then(|s| s.parse().ok())
-                .unwrap_or(5);
-            let first: u64 = std::env::var("SEED")
-                .ok()
-                .and_then(|s| s.parse().ok())
-                .unwrap_or(1);
-            let mut rows = Vec::new();
-            for seed in first..first + seeds {
-                let mut world = World::new(seed, &config(*u, *p), load);
-                world.at(s(30.0), move |w| fault(w));
-                world.at(s(50.0), move |w| heal(w));
-                world.run(s(75.0));
-                let c = Figures::of(&world, s(50.5), s(52.5));
-                let h = Figures::of(&world, s(20.0), s(30.0));
-                let f = Figures::of(&world, s(30.0), s(50.0));
-                if seeds == 1 {
-                    println!("{f}\n{}", world.story(s(29.0)));
-                    for p in world
-                        .packets
-                        .iter()
-                        .filter(|p| {
-                            p.at >= world.start + s(30.0)
-                                && p.at < world.start + s(50.0)
-                                && !matches!(
-                                    p.kind,
-                                    byway::route::AttemptKind::Primary
-                                        | byway::route::AttemptKind::Refresh
-                                )
-                        })
-                        .take(60)
-                    {
-                        println!(
-                            "{:.3} dc{}@{} {:?} {}",
-                            p.at.since(world.start).as_secs_f64(),
-                            p.upstream + 1,
-                            p.path,
-                            p.kind,
-                            p.came_back
-                        );
+fn health_costs_next_to_nothing() {
+    Row::host("health", |_, _| {}, heal).run(|world, seen| {
+        unnoticed(world, seen);
+        assert!(seen.x <= 1.01, "x {:.3}", seen.x);
+        assert!(world.subject.events.is_empty(), "{}", world.story(Duration::ZERO));
+    });
+}
+
+#[test]
+fn path_a_swamped() {
+    Row::host("A swamped", swamp, heal).run(left_path_a);
+    Row::host("A swamped at once", swamp_at_once, heal).run(left_path_a);
+}
+
+#[test]
+fn path_a_loses_a_third() {
+    Row::host("A loses 30 %", lose_a_third, heal).run(left_path_a);
+}
+
+#[test]
+fn path_a_black_hole() {
+    Row::host("A a black hole", kill, heal).run(left_path_a);
+}
+
+#[test]
+fn path_a_longer() {
+    Row::host("A 2 ms becomes 60 ms", lengthen, heal).run(left_path_a);
+}
+
+#[test]
+fn path_a_loses_a_twentieth() {
+    Row::host("A loses 5 %", lose_a_twentieth, heal).run(|world, seen| {
+        unnoticed(world, seen);
+        let first = world.subject.events.iter().find(|(at, _)| at.since(world.start) >= BEGIN);
+        let noticed = first.expect("noticed").0.since(world.start + BEGIN);
+        assert!(noticed <= Duration::from_secs(3), "noticed after {noticed:?}");
+    });
+}
+
+#[test]
+fn a_slow_server_is_blamed_and_no_path() {
+    Row::host("dc1 +400 ms on both paths", slow_dc1, heal).run(left_dc1);
+}
+
+#[test]
+fn a_useless_server_is_blamed_and_no_path() {
+    Row::host("dc1 answers SERVFAIL at once", sicken_dc1, heal).run(|world, seen| {
+        left_dc1(world, seen);
+        assert_eq!(seen.over_50, 0);
+    });
+}
+
+#[test]
+fn both_paths_swamped() {
+    Row::host("both swamped", swamp_both, heal_and_drain).run(|world, seen| {
+        let health = Figures::of(world, Duration::from_secs(10), BEGIN);
+        let ratio = seen.packets as f64 / health.packets as f64;
+        let failed = (seen.failed - seen.failed_popular) as f64 / seen.unknown as f64;
+        println!("{:<44} {ratio:.2} of health's packets, {:.2} % of unknown names failed", "", failed * 100.0);
+        assert_eq!(seen.failed_popular, 0);
+        assert!(seen.p99_popular <= Duration::from_millis(10), "{:?}", seen.p99_popular);
+        assert!(failed <= 0.04);
+        assert!(ratio <= 1.3);
+        let clean = Figures::of(world, END + Duration::from_millis(500), STOP);
+        assert_eq!((clean.failed, clean.over_50), (0, 0), "not clean half a second after");
+    });
+}
+
+#[test]
+fn total_outage() {
+    Row::host("no upstream at all", kill_all, heal).run(|world, seen| {
+        let health = Figures::of(world, Duration::from_secs(10), BEGIN);
+        let ratio = seen.packets as f64 / health.packets as f64;
+        println!("{:<44} {ratio:.3} of health's packets", "");
+        assert!(ratio <= 0.1);
+        assert!(seen.p99_popular <= Duration::from_millis(5), "{:?}", seen.p99_popular);
+        let known = Figures::of(world, BEGIN + Duration::from_secs(2), END - Duration::from_secs(2));
+        let slowest = world.records.iter().filter(|r| {
+            let asked = r.asked.since(world.start);
+            asked > BEGIN + Duration::from_secs(2) && asked < END - Duration::from_secs(2)
+        });
+        for record in slowest {
+            let took = record.answered.expect("answered").since(record.asked);
+            assert!(took < Duration::from_secs(1), "an error after {took:?}");
+        }
+        assert!(known.failed_popular * 100 < known.asked, "names that were known failed");
+        let after = Figures::of(world, END + Duration::from_millis(500), STOP);
+        assert_eq!((after.failed, after.over_50), (0, 0), "not fresh half a second after");
+    });
+}
+
+#[test]
+fn one_address_over_two_paths() {
+    Row::host("one upstream, A swamped", swamp, heal).with(1, 2).run(left_path_a);
+    Row::host("one upstream, A a black hole", kill, heal).with(1, 2).run(left_path_a);
+}
+
+#[test]
+fn eight_upstreams_over_three_paths() {
+    Row::host("8 x 3, A a black hole", kill, heal).with(8, 3).run(left_path_a);
+    Row::host("8 x 3, A loses 30 %", lose_a_third, heal).with(8, 3).run(left_path_a);
+}
+
+#[test]
+fn path_a_dead_and_alive_in_turn() {
+    for seed in SEEDS {
+        let mut world = World::new(seed, &config(2, 2), Load::HOST);
+        for turn in 0..7u32 {
+            let dead = turn % 2 == 0;
+            world.at(BEGIN + 3 * turn * Duration::from_secs(1), move |world| world.links[0].dead = dead);
+        }
+        world.at(END, |world| world.links[0].dead = false);
+        world.run(STOP);
+        let seen = Figures::of(&world, BEGIN, END);
+        let changes = world.changes("A", BEGIN, END);
+        println!("{:<44} seed {seed} {seen}  {changes} changes", "A dead and alive in turn");
+        assert_eq!(seen.failed, 0);
+        assert!(seen.over_50 <= 10, "{} over 50 ms", seen.over_50);
+        assert!(seen.x <= 1.03, "x {:.3}", seen.x);
+        // Down four times, up three times in between: no more than that.
+        assert!(changes <= 8, "{changes} verdict changes: {}", world.story(BEGIN));
+    }
+}
+
+#[test]
+fn a_sidecar_hardly_notices() {
+    Row::sidecar("10/s: A swamped", swamp, heal).run(unnoticed_by_a_sidecar);
+    Row::sidecar("10/s: A a black hole", kill, heal).run(unnoticed_by_a_sidecar);
+    Row::sidecar("10/s: A 2 ms becomes 60 ms", lengthen, heal).run(unnoticed_by_a_sidecar);
+    Row::sidecar("10/s: dc1 +400 ms", slow_dc1, heal).run(unnoticed_by_a_sidecar);
+    Row::sidecar("10/s: dc1 answers SERVFAIL", sicken_dc1, heal).run(unnoticed_by_a_sidecar);
+    Row::sidecar("10/s: A loses 30 %", lose_a_third, heal).run(unnoticed_by_a_sidecar);
+    let one = |name, fault| Row::sidecar(name, fault, heal).with(1, 2);
+    one("10/s, one upstream: A swamped", swamp).run(unnoticed_by_a_sidecar);
+    one("10/s, one upstream: A a black hole", kill).run(unnoticed_by_a_sidecar);
+    one("10/s, one upstream: A loses 30 %", lose_a_third).run(unnoticed_by_a_sidecar);
+}
+
+#[test]
+fn a_surge_gets_what_there_is_and_no_verdict() {
+    for seed in SEEDS {
+        let mut world = World::new(seed, &config(2, 2), Load::HOST);
+        world.upstreams.iter_mut().for_each(|upstream| upstream.capacity = 300.0);
+        // Twenty times the names never seen before.
+        let surge = Load { rate: 6700.0, popular_share: 0.7 / 6.7, ..Load::HOST };
+        world.at(BEGIN, move |world| world.load = surge);
+        world.at(END, |world| world.load = Load::HOST);
+        world.run(STOP);
+        let settled = BEGIN + Duration::from_secs(2);
+        let seen = Figures::of(&world, settled, END);
+        let useful = world.came_back(settled, END) as f64 / (END - settled).as_secs_f64();
+        println!("{:<44} seed {seed} {seen}  {useful:.0} answers/s of 600", "20 x the unknown names");
+        assert!(useful >= 0.9 * 600.0, "{useful:.0} answers a second");
+        assert!(seen.p99_popular <= Duration::from_millis(5), "{:?}", seen.p99_popular);
+        assert_eq!(world.subject.engine.standing(), Standing::Clear);
+        let after = Figures::of(&world, END + Duration::from_secs(1), STOP);
+        assert_eq!((after.failed, after.over_50), (0, 0), "not recovered after a second");
+    }
+}
+
+/// How many storms, and from which seed.
+fn storms() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    match (number("BYWAY_SEED"), number("BYWAY_STORMS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, count) => 0..count.unwrap_or(1000),
+    }
+}
+
+#[test]
+fn the_invariants_hold_in_every_storm() {
+    let seeds = storms();
+    let (next, alone) = (AtomicU64::new(seeds.start), seeds.end - seeds.start == 1);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    let storm = Storm::of(seed);
+                    let mut world = World::new(seed, &storm.config(), storm.load);
+                    storm.rage(&mut world);
+                    if alone {
+                        println!("{storm:#?}\n{}", world.story(Duration::ZERO));
+                    }
+                    for (name, check) in checks::all() {
+                        if let Err(found) = check(&world, &storm) {
+                            panic!("BYWAY_SEED={seed}: {name}: {found}\n{storm:?}");
+                        }
                     }
                 }
-                rows.push((
-                    f.failed as f64,
-                    f.over_50 as f64,
-                    f.over_250 as f64,
-                    f.worst.as_secs_f64() * 1e3,
-                    f.x,
-                    100.0 * f.on_first_path,
-                    world
-                        .back_on_first_path(s(50.0))
-                        .map_or(99.0, |d| d.as_secs_f64()),
-                    f.packets as f64 / (2.0 * h.packets as f64),
-                    world.changes("A", s(30.0), s(50.0)) as f64,
-                    (c.over_50) as f64,
-                ));
-            }
-            let col = |g: &dyn Fn(&(f64, f64, f64, f64, f64, f64, f64, f64, f64, f64)) -> f64| {
-                let mut v: Vec<f64> = rows.iter().map(g).collect();
-                v.sort_by(f64::total_cmp);
-                (v[v.len() / 2], v[v.len() - 1])
-            };
-            let p = |(a, b): (f64, f64), n: usize| format!("{a:.n$}/{b:.n$}");
-            println!(
-                "{full:28} failed {:12} >50 {:12} >250 {:12} worst {:16} x {:12} onA {:14} back {:12} pk {:10} chA {} unclean {}",
-                p(col(&|r| r.0), 0),
-                p(col(&|r| r.1), 0),
-                p(col(&|r| r.2), 0),
-                p(col(&|r| r.3), 1),
-                p(col(&|r| r.4), 3),
-                p(col(&|r| r.5), 2),
-                p(col(&|r| r.6), 1),
-                p(col(&|r| r.7), 2),
-                p(col(&|r| r.8), 0),
-                p(col(&|r| r.9), 0)
-            );
+            });
         }
+    });
+}
+
+/// A storm in which each foil shows its flaw: the first path dies for a while.
+fn exposing() -> Storm {
+    let from = Duration::from_secs(25);
+    let fault = Fault { from, until: from + Duration::from_secs(10), what: What::Dead { path: 0 } };
+    let load = Load { rate: 50.0, popular: 1, popular_share: 0.0 };
+    Storm { seed: 0, upstreams: 2, paths: 2, policy: Policy::Fastest, load, faults: vec![fault] }
+}
+
+/// The checks that this foil fails, in this storm.
+fn caught(flaw: Flaw, storm: &Storm) -> Vec<&'static str> {
+    let routes = storm.upstreams * storm.paths;
+    let mut world = World::around(Foil::new(flaw, routes), storm.seed, &storm.config(), storm.load);
+    storm.rage(&mut world);
+    let failed = checks::all().into_iter().filter(|(_, check)| check(&world, storm).is_err());
+    failed.map(|(name, _)| name).collect()
+}
+
+#[test]
+fn every_check_catches_its_foil() {
+    let storm = exposing();
+    for (flaw, check) in [
+        (Flaw::AnswersTwice, "every question gets one answer in time"),
+        (Flaw::AsksEveryone, "no budget is exceeded in any window"),
+        (Flaw::SticksToFirst, "no clear route is unused while questions fail"),
+        (Flaw::NeverReturns, "what healed carries traffic again"),
+        (Flaw::ForgetsNothing, "nothing is left over"),
+        (Flaw::Dithers, "verdicts do not oscillate"),
+    ] {
+        assert!(caught(flaw, &storm).contains(&check), "{flaw:?} was not caught");
     }
+}
+
+#[test]
+fn no_check_catches_the_innocent() {
+    let quiet = Storm { faults: Vec::new(), ..exposing() };
+    assert_eq!(caught(Flaw::None, &quiet), Vec::<&str>::new());
 }

@@ -313,7 +313,7 @@ impl Health {
             let step = (self.hold(patience) / self.needed(patience)).max(TRIAL_STEP);
             self.trial = self.trial.min(now + step);
         }
-        self.judge(now, patience, desperate)
+        self.judge(sample != Sample::Good, now, patience, desperate)
     }
 
     /// Usefully answered while clear: takes from what useless answers added.
@@ -405,7 +405,7 @@ impl Health {
         }
     }
 
-    fn judge(&mut self, now: Time, patience: &Patience, desperate: bool) -> Option<Change> {
+    fn judge(&mut self, worse: bool, now: Time, patience: &Patience, desperate: bool) -> Option<Change> {
         let suspicious = self.loss >= SUSPECT_LOSS || self.late >= SUSPECT_LATE;
         let to = match self.verdict {
             Verdict::Clear if self.poor >= SICK => Verdict::Sick,
@@ -422,6 +422,7 @@ impl Health {
                 }
             }
             Verdict::Dead if self.lost_in_row == 0 => Verdict::Congested,
+            _ if !worse => return None,
             Verdict::Sick if self.poor < FORGIVEN && self.is_dead(now) => Verdict::Dead,
             Verdict::Suspect | Verdict::Congested if self.is_dead(now) => Verdict::Dead,
             Verdict::Suspect if self.poor >= SICK => Verdict::Sick,

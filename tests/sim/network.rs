@@ -38,12 +38,16 @@ pub struct Link {
 }
 
 impl Link {
+    /// Somebody else's traffic in health.
+    pub const BACKGROUND: f64 = 0.3;
+
+    /// A healthy one.
     pub fn new(round_trip: Duration) -> Link {
         Link {
             delay: round_trip / 2,
             jitter: Duration::from_micros(150),
             buffer: Duration::from_secs(1),
-            background: 0.3,
+            background: Link::BACKGROUND,
             loss: 0.0,
             dead: false,
             queue: 0.0,
@@ -57,6 +61,11 @@ impl Link {
         self.at = now;
         let most = self.buffer.as_secs_f64();
         self.queue = (self.queue + (self.background - 1.0) * dt).clamp(0.0, most);
+    }
+
+    /// Empties the queue.
+    pub fn drain(&mut self) {
+        self.queue = 0.0;
     }
 
     /// How long a packet that leaves now takes; `None` if it is lost. `queued`: this way has the queue.

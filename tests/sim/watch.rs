@@ -6,6 +6,7 @@ use std::time::Duration;
 use byway::clock::Time;
 use byway::route::{AttemptKind, Event};
 
+use super::subject::Subject;
 use super::world::World;
 
 /// Figures in the lab's terms.
@@ -29,7 +30,7 @@ pub struct Figures {
 
 impl Figures {
     /// Of questions asked from `from` until `until`, after the start.
-    pub fn of(world: &World, from: Duration, until: Duration) -> Figures {
+    pub fn of<S: Subject>(world: &World<S>, from: Duration, until: Duration) -> Figures {
         let (from, until) = (world.start + from, world.start + until);
         let asked: Vec<_> = world
             .records
@@ -66,7 +67,7 @@ impl Figures {
             world
                 .races
                 .get(index)
-                .map_or(world.subject.races, |(_, races)| *races)
+                .map_or(world.subject.needed(), |(_, races)| *races)
         };
         Figures {
             asked: asked.len(),
@@ -106,7 +107,7 @@ impl fmt::Display for Figures {
     }
 }
 
-impl World {
+impl<S: Subject> World<S> {
     /// How long after `healed` (from the start) clients' own questions go over the first path again:
     /// until the first half second in which most of them do.
     pub fn back_on_first_path(&self, healed: Duration) -> Option<Duration> {
@@ -135,7 +136,7 @@ impl World {
     /// The events from `from` on, one a line, with seconds from the start.
     pub fn story(&self, from: Duration) -> String {
         let mut story = String::new();
-        for (at, event) in &self.subject.events {
+        for (at, event) in self.subject.events() {
             if at.since(self.start) >= from {
                 let secs = at.since(self.start).as_secs_f64();
                 story.push_str(&format!("{secs:9.3} {event}\n"));
@@ -144,11 +145,17 @@ impl World {
         story
     }
 
+    /// Packets sent between two times from the start that were usefully answered.
+    pub fn came_back(&self, from: Duration, until: Duration) -> usize {
+        let within = |at: Time| at.since(self.start) >= from && at.since(self.start) < until;
+        self.packets.iter().filter(|p| p.came_back && within(p.at)).count()
+    }
+
     /// Verdict changes of `name` between two times from the start.
     pub fn changes(&self, name: &str, from: Duration, until: Duration) -> usize {
         let within = |at: &Time| at.since(self.start) >= from && at.since(self.start) < until;
         self.subject
-            .events
+            .events()
             .iter()
             .filter(|(at, event)| {
                 within(at)

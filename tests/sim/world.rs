@@ -6,24 +6,18 @@ use std::time::Duration;
 
 use byway::clock::Time;
 use byway::config::{Config, PathConfig, UpstreamConfig};
-use byway::route::{AttemptKind, Route};
+use byway::route::{AttemptKind, Engine, Route};
 use byway::wire::Rcode;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::clients::{Load, Record, STUB_TIMEOUT, STUB_TRIES};
 use super::network::{Link, Upstream, unit};
-use super::subject::{Action, Forwarder, Name, Query, Subject, Tag};
+use super::forwarder::Forwarder;
+use super::subject::{Action, Name, Query, Subject, Tag};
 
-/// Changes something about the network.
-pub type Fault = fn(&mut [Link], &mut [Upstream]);
-
-enum Happening {
-    Ask {
-        query: Query,
-        name: Name,
-        first: bool,
-    },
+enum Happening<S> {
+    Ask { query: Query, name: Name },
     NextAsk,
     AtUpstream {
         tag: Tag,
@@ -33,7 +27,7 @@ enum Happening {
         tag: Tag,
         rcode: Rcode,
     },
-    Fault(Box<dyn FnOnce(&mut World)>),
+    Fault(Box<dyn FnOnce(&mut World<S>)>),
 }
 
 /// A packet as it left.
@@ -48,10 +42,10 @@ pub struct Packet {
 }
 
 /// Everything.
-pub struct World {
+pub struct World<S> {
     pub now: Time,
     pub start: Time,
-    pub subject: Forwarder,
+    pub subject: S,
     pub links: Vec<Link>,
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
@@ -62,7 +56,7 @@ pub struct World {
     pub races: Vec<(Time, u64)>,
     rng: StdRng,
     happenings: BinaryHeap<Reverse<(Time, u64)>>,
-    what: std::collections::HashMap<u64, Happening>,
+    what: std::collections::HashMap<u64, Happening<S>>,
     serial: u64,
     packet_of: std::collections::HashMap<Tag, usize>,
     /// Share of packets that meet a stall of the host, and how long it lasts at most.
@@ -98,18 +92,26 @@ pub fn config(upstreams: usize, paths: usize) -> Config {
     config
 }
 
-impl World {
-    pub fn new(seed: u64, config: &Config, load: Load) -> World {
+impl World<Forwarder> {
+    /// The engine as the daemon drives it, in a healthy network.
+    pub fn new(seed: u64, config: &Config, load: Load) -> World<Forwarder> {
+        let rng = StdRng::seed_from_u64(!seed);
+        World::around(Forwarder::new(config, rng, Time::START), seed, config, load)
+    }
+}
+
+impl<S: Subject> World<S> {
+    /// A healthy network around `subject`.
+    pub fn around(subject: S, seed: u64, config: &Config, load: Load) -> World<S> {
         let start = Time::START;
-        let mut seeder = StdRng::seed_from_u64(seed);
-        let subject = Forwarder::new(config, true, StdRng::from_rng(&mut seeder), start);
+        let rng = StdRng::seed_from_u64(seed);
         let links = (0..config.paths.len())
             .map(|n| Link::new(Duration::from_millis(2 * (n as u64 + 1))))
             .collect();
         let mut world = World {
             now: start,
             start,
-            routes: subject.engine.routes().to_vec(),
+            routes: Engine::new(config, start).routes().to_vec(),
             subject,
             links,
             upstreams: vec![Upstream::default(); config.upstreams.len()],
@@ -117,7 +119,7 @@ impl World {
             packets: Vec::new(),
             load,
             races: Vec::new(),
-            rng: seeder,
+            rng,
             happenings: BinaryHeap::new(),
             what: Default::default(),
             serial: 0,
@@ -129,7 +131,7 @@ impl World {
     }
 
     /// Plans a change `after` the start.
-    pub fn at(&mut self, after: Duration, change: impl FnOnce(&mut World) + 'static) {
+    pub fn at(&mut self, after: Duration, change: impl FnOnce(&mut World<S>) + 'static) {
         self.plan(self.start + after, Happening::Fault(Box::new(change)));
     }
 
@@ -160,21 +162,22 @@ impl World {
                 .last()
                 .is_none_or(|(at, _)| self.now.since(*at) >= Duration::from_millis(100))
             {
-                self.races.push((self.now, self.subject.races));
+                self.races.push((self.now, self.subject.needed()));
             }
         }
         self.now = end;
-        self.races.push((self.now, self.subject.races));
+        self.races.push((self.now, self.subject.needed()));
     }
 
-    fn plan(&mut self, at: Time, what: Happening) {
+    fn plan(&mut self, at: Time, what: Happening<S>) {
         self.serial += 1;
         self.happenings.push(Reverse((at, self.serial)));
         self.what.insert(self.serial, what);
     }
 
-    fn happen(&mut self, what: Happening, actions: &mut Vec<Action>) {
+    fn happen(&mut self, what: Happening<S>, actions: &mut Vec<Action>) {
         match what {
+            Happening::NextAsk if self.load.rate <= 0.0 => {}
             Happening::NextAsk => {
                 let query = self.records.len() as Query;
                 let (gap, name) = self.load.next(query, &mut self.rng);
@@ -190,7 +193,7 @@ impl World {
                 self.ask(query, name, actions);
                 self.plan(self.now + gap, Happening::NextAsk);
             }
-            Happening::Ask { query, name, .. } => {
+            Happening::Ask { query, name } => {
                 if self.records[query as usize].answered.is_none() {
                     self.ask(query, name, actions);
                 }
@@ -225,11 +228,7 @@ impl World {
         if record.tries < STUB_TRIES {
             self.plan(
                 self.now + STUB_TIMEOUT,
-                Happening::Ask {
-                    query,
-                    name,
-                    first: false,
-                },
+                Happening::Ask { query, name },
             );
         }
         self.subject.question(query, name, self.now, actions);
@@ -238,23 +237,11 @@ impl World {
     fn carry_out(&mut self, actions: &mut Vec<Action>) {
         for action in actions.drain(..) {
             match action {
-                Action::Send {
-                    tag,
-                    route,
-                    kind,
-                    at,
-                    ..
-                } => {
+                Action::Send { tag, route, kind } => {
                     let of = &self.routes[route.0 as usize];
                     let (path, upstream) = (of.path.0, of.upstream.0);
                     self.packet_of.insert(tag, self.packets.len());
-                    self.packets.push(Packet {
-                        at,
-                        path,
-                        upstream,
-                        kind,
-                        came_back: false,
-                    });
+                    self.packets.push(Packet { at: self.now, path, upstream, kind, came_back: false });
                     let crossing = self.links[path as usize].cross(true, self.now, &mut self.rng);
                     if let Some(mut takes) = crossing {
                         if unit(&mut self.rng) < self.noise.0 {
@@ -270,7 +257,7 @@ impl World {
                         self.what.insert(self.serial, what);
                     }
                 }
-                Action::Answer { query, good, .. } => {
+                Action::Answer { query, good } => {
                     let record = &mut self.records[query as usize];
                     record.answers += 1;
                     if record.answered.is_none() {

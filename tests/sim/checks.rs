@@ -1,0 +1,206 @@
+//! What must hold in every storm, judged by what the network and the clients saw, not by what the subject
+//! believes. For each there is a foil that it must catch ([`super::foils`]).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use byway::clock::Time;
+use byway::config::Policy;
+use byway::route::{Event, Subject as Named, Verdict};
+
+use super::storms::{AFTER, CALM, DRAIN, Storm, TROUBLE, What};
+use super::subject::Subject;
+use super::world::World;
+
+/// A check: what it found wrong, if anything.
+pub type Check<S> = fn(&World<S>, &Storm) -> Result<(), String>;
+
+/// All of them, by name.
+pub fn all<S: Subject>() -> [(&'static str, Check<S>); 6] {
+    [
+        ("every question gets one answer in time", one_answer),
+        ("no budget is exceeded in any window", budgets),
+        ("no clear route is unused while questions fail", nothing_clear_unused),
+        ("what healed carries traffic again", returns),
+        ("nothing is left over", nothing_left),
+        ("verdicts do not oscillate", steady_verdicts),
+    ]
+}
+
+/// The deadline of a question, in the configuration's default.
+const DEADLINE: Duration = Duration::from_millis(4500);
+/// `return-within`, in the configuration's default.
+const RETURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Exactly one answer to each question, by its deadline. A stub that asks twice was not answered in time.
+pub fn one_answer<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), String> {
+    for (query, record) in world.records.iter().enumerate() {
+        let took = record.answered.map(|at| at.since(record.asked));
+        let in_time = took.is_some_and(|took| took <= DEADLINE + Duration::from_millis(1));
+        if record.answers != 1 || record.tries != 1 || !in_time {
+            return Err(format!("question {query}: {record:?}, took {took:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// While some way is clear, extras are a share of primaries and a burst, in any window. While none is,
+/// all packets together stay under the ceiling over health's rate.
+pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
+    let window = Duration::from_secs(5);
+    let secs = window.as_secs_f64();
+    let health = packets(world, CALM / 2, CALM).count() as f64 / (CALM / 2).as_secs_f64();
+    let end = CALM + TROUBLE + AFTER;
+    let mut from = CALM;
+    while from + window <= end {
+        let until = from + window;
+        let (mut primaries, mut extras) = (0u32, 0u32);
+        for packet in packets(world, from, until) {
+            *if packet.kind.is_extra() { &mut extras } else { &mut primaries } += 1;
+        }
+        let lead = from.saturating_sub(Duration::from_secs(2));
+        if ways(storm).any(|(path, upstream)| untouched(storm, path, upstream, lead, until)) {
+            // A purse of ten or five seconds' share; a burst of sixteen or a tenth of a second, whole
+            // again in half a minute; and a moment under the ceiling before the clear way is known.
+            let purse = (0.05 * 5.0 * health).max(10.0);
+            let burst = (0.1 * health).max(16.0) * (1.0 + secs / 30.0);
+            let unknown = 0.3 * health * 2.0;
+            let allowed = 0.05 * f64::from(primaries) + purse + burst + unknown;
+            if f64::from(extras) > allowed {
+                return Err(format!("from {from:?}: {extras} extras, {allowed:.0} allowed, {primaries} primaries"));
+            }
+        }
+        if ways(storm).all(|(path, upstream)| useless(storm, path, upstream, lead, until)) {
+            // Health's rate is known from few packets where questions are few.
+            let known = health + 2.0 * (health / 20.0).sqrt();
+            let allowed = (1.3 * known).max(4.0) * secs * 1.05 + (0.13 * known).max(4.0) + 8.0 * secs.min(1.0);
+            let sent = primaries + extras;
+            if f64::from(sent) > allowed {
+                return Err(format!("from {from:?}: {sent} packets, {allowed:.0} allowed, health {health:.1}/s"));
+            }
+        }
+        from += Duration::from_millis(500);
+    }
+    Ok(())
+}
+
+/// A question fails only if every way to an answer was in trouble while it was asked, or just before.
+pub fn nothing_clear_unused<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
+    for record in world.records.iter().filter(|record| !record.good) {
+        let asked = record.asked.since(world.start);
+        let from = asked.saturating_sub(Duration::from_secs(3));
+        let way = ways(storm).find(|&(path, upstream)| {
+            untouched(storm, path, upstream, from, asked + DEADLINE)
+        });
+        if let Some((path, upstream)) = way {
+            return Err(format!("at {asked:?} failed with dc{}@{path} clear: {record:?}", upstream + 1));
+        }
+    }
+    Ok(())
+}
+
+/// After the last fault the nearest path, or each in its turn, carries clients' questions again within
+/// `return-within`, and nothing is held against a path or an upstream at the end. A full queue takes
+/// a second and a half to drain.
+pub fn returns<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
+    let held: Vec<String> = standing(world)
+        .into_iter()
+        .filter(|(subject, verdict)| !matches!(subject, Named::Route(_)) && !verdict.is_clear())
+        .map(|(subject, verdict)| format!("{subject} {verdict}"))
+        .collect();
+    if !held.is_empty() {
+        return Err(format!("at the end: {held:?}"));
+    }
+    if storm.load.rate < 10.0 {
+        // So few questions that which path carries one of them is chance.
+        return Ok(());
+    }
+    let back = storm.healed() + Duration::from_millis(1500) + RETURN_WITHIN;
+    let own = |path: usize| {
+        packets(world, back, CALM + TROUBLE + AFTER)
+            .filter(|packet| !packet.kind.is_extra() && packet.path as usize == path)
+            .count()
+    };
+    let carried: Vec<usize> = (0..storm.paths).map(own).collect();
+    let all: usize = carried.iter().sum();
+    let fine = match storm.policy {
+        Policy::Fastest | Policy::Ordered => carried[0] * 10 >= all * 9,
+        Policy::Spread => carried.iter().all(|&packets| packets * storm.paths * 2 >= all),
+    };
+    if fine { Ok(()) } else { Err(format!("after {back:?} by path: {carried:?}")) }
+}
+
+/// Once nobody asks any more, nothing is in hand.
+pub fn nothing_left<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), String> {
+    match world.subject.in_hand() {
+        0 => Ok(()),
+        left => Err(format!("{left} in hand, {DRAIN:?} after the last question")),
+    }
+}
+
+/// A path's or an upstream's verdict changes a few times for each thing that goes wrong, not again and
+/// again.
+pub fn steady_verdicts<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), String> {
+    const MOST: usize = 10;
+    let window = Duration::from_secs(10);
+    let mut changes: HashMap<&Named, Vec<Time>> = HashMap::new();
+    for (at, event) in world.subject.events() {
+        if let Event::Verdict { subject, .. } = event
+            && !matches!(subject, Named::Route(_))
+        {
+            changes.entry(subject).or_default().push(*at);
+        }
+    }
+    for (subject, times) in changes {
+        if let Some(run) = times.windows(MOST + 1).find(|run| run[MOST].since(run[0]) < window) {
+            let from = run[0].since(world.start);
+            return Err(format!("{subject} changed more than {MOST} times in {window:?} from {from:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The last verdict told of everything that any was told of.
+fn standing<S: Subject>(world: &World<S>) -> HashMap<Named, Verdict> {
+    let mut last = HashMap::new();
+    for (_, event) in world.subject.events() {
+        if let Event::Verdict { subject, to, .. } = event {
+            last.insert(subject.clone(), *to);
+        }
+    }
+    last
+}
+
+fn packets<S>(world: &World<S>, from: Duration, until: Duration) -> impl Iterator<Item = &super::world::Packet> {
+    let (from, until) = (world.start + from, world.start + until);
+    let first = world.packets.partition_point(|packet| packet.at < from);
+    world.packets[first..].iter().take_while(move |packet| packet.at < until)
+}
+
+fn ways(storm: &Storm) -> impl Iterator<Item = (usize, usize)> + '_ {
+    (0..storm.paths).flat_map(|path| (0..storm.upstreams).map(move |upstream| (path, upstream)))
+}
+
+/// No fault touches this way at any time between the two. A swamped path drains for a while.
+fn untouched(storm: &Storm, path: usize, upstream: usize, from: Duration, until: Duration) -> bool {
+    !storm.faults.iter().any(|fault| {
+        let ends = match fault.what {
+            What::Swamped { .. } => fault.until + Duration::from_millis(1500),
+            _ => fault.until,
+        };
+        fault.what.touches(path, upstream) && fault.from < until && from < ends
+    })
+}
+
+/// Some fault makes this way all but useless all the time between the two.
+fn useless(storm: &Storm, path: usize, upstream: usize, from: Duration, until: Duration) -> bool {
+    storm.faults.iter().any(|fault| {
+        let hard = match fault.what {
+            What::Dead { .. } | What::Silent { .. } => true,
+            What::Lossy { loss, .. } => loss > 0.4,
+            What::Sick { .. } | What::Swamped { .. } | What::Longer { .. } | What::Slow { .. } => false,
+        };
+        hard && fault.what.touches(path, upstream) && fault.from <= from && until <= fault.until
+    })
+}
+
