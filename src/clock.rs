@@ -64,22 +64,17 @@ impl Sub<Duration> for Time {
     }
 }
 
-/// The machine's monotonic clock as [`Time`], with the wall clock's reading at its start.
+/// The machine's clocks: the monotonic one as [`Time`], the wall clock for what outlives the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
-    started_wall: u64,
 }
 
 impl Clock {
     /// A clock that reads [`Time::START`] now.
     pub fn start() -> Clock {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Clock {
             started: Instant::now(),
-            started_wall: wall.as_secs(),
         }
     }
 
@@ -88,9 +83,10 @@ impl Clock {
         Time::START + self.started.elapsed()
     }
 
-    /// The machine's wall clock when this clock started, in seconds since the Unix epoch.
-    pub fn wall_at_start(&self) -> u64 {
-        self.started_wall
+    /// The wall clock, in seconds since the Unix epoch.
+    pub fn wall(&self) -> u64 {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        wall.unwrap_or_default().as_secs()
     }
 
     /// `time` as an [`Instant`], for timers.

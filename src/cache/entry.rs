@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::wire::{Answer, QuestionKey};
 
-use super::sketch;
+use super::ghosts;
 
 /// A name is refreshed ahead of its expiry if it was asked for so often in this life: the reader
 /// that would be told, and one before it.
@@ -32,7 +32,7 @@ pub(super) mod flag {
     pub(in crate::cache) const DNSSEC_OK: u8 = 1;
     /// The answer to a question with the CD bit.
     pub(in crate::cache) const CHECKING_DISABLED: u8 = 2;
-    /// Asked for again since it was first stored, or known to come back from the sketch.
+    /// Asked for again since it was first stored, or known to have come back.
     pub(in crate::cache) const ASKED: u8 = 4;
     /// Some reader was told to refresh it.
     pub(in crate::cache) const REPORTED: u8 = 8;
@@ -69,13 +69,12 @@ impl Stamp {
         Stamp(u32::try_from(time.nanos() >> Stamp::SHIFT).unwrap_or(u32::MAX))
     }
 
-    fn nanos_until(self, now: Time) -> u64 {
-        now.nanos()
-            .saturating_sub(u64::from(self.0) << Stamp::SHIFT)
+    fn time(self) -> Time {
+        Time::from_nanos(u64::from(self.0) << Stamp::SHIFT)
     }
 }
 
-/// How much an entry is asked for: a count up to [`sketch::MOST`] that is halved with every epoch
+/// How much an entry is asked for: a count up to [`ghosts::MOST`] that is halved with every epoch
 /// of its shard. The halving is done when the count is next looked at, so no time is spent on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Heat(u16);
@@ -84,13 +83,13 @@ impl Heat {
     const EPOCHS: u16 = 0xfff;
 
     pub(super) fn new(count: u8, epoch: u16) -> Heat {
-        Heat(epoch << 4 | u16::from(count.min(sketch::MOST)))
+        Heat(epoch << 4 | u16::from(count.min(ghosts::MOST)))
     }
 
     /// The count in `epoch`.
     pub(super) fn at(self, epoch: u16) -> u8 {
         let halvings = epoch.wrapping_sub(self.0 >> 4) & Heat::EPOCHS;
-        (self.0 as u8 & sketch::MOST) >> halvings.min(4)
+        (self.0 as u8 & ghosts::MOST) >> halvings.min(4)
     }
 }
 
@@ -164,14 +163,19 @@ impl Entry {
 
     /// Time since it was stored.
     pub(super) fn age_nanos(&self, now: Time) -> u64 {
-        self.stored.nanos_until(now)
+        now.nanos().saturating_sub(self.stored.time().nanos())
     }
 
-    /// Whether it is past its TTL and past `stale_max` too.
+    /// When it is past its TTL and past `stale_max` too.
+    #[inline]
+    pub(super) fn death(&self, stale_max: Duration) -> Time {
+        self.stored.time() + Duration::from_nanos(self.ttl_nanos()) + stale_max
+    }
+
+    /// Whether it is past both.
     #[inline]
     pub(super) fn dead(&self, now: Time, stale_max: Duration) -> bool {
-        let stale_max = u64::try_from(stale_max.as_nanos()).unwrap_or(u64::MAX);
-        self.age_nanos(now) >= self.ttl_nanos().saturating_add(stale_max)
+        now >= self.death(stale_max)
     }
 
     /// How fresh it is, refreshing aside; `None` if it is dead.

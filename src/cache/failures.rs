@@ -226,3 +226,126 @@ fn with_route(hash: u64, route: Option<u16>) -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{config, key, wire_name};
+    use super::*;
+
+    const NOW: Time = Time::START;
+    const UNREACHABLE: u16 = 22;
+
+    fn after(seconds: u64) -> Time {
+        NOW + Duration::from_secs(seconds)
+    }
+
+    fn hash(key: &QuestionKey) -> u64 {
+        super::super::Cache::new(&config(0), 5).hash(key)
+    }
+
+    #[test]
+    fn the_time_doubles_from_the_least_to_the_most() {
+        let failures = Failures::new(&config(0));
+        let (key, mut now) = (key("broken.example"), NOW);
+        let hash = hash(&key);
+        let mut lasted = Vec::new();
+        for times in 1..=12 {
+            assert_eq!(failures.check(&key, hash, None, now), None);
+            let failure = failures.record(&key, hash, None, UNREACHABLE, now);
+            assert_eq!((failure.ede, failure.times), (UNREACHABLE, times));
+            assert_eq!(failures.check(&key, hash, None, now), Some(failure));
+            let just_before = failure.until - Duration::from_nanos(1);
+            assert_eq!(failures.check(&key, hash, None, just_before), Some(failure));
+            lasted.push(failure.until.since(now).as_secs());
+            now = failure.until;
+        }
+        assert_eq!(lasted, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+    }
+
+    #[test]
+    fn failures_that_were_under_way_already_count_as_one() {
+        let failures = Failures::new(&config(0));
+        let key = key("broken.example");
+        let hash = hash(&key);
+        let first = failures.record(&key, hash, None, UNREACHABLE, NOW);
+        for _ in 0..100 {
+            let again = failures.record(&key, hash, None, 23, NOW);
+            assert_eq!((again.until, again.times, again.ede), (first.until, 1, 23));
+        }
+    }
+
+    #[test]
+    fn a_success_clears_it_and_so_does_a_long_time() {
+        let failures = Failures::new(&config(0));
+        let key = key("broken.example");
+        let hash = hash(&key);
+        failures.record(&key, hash, None, UNREACHABLE, NOW);
+        assert_eq!(
+            failures
+                .record(&key, hash, None, UNREACHABLE, after(1))
+                .times,
+            2
+        );
+        failures.clear(&key, hash, None);
+        assert_eq!(failures.check(&key, hash, None, after(1)), None);
+        assert_eq!(
+            failures
+                .record(&key, hash, None, UNREACHABLE, after(1))
+                .times,
+            1
+        );
+        assert_eq!(
+            failures
+                .record(&key, hash, None, UNREACHABLE, after(300))
+                .times,
+            2
+        );
+        assert_eq!(
+            failures
+                .record(&key, hash, None, UNREACHABLE, after(602))
+                .times,
+            1
+        );
+    }
+
+    #[test]
+    fn a_route_fails_by_itself_and_a_neighbour_not_at_all() {
+        let failures = Failures::new(&config(0));
+        let (broken, neighbour) = (key("broken.example"), key("works.example"));
+        let (hash, neighbours) = (hash(&broken), hash(&neighbour));
+        failures.record(&broken, hash, Some(3), UNREACHABLE, NOW);
+        assert!(failures.check(&broken, hash, Some(3), NOW).is_some());
+        assert_eq!(failures.check(&broken, hash, Some(4), NOW), None);
+        assert_eq!(failures.check(&broken, hash, None, NOW), None);
+        failures.record(&broken, hash, None, UNREACHABLE, NOW);
+        failures.clear(&broken, hash, Some(3));
+        assert_eq!(failures.check(&broken, hash, Some(3), NOW), None);
+        assert!(failures.check(&broken, hash, None, NOW).is_some());
+        assert_eq!(failures.check(&neighbour, neighbours, None, NOW), None);
+        // Not even with the same hash.
+        assert_eq!(failures.check(&neighbour, hash, None, NOW), None);
+        failures.clear(&neighbour, hash, None);
+        assert!(failures.check(&broken, hash, None, NOW).is_some());
+    }
+
+    #[test]
+    fn a_storm_of_failing_names_is_bounded_and_forgets_the_oldest() {
+        let failures = Failures::new(&config(0));
+        let names = 2 * Failures::capacity();
+        for n in 0..names {
+            let key = key(&format!("n{n}.example"));
+            failures.record(&key, hash(&key), None, UNREACHABLE, NOW);
+        }
+        assert!(failures.len() <= Failures::capacity());
+        assert!(failures.len() > Failures::capacity() * 9 / 10);
+        let held = |n: usize| {
+            let key = key(&format!("n{n}.example"));
+            failures.check(&key, hash(&key), None, NOW).is_some()
+        };
+        assert!((names - 1_000..names).all(held));
+        assert!(!(0..1_000).any(held));
+        assert_eq!(failures.flush_subtree(&wire_name("n32767.Example")), 1);
+        assert!(!held(32_767) && held(32_766));
+        assert!(failures.flush_all() > 0 && failures.is_empty());
+    }
+}

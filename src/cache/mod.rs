@@ -3,6 +3,7 @@
 //! A host's lifeline while every path is congested is what it already knows, so this room answers
 //! three questions: what is held for this question and how fresh is it ([`Cache::read`]), what is
 //! worth holding ([`Cache::store`]), and what was found not to work ([`Failures`]).
+//! [`snapshot`] carries the answers across a restart.
 //!
 //! The cache is many small shards, each behind a lock of its own that is held for as long as it
 //! takes to copy an answer. Small, because then nothing that happens under a lock takes long: a
@@ -16,10 +17,15 @@
 
 mod entry;
 mod failures;
+mod ghosts;
 mod memory;
 mod rules;
 mod segments;
-mod sketch;
+pub mod snapshot;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use entry::Freshness;
 pub use failures::{Failure, Failures};
@@ -233,10 +239,7 @@ impl Cache {
             Ok(ttl) => ttl,
             Err(reason) => return Stored::Not(reason),
         };
-        let horizon = Horizon {
-            now,
-            stale_max: self.rules.stale_max,
-        };
+        let horizon = self.horizon(now);
         if answer.kind().is_negative()
             && !origin.trusted
             && let Some(held) = shard.peek(hash)
@@ -322,6 +325,13 @@ impl Cache {
 
     fn retain(&self, keep: impl Fn(&Entry) -> bool) -> usize {
         self.each_shard().map(|mut shard| shard.retain(&keep)).sum()
+    }
+
+    fn horizon(&self, now: Time) -> Horizon {
+        Horizon {
+            now,
+            stale_max: self.rules.stale_max,
+        }
     }
 
     /// The shard of `hash`. The bits that choose it are not those that the tables in it go by.

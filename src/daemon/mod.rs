@@ -2,6 +2,7 @@
 
 pub mod once;
 mod signals;
+mod survival;
 mod watch;
 pub mod worker;
 
@@ -28,6 +29,7 @@ use crate::resolve::{Core, Shared};
 use crate::route::Route;
 use crate::serve::{BindError, Connections, Front, Listeners};
 use crate::sys;
+use survival::Keeper;
 use worker::Worker;
 
 /// Why the daemon did not start. Each is one line with what to do.
@@ -85,8 +87,16 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));
     let routes: Vec<Route> = shared.engine().routes().to_vec();
     check_paths(config, &routes, &mut rng)?;
-    let metrics = watch::metrics(config, &listeners.listen(), &routes, &shared, clock)
-        .map_err(|error| StartError::Names(error.to_string()))?;
+    let keeper = Keeper::open(&config.cache, &shared, clock);
+    let metrics = watch::metrics(
+        config,
+        &listeners.listen(),
+        &routes,
+        &shared,
+        &keeper,
+        clock,
+    )
+    .map_err(|error| StartError::Names(error.to_string()))?;
     let metrics = Arc::new(metrics);
 
     let connections = Connections::new(
@@ -126,12 +136,24 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     if let Some(socket) = admin {
         admin::spawn(socket, watch::state(&metrics, &shared, clock))?;
     }
-    announce(config, origin, &listen, &routes, admin_at);
+    announce(
+        config,
+        origin,
+        &listen,
+        &routes,
+        admin_at,
+        keeper.as_deref(),
+    );
     if let Some(granted) = short_buffer {
         warn!(
             "the kernel grants {granted} bytes of UDP buffer, less than `limits.udp-buffer`; raise net.core.rmem_max to keep more of a burst"
         );
     }
+
+    let writing = match &keeper {
+        Some(keeper) => Some(keeper.run(config.cache.snapshot_every)?),
+        None => None,
+    };
 
     signals.wait();
     let _ = stop.send(true);
@@ -140,6 +162,9 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
             Ok(ended) => ended?,
             Err(_) => warn!("a worker had ended before"),
         }
+    }
+    if let Some(writing) = writing {
+        writing.finish();
     }
     Ok(())
 }
@@ -179,6 +204,7 @@ fn announce(
     listen: &[crate::config::Listen],
     routes: &[Route],
     admin: Option<SocketAddr>,
+    keeper: Option<&Keeper>,
 ) {
     let mut text = format!("byway {} ({origin})\n", env!("CARGO_PKG_VERSION"));
     for listener in listen {
@@ -203,6 +229,9 @@ fn announce(
     match admin {
         Some(address) => text += &format!("  metrics at    http://{address}/metrics\n"),
         None => text += "  metrics       off\n",
+    }
+    if let Some(keeper) = keeper {
+        text += &format!("  snapshot in   {}\n", keeper.path().display());
     }
     // A closed stderr is no reason not to serve.
     let _ = io::stderr().write_all(text.as_bytes());

@@ -80,7 +80,7 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
         let shared = Arc::new(Shared::new(config, 0, clock.now()));
         let routes = shared.engine().routes().to_vec();
         super::check_paths(config, &routes, &mut entropy()?)?;
-        let metrics = watch::metrics(config, &[], &routes, &shared, clock)
+        let metrics = watch::metrics(config, &[], &routes, &shared, &None, clock)
             .map_err(|error| StartError::Names(error.to_string()))?;
         let metrics = Rc::new(metrics.worker(clock.now()));
         let manner = manner(config, &shared, &metrics);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::survival::Keeper;
 use super::worker::Worker;
 use crate::admin::AdminState;
 use crate::clock::Clock;
@@ -13,7 +14,7 @@ use crate::config::{Config, Listen};
 use crate::observe::event::{Event, Subject};
 use crate::observe::metrics::{
     BudgetSample, CacheSample, EngineSample, Evacuation, Metrics, Roster, RouteNames, RouteSample,
-    Sources, Twice, Verdict,
+    SnapshotSample, Sources, Twice, Verdict,
 };
 use crate::observe::quiet::{self, Quiet};
 use crate::resolve::Shared;
@@ -35,6 +36,7 @@ pub(super) fn metrics(
     listen: &[Listen],
     routes: &[Route],
     shared: &Arc<Shared>,
+    keeper: &Option<Arc<Keeper>>,
     clock: Clock,
 ) -> Result<Metrics, Twice> {
     let roster = Roster {
@@ -55,7 +57,9 @@ pub(super) fn metrics(
     let sources = Sources {
         cache: Box::new(move || cache_sample(&for_cache)),
         engine: Box::new(move || engine_sample(&for_engine, clock)),
-        snapshot: None,
+        snapshot: keeper.clone().map(|keeper| {
+            Box::new(move || keeper.sample()) as Box<dyn Fn() -> SnapshotSample + Send + Sync>
+        }),
     };
     Metrics::new(roster, &config.limits, sources)
 }

@@ -37,8 +37,8 @@ use crate::wire::{self, OutgoingEdns, QueryFlags, Response, Sent};
 /// Sockets a worker opens in a second before turns begin to share them: about 1 % of a core.
 const OPEN_RATE: u32 = 1_000;
 
-/// Length of the window in which [`OPEN_RATE`] is kept.
-const OPEN_WINDOW: Duration = Duration::from_millis(20);
+/// Sockets that may be opened at once after a rest.
+const OPEN_BURST: u32 = 1_000;
 
 /// Sockets of one route that turns may share.
 const POOL: usize = 16;
@@ -195,8 +195,9 @@ pub struct UdpSockets {
     batch_socket: Option<u32>,
     batch_tags: Vec<Tag>,
     failed: Vec<(Tag, Outcome)>,
-    window: Time,
-    opened: u32,
+    /// Sockets that may still be opened, as of then.
+    openings: f64,
+    openings_at: Time,
 }
 
 impl UdpSockets {
@@ -216,8 +217,8 @@ impl UdpSockets {
             batch_socket: None,
             batch_tags: Vec::new(),
             failed: Vec::new(),
-            window: Time::default(),
-            opened: 0,
+            openings: f64::from(OPEN_BURST),
+            openings_at: Time::default(),
         })
     }
 
@@ -314,10 +315,10 @@ impl UdpSockets {
             self.manner.metrics.limited(Limit::UpstreamSockets);
             return false;
         }
-        if now.since(self.window) >= OPEN_WINDOW {
-            (self.window, self.opened) = (now, 0);
-        }
-        self.opened < OPEN_RATE / (1_000 / OPEN_WINDOW.as_millis() as u32)
+        let earned = now.since(self.openings_at).as_secs_f64() * f64::from(OPEN_RATE);
+        self.openings_at = now;
+        self.openings = (self.openings + earned).min(OPEN_BURST.into());
+        self.openings >= 1.0
     }
 
     fn open(&mut self, route: RouteId, rng: &mut StdRng, now: Time) -> Result<u32, Outcome> {
@@ -326,7 +327,7 @@ impl UdpSockets {
             .path
             .udp(way.address, rng)
             .map_err(|_| Outcome::Unreachable)?;
-        self.opened += 1;
+        self.openings -= 1.0;
         let entry = self.sockets.vacant_entry();
         let slot = entry.key() as u32;
         let data = epoll::EventData::new_u64(slot.into());

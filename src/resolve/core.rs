@@ -192,12 +192,12 @@ impl<X: Exchanges> Core<X> {
     ) -> Turn {
         if let Some(failure) = self.shared.failures.check(&query.key, hash, None, now) {
             self.metrics.count(Counter::FailureCacheHit, 1);
-            return self.error(
-                &query.asked,
-                Ede::new(failure.ede),
-                QueryResult::Failed,
-                out,
-            );
+            let why = match Ede::new(failure.ede) {
+                Ede::NETWORK_ERROR => "no upstream answered",
+                _ => "no upstream gave a useful answer",
+            };
+            let ede = Ede::CACHED_ERROR.with_text(why);
+            return self.error(&query.asked, ede, QueryResult::Failed, out);
         }
         if !self.shared.inflight.waiting().take() {
             self.metrics.limited(Limit::Waiting);
@@ -235,7 +235,7 @@ impl<X: Exchanges> Core<X> {
                 // Another question of the same hash: rare enough to be asked without sharing.
             }
             Some(leader) => {
-                self.metrics.count(Counter::Coalesced, 1);
+                // It is counted where it joins.
                 let Waiter {
                     asker,
                     asked,
@@ -362,6 +362,8 @@ impl<X: Exchanges> Core<X> {
             self.settle_failed_sends(now);
         } else {
             self.metrics.limited(Limit::Questions);
+            // It took no place, so it must give none back.
+            self.questions[slot].stage = Stage::Over;
             self.turn_away(slot, now);
         }
     }

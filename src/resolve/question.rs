@@ -39,7 +39,7 @@ pub enum Stage {
     Racing(Race),
     /// Answered; attempts that lost are still listened for.
     Settled(Race),
-    /// Answered, and no attempt was ever made.
+    /// Answered, or turned away; no attempt was ever made.
     Over,
 }
 

@@ -17,6 +17,8 @@ const RESTARTS: u8 = 2;
 enum Gift<'a> {
     /// What an upstream said.
     Answer(&'a Answer, QueryResult),
+    /// A failure as an upstream put it, and why nothing better came, in case it did not say why itself.
+    Poor(&'a Answer, Ede<'static>),
     /// SERVFAIL, and why.
     Error(Ede<'static>, QueryResult),
 }
@@ -60,10 +62,11 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn settle_poor(&mut self, slot: usize, now: Time) {
         let poor = self.questions[slot].poor.take();
         let gift = match &poor {
-            Some(answer) => Gift::Answer(answer, QueryResult::Failed),
+            Some(answer) => Gift::Poor(answer, Ede::NO_REACHABLE_AUTHORITY),
             None => Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed),
         };
-        self.settle_without(slot, Ede::NO_REACHABLE_AUTHORITY.code, &gift, now);
+        let remembered = Some(Ede::NO_REACHABLE_AUTHORITY.code);
+        self.settle_without(slot, remembered, &gift, now);
     }
 
     /// Nobody answered in time, or nobody can be asked.
@@ -76,10 +79,15 @@ impl<X: Exchanges> Core<X> {
         let gift = match (&partial, &poor) {
             // Truncated is better than nothing: some clients never ask over TCP.
             (Some(answer), _) => Gift::Answer(answer, QueryResult::Miss),
-            (None, Some(answer)) => Gift::Answer(answer, QueryResult::Failed),
+            (None, Some(answer)) => Gift::Poor(answer, failure.ede()),
             (None, None) => Gift::Error(failure.ede(), QueryResult::Failed),
         };
-        self.settle_without(slot, failure.ede().code, &gift, now);
+        let remembered = match failure {
+            // A failure of the routes, not of the name: once they heal it is to be asked at once.
+            Failure::Outage | Failure::NoRoute => None,
+            _ => Some(failure.ede().code),
+        };
+        self.settle_without(slot, remembered, &gift, now);
     }
 
     /// No attempt can be made at all. That is a failure of the routes, not of the name.
@@ -106,10 +114,12 @@ impl<X: Exchanges> Core<X> {
         self.questions.remove(slot);
     }
 
-    /// The question has failed: that is remembered (RFC 9520), and stale answers serve.
-    fn settle_without(&mut self, slot: usize, ede: u16, gift: &Gift<'_>, now: Time) {
+    /// The question has failed: that is remembered, if it is the name's failure (RFC 9520), and stale
+    /// answers serve.
+    fn settle_without(&mut self, slot: usize, ede: Option<u16>, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
-        if question.rd && !matches!(question.why, Why::Probe(_)) {
+        let names = question.rd && !matches!(question.why, Why::Probe(_));
+        if let Some(ede) = ede.filter(|_| names) {
             self.shared
                 .failures
                 .record(&question.key, question.hash, None, ede, now);
@@ -242,25 +252,29 @@ impl<X: Exchanges> Core<X> {
     fn give(&self, waiter: Waiter, gift: &Gift<'_>, now: Time) {
         let Waiter { asker, asked, .. } = waiter;
         let (asked, payload) = (asked.as_ref(), self.shared.payload);
-        match *gift {
-            Gift::Answer(answer, result) => {
-                self.replies.reply(asker, result, now, &mut |out, limit| {
-                    let render = Render {
-                        ttl: TtlRule::AsStored,
-                        limit,
-                        payload,
-                        from_cache: false,
-                        ede: None,
-                    };
-                    answer.write(&asked, &render, out)
-                });
+        let (answer, result, ede) = match *gift {
+            Gift::Answer(answer, result) => (answer, result, None),
+            Gift::Poor(answer, ede) => {
+                let ede = (!answer.has_edes()).then_some(ede);
+                (answer, QueryResult::Failed, ede)
             }
             Gift::Error(ede, result) => {
                 self.replies.reply(asker, result, now, &mut |out, _| {
                     wire::write_error(&asked, Rcode::SERVFAIL, Some(ede), payload, out)
                 });
+                return;
             }
-        }
+        };
+        self.replies.reply(asker, result, now, &mut |out, limit| {
+            let render = Render {
+                ttl: TtlRule::AsStored,
+                limit,
+                payload,
+                from_cache: false,
+                ede,
+            };
+            answer.write(&asked, &render, out)
+        });
     }
 }
 

@@ -34,6 +34,11 @@ const FIRST_ASK_RESERVE: f64 = 0.25;
 const PROBES: (f64, f64) = (8.0, 4.0);
 /// Refreshes a second at least, however quiet health was.
 const REFRESH_MIN: f64 = 50.0;
+/// What the present rate is taken over.
+const PRESENT_SECS: f64 = 0.1;
+/// A present rate above this multiple of health's is a surge of byway's own, above this many a second.
+const SURGE: f64 = 1.5;
+const SURGE_MIN: f64 = 20.0;
 /// Memory of the healthy rate, in seconds of health.
 const HEALTH_SECS: f64 = 60.0;
 
@@ -117,6 +122,8 @@ pub struct Budgets {
     this_second: Second,
     disturbed: bool,
     minute: [Second; 60],
+    present: f64,
+    present_at: Time,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -142,6 +149,8 @@ impl Budgets {
             this_second: Second::default(),
             disturbed: false,
             minute: [Second::default(); 60],
+            present: 0.0,
+            present_at: now,
         };
         budgets.resize(now);
         budgets
@@ -238,11 +247,25 @@ impl Budgets {
         self.healthy
     }
 
-    /// Packets in the last whole second or the one under way, whichever saw more.
-    pub fn packets_lately(&self) -> u32 {
-        let last = self.minute[((self.second + 59) % 60) as usize];
-        let packets = |second: Second| second.primaries + second.extras;
-        packets(self.this_second).max(packets(last))
+    /// A packet left: it counts in the present rate.
+    pub fn departed(&mut self, now: Time) {
+        self.present = self.present_rate(now) + 1.0 / PRESENT_SECS;
+        self.present_at = now;
+    }
+
+    /// Packets a second at present, over a tenth of a second or so.
+    pub fn present_rate(&self, now: Time) -> f64 {
+        self.present * (-now.since(self.present_at).as_secs_f64() / PRESENT_SECS).exp()
+    }
+
+    /// byway sends so much more than in health that it is its own jam.
+    pub fn is_surging(&self, now: Time) -> bool {
+        self.present_rate(now) > SURGE * self.healthy.max(SURGE_MIN)
+    }
+
+    /// This second doesn't show health: a question found no room.
+    pub fn disturb(&mut self) {
+        self.disturbed = true;
     }
 
     /// Takes up the healthy rate that an earlier process knew.

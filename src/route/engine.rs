@@ -28,8 +28,6 @@ const EVENTS: usize = 256;
 const SILENCE: Duration = Duration::from_secs(1);
 /// Attempts that must hang together before a route counts as stalled early.
 const HANGING: u32 = 3;
-/// A route whose traffic is this much above health's overloads its server itself.
-const OVERLOAD: f64 = 1.5;
 
 /// One route and all that is known of it.
 #[derive(Debug)]
@@ -51,8 +49,8 @@ pub(super) struct Lane {
     pub(super) good_sent: Time,
     pub(super) lost_sent: Time,
     pub(super) lost_at: Time,
-    /// The last time it showed something bad.
-    pub(super) bad_at: Time,
+    /// When the newest attempt that showed something bad was sent.
+    pub(super) bad_sent: Time,
     /// The last time it was asked for measurement's sake or a client's.
     pub(super) asked: Time,
     /// Packets a second in health, and in the second under way.
@@ -215,7 +213,7 @@ impl Engine {
                     good_sent: Time::default(),
                     lost_sent: Time::default(),
                     lost_at: Time::default(),
-                    bad_at: Time::default(),
+                    bad_sent: Time::default(),
                     asked: Time::default(),
                     healthy: 0.0,
                     sent: 0,
@@ -270,11 +268,12 @@ impl Engine {
         self.standing
     }
 
-    /// Whether some route is clear and answering: if not, a stale answer is given at once.
+    /// Whether some route is clear, has room and answers: if not, a stale answer is given at once.
     pub fn any_clear(&self, now: Time) -> bool {
         self.standing == Standing::Clear
             && self.lanes.iter().any(|lane| {
                 matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
+                    && lane.queue.len() < lane.limit.get()
                     && !self.is_stalled(lane, now)
             })
     }
@@ -403,6 +402,7 @@ impl Engine {
         stream: bool,
         now: Time,
     ) -> AttemptId {
+        self.budgets.departed(now);
         let lane = &mut self.lanes[route.0 as usize];
         lane.asked = now;
         lane.sent += 1;
@@ -443,9 +443,11 @@ impl Engine {
                 lane.estimate.sample(rtt, now, clear);
             }
             let stretch = lane.estimate.stretch();
-            lane.limit.answered(in_flight, stretch);
+            lane.limit.answered(in_flight, stretch, rtt, now);
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
-            self.witnessed(route, sample, useful, now);
+            if sample == Sample::Good || !self.is_self_made(route, in_flight, now) {
+                self.witnessed(route, sample, useful, attempt.sent, now);
+            }
             return;
         }
         match outcome {
@@ -474,22 +476,20 @@ impl Engine {
     }
 
     fn was_lost(&mut self, route: RouteId, sent: Time, in_flight: u32, now: Time) {
-        let self_made = self.is_self_made(route, in_flight);
+        let self_made = self.is_self_made(route, in_flight, now);
         let lane = self.lane_mut(route);
         lane.lost_sent = lane.lost_sent.max(sent);
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            self.witnessed(route, Sample::Lost, false, now);
+            self.witnessed(route, Sample::Lost, false, sent, now);
         }
     }
 
-    /// The route's limit is in use and byway sends far more than in health: what is lost now, it loses
-    /// to its own load, and the limit answers to that first.
-    fn is_self_made(&self, route: RouteId, in_flight: u32) -> bool {
-        let rate = f64::from(self.budgets.packets_lately());
-        self.lane(route).limit.load(in_flight) > 0.5
-            && rate > OVERLOAD * self.budgets.healthy_rate().max(20.0)
+    /// The route's limit is in use and byway sends far more than in health: what is late or lost now, is so
+    /// by byway's own load, and the limit answers to that first.
+    fn is_self_made(&self, route: RouteId, in_flight: u32, now: Time) -> bool {
+        self.lane(route).limit.load(in_flight) > 0.5 && self.budgets.is_surging(now)
     }
 
     /// A useless answer, and whether another upstream knew better.
@@ -503,14 +503,17 @@ impl Engine {
         let desperate = self.standing != Standing::Clear;
         let group = &mut self.upstreams[upstream.0 as usize];
         let sample = Sample::Poor { rcode, compared };
-        if let Some(change) = group.health.note(sample, now, &self.patience, desperate) {
+        if let Some(change) = group
+            .health
+            .note(sample, now, now, &self.patience, desperate)
+        {
             self.upstream_changed(upstream, change, now);
         }
     }
 
     /// Takes in what an attempt over `route` showed. A useless answer shows that the packet was carried, and
     /// nothing good of the server.
-    fn witnessed(&mut self, route: RouteId, sample: Sample, useful: bool, now: Time) {
+    fn witnessed(&mut self, route: RouteId, sample: Sample, useful: bool, sent: Time, now: Time) {
         let desperate = self.standing != Standing::Clear;
         let patience = self.patience;
         let lane = &mut self.lanes[route.0 as usize];
@@ -518,15 +521,24 @@ impl Engine {
         let bad = matches!(sample, Sample::Late | Sample::Lost);
         let path_group = &mut self.paths[path.0 as usize];
         let upstream_group = &mut self.upstreams[upstream.0 as usize];
+        let relief = path_group
+            .health
+            .relief()
+            .max(upstream_group.health.relief());
+        if (bad || sample == Sample::Found) && sent < relief {
+            return;
+        }
         if bad {
-            lane.bad_at = now;
+            lane.bad_sent = lane.bad_sent.max(sent);
         }
         let was_bad = lane.health.verdict() != Verdict::Clear;
 
         let path_rowing = path_group.health.row().0 > 0;
         let mut path_change = None;
         if path_group.health.verdict() != Verdict::Clear && !(bad && was_bad && path_rowing) {
-            path_change = path_group.health.note(sample, now, &patience, desperate);
+            path_change = path_group
+                .health
+                .note(sample, sent, now, &patience, desperate);
         }
         let mut upstream_change = None;
         if !(useful || bad) {
@@ -534,7 +546,7 @@ impl Engine {
         } else if upstream_group.health.verdict() != Verdict::Clear {
             upstream_change = upstream_group
                 .health
-                .note(sample, now, &patience, desperate);
+                .note(sample, sent, now, &patience, desperate);
         } else if sample == Sample::Good {
             upstream_group.health.useful();
         }
@@ -542,7 +554,7 @@ impl Engine {
         let explained = path_group.accused() || upstream_group.accused();
         let mut own_change = None;
         if !(bad && explained && !was_bad) {
-            own_change = lane.health.note(sample, now, &patience, desperate);
+            own_change = lane.health.note(sample, sent, now, &patience, desperate);
         }
         if let Some(change) = path_change {
             self.path_changed(path, change, now);
@@ -550,7 +562,9 @@ impl Engine {
         if let Some(change) = upstream_change {
             self.upstream_changed(upstream, change, now);
         }
-        if let Some(change) = own_change {
+        if let Some(change) = own_change
+            && self.lane(route).health.verdict() == change.to
+        {
             self.route_changed(route, change, now);
         } else if self.unsettled && !explained {
             self.settle(now);
@@ -583,7 +597,7 @@ impl Engine {
                     evidence,
                 },
             );
-            self.absolve(|route| route.path == path, change.tally, now);
+            self.absolve(|route| route.path == path, change.relief, now);
         } else if change.from == Verdict::Recovering && change.to != Verdict::Clear {
             self.left(path, change.to, evidence, now);
         }
@@ -598,7 +612,7 @@ impl Engine {
         if matches!(change.to, Verdict::Recovering | Verdict::Clear)
             && !matches!(change.from, Verdict::Recovering | Verdict::Clear)
         {
-            self.absolve(|route| route.upstream == upstream, change.tally, now);
+            self.absolve(|route| route.upstream == upstream, change.relief, now);
         }
         self.settle(now);
     }
@@ -624,14 +638,14 @@ impl Engine {
     }
 
     /// Routes that were bad for a reason that is gone, and showed nothing bad since.
-    fn absolve(&mut self, which: impl Fn(&Route) -> bool, row: Tally, now: Time) {
+    fn absolve(&mut self, which: impl Fn(&Route) -> bool, relief: Time, now: Time) {
         for index in 0..self.lanes.len() {
             let patience = self.patience;
             let lane = &mut self.lanes[index];
-            if !which(&lane.route) || lane.bad_at > row.from {
+            if !which(&lane.route) || lane.bad_sent >= relief {
                 continue;
             }
-            if let Some(change) = lane.health.absolve(now, &patience) {
+            if let Some(change) = lane.health.absolve(relief, now, &patience) {
                 let evidence = self.evidence(RouteId(index as u16), change.tally, now);
                 let subject = Subject::Route(self.lanes[index].route.name.clone());
                 self.verdict(subject, change, evidence, now);
@@ -858,6 +872,8 @@ impl Engine {
         let passed = now.secs().saturating_sub(self.second).max(1) as f32;
         self.second = now.secs();
         let healthy = self.standing == Standing::Clear;
+        self.patience.suit(self.budgets.healthy_rate());
+        let surging = self.budgets.is_surging(now);
         let multiple = self.budgets.ceiling_rate() as f32;
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
@@ -867,7 +883,9 @@ impl Engine {
                 lane.healthy += (rate - lane.healthy) * (passed / 60.0).min(1.0);
             }
             let rtt = lane.estimate.current_us(now);
-            lane.limit.keep_room_for(multiple, rtt);
+            // A surge of byway's own finds room by what comes back, not by what it wants.
+            let needs = if surging { 0.0 } else { multiple };
+            lane.limit.keep_room_for(needs, rtt);
             if lane.health.verdict() != Verdict::Clear {
                 let lossless = lane.health.tally().lost == 0;
                 if let Some((from, to)) = lane.estimate.rebase(now, lossless) {

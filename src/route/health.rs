@@ -42,6 +42,8 @@ const POOR_ALONE: f32 = 0.6;
 /// Sum at which a server is sick: two useless answers close together, or seven without comparison.
 const SICK: f32 = 4.0;
 const POOR_MAX: f32 = 6.0;
+/// What was seen of a clear route before a pause this long doesn't count any more.
+const STALE: Duration = Duration::from_secs(5);
 /// Below this a sum no longer counts.
 const FORGIVEN: f32 = 0.3;
 
@@ -49,8 +51,8 @@ const FORGIVEN: f32 = 0.3;
 const PROOF: u32 = 3;
 /// ... over this long,
 const PROOF_SPAN: Duration = Duration::from_millis(100);
-/// and death this long without any answer.
-const DEATH_SPAN: Duration = Duration::from_millis(300);
+/// and death this long without any answer: a queue that holds less is not taken for it.
+const DEATH_SPAN: Duration = Duration::from_millis(700);
 /// Loss that congestion is made of, and lateness (the lower quartile is late).
 const LOSSY: f32 = 0.04;
 const LATE_SHARE: f32 = 0.75;
@@ -61,9 +63,10 @@ const ROW: u32 = 24;
 const ROW_SLOW: u32 = 8;
 const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
 
-/// Good answers in a row that a return takes at most: each is a duplicate that somebody pays for, and the
-/// growing share goes on judging.
-const MANY: u32 = 6;
+/// Good answers in a row that a return takes at most, and the share of a second's healthy traffic that may
+/// go into more: each is a duplicate that somebody pays for. The growing share goes on judging.
+const MANY: (u32, u32) = (6, 24);
+const MANY_SHARE: f64 = 0.06;
 
 /// The least between two trials.
 const TRIAL_STEP: Duration = Duration::from_millis(20);
@@ -72,13 +75,13 @@ const TRIAL_STEP: Duration = Duration::from_millis(20);
 /// wait for a trial (with its jitter), the row of good answers, the growing share.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    first_suspect: Duration,
-    first_bad: Duration,
+    first: Duration,
     longest: Duration,
     hold: Duration,
     hold_relapsed: Duration,
     ramp: Duration,
     memory: Duration,
+    many: u32,
 }
 
 impl Patience {
@@ -86,14 +89,19 @@ impl Patience {
     pub fn new(return_within: Duration) -> Patience {
         let share = |share: f64| return_within.mul_f64(share);
         Patience {
-            first_suspect: share(0.05),
-            first_bad: share(0.1),
-            longest: share(0.45),
+            first: share(0.3),
+            longest: share(0.55),
             hold: share(0.02),
-            hold_relapsed: share(0.2),
+            hold_relapsed: share(0.15),
             ramp: share(0.12),
             memory: share(3.0),
+            many: MANY.0,
         }
+    }
+
+    /// Where health sees more packets a second, a return can be judged by more of them.
+    pub fn suit(&mut self, healthy_rate: f64) {
+        self.many = ((MANY_SHARE * healthy_rate) as u32).clamp(MANY.0, MANY.1);
     }
 }
 
@@ -126,8 +134,8 @@ pub struct Change {
     pub to: Verdict,
     /// ... on these attempts.
     pub tally: Tally,
-    /// How long the verdict before had stood.
-    pub stood: Duration,
+    /// When the first attempt was sent that spoke for the latest return.
+    pub relief: Time,
 }
 
 /// Outcomes since something began.
@@ -167,7 +175,7 @@ impl Tally {
                 self.rcode = rcode;
             }
         }
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
     }
 
     /// As evidence, still without round trips.
@@ -201,6 +209,9 @@ pub struct Health {
     lost_in_row: u32,
     answered: Time,
     row: Tally,
+    /// When the first attempt of `row` was sent, and of the row that earned the last return.
+    row_sent: Time,
+    relief: Time,
     relapses: u32,
     cleared: Time,
     trial: Time,
@@ -232,6 +243,11 @@ impl Health {
     /// Good answers in a row, since when.
     pub fn row(&self) -> (u32, Time) {
         (self.row.attempts, self.row.from)
+    }
+
+    /// What was sent before this says nothing against it any more.
+    pub fn relief(&self) -> Time {
+        self.relief
     }
 
     /// Bad attempts since the trouble began to show.
@@ -269,8 +285,8 @@ impl Health {
 
     /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
     pub fn trying(&mut self, now: Time, patience: &Patience, jitter: f32) {
-        self.trial = now + self.gap.mul_f32(0.8 + 0.4 * jitter);
-        self.gap = self.gap.mul_f32(2.5).min(patience.longest);
+        self.trial = now + self.gap.mul_f32(0.85 + 0.25 * jitter);
+        self.gap = (2 * self.gap).min(patience.longest);
     }
 
     /// Makes the next trial due at once: something says that it may be worth it.
@@ -278,18 +294,23 @@ impl Health {
         self.trial = self.trial.min(now);
     }
 
-    /// Takes in one outcome. `desperate`: nothing is clear, so real questions are the trial.
+    /// Takes in one outcome of an attempt made at `sent`. `desperate`: nothing is clear, so real questions
+    /// are the trial.
     pub fn note(
         &mut self,
         sample: Sample,
+        sent: Time,
         now: Time,
         patience: &Patience,
         desperate: bool,
     ) -> Option<Change> {
-        self.weigh(sample, now);
+        if self.is_old_news(sample, sent) {
+            return None;
+        }
+        self.weigh(sample, sent, now);
         if self.row.attempts > 0 && self.verdict != Verdict::Clear {
             // One good answer: the others that a return needs may follow quickly.
-            let step = (self.hold(patience) / self.needed()).max(TRIAL_STEP);
+            let step = (self.hold(patience) / self.needed(patience)).max(TRIAL_STEP);
             self.trial = self.trial.min(now + step);
         }
         self.judge(now, patience, desperate)
@@ -321,13 +342,27 @@ impl Health {
         self.change(verdict, now, patience)
     }
 
-    /// Found innocent from outside: another explains what it showed.
-    pub fn absolve(&mut self, now: Time, patience: &Patience) -> Option<Change> {
+    /// Found innocent from outside: another explained what it showed before `relief`.
+    pub fn absolve(&mut self, relief: Time, now: Time, patience: &Patience) -> Option<Change> {
         self.forget();
+        self.relief = self.relief.max(relief);
         self.change(Verdict::Clear, now, patience)
     }
 
-    fn weigh(&mut self, sample: Sample, now: Time) {
+    /// What was sent before the good answers that speak for a return says nothing against it: a queue
+    /// that drains still delivers, late.
+    fn is_old_news(&self, sample: Sample, sent: Time) -> bool {
+        let bad = matches!(sample, Sample::Late | Sample::Lost | Sample::Found);
+        let returning = self.verdict != Verdict::Clear && self.row.attempts > 0;
+        let since = if returning {
+            self.relief.max(self.row_sent)
+        } else {
+            self.relief
+        };
+        bad && sent < since
+    }
+
+    fn weigh(&mut self, sample: Sample, sent: Time, now: Time) {
         self.fade(now);
         let at_peace = self.verdict == Verdict::Clear
             && self.loss <= FORGIVEN
@@ -348,6 +383,9 @@ impl Health {
             Sample::Good => {
                 self.late = (self.late - TIMELY).max(0.0);
                 self.poor = (self.poor - USEFUL).max(0.0);
+                if self.row.attempts == 0 {
+                    self.row_sent = sent;
+                }
                 self.row.add(sample, now);
             }
             Sample::Late => self.late = (self.late + LATE).min(LATE_MAX),
@@ -424,24 +462,21 @@ impl Health {
         if self.verdict == Verdict::Suspect && calm && row >= PROOF {
             return true;
         }
-        row >= self.needed() && span >= self.hold(patience)
+        row >= self.needed(patience) && span >= self.hold(patience)
     }
 
     /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
     /// still there, and twice as many each time that a return did not last.
-    fn needed(&self) -> u32 {
+    fn needed(&self, patience: &Patience) -> u32 {
         let few: u32 = if self.verdict == Verdict::Suspect {
             2
         } else {
             3
         };
         let bad = self.tally.lost + self.tally.poor;
-        let seen = if bad == 0 || self.tally.attempts < 8 {
-            few
-        } else {
-            (2 * self.tally.attempts / bad).clamp(few, MANY)
-        };
-        seen.max(few << self.relapses).min(MANY)
+        let before = self.tally.attempts.saturating_sub(self.row.attempts);
+        let seen = (2 * before).checked_div(bad).unwrap_or_default();
+        seen.max(few << self.relapses).min(patience.many)
     }
 
     fn hold(&self, patience: &Patience) -> Duration {
@@ -459,11 +494,14 @@ impl Health {
         }
         let improving = matches!(to, Verdict::Clear | Verdict::Recovering);
         let tally = if improving { self.row } else { self.tally };
+        if improving && self.row.attempts > 0 {
+            self.relief = self.row_sent;
+        }
         let change = Change {
             from,
             to,
             tally,
-            stood: now.since(self.since),
+            relief: self.relief,
         };
         self.verdict = to;
         self.since = now;
@@ -481,16 +519,8 @@ impl Health {
             } else {
                 0
             };
-            let first = if to == Verdict::Suspect {
-                patience.first_suspect
-            } else {
-                patience.first_bad
-            };
-            self.gap = (first * (1 << self.relapses)).min(patience.longest);
+            self.gap = (patience.first * (1 << self.relapses)).min(patience.longest);
             self.trial = now + self.gap;
-        } else if from == Verdict::Suspect {
-            self.gap = self.gap.max(patience.first_bad);
-            self.trial = self.trial.max(now + self.gap);
         }
         Some(change)
     }
@@ -508,6 +538,10 @@ impl Health {
             return;
         }
         self.faded = now;
+        if dt > STALE && self.verdict == Verdict::Clear {
+            (self.loss, self.late, self.poor) = (0.0, 0.0, 0.0);
+            return;
+        }
         if self.loss < 0.0 {
             self.loss *= (-dt.as_secs_f32() / TRUST_FADES.as_secs_f32()).exp();
         } else {

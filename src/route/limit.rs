@@ -1,10 +1,11 @@
 //! How many attempts one route may have in flight.
 //!
-//! The limit is what takes byway's own load off a server that it overloads itself. It grows by one
-//! a round while answers come back at base speed, shrinks when they queue (the gradient of Netflix'
-//! concurrency limits and Vegas) and drops by a tenth when packets are lost. It never falls below
-//! what the route carries in health at the present round trip: somebody else's jam is not relieved
-//! by starving, the packet ceiling of [`budget`](super::budget) is for that.
+//! The limit is what takes byway's own load off a server that it overloads itself. Once a round it grows
+//! by a quarter while answers come back at base speed, and shrinks as they queue (the gradient of Netflix'
+//! concurrency limits, on the low quantile of round trips over the base); a loss takes a tenth off it. It
+//! never falls below what the route carries in health at the present round trip unless byway sends much
+//! more than that: somebody else's jam is not relieved by starving, the packet ceiling of
+//! [`budget`](super::budget) is for that.
 
 use std::time::Duration;
 
@@ -14,10 +15,20 @@ use crate::clock::Time;
 const START: f32 = 64.0;
 /// The least, so that a route can always be measured.
 pub const FLOOR: f32 = 4.0;
+/// Low round trips up to this multiple of the base are no queue.
+const TOLERANCE: f32 = 1.5;
+/// The most that one round takes off it.
+const STEEPEST: f32 = 0.5;
+/// How many may stand in the queue, so that the server is never idle for want of questions.
+const QUEUED: f32 = 4.0;
+/// Of the way to where a round points, this much is gone at once.
+const SMOOTHING: f32 = 0.3;
+/// What a round without a queue adds.
+const GROWTH: f32 = 1.25;
 /// What one loss leaves of it.
 const BACK_OFF: f32 = 0.9;
-/// The least between two back-offs: losses come in bunches and are one message.
-const BACK_OFF_EVERY: Duration = Duration::from_millis(50);
+/// The least between two rounds, and between two back-offs: losses come in bunches and are one message.
+const ROUND: Duration = Duration::from_millis(20);
 
 /// An adaptive limit.
 #[derive(Clone, Debug)]
@@ -25,8 +36,8 @@ pub struct Limit {
     limit: f32,
     floor: f32,
     ceiling: f32,
+    round: Time,
     backed_off: Time,
-    grown: bool,
 }
 
 impl Limit {
@@ -37,8 +48,8 @@ impl Limit {
             limit: START.min(ceiling),
             floor: FLOOR,
             ceiling,
+            round: Time::default(),
             backed_off: Time::default(),
-            grown: false,
         }
     }
 
@@ -52,37 +63,35 @@ impl Limit {
         in_flight as f32 / self.limit
     }
 
-    /// It never falls below what health needs: `rate` packets a second at `rtt` each (Little's law).
+    /// It is not to fall below what health needs: `rate` packets a second at `rtt_us` each (Little's law).
     pub fn keep_room_for(&mut self, rate: f32, rtt_us: f32) {
         self.floor = (rate * rtt_us / 1e6).clamp(FLOOR, self.ceiling);
         self.limit = self.limit.max(self.floor);
     }
 
-    /// An answer came while `in_flight` were under way; `stretch` is the recent low round trip over
-    /// the base.
-    pub fn answered(&mut self, in_flight: u32, stretch: f32) {
-        if (in_flight as f32) < self.limit / 2.0 {
-            // Not used: nothing is learnt about what the route could carry.
+    /// An answer came after `rtt` while `in_flight` were under way; `stretch` is the recent low round
+    /// trip over the base.
+    pub fn answered(&mut self, in_flight: u32, stretch: f32, rtt: Duration, now: Time) {
+        // What is not used teaches nothing about what the route could carry.
+        if (in_flight as f32) < self.limit / 2.0 || now < self.round {
             return;
         }
-        // Of the attempts in flight this many stand in a queue.
-        let queued = in_flight as f32 * (1.0 - 1.0 / stretch.max(1.0));
-        let allowed = (self.limit / 8.0).max(FLOOR);
-        if queued < allowed {
-            let step = if self.grown { 1.0 / self.limit } else { 0.5 };
-            self.limit = (self.limit + step).min(self.ceiling);
-        } else if queued > 2.0 * allowed {
-            self.grown = true;
-            self.limit = (self.limit - 1.0 / self.limit.max(1.0)).max(self.floor);
+        self.round = now + rtt.max(ROUND);
+        let gradient = (TOLERANCE / stretch.max(1.0)).clamp(STEEPEST, 1.0);
+        self.limit = if gradient < 1.0 {
+            let target = self.limit * gradient + QUEUED;
+            self.limit + SMOOTHING * (target - self.limit)
+        } else {
+            self.limit * GROWTH
         }
+        .clamp(self.floor, self.ceiling);
     }
 
     /// An attempt was lost while at least half the limit was in use.
     pub fn lost(&mut self, in_flight: u32, now: Time) {
-        if (in_flight as f32) < self.limit / 2.0 || now.since(self.backed_off) < BACK_OFF_EVERY {
+        if (in_flight as f32) < self.limit / 2.0 || now.since(self.backed_off) < ROUND {
             return;
         }
-        self.grown = true;
         self.backed_off = now;
         self.limit = (self.limit * BACK_OFF).max(self.floor);
     }
@@ -92,38 +101,57 @@ impl Limit {
 mod tests {
     use super::*;
 
+    const TRIP: Duration = Duration::from_millis(2);
+
+    /// `rounds` answers, a second apart, with the limit fully used.
+    fn answer(limit: &mut Limit, stretch: f32, rounds: u64) {
+        for n in 1..=rounds {
+            limit.answered(
+                limit.get(),
+                stretch,
+                TRIP,
+                Time::from_secs(n) + limit.round.since(Time::default()),
+            );
+        }
+    }
+
     #[test]
     fn a_queue_shrinks_it_and_an_empty_road_lets_it_grow() {
         let mut limit = Limit::new(1024);
         let start = limit.get();
-        for _ in 0..200 {
-            limit.answered(limit.get(), 1.0);
-        }
+        answer(&mut limit, 1.0, 5);
         let grown = limit.get();
-        assert!(grown > start);
-        for _ in 0..100_000 {
-            limit.answered(limit.get(), 10.0);
-        }
-        assert!(limit.get() < grown / 4, "{}", limit.get());
-        assert!(limit.get() >= FLOOR as u32);
+        assert!(grown > 2 * start, "{start} -> {grown}");
+        answer(&mut limit, 10.0, 100);
+        // Where half of it plus four is itself.
+        assert_eq!(limit.get(), 8);
     }
 
     #[test]
     fn what_is_not_used_is_not_changed() {
         let mut limit = Limit::new(1024);
         let start = limit.get();
-        for n in 0..1000 {
-            limit.answered(2, 50.0);
+        for n in 1..1000 {
+            limit.answered(2, 50.0, TRIP, Time::from_secs(n));
             limit.lost(2, Time::from_secs(n));
         }
         assert_eq!(limit.get(), start);
     }
 
     #[test]
+    fn a_burst_of_losses_is_one_message() {
+        let mut limit = Limit::new(1024);
+        for _ in 0..100 {
+            limit.lost(64, Time::from_secs(1));
+        }
+        assert_eq!(limit.get(), 57);
+    }
+
+    #[test]
     fn health_always_has_room() {
         let mut limit = Limit::new(1024);
         limit.keep_room_for(500.0, 1_000_000.0);
-        for n in 0..1000 {
+        for n in 1..1000 {
             limit.lost(limit.get(), Time::from_secs(n));
         }
         assert_eq!(limit.get(), 500);
@@ -132,9 +160,8 @@ mod tests {
     #[test]
     fn the_operators_ceiling_holds() {
         let mut limit = Limit::new(100);
-        for _ in 0..100_000 {
-            limit.answered(limit.get(), 1.0);
-        }
+        answer(&mut limit, 1.0, 1000);
+        assert_eq!(limit.get(), 100);
         limit.keep_room_for(1e6, 1e6);
         assert_eq!(limit.get(), 100);
     }

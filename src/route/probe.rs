@@ -29,10 +29,10 @@ const FIRST_STEP: Duration = Duration::from_millis(100);
 /// An idle clear route is surveyed this often, but all of them together at most at
 const SURVEY_STEP: Duration = Duration::from_secs(60);
 /// this share of the traffic.
-const SURVEY_SHARE: f64 = 0.005;
+const SURVEY_SHARE: f64 = 0.0025;
 /// In an outage: a tenth of the healthy rate, within these bounds.
 const OUTAGE_SHARE: f64 = 0.1;
-const OUTAGE_STEP: (f64, f64) = (0.2, 1.0);
+const OUTAGE_STEP: (f64, f64) = (0.2, 0.5);
 
 /// Whose trial it is.
 #[derive(Clone, Copy, Debug)]

@@ -110,6 +110,7 @@ impl Engine {
             return Err(Refused::NoRoute);
         }
         if tier == u8::MAX {
+            self.budgets.disturb();
             return Err(Refused::Busy);
         }
         if peers == 1 {

@@ -152,6 +152,11 @@ impl Answer {
         self.parts().header().has(header::TC)
     }
 
+    /// Whether the upstream sent Extended DNS Errors along (RFC 8914).
+    pub fn has_edes(&self) -> bool {
+        !self.parts().edes.is_empty()
+    }
+
     /// The question in lower case: name, type, class. Empty for a failure that came without one.
     pub fn question(&self) -> &[u8] {
         let parts = self.parts();

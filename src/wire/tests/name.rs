@@ -57,14 +57,14 @@ fn pointers_lead_back_and_nowhere_else() {
     assert_eq!(walk(&good, 15, &NO_HOLE), Ok(19));
     assert_eq!(walk(&good, 19, &NO_HOLE), Ok(21));
     for (octets, start) in [
-        (&b"\xc0\x0c"[..], 12),      // to itself
-        (b"\xc0\x0e\x00", 12),       // forward
-        (b"\x01a\xc0\x0c", 12),      // into its own beginning
-        (b"\xc0\x0e\xc0\x0c", 14),   // a loop of two
-        (b"\xc0\x00", 12),           // into the header
-        (b"\xff\xff", 12),           // out of the message
-        (b"\xc0", 12),               // cut in two
-        (b"\x05ab\xc0\x0c\x00", 15), // a label that runs past where it was pointed from
+        (&b"\xc0\x0c"[..], 12),          // to itself
+        (b"\xc0\x0e\x00", 12),           // forward
+        (b"\x01a\xc0\x0c", 12),          // into its own beginning
+        (b"\xc0\x0e\xc0\x0c", 14),       // a loop of two
+        (b"\xc0\x00", 12),               // into the header
+        (b"\xff\xff", 12),               // out of the message
+        (b"\xc0", 12),                   // cut in two
+        (b"\x05ab\xc0\x0c\x00\x00", 15), // a label that runs past where it was pointed from
         (b"\x40a\x00", 12),
         (b"\x80a\x00", 12),
         (b"\x03ab", 12),

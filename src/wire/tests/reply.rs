@@ -206,6 +206,7 @@ fn extended_errors_take_the_room_that_is_left() {
     assert_eq!(of(bare + 18), only_ours);
     assert_eq!(of(bare + 9), only_ours);
     assert_eq!(of(bare + 8), [(3, String::new())]);
+    assert_eq!(of(bare + 6), [(3, String::new())]);
     assert_eq!(of(bare + 5), []);
     let how = Render { ede, ..PLAIN };
     let (octets, _) = reply(&answer, &asked(&question), &how);

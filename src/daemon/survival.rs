@@ -1,0 +1,216 @@
+//! The cache and the routes' baselines across restarts.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::cache::snapshot::{self, Written};
+use crate::clock::{Clock, Time};
+use crate::config::CacheConfig;
+use crate::observe::metrics::{SnapshotFile, SnapshotSample};
+use crate::resolve::Shared;
+use crate::route::Baseline;
+
+/// A pause between pieces, so that writing leaves the disk and a core to others.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Writes the snapshot while the daemon runs, and once more at its end.
+pub(super) struct Keeper {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// What has become of the snapshot so far.
+#[derive(Default)]
+struct State {
+    written: u64,
+    failed: u64,
+    /// The file's size, its entries and when it was written.
+    file: Option<(Written, Time)>,
+}
+
+impl Keeper {
+    /// Reads the snapshot back, if there is one, and will keep it; `None` if none is wanted. What is
+    /// wrong with it is said, and byway starts with an empty cache.
+    pub(super) fn open(
+        config: &CacheConfig,
+        shared: &Arc<Shared>,
+        clock: Clock,
+    ) -> Option<Arc<Keeper>> {
+        let path = config.snapshot.clone()?;
+        let now = clock.now();
+        let mut state = State::default();
+        match snapshot::read(&path, &shared.cache, now, clock.wall()) {
+            Ok(Some(restored)) => {
+                let baselines = read_baselines(&restored.baselines);
+                shared.engine().restore_baselines(&baselines, now);
+                info!(
+                    "read {} answers back from {}, {} had expired, {} did not fit",
+                    restored.entries,
+                    path.display(),
+                    restored.expired,
+                    restored.left_out
+                );
+                state.file = restored.age.map(|age| {
+                    let entries = restored.entries + restored.expired + restored.left_out;
+                    let bytes = path.metadata().map_or(0, |file| file.len());
+                    (Written { entries, bytes }, now - age)
+                });
+            }
+            Ok(None) => {}
+            Err(error) => warn!("{error}"),
+        }
+        let shared = Arc::clone(shared);
+        Some(Arc::new(Keeper {
+            path,
+            shared,
+            clock,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Writes the snapshot every so often until told to end.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(super) fn run(self: &Arc<Self>, every: Duration) -> std::io::Result<Writing> {
+        let (end, ended) = mpsc::channel();
+        let keeper = Arc::clone(self);
+        let thread = std::thread::Builder::new()
+            .name("byway-snapshot".into())
+            .spawn(move || {
+                while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                    keeper.write(|| std::thread::sleep(PAUSE));
+                }
+                // The end of the daemon waits for this one.
+                keeper.write(|| {});
+            })?;
+        Ok(Writing { end, thread })
+    }
+
+    fn write(&self, pause: impl FnMut()) {
+        let baselines = write_baselines(&self.shared.engine().baselines());
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let written = snapshot::write(&self.path, &self.shared.cache, &baselines, now, wall, pause);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(written) => {
+                state.written += 1;
+                state.file = Some((written, now));
+            }
+            Err(error) => {
+                state.failed += 1;
+                warn!("{error}");
+            }
+        }
+    }
+
+    /// What the metrics show.
+    pub(super) fn sample(&self) -> SnapshotSample {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        SnapshotSample {
+            file: state.file.map(|(written, at)| SnapshotFile {
+                age: self.clock.now().since(at),
+                bytes: written.bytes,
+                entries: written.entries,
+            }),
+            written: state.written,
+            failed: state.failed,
+        }
+    }
+
+    /// Where it is kept.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The thread that writes.
+pub(super) struct Writing {
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Writing {
+    /// Writes once more and ends.
+    pub(super) fn finish(self) {
+        drop(self.end);
+        if self.thread.join().is_err() {
+            warn!("the cache snapshot was not written at the end");
+        }
+    }
+}
+
+/// A line for each route: its name and its numbers.
+fn write_baselines(baselines: &[Baseline]) -> Vec<u8> {
+    let mut text = String::new();
+    for Baseline {
+        route,
+        base,
+        mean,
+        deviation,
+        tail,
+        rate,
+    } in baselines
+    {
+        let [base, mean, deviation, tail] =
+            [base, mean, deviation, tail].map(|duration| duration.as_nanos());
+        text += &format!("{base} {mean} {deviation} {tail} {rate} {route}\n");
+    }
+    text.into_bytes()
+}
+
+/// The lines of [`write_baselines`]. One that cannot be read is passed over: it costs a measurement.
+fn read_baselines(octets: &[u8]) -> Vec<Baseline> {
+    let read = |line: &str| {
+        let mut words = line.splitn(6, ' ');
+        let mut duration = || Some(Duration::from_nanos(words.next()?.parse().ok()?));
+        let (base, mean, deviation, tail) = (duration()?, duration()?, duration()?, duration()?);
+        let rate = words.next()?.parse().ok()?;
+        Some(Baseline {
+            route: words.next()?.to_string(),
+            base,
+            mean,
+            deviation,
+            tail,
+            rate,
+        })
+    };
+    String::from_utf8_lossy(octets)
+        .lines()
+        .filter_map(read)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn baselines_come_back_as_they_were() {
+        let baseline = |route: &str, base| Baseline {
+            route: route.into(),
+            base: Duration::from_micros(base),
+            mean: Duration::from_micros(base + 100),
+            deviation: Duration::from_nanos(12_345),
+            tail: Duration::from_millis(9),
+            rate: 123.5,
+        };
+        let all = [baseline("dc1@eth0", 2_000), baseline("dc 2@a b", 4_000)];
+        assert_eq!(read_baselines(&write_baselines(&all)), all);
+    }
+
+    #[test]
+    fn lines_that_make_no_sense_are_passed_over() {
+        let text = b"1 2 3 4 5 good\n1 2 x 4 5 bad\n1 2\n\n\xff\xff 1 2 3 4 5\n";
+        let read = read_baselines(text);
+        assert_eq!(read.len(), 1);
+        assert_eq!(read[0].route, "good");
+    }
+}

@@ -1,0 +1,112 @@
+//! The commands beside `run`, and what they end with.
+
+use super::kit::daemon::{run, stderr, stdout};
+use super::kit::*;
+
+#[test]
+fn version_and_help() {
+    let output = run(byway().arg("--version"));
+    assert!(output.status.success());
+    assert_eq!(
+        stdout(&output),
+        format!("byway {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let help = run(byway().arg("--help"));
+    assert!(help.status.success());
+    for word in ["run", "check", "query", "config", "Exit status"] {
+        assert!(stdout(&help).contains(word), "{word}");
+    }
+}
+
+#[test]
+fn check_tells_right_from_wrong() {
+    let (_folder, file) = config_file(
+        &Setup::bare()
+            .upstream(([10, 0, 0, 2], 53).into(), "")
+            .text(),
+    );
+    let output = run(byway().arg("check").arg(&file));
+    assert!(output.status.success(), "{}", stderr(&output));
+    // What it prints is a configuration that means the same.
+    let (_folder, again) = config_file(&stdout(&output));
+    let second = run(byway().arg("check").arg(&again));
+    assert!(second.status.success(), "{}", stderr(&second));
+    let body = |text: String| text.split_once("\n\n").map(|(_, body)| body.to_owned());
+    assert_eq!(body(stdout(&output)), body(stdout(&second)));
+
+    let (_folder, file) = config_file("version = 1\n[cache]\nsiez = \"1MiB\"\n");
+    let output = run(byway().arg("check").arg(&file));
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    let place = format!("{}:3:1", file.display());
+    for part in [place.as_str(), "siez", "^", "`size`"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn the_printed_default_is_a_configuration() {
+    let output = run(byway().arg("config"));
+    assert!(output.status.success());
+    let text = stdout(&output);
+    assert!(text.contains("version = 1"));
+    let (_folder, file) = config_file(&text);
+    let upstream = "\n[[upstream]]\naddress = \"10.0.0.2\"\n";
+    std::fs::write(&file, text + upstream).expect("written");
+    let checked = run(byway().arg("check").arg(&file));
+    assert!(checked.status.success(), "{}", stderr(&checked));
+}
+
+#[test]
+fn query_asks_once() {
+    let upstream = Upstream::good();
+    let address = upstream.address.to_string();
+    for (name, rtype, expected) in [
+        ("www.example", "A", "A"),
+        ("www.example", "AAAA", "2020:2020"),
+        (".", "NS", "NS"),
+    ] {
+        let output = run(byway().args(["query", name, rtype, "--upstream", &address]));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = stdout(&output);
+        for part in [expected, "ms", &address, "@default"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+    let output = run(byway().args(["query", "www.example", "TYPE65280", "--upstream", &address]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    for wrong in [
+        &["query", "a..b"][..],
+        &["query", "www.example", "NOTYPE"],
+        &["query"],
+    ] {
+        let output = run(byway().args(wrong).args(["--upstream", &address]));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{wrong:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn query_says_when_nobody_answers() {
+    let (_folder, file) = config_file(
+        "version = 1\n[routing]\ndeadline = \"500ms\"\n[[upstream]]\naddress = \"127.0.0.3:1\"\n",
+    );
+    let output = run(byway()
+        .args(["query", "www.example", "--config"])
+        .arg(&file));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let program = env!("CARGO_BIN_EXE_byway");
+    let script = format!("{program} config | head -n 1; echo ${{PIPESTATUS[0]}}");
+    let output = run(std::process::Command::new("bash").args(["-c", &script]));
+    let text = stdout(&output);
+    assert!(text.ends_with("\n0\n"), "{text}");
+    assert_eq!(stderr(&output), "");
+}

@@ -1,0 +1,423 @@
+//! The daemon under test: the real program, on ports of the kernel's choice.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::upstream::Upstream;
+use super::{PATIENCE, eventually, lock};
+
+/// The program as built for this test.
+pub fn byway() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_byway"));
+    // What the host has configured is none of the test's.
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A configuration in a folder that is removed with the guard.
+pub fn config_file(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("byway.toml");
+    fs::write(&file, text).expect("a configuration");
+    (folder, file)
+}
+
+/// How a daemon is to be started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    top: Vec<String>,
+    listen: Vec<String>,
+    upstreams: Vec<String>,
+    tables: Vec<String>,
+    arguments: Vec<String>,
+}
+
+impl Setup {
+    /// On 127.0.0.1, two workers, without upstreams.
+    pub fn bare() -> Setup {
+        Setup {
+            top: vec!["workers = 2".into()],
+            listen: vec!["127.0.0.1:0".into()],
+            upstreams: Vec::new(),
+            tables: Vec::new(),
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Forwarding to `upstreams`, named u0, u1 and so on.
+    pub fn to(upstreams: &[&Upstream]) -> Setup {
+        upstreams
+            .iter()
+            .fold(Setup::bare(), |setup, it| setup.upstream(it.address, ""))
+    }
+
+    /// One upstream more, with further keys.
+    pub fn upstream(mut self, address: SocketAddr, keys: &str) -> Setup {
+        let number = self.upstreams.len();
+        let table =
+            format!("[[upstream]]\nname = \"u{number}\"\naddress = \"{address}\"\n{keys}\n");
+        self.upstreams.push(table);
+        self
+    }
+
+    /// One worker instead of two.
+    pub fn one_worker(mut self) -> Setup {
+        self.top.retain(|line| !line.starts_with("workers"));
+        self.top("workers = 1")
+    }
+
+    /// A line above the tables.
+    pub fn top(mut self, line: &str) -> Setup {
+        self.top.push(line.into());
+        self
+    }
+
+    /// Listens there in place of 127.0.0.1.
+    pub fn listen(mut self, addresses: &[&str]) -> Setup {
+        self.listen = addresses.iter().map(|&it| it.into()).collect();
+        self
+    }
+
+    /// Tables and their keys.
+    pub fn tables(mut self, text: &str) -> Setup {
+        self.tables.push(text.into());
+        self
+    }
+
+    /// Arguments behind `run --config FILE`.
+    pub fn arguments(mut self, arguments: &[&str]) -> Setup {
+        self.arguments
+            .extend(arguments.iter().map(|&it| it.to_string()));
+        self
+    }
+
+    /// The configuration file.
+    pub fn text(&self) -> String {
+        let mut text = String::from("version = 1\n");
+        for line in &self.top {
+            text += &format!("{line}\n");
+        }
+        for address in &self.listen {
+            text += &format!("[[listen]]\naddress = \"{address}\"\n");
+        }
+        text += "[admin]\nlisten = \"127.0.0.1:0\"\n";
+        text + &self.upstreams.concat() + &self.tables.join("\n")
+    }
+
+    pub fn start(&self) -> Daemon {
+        let (folder, file) = config_file(&self.text());
+        let mut command = byway();
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(&file)
+            .args(&self.arguments);
+        Daemon::spawn(command, Some(folder))
+    }
+}
+
+/// A running daemon. Killed when dropped; what it wrote is shown if the test failed.
+pub struct Daemon {
+    child: Child,
+    /// Where it answers queries, in the order of the configuration.
+    pub listen: Vec<SocketAddr>,
+    /// Where its metrics are, unless they are off.
+    pub admin: Option<SocketAddr>,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+    folder: Option<TempDir>,
+}
+
+impl Daemon {
+    /// Two workers that forward to `upstreams`.
+    pub fn to(upstreams: &[&Upstream]) -> Daemon {
+        Setup::to(upstreams).start()
+    }
+
+    /// Starts `command` and waits until it has said what it listens on.
+    pub fn spawn(mut command: Command, folder: Option<TempDir>) -> Daemon {
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the daemon starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let stderr = child.stderr.take().expect("its stderr");
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || collect(stderr, &log)
+        });
+        let reader = Some(reader);
+        let mut daemon = Daemon {
+            child,
+            listen: Vec::new(),
+            admin: None,
+            log,
+            reader,
+            folder,
+        };
+        daemon.await_start();
+        daemon
+    }
+
+    fn await_start(&mut self) {
+        let start = Instant::now();
+        loop {
+            let log = self.log();
+            let said = |what: &'static str| {
+                log.lines()
+                    .filter_map(move |line| Some(line.trim().strip_prefix(what)?.trim()))
+            };
+            if let Some(metrics) = said("metrics").next() {
+                self.listen = said("listening on")
+                    .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+                    .collect();
+                self.admin = metrics
+                    .split_once("http://")
+                    .and_then(|(_, url)| url.split('/').next()?.parse().ok());
+                assert!(!self.listen.is_empty(), "no listener in: {log}");
+                return;
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the daemon ended at once, {status}: {}", self.log());
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the daemon does not start: {log}"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Where it answers queries.
+    pub fn dns(&self) -> SocketAddr {
+        self.listen[0]
+    }
+
+    /// Everything it has written to stderr.
+    pub fn log(&self) -> String {
+        lock(&self.log).clone()
+    }
+
+    /// The folder of its configuration.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder
+            .as_ref()
+            .expect("a daemon with a configuration file")
+            .path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("signalled");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut ended = None;
+        eventually("the daemon ends", || {
+            ended = self.child.try_wait().expect("its status");
+            ended.is_some()
+        });
+        ended.expect("its status")
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_none()
+    }
+
+    /// An answer of its admin endpoint: status and body.
+    pub fn http(&self, path: &str) -> (u16, String) {
+        let admin = self.admin.expect("an admin endpoint");
+        let mut stream = TcpStream::connect_timeout(&admin, PATIENCE).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("asked");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("a response");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        (status.expect("a status"), body.to_owned())
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        let (status, text) = self.http("/metrics");
+        assert_eq!(status, 200);
+        Metrics::parse(&text)
+    }
+
+    /// The sum of the series of this name that have these labels.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.metrics().sum(name, labels)
+    }
+}
+
+fn collect(stderr: ChildStderr, log: &Mutex<String>) {
+    let mut lines = BufReader::new(stderr);
+    let mut line = Vec::new();
+    while lines
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
+        lock(log).push_str(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        let log = self.log();
+        if std::thread::panicking() {
+            eprintln!("--- what the daemon wrote ---\n{log}---");
+        } else {
+            assert!(!log.contains("panic"), "the daemon panicked: {log}");
+        }
+    }
+}
+
+/// A page of metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    samples: Vec<(String, BTreeMap<String, String>, f64)>,
+    /// Kind by family.
+    pub kinds: BTreeMap<String, String>,
+    /// HELP by family.
+    pub helps: BTreeMap<String, String>,
+}
+
+impl Metrics {
+    /// Reads the Prometheus text format (0.0.4), strictly.
+    pub fn parse(text: &str) -> Metrics {
+        let mut page = Metrics {
+            samples: Vec::new(),
+            kinds: BTreeMap::new(),
+            helps: BTreeMap::new(),
+        };
+        assert!(text.ends_with('\n'), "the last line ends");
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            if let Some(comment) = line.strip_prefix("# ") {
+                let mut words = comment.splitn(3, ' ');
+                let (what, family) = (words.next(), words.next().expect("a family").to_owned());
+                let rest = words.next().expect("a text").to_owned();
+                let earlier = match what {
+                    Some("TYPE") => page.kinds.insert(family, rest),
+                    Some("HELP") => page.helps.insert(family, rest),
+                    _ => panic!("a comment: {line}"),
+                };
+                assert!(earlier.is_none(), "told twice: {line}");
+                continue;
+            }
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            let (name, labels) = match series.split_once('{') {
+                Some((name, labels)) => (name, labels.strip_suffix('}').expect("a brace")),
+                None => (series, ""),
+            };
+            let labels: BTreeMap<String, String> = labels
+                .split("\",")
+                .filter(|label| !label.is_empty())
+                .map(|label| {
+                    let (key, value) = label.split_once("=\"").expect("a label");
+                    (key.to_owned(), value.trim_end_matches('"').to_owned())
+                })
+                .collect();
+            let value = match value {
+                "+Inf" => f64::INFINITY,
+                number => number.parse().expect("a number"),
+            };
+            let known = |sample: &(String, BTreeMap<String, String>, f64)| {
+                sample.0 == name && sample.1 == labels
+            };
+            assert!(!page.samples.iter().any(known), "twice: {line}");
+            page.samples.push((name.to_owned(), labels, value));
+        }
+        page
+    }
+
+    /// The sum of the series of this name that have these labels.
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let mut found = self.series(name, labels).peekable();
+        assert!(found.peek().is_some(), "no series {name} {labels:?}");
+        found.map(|(_, value)| value).sum()
+    }
+
+    /// The series of this name that have these labels.
+    pub fn series<'a>(
+        &'a self,
+        name: &str,
+        labels: &[(&str, &str)],
+    ) -> impl Iterator<Item = (&'a BTreeMap<String, String>, f64)> {
+        self.samples
+            .iter()
+            .filter(move |(known, has, _)| {
+                known == name
+                    && labels
+                        .iter()
+                        .all(|(key, value)| has.get(*key).is_some_and(|it| it == value))
+            })
+            .map(|(_, labels, value)| (labels, *value))
+    }
+
+    /// The names of all samples.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.samples.iter().map(|(name, _, _)| name.as_str())
+    }
+}
+
+/// Runs a command that ends by itself.
+pub fn run(command: &mut Command) -> Output {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let start = Instant::now();
+    while child.try_wait().expect("its status").is_none() {
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let output = child.wait_with_output().expect("its output");
+            panic!(
+                "{command:?} does not end: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("its output")
+}
+
+/// What a command wrote to stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a command wrote to stdout.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

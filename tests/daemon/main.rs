@@ -1,0 +1,22 @@
+//! The exam: the real program between real sockets, clients of every temper on one side and
+//! upstreams of every temper on the other.
+//!
+//! Nothing here asserts how long something takes. Where order matters, gates make it; times are
+//! guards against hanging, and what must not happen is told by what comes after it.
+
+mod admin;
+mod caching;
+mod clients;
+mod commands;
+mod edns;
+mod first_minute;
+mod forgery;
+mod forwarding;
+mod front_end;
+mod kit;
+mod passing;
+mod stopping;
+mod streams;
+mod survival;
+mod tcp;
+mod truncation;

@@ -1,0 +1,178 @@
+//! The clients: an open loop that asks on, whatever becomes of what it asked before, and never twice.
+
+use std::io;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::names::{Name, POPULAR, question_end};
+use crate::poll;
+use crate::topology::Way;
+use crate::upstream::NOERROR;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Questions a second.
+    pub rate: u32,
+    /// The share of questions that were never asked before; the others are for popular names.
+    pub new: f64,
+}
+
+/// A question and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// When it was asked.
+    pub at: Instant,
+    /// How much later that was than planned: what the machine itself does to the figures.
+    pub lag: Duration,
+    /// What it asked for.
+    pub name: Name,
+    /// How long the answer took, be it useful or not; `None` if none came in [`PATIENCE`].
+    pub took: Option<Duration>,
+    /// The answer was useful.
+    pub useful: bool,
+}
+
+/// Packets that had left the host over each way, at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// When.
+    pub at: Instant,
+    /// How many since the interface was made, by way.
+    pub packets: [u64; 2],
+}
+
+/// What the clients saw.
+pub struct Seen {
+    /// Every question, in order.
+    pub questions: Vec<Question>,
+    /// What left the host, every [`SAMPLE`].
+    pub sent: Vec<Sent>,
+}
+
+/// How long a client waits: a stub resolver's default (resolv.conf(5), `timeout`).
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How often what left the host is read.
+pub const SAMPLE: Duration = Duration::from_millis(20);
+/// Clients: enough for the kernel to spread them over a daemon's workers.
+const SOCKETS: usize = 16;
+
+/// Asks from `start` to `end`, then waits for the answers to the last. Runs inside `near`.
+pub fn ask(load: Load, start: Instant, end: Instant, seed: u64) -> io::Result<Seen> {
+    let sockets: Vec<_> = (0..SOCKETS)
+        .map(|_| {
+            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            socket.connect("127.0.0.1:53")?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })
+        .collect::<io::Result<_>>()?;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let gap = Duration::from_secs(1) / load.rate;
+    let mut seen = Seen {
+        questions: Vec::with_capacity(
+            ((end - start).as_secs_f64() * f64::from(load.rate)) as usize + 16,
+        ),
+        sent: Vec::new(),
+    };
+    let (mut popular, mut new) = (0, 0);
+    let mut sample = start;
+    let mut next = start;
+    let mut buffer = [0; 4096];
+    loop {
+        let now = Instant::now();
+        if now >= end + PATIENCE {
+            return Ok(seen);
+        }
+        if now >= sample {
+            seen.sent.push(sent()?);
+            sample += SAMPLE;
+        }
+        while next <= now && next < end {
+            let name = if rng.random_bool(load.new) {
+                new += 1;
+                Name::New(new)
+            } else {
+                popular += 1;
+                // Each popular name once, so that all are known before the trouble, then at random.
+                Name::Popular(if popular <= POPULAR {
+                    popular - 1
+                } else {
+                    rng.random_range(0..POPULAR)
+                })
+            };
+            let index = seen.questions.len();
+            // A question that a full socket does not take is one without an answer.
+            sockets[index % SOCKETS]
+                .send(&query(index as u16, name))
+                .ok();
+            seen.questions.push(Question {
+                at: Instant::now(),
+                lag: now - next,
+                name,
+                took: None,
+                useful: false,
+            });
+            next += gap;
+        }
+        poll::wait(&sockets, if next < end { next.min(sample) } else { sample })?;
+        for socket in &sockets {
+            while let Some((length, _)) = poll::receive(socket, &mut buffer)? {
+                note(&mut seen.questions, &buffer[..length], Instant::now());
+            }
+        }
+    }
+}
+
+/// A query with EDNS(0), as stub resolvers send it by now.
+fn query(id: u16, name: Name) -> Vec<u8> {
+    let mut bytes = id.to_be_bytes().to_vec();
+    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+    bytes.extend(name.question());
+    bytes.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
+    bytes
+}
+
+/// Finds the question of an answer: the latest with its ID.
+fn note(questions: &mut [Question], answer: &[u8], now: Instant) {
+    let (Some(end), Some(last)) = (question_end(answer), questions.len().checked_sub(1)) else {
+        return;
+    };
+    let id = u16::from_be_bytes([answer[0], answer[1]]);
+    let back = usize::from((last as u16).wrapping_sub(id));
+    let Some(question) = last.checked_sub(back).map(|it| &mut questions[it]) else {
+        return;
+    };
+    let took = now - question.at;
+    if question.took.is_none() && took <= PATIENCE && answer[12..end] == question.name.question() {
+        question.took = Some(took);
+        question.useful = answer[3] & 0x0f == NOERROR && answer[6..8] != [0, 0];
+    }
+}
+
+/// Reads the counts of the namespace that this thread is in.
+fn sent() -> io::Result<Sent> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    let count = |way: Way| {
+        let line = table
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(way.interface().as_str()))?;
+        // Behind the colon: eight columns of what was received, then bytes and packets sent.
+        line.trim_start_matches(':')
+            .split_whitespace()
+            .nth(9)?
+            .parse()
+            .ok()
+    };
+    let missing = || io::Error::other("/proc/net/dev lacks the lab's interfaces");
+    Ok(Sent {
+        at: Instant::now(),
+        packets: [
+            count(Way::A).ok_or_else(missing)?,
+            count(Way::B).ok_or_else(missing)?,
+        ],
+    })
+}

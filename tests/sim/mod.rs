@@ -1,0 +1,13 @@
+//! A simulated network: seeded, event by event, in its own time.
+//!
+//! An hour of trouble takes a second here, and a seed replays any run exactly. The subject is the very
+//! code that the daemon runs (`byway::route`), behind the small trait [`subject::Subject`]; around it
+//! are links with a queue that somebody else's traffic fills, upstreams that can be slow, sick or full,
+//! and clients that ask whether or not they were answered.
+
+pub mod clients;
+pub mod network;
+pub mod storms;
+pub mod subject;
+pub mod watch;
+pub mod world;

@@ -1,0 +1,394 @@
+//! What is being tested: something that is asked, sends packets and answers.
+//!
+//! [`Forwarder`] keeps the daemon's contract with `byway::route` and a cache as small as can be, so that
+//! what is measured is the engine.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
+use byway::clock::Time;
+use byway::config::Config;
+use byway::route::{
+    Ask, AttemptId, AttemptKind, Engine, Event, Finish, Outcome, Purpose, Race, Refused, RouteId,
+    Send, Step,
+};
+use byway::wire::Rcode;
+use rand::rngs::StdRng;
+
+/// A client's question, by number.
+pub type Query = u64;
+/// A packet sent upstream, by number.
+pub type Tag = u64;
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// One that many ask for, with a short TTL.
+    Popular(u32),
+    /// One that was never asked for before.
+    Unknown(u64),
+}
+
+/// What the subject does.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// A packet leaves.
+    Send {
+        tag: Tag,
+        route: RouteId,
+        kind: AttemptKind,
+        name: Name,
+        at: Time,
+    },
+    /// A client is answered: `good` is NOERROR.
+    Answer {
+        query: Query,
+        good: bool,
+        stale: bool,
+    },
+}
+
+/// Something that is asked, sends packets and answers.
+pub trait Subject {
+    /// A client asks.
+    fn question(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>);
+    /// An answer came for a packet.
+    fn packet(&mut self, tag: Tag, rcode: Rcode, now: Time, out: &mut Vec<Action>);
+    /// The time of [`Subject::next_timer`] has come.
+    fn timer(&mut self, now: Time, out: &mut Vec<Action>);
+    /// When it wants to be called.
+    fn next_timer(&self) -> Time;
+}
+
+const DEADLINE: Duration = Duration::from_millis(4500);
+const STALE_MAX: Duration = Duration::from_secs(24 * 3600);
+const STALE_WAIT: Duration = Duration::from_millis(200);
+const QUEUE_PATIENCE: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+struct Asking {
+    name: Name,
+    purpose: Purpose,
+    waiting: Vec<Query>,
+    deadline: Time,
+    race: Option<Race>,
+    wake: Time,
+    stale_at: Time,
+    finished: bool,
+    tags: Vec<(Tag, AttemptId)>,
+}
+
+/// The engine with a driver around it.
+pub struct Forwarder {
+    pub engine: Engine,
+    /// Everything it told.
+    pub events: Vec<(Time, Event)>,
+    /// Races started for clients and refreshes, by purpose.
+    pub races: u64,
+    /// Shed because no route had room.
+    pub shed: u64,
+    /// The most questions that were in its hands at once.
+    pub most: usize,
+    rng: StdRng,
+    asking: HashMap<u64, Asking>,
+    by_name: HashMap<Name, u64>,
+    by_tag: HashMap<Tag, u64>,
+    queued: Vec<u64>,
+    timers: BinaryHeap<Reverse<(Time, u64)>>,
+    cache: HashMap<Name, (Time, Duration)>,
+    next: u64,
+    tick: Time,
+    caching: bool,
+}
+
+impl Forwarder {
+    pub fn new(config: &Config, caching: bool, rng: StdRng, now: Time) -> Forwarder {
+        Forwarder {
+            engine: Engine::new(config, now),
+            events: Vec::new(),
+            races: 0,
+            shed: 0,
+            most: 0,
+            rng,
+            asking: HashMap::new(),
+            by_name: HashMap::new(),
+            by_tag: HashMap::new(),
+            queued: Vec::new(),
+            timers: BinaryHeap::new(),
+            cache: HashMap::new(),
+            next: 0,
+            tick: now,
+            caching,
+        }
+    }
+
+    fn ttl(name: Name) -> Duration {
+        match name {
+            Name::Popular(n) => Duration::from_secs(5 + u64::from(n % 26)),
+            Name::Unknown(_) => Duration::ZERO,
+        }
+    }
+
+    fn begin(&mut self, name: Name, purpose: Purpose, waiting: Vec<Query>, now: Time) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        let asking = Asking {
+            name,
+            purpose,
+            waiting,
+            deadline: now + DEADLINE,
+            race: None,
+            wake: Time::NEVER,
+            stale_at: Time::NEVER,
+            finished: false,
+            tags: Vec::new(),
+        };
+        self.asking.insert(id, asking);
+        self.most = self.most.max(self.asking.len());
+        id
+    }
+
+    fn start(&mut self, id: u64, now: Time, out: &mut Vec<Action>) -> bool {
+        let Some(asking) = self.asking.get(&id) else {
+            return true;
+        };
+        let ask = Ask {
+            purpose: asking.purpose,
+            deadline: asking.deadline,
+        };
+        match Race::start(&mut self.engine, &ask, now, &mut self.rng) {
+            Ok((race, step)) => {
+                self.races += u64::from(!matches!(ask.purpose, Purpose::Probe(_)));
+                self.asking.get_mut(&id).expect("just seen").race = Some(race);
+                self.apply(id, step, now, out);
+                true
+            }
+            Err(Refused::Busy) if ask.purpose == Purpose::Client => false,
+            Err(_) => {
+                self.conclude(id, false, now, out);
+                self.asking.remove(&id);
+                true
+            }
+        }
+    }
+
+    fn apply(&mut self, id: u64, step: Step, now: Time, out: &mut Vec<Action>) {
+        for Send {
+            attempt,
+            route,
+            kind,
+            ..
+        } in [step.send, step.also].into_iter().flatten()
+        {
+            let tag = self.next;
+            self.next += 1;
+            let asking = self.asking.get_mut(&id).expect("a race in hand");
+            asking.tags.push((tag, attempt));
+            self.by_tag.insert(tag, id);
+            out.push(Action::Send {
+                tag,
+                route,
+                kind,
+                name: asking.name,
+                at: now,
+            });
+        }
+        match step.finish {
+            Some(Finish::Answer(_)) => self.conclude(id, true, now, out),
+            Some(Finish::Poor(_) | Finish::Failed(_)) => self.conclude(id, false, now, out),
+            None => {}
+        }
+        if step.done {
+            let asking = self.asking.remove(&id).expect("a race in hand");
+            assert!(asking.finished, "done before finished");
+            for (tag, _) in asking.tags {
+                self.by_tag.remove(&tag);
+            }
+            return;
+        }
+        let asking = self.asking.get_mut(&id).expect("a race in hand");
+        asking.wake = step.wake.expect("a race that goes on names its next wake");
+        assert!(asking.wake > now, "a wake in the past");
+        self.timers.push(Reverse((asking.wake, id)));
+    }
+
+    fn conclude(&mut self, id: u64, good: bool, now: Time, out: &mut Vec<Action>) {
+        let asking = self.asking.get_mut(&id).expect("a question in hand");
+        assert!(!asking.finished, "finished twice");
+        asking.finished = true;
+        let (name, waiting) = (asking.name, std::mem::take(&mut asking.waiting));
+        if self.by_name.get(&name) == Some(&id) {
+            self.by_name.remove(&name);
+        }
+        if good && self.caching && Forwarder::ttl(name) > Duration::ZERO {
+            self.cache.insert(name, (now, Forwarder::ttl(name)));
+        }
+        let stale = !good && self.held(name, now).is_some();
+        for query in waiting {
+            out.push(Action::Answer {
+                query,
+                good: good || stale,
+                stale,
+            });
+        }
+    }
+
+    /// A kept answer and its age beyond the TTL, zero while fresh.
+    fn held(&self, name: Name, now: Time) -> Option<Duration> {
+        let (at, ttl) = self.cache.get(&name)?;
+        let stale = now.since(*at).saturating_sub(*ttl);
+        (stale < STALE_MAX).then_some(stale)
+    }
+
+    fn refresh_due(&mut self, name: Name, now: Time) -> bool {
+        let (at, ttl) = self.cache[&name];
+        now.since(at) >= ttl.mul_f64(0.9) && !self.by_name.contains_key(&name)
+    }
+
+    fn work_off(&mut self, now: Time, out: &mut Vec<Action>) {
+        while let Some(&id) = self.queued.last() {
+            if self.asking.contains_key(&id) && !self.start(id, now, out) {
+                break;
+            }
+            self.queued.pop();
+        }
+    }
+
+    fn listen(&mut self) {
+        self.events.extend(self.engine.take_events());
+    }
+}
+
+impl Subject for Forwarder {
+    fn question(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>) {
+        let stale = self.held(name, now);
+        if stale == Some(Duration::ZERO) {
+            out.push(Action::Answer {
+                query,
+                good: true,
+                stale: false,
+            });
+            if self.refresh_due(name, now) {
+                let id = self.begin(name, Purpose::Refresh, Vec::new(), now);
+                self.by_name.insert(name, id);
+                self.start(id, now, out);
+            }
+            return self.listen();
+        }
+        let any_clear = self.engine.any_clear(now);
+        if stale.is_some() && !any_clear {
+            out.push(Action::Answer {
+                query,
+                good: true,
+                stale: true,
+            });
+            return self.listen();
+        }
+        if let Some(&id) = self.by_name.get(&name) {
+            let asking = self.asking.get_mut(&id).expect("a question in hand");
+            asking.waiting.push(query);
+            if stale.is_some() {
+                let at = now + self.engine.hedge_wait(now).min(STALE_WAIT);
+                asking.stale_at = asking.stale_at.min(at);
+                self.timers.push(Reverse((at, id)));
+            }
+            return self.listen();
+        }
+        let id = self.begin(name, Purpose::Client, vec![query], now);
+        self.by_name.insert(name, id);
+        if stale.is_some() {
+            let at = now + self.engine.hedge_wait(now).min(STALE_WAIT);
+            self.asking.get_mut(&id).expect("just begun").stale_at = at;
+            self.timers.push(Reverse((at, id)));
+        }
+        if !self.start(id, now, out) {
+            let until = now + QUEUE_PATIENCE;
+            self.asking.get_mut(&id).expect("just begun").wake = until;
+            self.timers.push(Reverse((until, id)));
+            self.queued.push(id);
+        }
+        self.listen();
+    }
+
+    fn packet(&mut self, tag: Tag, rcode: Rcode, now: Time, out: &mut Vec<Action>) {
+        let Some(id) = self.by_tag.remove(&tag) else {
+            return;
+        };
+        let asking = self.asking.get_mut(&id).expect("a question in hand");
+        let place = asking
+            .tags
+            .iter()
+            .position(|(t, _)| *t == tag)
+            .expect("a tag in hand");
+        let (_, attempt) = asking.tags.swap_remove(place);
+        let outcome = match rcode {
+            Rcode::NOERROR | Rcode::NXDOMAIN => Outcome::Answered,
+            rcode => Outcome::Poor(rcode),
+        };
+        let race = asking.race.as_mut().expect("a race was started");
+        let step = race.outcome(&mut self.engine, attempt, outcome, now, &mut self.rng);
+        self.apply(id, step, now, out);
+        self.work_off(now, out);
+        self.listen();
+    }
+
+    fn timer(&mut self, now: Time, out: &mut Vec<Action>) {
+        while let Some(&Reverse((at, id))) = self.timers.peek() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            let Some(asking) = self.asking.get_mut(&id) else {
+                continue;
+            };
+            if asking.stale_at <= now && !asking.finished {
+                asking.stale_at = Time::NEVER;
+                for query in std::mem::take(&mut asking.waiting) {
+                    out.push(Action::Answer {
+                        query,
+                        good: true,
+                        stale: true,
+                    });
+                }
+            }
+            let asking = self.asking.get_mut(&id).expect("just seen");
+            if asking.wake > now {
+                continue;
+            }
+            asking.wake = Time::NEVER;
+            match &mut asking.race {
+                Some(race) => {
+                    let step = race.timer(&mut self.engine, now, &mut self.rng);
+                    self.apply(id, step, now, out);
+                }
+                None => {
+                    self.shed += 1;
+                    self.queued.retain(|queued| *queued != id);
+                    self.conclude(id, false, now, out);
+                    self.asking.remove(&id);
+                }
+            }
+        }
+        if now >= self.tick {
+            let tick = self.engine.tick(now, &mut self.rng);
+            assert!(tick.next > now, "a tick in the past");
+            self.tick = tick.next;
+            for route in tick.probes {
+                let name = Name::Unknown(u64::MAX - self.next);
+                let id = self.begin(name, Purpose::Probe(route), Vec::new(), now);
+                self.start(id, now, out);
+            }
+        }
+        self.work_off(now, out);
+        self.listen();
+    }
+
+    fn next_timer(&self) -> Time {
+        let first = self
+            .timers
+            .peek()
+            .map_or(Time::NEVER, |Reverse((at, _))| *at);
+        first.min(self.tick)
+    }
+}

@@ -1,0 +1,284 @@
+//! The world: everything that happens, in order.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use byway::clock::Time;
+use byway::config::{Config, PathConfig, UpstreamConfig};
+use byway::route::{AttemptKind, Route};
+use byway::wire::Rcode;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::clients::{Load, Record, STUB_TIMEOUT, STUB_TRIES};
+use super::network::{Link, Upstream, unit};
+use super::subject::{Action, Forwarder, Name, Query, Subject, Tag};
+
+/// Changes something about the network.
+pub type Fault = fn(&mut [Link], &mut [Upstream]);
+
+enum Happening {
+    Ask {
+        query: Query,
+        name: Name,
+        first: bool,
+    },
+    NextAsk,
+    AtUpstream {
+        tag: Tag,
+        route: usize,
+    },
+    Answer {
+        tag: Tag,
+        rcode: Rcode,
+    },
+    Fault(Box<dyn FnOnce(&mut World)>),
+}
+
+/// A packet as it left.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    pub at: Time,
+    pub path: u16,
+    pub upstream: u16,
+    pub kind: AttemptKind,
+    /// The simulator knows: it was answered usefully.
+    pub came_back: bool,
+}
+
+/// Everything.
+pub struct World {
+    pub now: Time,
+    pub start: Time,
+    pub subject: Forwarder,
+    pub links: Vec<Link>,
+    pub upstreams: Vec<Upstream>,
+    pub routes: Vec<Route>,
+    pub records: Vec<Record>,
+    pub packets: Vec<Packet>,
+    pub load: Load,
+    /// Races begun until each whole second, to tell how many questions needed an upstream.
+    pub races: Vec<(Time, u64)>,
+    rng: StdRng,
+    happenings: BinaryHeap<Reverse<(Time, u64)>>,
+    what: std::collections::HashMap<u64, Happening>,
+    serial: u64,
+    packet_of: std::collections::HashMap<Tag, usize>,
+    /// Share of packets that meet a stall of the host, and how long it lasts at most.
+    pub noise: (f64, Duration),
+}
+
+/// A configuration of `upstreams` by `paths`, and the links and upstreams to go with it: paths have
+/// base round trips of 2, 4, 6 ... ms.
+pub fn config(upstreams: usize, paths: usize) -> Config {
+    let addresses: Vec<std::net::SocketAddr> = (0..upstreams)
+        .map(|n| ([192, 0, 2, n as u8 + 1], 53).into())
+        .collect();
+    let mut config = Config::default_with_upstreams(&addresses);
+    config.paths = (0..paths)
+        .map(|n| {
+            let name = char::from(b'A' + n as u8).to_string();
+            PathConfig {
+                name,
+                ..PathConfig::kernels_choice()
+            }
+        })
+        .collect();
+    config.upstreams = (0..upstreams)
+        .map(|n| {
+            let name = format!("dc{}", n + 1);
+            UpstreamConfig {
+                name,
+                paths: (0..paths).collect(),
+                ..UpstreamConfig::at(addresses[n])
+            }
+        })
+        .collect();
+    config
+}
+
+impl World {
+    pub fn new(seed: u64, config: &Config, load: Load) -> World {
+        let start = Time::START;
+        let mut seeder = StdRng::seed_from_u64(seed);
+        let subject = Forwarder::new(config, true, StdRng::from_rng(&mut seeder), start);
+        let links = (0..config.paths.len())
+            .map(|n| Link::new(Duration::from_millis(2 * (n as u64 + 1))))
+            .collect();
+        let mut world = World {
+            now: start,
+            start,
+            routes: subject.engine.routes().to_vec(),
+            subject,
+            links,
+            upstreams: vec![Upstream::default(); config.upstreams.len()],
+            records: Vec::new(),
+            packets: Vec::new(),
+            load,
+            races: Vec::new(),
+            rng: seeder,
+            happenings: BinaryHeap::new(),
+            what: Default::default(),
+            serial: 0,
+            packet_of: Default::default(),
+            noise: (0.002, Duration::from_millis(8)),
+        };
+        world.plan(start, Happening::NextAsk);
+        world
+    }
+
+    /// Plans a change `after` the start.
+    pub fn at(&mut self, after: Duration, change: impl FnOnce(&mut World) + 'static) {
+        self.plan(self.start + after, Happening::Fault(Box::new(change)));
+    }
+
+    /// Lets everything happen until `after` the start.
+    pub fn run(&mut self, after: Duration) {
+        let end = self.start + after;
+        let mut actions = Vec::new();
+        loop {
+            let timer = self.subject.next_timer();
+            let next = self
+                .happenings
+                .peek()
+                .map_or(Time::NEVER, |Reverse((at, _))| *at);
+            if timer.min(next) > end {
+                break;
+            }
+            if timer <= next {
+                self.now = self.now.max(timer);
+                self.subject.timer(self.now, &mut actions);
+            } else if let Some(Reverse((at, serial))) = self.happenings.pop() {
+                self.now = at;
+                let what = self.what.remove(&serial).expect("planned");
+                self.happen(what, &mut actions);
+            }
+            self.carry_out(&mut actions);
+            if self
+                .races
+                .last()
+                .is_none_or(|(at, _)| self.now.since(*at) >= Duration::from_millis(100))
+            {
+                self.races.push((self.now, self.subject.races));
+            }
+        }
+        self.now = end;
+        self.races.push((self.now, self.subject.races));
+    }
+
+    fn plan(&mut self, at: Time, what: Happening) {
+        self.serial += 1;
+        self.happenings.push(Reverse((at, self.serial)));
+        self.what.insert(self.serial, what);
+    }
+
+    fn happen(&mut self, what: Happening, actions: &mut Vec<Action>) {
+        match what {
+            Happening::NextAsk => {
+                let query = self.records.len() as Query;
+                let (gap, name) = self.load.next(query, &mut self.rng);
+                let record = Record {
+                    asked: self.now,
+                    popular: matches!(name, Name::Popular(_)),
+                    answered: None,
+                    good: false,
+                    answers: 0,
+                    tries: 0,
+                };
+                self.records.push(record);
+                self.ask(query, name, actions);
+                self.plan(self.now + gap, Happening::NextAsk);
+            }
+            Happening::Ask { query, name, .. } => {
+                if self.records[query as usize].answered.is_none() {
+                    self.ask(query, name, actions);
+                }
+            }
+            Happening::AtUpstream { tag, route } => {
+                let upstream = self.routes[route].upstream.0 as usize;
+                let path = self.routes[route].path.0 as usize;
+                let served = self.upstreams[upstream].serve(self.now, &mut self.rng);
+                if let Some((leaves, rcode)) = served
+                    && let Some(back) = self.links[path].cross(false, self.now, &mut self.rng)
+                {
+                    self.plan(leaves + back, Happening::Answer { tag, rcode });
+                }
+            }
+            Happening::Answer { tag, rcode } => {
+                if let Some(index) = self.packet_of.remove(&tag) {
+                    self.packets[index].came_back = rcode == Rcode::NOERROR;
+                }
+                self.subject.packet(tag, rcode, self.now, actions);
+            }
+            Happening::Fault(change) => {
+                let now = self.now;
+                self.links.iter_mut().for_each(|link| link.settle(now));
+                change(self);
+            }
+        }
+    }
+
+    fn ask(&mut self, query: Query, name: Name, actions: &mut Vec<Action>) {
+        let record = &mut self.records[query as usize];
+        record.tries += 1;
+        if record.tries < STUB_TRIES {
+            self.plan(
+                self.now + STUB_TIMEOUT,
+                Happening::Ask {
+                    query,
+                    name,
+                    first: false,
+                },
+            );
+        }
+        self.subject.question(query, name, self.now, actions);
+    }
+
+    fn carry_out(&mut self, actions: &mut Vec<Action>) {
+        for action in actions.drain(..) {
+            match action {
+                Action::Send {
+                    tag,
+                    route,
+                    kind,
+                    at,
+                    ..
+                } => {
+                    let of = &self.routes[route.0 as usize];
+                    let (path, upstream) = (of.path.0, of.upstream.0);
+                    self.packet_of.insert(tag, self.packets.len());
+                    self.packets.push(Packet {
+                        at,
+                        path,
+                        upstream,
+                        kind,
+                        came_back: false,
+                    });
+                    let crossing = self.links[path as usize].cross(true, self.now, &mut self.rng);
+                    if let Some(mut takes) = crossing {
+                        if unit(&mut self.rng) < self.noise.0 {
+                            takes += self.noise.1.mul_f64(unit(&mut self.rng));
+                        }
+                        let what = Happening::AtUpstream {
+                            tag,
+                            route: route.0 as usize,
+                        };
+                        self.serial += 1;
+                        self.happenings
+                            .push(Reverse((self.now + takes, self.serial)));
+                        self.what.insert(self.serial, what);
+                    }
+                }
+                Action::Answer { query, good, .. } => {
+                    let record = &mut self.records[query as usize];
+                    record.answers += 1;
+                    if record.answered.is_none() {
+                        record.answered = Some(self.now);
+                        record.good = good;
+                    }
+                }
+            }
+        }
+    }
+}
