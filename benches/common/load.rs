@@ -59,29 +59,37 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Asks every query once and waits for all answers. False if some never came.
+    /// Asks every query, one after the other, until it has been answered. False if one is not within
+    /// `patience`.
     pub fn ask_all(&mut self, patience: Duration) -> bool {
-        let count = self.queries.len() as u64;
-        self.next = 0;
-        let outcome = self.closed_loop(patience, Some(count));
-        outcome.answered >= count
+        let socket = &self.sockets[0];
+        socket.set_nonblocking(false).expect("a blocking socket");
+        socket.set_read_timeout(Some(LOST)).expect("a timeout");
+        let mut answer = [0; ANSWER];
+        self.queries.iter().all(|query| {
+            let start = Instant::now();
+            while start.elapsed() < patience {
+                let sent = socket.send(query);
+                if let Ok(length) = sent.and_then(|_| socket.recv(&mut answer))
+                    && is_good(&answer[..length])
+                    && answer[12..length].starts_with(&query[12..])
+                {
+                    return true;
+                }
+            }
+            false
+        })
     }
 
     /// Keeps all sockets' queries outstanding for `time`.
     pub fn saturate(&mut self, time: Duration) -> Outcome {
-        self.closed_loop(time, None)
-    }
-
-    fn closed_loop(&mut self, time: Duration, most: Option<u64>) -> Outcome {
         let mut outcome = Outcome::default();
         let mut outstanding = [0usize; SOCKETS];
         let mut heard = [Instant::now(); SOCKETS];
-        let mut asked = 0;
         let start = Instant::now();
         loop {
             let now = Instant::now();
-            let is_over = now - start >= time || most.is_some_and(|most| outcome.answered >= most);
-            if is_over {
+            if now - start >= time {
                 outcome.took = now - start;
                 // What is still under way must not disturb the next round.
                 std::thread::sleep(LOST);
@@ -104,11 +112,10 @@ impl<'a> Load<'a> {
                         }
                     } else if now - heard[i] > LOST {
                         outcome.lost += outstanding[i] as u64;
-                        asked -= outstanding[i] as u64;
                         outstanding[i] = 0;
                     }
                 }
-                while outstanding[i] < OUTSTANDING && most.is_none_or(|most| asked < most) {
+                while outstanding[i] < OUTSTANDING {
                     let Some(slot) = self.send.slot() else { break };
                     let query = &self.queries[self.next % self.queries.len()];
                     slot[..query.len()].copy_from_slice(query);
@@ -116,7 +123,6 @@ impl<'a> Load<'a> {
                     self.send.push_connected(query.len());
                     self.next += 1;
                     outstanding[i] += 1;
-                    asked += 1;
                 }
                 self.send.send(socket.as_fd());
             }
