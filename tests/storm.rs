@@ -157,25 +157,83 @@ fn explore() {
                 continue;
             }
             let (fault, heal) = (*fault, *heal);
-            let seeds: u64 = std::env::var("SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(5);
-            let first: u64 = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+            let seeds: u64 = std::env::var("SEEDS")
+                .ok()
+                .and_then(|s| s.parse().ok())
+                .unwrap_or(5);
+            let first: u64 = std::env::var("SEED")
+                .ok()
+                .and_then(|s| s.parse().ok())
+                .unwrap_or(1);
             let mut rows = Vec::new();
             for seed in first..first + seeds {
-            let mut world = World::new(seed, &config(*u, *p), load);
-            world.at(s(30.0), move |w| fault(w));
-            world.at(s(50.0), move |w| heal(w));
-            world.run(s(75.0));
-            let c = Figures::of(&world, s(50.5), s(52.5));
-            let h = Figures::of(&world, s(20.0), s(30.0));
-            let f = Figures::of(&world, s(30.0), s(50.0));
-            if seeds == 1 { println!("{f}\n{}", world.story(s(29.0)));
-              for p in world.packets.iter().filter(|p| p.at >= world.start + s(30.0) && p.at < world.start + s(50.0) && !matches!(p.kind, byway::route::AttemptKind::Primary | byway::route::AttemptKind::Refresh)).take(60) { println!("{:.3} dc{}@{} {:?} {}", p.at.since(world.start).as_secs_f64(), p.upstream+1, p.path, p.kind, p.came_back); }  }
-            rows.push((f.failed as f64, f.over_50 as f64, f.over_250 as f64, f.worst.as_secs_f64() * 1e3, f.x, 100.0 * f.on_first_path, world.back_on_first_path(s(50.0)).map_or(99.0, |d| d.as_secs_f64()), f.packets as f64 / (2.0 * h.packets as f64),
-              world.changes("A", s(30.0), s(50.0)) as f64, (c.over_50 ) as f64 ));
+                let mut world = World::new(seed, &config(*u, *p), load);
+                world.at(s(30.0), move |w| fault(w));
+                world.at(s(50.0), move |w| heal(w));
+                world.run(s(75.0));
+                let c = Figures::of(&world, s(50.5), s(52.5));
+                let h = Figures::of(&world, s(20.0), s(30.0));
+                let f = Figures::of(&world, s(30.0), s(50.0));
+                if seeds == 1 {
+                    println!("{f}\n{}", world.story(s(29.0)));
+                    for p in world
+                        .packets
+                        .iter()
+                        .filter(|p| {
+                            p.at >= world.start + s(30.0)
+                                && p.at < world.start + s(50.0)
+                                && !matches!(
+                                    p.kind,
+                                    byway::route::AttemptKind::Primary
+                                        | byway::route::AttemptKind::Refresh
+                                )
+                        })
+                        .take(60)
+                    {
+                        println!(
+                            "{:.3} dc{}@{} {:?} {}",
+                            p.at.since(world.start).as_secs_f64(),
+                            p.upstream + 1,
+                            p.path,
+                            p.kind,
+                            p.came_back
+                        );
+                    }
+                }
+                rows.push((
+                    f.failed as f64,
+                    f.over_50 as f64,
+                    f.over_250 as f64,
+                    f.worst.as_secs_f64() * 1e3,
+                    f.x,
+                    100.0 * f.on_first_path,
+                    world
+                        .back_on_first_path(s(50.0))
+                        .map_or(99.0, |d| d.as_secs_f64()),
+                    f.packets as f64 / (2.0 * h.packets as f64),
+                    world.changes("A", s(30.0), s(50.0)) as f64,
+                    (c.over_50) as f64,
+                ));
             }
-            let col = |g: &dyn Fn(&(f64,f64,f64,f64,f64,f64,f64,f64,f64,f64)) -> f64| { let mut v: Vec<f64> = rows.iter().map(g).collect(); v.sort_by(f64::total_cmp); (v[v.len()/2], v[v.len()-1]) };
+            let col = |g: &dyn Fn(&(f64, f64, f64, f64, f64, f64, f64, f64, f64, f64)) -> f64| {
+                let mut v: Vec<f64> = rows.iter().map(g).collect();
+                v.sort_by(f64::total_cmp);
+                (v[v.len() / 2], v[v.len() - 1])
+            };
             let p = |(a, b): (f64, f64), n: usize| format!("{a:.n$}/{b:.n$}");
-            println!("{full:28} failed {:12} >50 {:12} >250 {:12} worst {:16} x {:12} onA {:14} back {:12} pk {:10} chA {} unclean {}", p(col(&|r| r.0),0), p(col(&|r| r.1),0), p(col(&|r| r.2),0), p(col(&|r| r.3),1), p(col(&|r| r.4),3), p(col(&|r| r.5),2), p(col(&|r| r.6),1), p(col(&|r| r.7),2), p(col(&|r| r.8),0), p(col(&|r| r.9),0));
+            println!(
+                "{full:28} failed {:12} >50 {:12} >250 {:12} worst {:16} x {:12} onA {:14} back {:12} pk {:10} chA {} unclean {}",
+                p(col(&|r| r.0), 0),
+                p(col(&|r| r.1), 0),
+                p(col(&|r| r.2), 0),
+                p(col(&|r| r.3), 1),
+                p(col(&|r| r.4), 3),
+                p(col(&|r| r.5), 2),
+                p(col(&|r| r.6), 1),
+                p(col(&|r| r.7), 2),
+                p(col(&|r| r.8), 0),
+                p(col(&|r| r.9), 0)
+            );
         }
     }
 }
