@@ -92,10 +92,13 @@ fn missing() -> Option<String> {
     }
     let tools = ["ip", "tc", "nft"];
     let lacks = |tool: &&&str| Command::new(tool).arg("-V").output().is_err();
-    tools
-        .iter()
-        .find(lacks)
-        .map(|tool| format!("`{tool}` is not installed"))
+    if let Some(tool) = tools.iter().find(lacks) {
+        return Some(format!("`{tool}` is not installed"));
+    }
+    // Root in a container may still be kept from making networks.
+    topology::probe()
+        .err()
+        .map(|error| format!("no network namespaces here: {error}"))
 }
 
 /// Reads the command line. `None` if what it asks for is no work for the lab.

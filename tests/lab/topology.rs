@@ -349,6 +349,13 @@ pub enum Losses {
     All,
 }
 
+/// Whether this process may make a namespace at all.
+pub fn probe() -> io::Result<()> {
+    let name = format!("bwlab{}-probe", process::id());
+    run("ip", &["netns", "add", &name], None)?;
+    run("ip", &["netns", "del", &name], None)
+}
+
 fn folder_of(prefix: &str) -> PathBuf {
     std::env::temp_dir().join(prefix)
 }
@@ -422,12 +429,6 @@ impl Janitor {
 pub fn tidy(prefix: &str) {
     // An error is an end, too.
     io::stdin().read_to_end(&mut Vec::new()).ok();
-    let folder = folder_of(prefix);
-    if folder.exists()
-        && let Err(error) = fs::remove_dir_all(&folder)
-    {
-        eprintln!("lab: {}: {error}", folder.display());
-    }
     for place in Place::ALL {
         let name = format!("{prefix}-{}", place.suffix());
         if !fs::exists(format!("/run/netns/{name}")).unwrap_or(false) {
@@ -448,5 +449,11 @@ pub fn tidy(prefix: &str) {
         if let Err(error) = run("ip", &["netns", "del", &name], None) {
             eprintln!("lab: {error}");
         }
+    }
+    let folder = folder_of(prefix);
+    if folder.exists()
+        && let Err(error) = fs::remove_dir_all(&folder)
+    {
+        eprintln!("lab: {}: {error}", folder.display());
     }
 }
