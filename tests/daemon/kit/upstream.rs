@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::message::{A, AAAA, Build, Message, NS, Z, a, record};
+use super::message::{A, AAAA, Build, Message, NS, Z, full_record, name};
 use super::{PATIENCE, lock};
 
 /// What an upstream does for one query, one after the other.
@@ -76,17 +76,16 @@ impl Asked {
 
     /// A response with an address derived from the name, valid for an hour, under the name as asked.
     pub fn good(&self) -> Vec<u8> {
-        let reply = match self.rtype() {
-            A => self
-                .reply()
-                .answer(a(&self.name(), 3600, address_of(&self.lower()))),
-            AAAA => self
-                .reply()
-                .answer(record(&self.name(), AAAA, 3600, &[0x20; 16])),
-            NS => self
-                .reply()
-                .answer(record(&self.name(), NS, 3600, b"\x01a\x00")),
-            _ => self.reply(),
+        let owner = &self.question[..self.question.len() - 4];
+        let data = match self.rtype() {
+            A => address_of(&self.lower()).to_vec(),
+            AAAA => vec![0x20; 16],
+            NS => name("a"),
+            _ => Vec::new(),
+        };
+        let reply = match data.is_empty() {
+            true => self.reply(),
+            false => self.reply().answer(full_record(owner, self.rtype(), 1, 3600, &data)),
         };
         match self.edns {
             Some(_) => reply.edns(super::message::Edns::new(1232)).bytes(),
