@@ -1,6 +1,7 @@
 //! What is remembered, for how long, and for whom (RFC 2181, RFC 2308).
 
 use std::collections::BTreeSet;
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -330,6 +331,33 @@ fn a_hundred_clients_ask_once() {
     daemon.expect_questions(1);
     daemon.expect_metric("byway_coalesced_queries_total", &[], 99.0);
     daemon.expect_metric("byway_waiting_clients", &[], 0.0);
+}
+
+#[test]
+fn clients_of_different_workers_at_the_same_moment_ask_once() {
+    let upstream =
+        Upstream::new(|asked| vec![Act::Wait(Duration::from_millis(5)), Act::Send(asked.good())]);
+    let daemon = Daemon::to(&[&upstream]);
+    let start = Barrier::new(2);
+    let server = daemon.dns();
+    let clients = || {
+        let stubs: Vec<Stub> = (0..4).map(|_| Stub::new(server)).collect();
+        for round in 0..200 {
+            let query = Build::query(&format!("moment{round}.example"), A);
+            start.wait();
+            for stub in &stubs {
+                stub.send(&query.bytes());
+            }
+            for stub in &stubs {
+                assert_eq!(stub.receive().answers.len(), 1);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(clients);
+        scope.spawn(clients);
+    });
+    daemon.expect_questions(200);
 }
 
 #[test]

@@ -85,7 +85,9 @@ impl Asked {
         };
         let reply = match data.is_empty() {
             true => self.reply(),
-            false => self.reply().answer(full_record(owner, self.rtype(), 1, 3600, &data)),
+            false => self
+                .reply()
+                .answer(full_record(owner, self.rtype(), 1, 3600, &data)),
         };
         match self.edns {
             Some(_) => reply.edns(super::message::Edns::new(1232)).bytes(),
