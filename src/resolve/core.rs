@@ -234,26 +234,28 @@ impl<X: Exchanges> Core<X> {
                 }
                 // Another question of the same hash: rare enough to be asked without sharing.
             }
-            Some(leader) => {
-                // It is counted where it joins.
-                let Waiter {
-                    asker,
-                    asked,
-                    stale_at,
-                    ..
-                } = waiter;
-                let handoff = Handoff {
-                    key,
-                    hash,
-                    asked,
-                    asker,
-                    stale_at,
-                };
-                return self.shared.mailboxes[usize::from(leader.worker)].post(handoff);
-            }
+            Some(leader) => return self.hand_over(leader, key, hash, waiter),
             None => {}
         }
         self.begin(key, hash, Why::Client, true, 0, vec![waiter], now);
+    }
+
+    /// Lets a client wait at the worker that leads its question. It is counted where it joins.
+    fn hand_over(&self, leader: Leader, key: QuestionKey, hash: u64, waiter: Waiter) {
+        let Waiter {
+            asker,
+            asked,
+            stale_at,
+            ..
+        } = waiter;
+        let handoff = Handoff {
+            key,
+            hash,
+            asked,
+            asker,
+            stale_at,
+        };
+        self.shared.mailboxes[usize::from(leader.worker)].post(handoff);
     }
 
     /// Takes in clients that asked other workers what this one is asking.
@@ -343,9 +345,6 @@ impl<X: Exchanges> Core<X> {
         let room = self.shared.inflight.questions().take() || self.make_room(why, now);
         self.generation = self.generation.wrapping_add(1);
         let mut question = Question::new(self.generation, key, hash, why, rd, restarts);
-        for waiter in waiters {
-            question.join(waiter);
-        }
         let slot = self.questions.vacant_key();
         if room && rd && !matches!(why, Why::Probe(_)) {
             let generation = self.generation;
@@ -354,7 +353,22 @@ impl<X: Exchanges> Core<X> {
                 slot: slot as u32,
                 generation,
             };
-            question.leads = self.shared.inflight.lead(hash, leader).is_ok();
+            match self.shared.inflight.lead(hash, leader) {
+                Ok(()) => question.leads = true,
+                Err(first) if first.worker != self.worker => {
+                    // Another worker began it since this one looked.
+                    self.shared.inflight.questions().give(1);
+                    for waiter in waiters {
+                        self.hand_over(first, key, hash, waiter);
+                    }
+                    return;
+                }
+                // Another question of the same hash.
+                Err(_) => {}
+            }
+        }
+        for waiter in waiters {
+            question.join(waiter);
         }
         self.questions.insert(question);
         if room {

@@ -1,6 +1,7 @@
 //! What is remembered, for how long, and for whom (RFC 2181, RFC 2308).
 
 use std::collections::BTreeSet;
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -28,16 +29,10 @@ fn the_second_time_nobody_is_asked() {
         let reply = Connection::new(daemon.dns()).ask(&Build::query(name, A));
         assert_eq!(reply.addresses(), ["192.0.2.1"]);
     }
-    assert_eq!(upstream.asked().len(), 1);
-    assert_eq!(
-        daemon.metric("byway_cache_lookups_total", &[("result", "miss")]),
-        1.0
-    );
-    assert_eq!(
-        daemon.metric("byway_cache_lookups_total", &[("result", "hit")]),
-        5.0
-    );
-    assert_eq!(daemon.metric("byway_cache_entries", &[]), 1.0);
+    daemon.expect_questions(1);
+    daemon.expect_metric("byway_cache_lookups_total", &[("result", "miss")], 1.0);
+    daemon.expect_metric("byway_cache_lookups_total", &[("result", "hit")], 5.0);
+    daemon.expect_metric("byway_cache_entries", &[], 1.0);
 }
 
 #[test]
@@ -59,13 +54,13 @@ fn name_type_do_and_cd_tell_questions_apart() {
             assert_eq!(stub.ask(question).answers.len(), 1);
         }
     }
-    assert_eq!(upstream.asked().len(), questions.len());
+    daemon.expect_questions(questions.len());
     // What else differs from client to client is none of the cache's business.
     stub.ask(&query.clone().edns(Edns::new(512)));
     stub.ask(&query.clone().set(AD));
     stub.ask(&query.clone().clear(RD));
     stub.ask(&query.clone().edns(Edns::new(4096).option(10, &[1; 8])));
-    assert_eq!(upstream.asked().len(), questions.len());
+    daemon.expect_questions(questions.len());
 }
 
 #[test]
@@ -107,7 +102,7 @@ fn ttls_count_down_in_every_section() {
         last = gone;
         gone >= 2
     });
-    assert_eq!(upstream.asked().len(), 1);
+    daemon.expect_questions(1);
 }
 
 #[test]
@@ -141,7 +136,7 @@ fn a_ttl_of_zero_is_for_those_who_asked() {
             let reply = stub.ask(&Build::query("zero.example", A));
             assert_eq!((reply.ttl(), reply.addresses().len()), (0, 1), "{ttl:#x}");
         }
-        assert_eq!(upstream.asked().len(), 3, "{ttl:#x} is not kept");
+        daemon.expect_questions(3);
     }
 }
 
@@ -158,7 +153,7 @@ fn huge_ttls_are_capped() {
                 "{what}: {ttl} is shown as {shown}"
             );
         }
-        assert_eq!(upstream.asked().len(), 1);
+        daemon.expect_questions(1);
     }
 }
 
@@ -191,7 +186,7 @@ fn the_operators_bounds_on_ttls_hold() {
         assert!((590..=600).contains(&long), "{long}");
         assert!((110..=120).contains(&none), "{none}");
     }
-    assert_eq!(upstream.asked().len(), 3);
+    daemon.expect_questions(3);
 }
 
 #[test]
@@ -260,7 +255,7 @@ fn nothing_is_remembered_as_its_soa_says() {
                     "{what}: {shown} for {holds}"
                 );
             }
-            assert_eq!(upstream.asked().len(), 1);
+            daemon.expect_questions(1);
         }
     }
 }
@@ -274,7 +269,7 @@ fn nothing_without_soa_is_not_remembered() {
         for _ in 0..3 {
             assert_eq!(stub.ask(&Build::query("nothing.example", A)).rcode(), rcode);
         }
-        assert_eq!(upstream.asked().len(), 3);
+        daemon.expect_questions(3);
     }
 }
 
@@ -292,19 +287,16 @@ fn a_minimum_of_zero_is_not_remembered() {
         let reply = stub.ask(&Build::query("nothing.example", A));
         assert_eq!((reply.rcode(), reply.authorities[0].ttl), (NXDOMAIN, 0));
     }
-    assert_eq!(upstream.asked().len(), 3);
+    daemon.expect_questions(3);
 }
 
 #[test]
 fn a_hundred_clients_ask_once() {
-    let gate = Gate::default();
-    let upstream = Upstream::new({
-        let gate = gate.clone();
-        move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Setup::to(&[&upstream])
         .tables("[routing]\ndeadline = \"60s\"")
         .start();
+    daemon.warm_up();
     let stubs: Vec<Stub> = (0..60).map(|_| Stub::new(daemon.dns())).collect();
     let mut connections: Vec<Connection> = (0..40).map(|_| Connection::new(daemon.dns())).collect();
     let queries: Vec<Build> = (0..100)
@@ -323,7 +315,7 @@ fn a_hundred_clients_ask_once() {
     eventually("all wait", || {
         daemon.metric("byway_waiting_clients", &[]) == 100.0
     });
-    assert_eq!(daemon.metric("byway_questions_in_flight", &[]), 1.0);
+    daemon.expect_metric("byway_questions_in_flight", &[], 1.0);
     gate.open();
     let mut replies: Vec<Message> = stubs.iter().map(Stub::receive).collect();
     replies.extend(
@@ -335,14 +327,37 @@ fn a_hundred_clients_ask_once() {
         super::kit::stub::check(query, reply);
         assert_eq!(reply.answers.len(), 1, "{reply:?}");
     }
-    assert_eq!(
-        upstream.asked_for("crowd.example.").len(),
-        1,
-        "{:?}",
-        upstream.asked()
-    );
-    assert_eq!(daemon.metric("byway_coalesced_queries_total", &[]), 99.0);
-    assert_eq!(daemon.metric("byway_waiting_clients", &[]), 0.0);
+    // What was asked again was a packet thought lost, not another question.
+    daemon.expect_questions(1);
+    daemon.expect_metric("byway_coalesced_queries_total", &[], 99.0);
+    daemon.expect_metric("byway_waiting_clients", &[], 0.0);
+}
+
+#[test]
+fn clients_of_different_workers_at_the_same_moment_ask_once() {
+    let upstream =
+        Upstream::new(|asked| vec![Act::Wait(Duration::from_millis(5)), Act::Send(asked.good())]);
+    let daemon = Daemon::to(&[&upstream]);
+    let start = Barrier::new(2);
+    let server = daemon.dns();
+    let clients = || {
+        let stubs: Vec<Stub> = (0..4).map(|_| Stub::new(server)).collect();
+        for round in 0..200 {
+            let query = Build::query(&format!("moment{round}.example"), A);
+            start.wait();
+            for stub in &stubs {
+                stub.send(&query.bytes());
+            }
+            for stub in &stubs {
+                assert_eq!(stub.receive().answers.len(), 1);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(clients);
+        scope.spawn(clients);
+    });
+    daemon.expect_questions(200);
 }
 
 #[test]
@@ -397,7 +412,7 @@ fn memory_is_bounded() {
         "{bytes} of {capacity}"
     );
     assert!(metrics.sum("byway_cache_entries", &[]) > 10.0);
-    assert!(metrics.sum("byway_cache_evictions_total", &[("cause", "room")]) > 100.0);
+    assert!(metrics.sum("byway_cache_evictions_total", &[]) > 100.0);
 }
 
 #[test]
@@ -411,7 +426,7 @@ fn the_cache_can_be_off() {
             ["192.0.2.1"]
         );
     }
-    assert_eq!(upstream.asked().len(), 3);
+    daemon.expect_questions(3);
 }
 
 #[test]
@@ -423,7 +438,7 @@ fn workers_share_what_they_know() {
         let reply = Stub::new(daemon.dns()).ask(&Build::query("shared.example", A));
         assert_eq!(reply.answers.len(), 1);
     }
-    assert_eq!(upstream.asked().len(), 1);
+    daemon.expect_questions(1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Output};
 
 use super::kit::daemon::{run, stdout};
-use super::kit::namespace::{Namespace, with_resolv_conf};
+use super::kit::namespace::{Namespace, add_address, with_resolv_conf};
 use super::kit::*;
 
 /// Answers for a small zone.
@@ -149,6 +149,10 @@ fn getent_in_a_network_of_its_own() {
         return;
     };
     namespace.enter(|| {
+        // glibc asks for addresses of a family only where the host has one beyond loopback.
+        if !add_address("192.0.2.10/32") || !add_address("2001:db8::10/128") {
+            return skip("this host has no IPv6");
+        }
         let nameserver: SocketAddr = (Ipv4Addr::new(127, 0, 0, 53), 53).into();
         let upstream = Upstream::new(zone);
         let daemon = Setup::to(&[&upstream])
@@ -170,8 +174,8 @@ fn getent_in_a_network_of_its_own() {
         assert!(stdout(&getent(&["hosts", "192.0.2.80"])).contains("www.example"));
         assert_eq!(getent(&["ahosts", "none.example"]).status.code(), Some(2));
         // The stub asks for A and AAAA at once from one port, and the cache answers both.
-        let asked = upstream.asked().len();
+        let asked = upstream.questions().len();
         assert!(stdout(&getent(&["ahosts", "alias.example"])).contains("192.0.2.80"));
-        assert_eq!(upstream.asked().len(), asked);
+        daemon.expect_questions(asked);
     });
 }

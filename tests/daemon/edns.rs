@@ -222,7 +222,7 @@ fn do_and_cd_reach_the_upstream_and_ad_those_who_know_it() {
         assert!(!reply.has(AD) && reply.answers.len() == 1, "{reply:?}");
     }
     let asked = upstream.asked_for("signed.example.");
-    let kinds: Vec<(bool, bool)> = asked
+    let mut kinds: Vec<(bool, bool)> = asked
         .iter()
         .map(|asked| {
             (
@@ -231,6 +231,8 @@ fn do_and_cd_reach_the_upstream_and_ad_those_who_know_it() {
             )
         })
         .collect();
+    // One that seemed lost may have been asked again.
+    kinds.dedup();
     assert_eq!(
         kinds,
         [(false, false), (true, false), (true, true), (false, true)]
@@ -261,12 +263,9 @@ fn an_answer_without_ad_stays_without() {
 
 #[test]
 fn the_letter_case_of_the_question_is_kept() {
-    let gate = Gate::default();
-    let upstream = Upstream::new({
-        let gate = gate.clone();
-        move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Daemon::to(&[&upstream]);
+    daemon.warm_up();
     let names = [
         "case.example",
         "CASE.EXAMPLE",
@@ -288,7 +287,7 @@ fn the_letter_case_of_the_question_is_kept() {
         assert_eq!(reply.question, query.question);
         assert_eq!(reply.answers.len(), 1);
     }
-    assert_eq!(upstream.asked_for("case.example.").len(), 1);
+    daemon.expect_questions(1);
     // And from the cache, by datagram and by connection.
     for query in &queries {
         assert_eq!(stubs[0].ask(query).question, query.question);
@@ -297,5 +296,7 @@ fn the_letter_case_of_the_question_is_kept() {
             query.question
         );
     }
-    assert_eq!(upstream.asked_for("case.example.").len(), 1);
+    eventually("all came from the cache", || {
+        daemon.metric("byway_queries_total", &[("result", "hit")]) == 8.0
+    });
 }

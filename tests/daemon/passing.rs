@@ -54,8 +54,7 @@ fn header_bits_of_the_upstream() {
 #[test]
 fn records_of_every_type_octet_by_octet() {
     let types = [
-        13, 16, 24, 29, 35, 43, 44, 46, 48, 50, 52, 61, 64, 65, 99, 256, 257, 258, 32768, 65280,
-        65534,
+        13, 16, 29, 43, 44, 48, 52, 61, 64, 65, 99, 256, 257, 258, 32768, 65280, 65534,
     ];
     let upstream = Upstream::saying(|asked| {
         let data: Vec<u8> = (0..200u8)
@@ -84,28 +83,31 @@ fn records_of_every_type_octet_by_octet() {
             );
         }
     }
-    assert_eq!(upstream.asked().len(), types.len());
+    daemon.expect_questions(types.len());
 }
 
 #[test]
 fn empty_record_data_and_other_classes_within() {
-    let [fresh, known] = said(
-        |asked| {
-            let odd = full_record(
-                &asked.question[..asked.question.len() - 4],
-                65280,
-                254,
-                60,
-                b"x",
-            );
-            asked
-                .reply()
-                .answer(record(&asked.name(), 65280, 60, b""))
-                .answer(odd)
-        },
-        &Build::query("odd.example", 65280),
-    );
-    for reply in [fresh, known] {
+    let upstream = Upstream::saying(|asked| {
+        let odd = full_record(
+            &asked.question[..asked.question.len() - 4],
+            65280,
+            254,
+            60,
+            b"x",
+        );
+        asked
+            .reply()
+            .answer(record(&asked.name(), 65280, 60, b""))
+            .answer(odd)
+    });
+    let daemon = Daemon::to(&[&upstream]);
+    let stub = Stub::new(daemon.dns());
+    for _ in 0..2 {
+        stub.send(&Build::query("odd.example", 65280).bytes());
+        let (bytes, _) = stub.receive_within(PATIENCE).expect("a reply");
+        // hickory reads no empty data (RFC 2136 has it mean something else).
+        let reply = Message::parse(&bytes).expect("well formed");
         assert_eq!(reply.answers.len(), 2);
         assert_eq!(
             (reply.answers[0].data.len(), reply.answers[1].class),
@@ -359,11 +361,11 @@ fn compression_everywhere_and_opt_in_the_middle() {
         assert_eq!(lower(&reply.answers[1].data[2..]), "mail.example.");
         assert_eq!(lower(&reply.answers[2].data[6..]), "mail.example.");
         assert_eq!(lower(&reply.additionals[2].data), "late.example.");
-        assert!(
-            lower(&reply.authorities[0].data).starts_with("ns.example.admin.compressed.example.")
-        );
+        let names = [name("ns.example"), name("admin.compressed.example")].concat();
+        let data = reply.authorities[0].data.to_ascii_lowercase();
+        assert!(data.starts_with(&names), "{data:?}");
     }
-    assert_eq!(upstream.asked().len(), 1);
+    daemon.expect_questions(1);
 }
 
 #[test]

@@ -4,28 +4,15 @@ use rustix::process::Signal;
 
 use super::kit::*;
 
-/// An upstream that keeps its answers until the gate opens.
-fn gated() -> (Upstream, Gate) {
-    let gate = Gate::default();
-    let upstream = Upstream::new({
-        let gate = gate.clone();
-        move |asked| match asked.lower().starts_with("known") {
-            true => vec![Act::Send(asked.good())],
-            false => vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())],
-        }
-    });
-    (upstream, gate)
-}
-
 #[test]
 fn what_is_in_flight_is_answered_first() {
     for signal in [Signal::TERM, Signal::INT] {
-        let (upstream, gate) = gated();
+        let (upstream, gate) = Upstream::gated();
         let mut daemon = Setup::to(&[&upstream])
             .tables("[routing]\ndeadline = \"60s\"")
             .start();
-        let known = Build::query("known.example", A);
-        Stub::new(daemon.dns()).ask(&known);
+        daemon.warm_up();
+        let known = Build::query("warm-up-1.known.test", A);
         let stubs: Vec<Stub> = (0..10).map(|_| Stub::new(daemon.dns())).collect();
         let mut connections: Vec<Connection> =
             (0..4).map(|_| Connection::new(daemon.dns())).collect();

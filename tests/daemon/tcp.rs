@@ -21,10 +21,7 @@ fn a_connection_carries_one_question_after_the_other() {
         let [b0, b1, b2, b3] = address_of(&name);
         assert_eq!(reply.addresses(), [format!("{b0}.{b1}.{b2}.{b3}")]);
     }
-    assert_eq!(
-        daemon.metric("byway_tcp_connections_accepted_total", &[]),
-        1.0
-    );
+    daemon.expect_metric("byway_tcp_connections_accepted_total", &[], 1.0);
 }
 
 #[test]
@@ -113,12 +110,9 @@ fn messages_do_not_depend_on_segments() {
 
 #[test]
 fn a_client_that_has_finished_sending_gets_its_answers() {
-    let gate = Gate::default();
-    let upstream = Upstream::new({
-        let gate = gate.clone();
-        move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Daemon::to(&[&upstream]);
+    daemon.warm_up();
     let mut connection = Connection::new(daemon.dns());
     for number in 0..3 {
         connection.send(&Build::query(&format!("half{number}.example"), A).id(number));
@@ -152,14 +146,11 @@ fn idle_connections_are_closed() {
 
 #[test]
 fn a_client_that_waits_for_an_answer_is_not_idle() {
-    let gate = Gate::default();
-    let upstream = Upstream::new({
-        let gate = gate.clone();
-        move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Setup::to(&[&upstream])
         .tables("[limits]\ntcp-idle = \"100ms\"\ntcp-stall = \"100ms\"")
         .start();
+    daemon.warm_up();
     let mut connection = Connection::new(daemon.dns());
     let query = Build::query("waits.example", A);
     connection.send(&query);
@@ -267,7 +258,7 @@ fn the_longest_idle_makes_room_for_a_new_connection() {
     assert_eq!(connections[0].ask(&query).rcode(), NOERROR);
     assert_eq!(connections[2].ask(&query).rcode(), NOERROR);
     assert!(daemon.metric("byway_limit_reached_total", &[("limit", "tcp-connections")]) >= 1.0);
-    assert_eq!(daemon.metric("byway_tcp_connections", &[]), 3.0);
+    daemon.expect_metric("byway_tcp_connections", &[], 3.0);
 }
 
 #[test]
@@ -297,7 +288,7 @@ fn one_client_cannot_take_every_place() {
         );
     }
     let limit = [("limit", "tcp-connections-per-client")];
-    assert_eq!(daemon.metric("byway_limit_reached_total", &limit), 1.0);
+    daemon.expect_metric("byway_limit_reached_total", &limit, 1.0);
     // A place that is left can be taken again.
     let [first, _second] = kept;
     drop(first);
@@ -402,17 +393,14 @@ fn what_is_refused_by_datagram_is_refused_by_connection() {
         let reply = connection.ask(&query);
         assert_eq!(reply.rcode(), rcode, "{reply:?}");
     }
-    assert_eq!(upstream.asked().len(), 1, "only the plain question went on");
+    daemon.expect_questions(1);
 }
 
 #[test]
 fn a_client_that_left_harms_nobody() {
-    let gate = Gate::default();
-    let upstream = Upstream::new({
-        let gate = gate.clone();
-        move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Daemon::to(&[&upstream]);
+    daemon.warm_up();
     let query = Build::query("left.example", A);
     let mut stays = Connection::new(daemon.dns());
     for leaves in (0..5).map(|_| Connection::new(daemon.dns())) {
@@ -431,14 +419,11 @@ fn a_client_that_left_harms_nobody() {
 
 #[test]
 fn the_pipeline_is_bounded_and_nothing_is_lost_by_it() {
-    let gate = Gate::default();
-    let upstream = Upstream::new({
-        let gate = gate.clone();
-        move |asked| vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())]
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Setup::to(&[&upstream])
         .tables("[limits]\ntcp-pipeline = 2")
         .start();
+    daemon.warm_up();
     let mut connection = Connection::new(daemon.dns());
     for number in 0..20 {
         connection.send(&Build::query(&format!("bounded{number}.example"), A).id(number));

@@ -1,5 +1,6 @@
 //! The daemon under test: the real program, on ports of the kernel's choice.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +14,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::upstream::Upstream;
+use super::upstream::{KNOWN, Upstream};
 use super::{PATIENCE, eventually, lock};
 
 /// The program as built for this test.
@@ -139,6 +140,8 @@ pub struct Daemon {
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
     folder: Option<TempDir>,
+    /// Questions of warming up.
+    warmed: Cell<usize>,
 }
 
 impl Daemon {
@@ -168,6 +171,7 @@ impl Daemon {
             log,
             reader,
             folder,
+            warmed: Cell::new(0),
         };
         daemon.await_start();
         daemon
@@ -220,10 +224,6 @@ impl Daemon {
             .path()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("signalled");
@@ -265,6 +265,41 @@ impl Daemon {
         let (status, text) = self.http("/metrics");
         assert_eq!(status, 200);
         Metrics::parse(&text)
+    }
+
+    /// Waits until [`Daemon::metric`] is this. What is counted is counted a moment after it happened.
+    #[track_caller]
+    pub fn expect_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let mut last = f64::NAN;
+        eventually(&format!("{name} {labels:?} is {value}"), || {
+            last = self.metric(name, labels);
+            // What only goes up will not come back.
+            assert!(
+                last <= value || !name.ends_with("_total"),
+                "{name} {labels:?} is {last}"
+            );
+            last == value
+        });
+    }
+
+    /// Waits until so many questions have been asked upstream; what was asked again because a packet
+    /// seemed lost counts once.
+    #[track_caller]
+    pub fn expect_questions(&self, count: usize) {
+        let primary = [("kind", "primary")];
+        let count = count + self.warmed.get();
+        self.expect_metric("byway_attempts_sent_total", &primary, count as f64);
+    }
+
+    /// Has it learn that its upstream is well, by questions that are answered.
+    pub fn warm_up(&self) {
+        let stub = super::Stub::new(self.dns());
+        for number in 0..30 {
+            let name = format!("warm-up-{number}{KNOWN}");
+            let reply = stub.ask(&super::Build::query(&name, super::A));
+            assert_eq!(reply.rcode(), super::NOERROR);
+        }
+        self.warmed.set(30);
     }
 
     /// The sum of the series of this name that have these labels.

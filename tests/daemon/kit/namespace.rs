@@ -71,6 +71,15 @@ impl Drop for Namespace {
     }
 }
 
+/// Gives the namespace that the thread is in an address; false if it takes none of that family.
+pub fn add_address(address: &str) -> bool {
+    let added = Command::new("ip")
+        .args(["address", "add", address, "dev", "lo"])
+        .stderr(Stdio::null())
+        .status();
+    added.is_ok_and(|status| status.success())
+}
+
 /// Words in front of a command that make it see `resolv_conf` in place of the host's.
 pub fn with_resolv_conf(resolv_conf: &Path) -> Vec<String> {
     let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";

@@ -1,5 +1,6 @@
 //! A resolver made of a closure: what it does with a query is up to the test, the worst included.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::message::{A, AAAA, Build, Message, NS, Z, a, record};
+use super::message::{A, AAAA, Build, Message, NS, Z, full_record, name};
 use super::{PATIENCE, lock};
 
 /// What an upstream does for one query, one after the other.
@@ -75,17 +76,18 @@ impl Asked {
 
     /// A response with an address derived from the name, valid for an hour, under the name as asked.
     pub fn good(&self) -> Vec<u8> {
-        let reply = match self.rtype() {
-            A => self
+        let owner = &self.question[..self.question.len() - 4];
+        let data = match self.rtype() {
+            A => address_of(&self.lower()).to_vec(),
+            AAAA => vec![0x20; 16],
+            NS => name("a"),
+            _ => Vec::new(),
+        };
+        let reply = match data.is_empty() {
+            true => self.reply(),
+            false => self
                 .reply()
-                .answer(a(&self.name(), 3600, address_of(&self.lower()))),
-            AAAA => self
-                .reply()
-                .answer(record(&self.name(), AAAA, 3600, &[0x20; 16])),
-            NS => self
-                .reply()
-                .answer(record(&self.name(), NS, 3600, b"\x01a\x00")),
-            _ => self.reply(),
+                .answer(full_record(owner, self.rtype(), 1, 3600, &data)),
         };
         match self.edns {
             Some(_) => reply.edns(super::message::Edns::new(1232)).bytes(),
@@ -93,6 +95,9 @@ impl Asked {
         }
     }
 }
+
+/// Where [`Daemon::warm_up`](super::Daemon::warm_up) asks. It is in no account of what was asked.
+pub const KNOWN: &str = ".known.test.";
 
 /// The address that [`Asked::good`] gives for a name.
 pub fn address_of(name: &str) -> [u8; 4] {
@@ -108,7 +113,6 @@ type Answering = Arc<dyn Fn(&Asked) -> Vec<Act> + Send + Sync>;
 struct State {
     answering: Mutex<Answering>,
     asked: Mutex<Vec<Asked>>,
-    probes: AtomicUsize,
     connections: AtomicUsize,
     over: AtomicBool,
 }
@@ -145,6 +149,19 @@ impl Upstream {
         Upstream::new(move |asked| vec![Act::Send(build(asked).bytes())])
     }
 
+    /// Answers names under [`KNOWN`] at once, and all others when the gate opens.
+    pub fn gated() -> (Upstream, Gate) {
+        let gate = Gate::default();
+        let upstream = Upstream::new({
+            let gate = gate.clone();
+            move |asked| match asked.lower().ends_with(KNOWN) {
+                true => vec![Act::Send(asked.good())],
+                false => vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())],
+            }
+        });
+        (upstream, gate)
+    }
+
     pub fn silent() -> Upstream {
         Upstream::new(|_| Vec::new())
     }
@@ -168,7 +185,6 @@ impl Upstream {
         let state = Arc::new(State {
             answering: Mutex::new(Arc::new(answering)),
             asked: Mutex::default(),
-            probes: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         });
@@ -189,9 +205,17 @@ impl Upstream {
         *lock(&self.state.answering) = Arc::new(answering);
     }
 
-    /// Every query so far, the daemon's probes (". NS") aside.
+    /// Every query so far, the daemon's probes (". NS") and warming up aside.
     pub fn asked(&self) -> Vec<Asked> {
         lock(&self.state.asked).clone()
+    }
+
+    /// The different questions among them: name in lower case, and type.
+    pub fn questions(&self) -> BTreeSet<(String, u16)> {
+        self.asked()
+            .iter()
+            .map(|asked| (asked.lower(), asked.rtype()))
+            .collect()
     }
 
     /// The queries for a name, in any letter case.
@@ -241,13 +265,17 @@ impl State {
             connection,
         };
         assert!(!asked.has(Z), "byway sets the Z bit");
-        if asked.name() == "." && asked.rtype() == NS {
-            self.probes.fetch_add(1, Ordering::SeqCst);
-        } else {
+        let is_probe = asked.name() == "." && asked.rtype() == NS;
+        if !is_probe && !asked.lower().ends_with(KNOWN) {
             lock(&self.asked).push(asked.clone());
         }
         let answering = Arc::clone(&lock(&self.answering));
-        answering(&asked)
+        let mut acts = answering(&asked);
+        if is_probe {
+            // What every resolver knows waits for no gate.
+            acts.retain(|act| !matches!(act, Act::WaitFor(_)));
+        }
+        acts
     }
 
     fn is_over(&self) -> bool {
