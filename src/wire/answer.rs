@@ -200,11 +200,10 @@ impl Answer {
             .ttl_places()
             .skip(usize::from(header.answers))
             .take(usize::from(header.authorities))
-            .find(|place| record_type(parts.message, *place) == Some(RecordType::SOA))
-            .and_then(|place| {
-                let ttl = header::double(parts.message, place)?;
-                response::soa_lifetime(parts.message, ttl, record_end(parts.message, place)?)
-            })
+            // The owner's place is of no interest here.
+            .filter_map(|place| Record::noted(parts.message, place, place))
+            .find(|record| record.is(RecordType::SOA))
+            .and_then(|record| response::soa_lifetime(parts.message, record.ttl, record.end))
     }
 
     /// Raises every TTL below `min` seconds and lowers every one above `max`. The MINIMUM field

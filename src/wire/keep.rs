@@ -84,11 +84,10 @@ impl Response<'_> {
                 at = record.end;
                 place.copy_from_slice(&(record.ttl_at as u16).to_be_bytes());
                 let of_nothing = section == 1 && self.kind().is_negative();
-                let ttl = match record.record_type {
-                    RecordType::SOA if of_nothing => {
-                        soa_lifetime(message, record.ttl, record.end).unwrap_or(0)
-                    }
-                    _ => lifetime(record.ttl),
+                let ttl = if of_nothing && record.is(RecordType::SOA) {
+                    soa_lifetime(message, record.ttl, record.end).unwrap_or(0)
+                } else {
+                    lifetime(record.ttl)
                 };
                 set_ttl(message, record.ttl_at, ttl);
                 lower_owner(message, &record);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::header;
 use super::name;
-use super::types::RecordType;
+use super::types::{CLASS_IN, RecordType};
 
 /// What stands between the owner name and the data: type, class, TTL, length.
 pub(super) const FIXED: usize = 10;
@@ -62,6 +62,13 @@ impl Record {
     /// The record's data.
     pub fn data<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
         packet.get(self.data..self.end).unwrap_or_default()
+    }
+
+    /// Whether this is a record of the Internet class and of this type. The data of types that
+    /// are looked into has been checked for that class only.
+    #[inline]
+    pub fn is(&self, record_type: RecordType) -> bool {
+        self.record_type == record_type && self.class == CLASS_IN
     }
 
     /// Whether `self` and `other` belong to one record set: owner, type and class, and for

@@ -275,8 +275,8 @@ pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcod
     for _ in 0..MAX_SEARCHES {
         let before = name;
         for record in Records::new(packet, body, answers) {
-            let found = record.record_type == asked || asked == RecordType::ANY;
-            if !found && record.record_type != RecordType::CNAME {
+            let found = record.is(asked) || asked == RecordType::ANY;
+            if !found && !record.is(RecordType::CNAME) {
                 continue;
             }
             if !name::same(packet, record.owner, name) {
@@ -297,8 +297,8 @@ pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcod
     }
     let (mut authority, mut servers) = (false, false);
     for record in authorities(packet, body, header) {
-        authority |= record.record_type == RecordType::SOA;
-        servers |= record.record_type == RecordType::NS;
+        authority |= record.is(RecordType::SOA);
+        servers |= record.is(RecordType::NS);
     }
     match (authority, servers) {
         (true, _) => Kind::NoData,
@@ -312,7 +312,7 @@ pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcod
 /// 2308 section 5). `None` without an SOA.
 fn negative_ttl(packet: &[u8], body: usize, header: &Header) -> Option<u32> {
     authorities(packet, body, header)
-        .find(|record| record.record_type == RecordType::SOA)
+        .find(|record| record.is(RecordType::SOA))
         .and_then(|record| soa_lifetime(packet, record.ttl, record.end))
 }
 

@@ -356,3 +356,26 @@ fn the_extended_code_is_put_together() {
         Ok(Rcode::BADCOOKIE)
     );
 }
+
+#[test]
+fn records_of_other_classes_answer_nothing() {
+    let of_chaos = |mut packet: Packet, data: usize| {
+        let class = packet.0.len() - data - 8;
+        packet.0[class..class + 2].copy_from_slice(&[0, 3]);
+        packet
+    };
+    let kind = |packet: &Packet| try_examine(packet).expect("a response").kind();
+    let a = of_chaos(www().answer(QNAME, RecordType::A, 300, A), 4);
+    assert_eq!(kind(&a), Kind::Other);
+    let alias = of_chaos(www().answer(QNAME, RecordType::CNAME, 300, &[9]), 1);
+    assert_eq!(kind(&alias), Kind::Other);
+    let soa = of_chaos(
+        www()
+            .flags(0x8183)
+            .authority(QNAME, RecordType::SOA, 300, &[]),
+        0,
+    );
+    let response = try_examine(&soa).expect("a response");
+    assert_eq!(response.negative_ttl(), None);
+    assert_eq!(soa.kept().negative_ttl(), None);
+}
