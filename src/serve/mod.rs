@@ -1,8 +1,8 @@
 //! The front end: takes queries in over UDP and TCP and brings the answers out.
 //!
-//! One [`Front`] per worker owns that worker's listening sockets. UDP ([`udp`]) goes by batches: what is
+//! One [`Front`] per worker owns that worker's listening sockets. UDP (`udp`) goes by batches: what is
 //! known is answered into the send buffer while the batch is read, and a single system call sends it
-//! all. A connection ([`stream`]) is one task with no buffers while it is idle. Both ask the same
+//! all. A connection (`stream`) is one task with no buffers while it is idle. Both ask the same
 //! [`Service`]; answers that take longer come back through [`Replies`], which the front end implements.
 //!
 //! Nothing here grows without a bound, and whatever is turned away at one is counted: datagrams by the

@@ -1,9 +1,10 @@
 //! Real sockets on loopback.
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::origin::{CONTROL, read_control};
 use super::*;
 
 fn listener(address: &str) -> UdpSocket {

@@ -1,0 +1,339 @@
+//! Datagrams in batches: recvmmsg and sendmmsg.
+//!
+//! Both batches own plain bytes. The pointers the kernel wants are laid out anew on the stack for each
+//! call, so that none outlives it and the batches are ordinary values that may be moved between
+//! threads.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use super::origin::{CONTROL, NAME, Origin, read_control};
+
+/// Most datagrams that one system call moves. Measured: 64 gains nothing over 32.
+pub const BATCH: usize = 32;
+
+/// What came in with one system call: up to [`BATCH`] datagrams.
+pub struct RecvBatch {
+    /// [`BATCH`] buffers of `size` bytes.
+    bytes: Vec<u8>,
+    size: usize,
+    addressed: bool,
+    names: Vec<[u8; NAME]>,
+    controls: Vec<[u8; CONTROL]>,
+    received: Vec<Received>,
+}
+
+/// What the kernel says of one datagram.
+#[derive(Clone, Copy)]
+struct Received {
+    length: usize,
+    control_length: usize,
+    flags: i32,
+}
+
+impl RecvBatch {
+    /// For a listening socket: each datagram of at most `size` bytes comes with its [`Origin`].
+    pub fn listening(size: usize) -> RecvBatch {
+        RecvBatch::new(size, true)
+    }
+
+    /// For a connected socket, whose peer is known: datagrams of at most `size` bytes.
+    pub fn connected(size: usize) -> RecvBatch {
+        RecvBatch::new(size, false)
+    }
+
+    fn new(size: usize, addressed: bool) -> RecvBatch {
+        let addresses = if addressed { BATCH } else { 0 };
+        RecvBatch {
+            bytes: vec![0; BATCH * size],
+            size,
+            addressed,
+            names: vec![[0; NAME]; addresses],
+            controls: vec![[0; CONTROL]; addresses],
+            received: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// Receives what is waiting, replacing what the batch held. Never blocks: an empty socket is
+    /// [`io::ErrorKind::WouldBlock`]. Fewer than [`BATCH`] datagrams mean that the socket was seen empty
+    /// (or, on a connected socket, that an error is next), so there is no need to ask again.
+    pub fn recv(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.call(socket, libc::MSG_DONTWAIT)
+    }
+
+    /// The same for a thread that has nothing else to do, such as the bare loop in the benches: waits for
+    /// the first datagram, on a socket that blocks.
+    pub fn recv_waiting(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.call(socket, libc::MSG_WAITFORONE)
+    }
+
+    fn call(&mut self, socket: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
+        self.received.clear();
+        let mut vectors = [EMPTY_VECTOR; BATCH];
+        let mut headers = empty_headers();
+        for (i, (header, vector)) in headers.iter_mut().zip(&mut vectors).enumerate() {
+            let buffer = &mut self.bytes[i * self.size..(i + 1) * self.size];
+            vector.iov_base = buffer.as_mut_ptr().cast();
+            vector.iov_len = buffer.len();
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            if self.addressed {
+                header.msg_hdr.msg_name = self.names[i].as_mut_ptr().cast();
+                header.msg_hdr.msg_namelen = NAME as libc::socklen_t;
+                header.msg_hdr.msg_control = self.controls[i].as_mut_ptr().cast();
+                header.msg_hdr.msg_controllen = CONTROL as _;
+            }
+        }
+        // SAFETY: `headers` holds BATCH initialised headers. Their pointers lead to `vectors`, which lives
+        // on this stack, and to disjoint parts of this batch's own vectors with their true lengths; all of
+        // them outlive the call, and nothing else refers to them while `self` is borrowed mutably.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                flags as _,
+                ptr::null_mut(),
+            )
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        for header in &headers[..count.min(BATCH)] {
+            self.received.push(Received {
+                length: header.msg_len as usize,
+                // Another type in other C libraries.
+                #[allow(clippy::unnecessary_cast)]
+                control_length: header.msg_hdr.msg_controllen as usize,
+                flags: header.msg_hdr.msg_flags,
+            });
+        }
+        Ok(self.received.len())
+    }
+
+    /// How many datagrams the last call brought.
+    pub fn len(&self) -> usize {
+        self.received.len()
+    }
+
+    /// Whether the last call brought nothing.
+    pub fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+
+    /// Whether the socket may hold more.
+    pub fn is_full(&self) -> bool {
+        self.received.len() == BATCH
+    }
+
+    /// The bytes of datagram `i`; `None` if it was longer than the batch's buffers and its end is lost.
+    ///
+    /// # Panics
+    /// If `i` is not below [`RecvBatch::len`].
+    pub fn datagram(&self, i: usize) -> Option<&[u8]> {
+        let received = self.received[i];
+        let start = i * self.size;
+        let whole = received.flags & libc::MSG_TRUNC == 0;
+        whole.then(|| &self.bytes[start..start + received.length.min(self.size)])
+    }
+
+    /// Where datagram `i` came from and arrived; `None` on a batch for connected sockets.
+    ///
+    /// # Panics
+    /// If `i` is not below [`RecvBatch::len`].
+    pub fn origin(&self, i: usize) -> Option<Origin> {
+        let received = self.received[i];
+        let control = self.controls.get(i)?.get(..received.control_length)?;
+        Some(Origin {
+            peer: *self.names.get(i)?,
+            arrival: read_control(control),
+        })
+    }
+}
+
+/// Datagrams to be sent with one system call, up to [`BATCH`] of them, written in place.
+pub struct SendBatch {
+    /// [`BATCH`] slots of `size` bytes.
+    bytes: Vec<u8>,
+    size: usize,
+    pending: Vec<Pending>,
+    controls: Vec<[u8; CONTROL]>,
+}
+
+/// One datagram of a [`SendBatch`].
+#[derive(Clone, Copy)]
+struct Pending {
+    length: usize,
+    name: [u8; NAME],
+    /// 0 on a connected socket.
+    name_length: usize,
+    control_length: usize,
+}
+
+/// What became of a batch. Replies are not repeated: a client that misses one asks again, and a
+/// worker that waited for a full queue would make every other client wait as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendReport {
+    /// Handed to the network.
+    pub sent: usize,
+    /// Given up because the socket's or the device's queue was full (EAGAIN, ENOBUFS, ENOMEM).
+    pub full: usize,
+    /// Refused by the kernel: a firewall (EPERM), no way there (ENETUNREACH), an address that this
+    /// host has lost (EINVAL), too long for the interface (EMSGSIZE).
+    pub refused: usize,
+    /// The error number of the last one refused.
+    pub error: Option<i32>,
+}
+
+impl SendBatch {
+    /// With slots of `size` bytes.
+    pub fn new(size: usize) -> SendBatch {
+        SendBatch {
+            bytes: vec![0; BATCH * size],
+            size,
+            pending: Vec::with_capacity(BATCH),
+            controls: vec![[0; CONTROL]; BATCH],
+        }
+    }
+
+    /// Where the next datagram is to be written; `None` while the batch is full. Nothing is added until
+    /// [`SendBatch::push`].
+    pub fn slot(&mut self) -> Option<&mut [u8]> {
+        let start = self.pending.len() * self.size;
+        self.bytes.get_mut(start..start + self.size)
+    }
+
+    /// Adds the first `length` bytes of the slot as a datagram back to `to`.
+    ///
+    /// # Panics
+    /// If the batch is full or `length` is more than a slot.
+    pub fn push(&mut self, length: usize, to: &Origin) {
+        let control_length = to.write_control(&mut self.controls[self.pending.len()]);
+        self.add(Pending {
+            length,
+            name: to.peer,
+            name_length: to.name_length(),
+            control_length,
+        });
+    }
+
+    /// Adds the first `length` bytes of the slot as a datagram to a connected socket's peer.
+    ///
+    /// # Panics
+    /// If the batch is full or `length` is more than a slot.
+    pub fn push_connected(&mut self, length: usize) {
+        self.add(Pending {
+            length,
+            name: [0; NAME],
+            name_length: 0,
+            control_length: 0,
+        });
+    }
+
+    fn add(&mut self, pending: Pending) {
+        assert!(pending.length <= self.size && self.pending.len() < BATCH);
+        self.pending.push(pending);
+    }
+
+    /// How many datagrams wait to be sent.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Whether there is no slot left.
+    pub fn is_full(&self) -> bool {
+        self.pending.len() == BATCH
+    }
+
+    /// Sends everything and empties the batch. Never blocks, and one datagram's error does not keep the
+    /// others back.
+    pub fn send(&mut self, socket: BorrowedFd<'_>) -> SendReport {
+        let mut report = SendReport::default();
+        if self.pending.is_empty() {
+            return report;
+        }
+        let mut vectors = [EMPTY_VECTOR; BATCH];
+        let mut headers = empty_headers();
+        for (i, pending) in self.pending.iter_mut().enumerate() {
+            let (header, vector) = (&mut headers[i].msg_hdr, &mut vectors[i]);
+            vector.iov_base = self.bytes[i * self.size..].as_mut_ptr().cast();
+            vector.iov_len = pending.length;
+            header.msg_iov = vector;
+            header.msg_iovlen = 1;
+            if pending.name_length > 0 {
+                header.msg_name = pending.name.as_mut_ptr().cast();
+                header.msg_namelen = pending.name_length as libc::socklen_t;
+            }
+            if pending.control_length > 0 {
+                header.msg_control = self.controls[i].as_mut_ptr().cast();
+                header.msg_controllen = pending.control_length as _;
+            }
+        }
+        let count = self.pending.len();
+        let mut next = 0;
+        let mut repeated = false;
+        while next < count {
+            let rest = &mut headers[next..count];
+            // SAFETY: `rest` holds initialised headers. Their pointers lead to `vectors` on this stack and to
+            // this batch's own vectors, with lengths that lie within them (`add` asserts it); all outlive the
+            // call and nothing else refers to them while `self` is borrowed mutably.
+            let sent = unsafe {
+                libc::sendmmsg(
+                    socket.as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    rest.len() as libc::c_uint,
+                    (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
+                )
+            };
+            if let Ok(sent @ 1..) = usize::try_from(sent) {
+                report.sent += sent;
+                next += sent;
+                repeated = false;
+                continue;
+            }
+            let error = io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EIO);
+            match error {
+                libc::EINTR => {}
+                // A full socket queue stays full for the rest of this batch.
+                libc::EAGAIN => {
+                    report.full += count - next;
+                    break;
+                }
+                libc::ENOBUFS | libc::ENOMEM => {
+                    report.full += 1;
+                    next += 1;
+                }
+                // On a connected socket: news of an earlier datagram. This one has not been tried yet.
+                libc::ECONNREFUSED if !repeated => {
+                    report.error = Some(error);
+                    repeated = true;
+                }
+                _ => {
+                    report.refused += 1;
+                    report.error = Some(error);
+                    next += 1;
+                    repeated = false;
+                }
+            }
+        }
+        self.pending.clear();
+        report
+    }
+}
+
+const EMPTY_VECTOR: libc::iovec = libc::iovec {
+    iov_base: ptr::null_mut(),
+    iov_len: 0,
+};
+
+fn empty_headers() -> [libc::mmsghdr; BATCH] {
+    // SAFETY: `mmsghdr` is made of integers and raw pointers (and, on some targets, private padding), for
+    // all of which zero bytes are a valid value.
+    unsafe { std::mem::zeroed() }
+}
