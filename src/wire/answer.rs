@@ -11,11 +11,9 @@
 //! of what it reads.
 
 use super::header::{self, Header};
-use super::name;
 use super::question::question_at;
-use super::rdata;
 use super::record::{Record, TTL_TO_DATA};
-use super::response::{self, Kind};
+use super::response::{self, Kind, Walked};
 use super::types::{Rcode, RecordType};
 
 /// The facts in front: length of the message (2), length of the Extended DNS Errors (2), kind,
@@ -99,18 +97,17 @@ impl<'a> Parts<'a> {
         if !plain {
             return None;
         }
-        let mut at = body;
-        for place in self.ttl_places() {
-            let record = Record::read(self.message, at, &name::NO_HOLE).ok()?;
-            rdata::walk(self.message, &record, &name::NO_HOLE, |_| {}).ok()?;
-            if record.ttl_at != place || record.record_type == RecordType::OPT {
-                return None;
-            }
-            at = record.end;
-        }
+        let mut places = self.ttl_places();
+        let walked = Walked::walk(self.message, body, header, |record| {
+            let noted = places.next() == Some(record.ttl_at);
+            noted
+                .then_some(())
+                .ok_or("a TTL that is not where it was noted")
+        });
+        let walked = walked.ok().filter(|walked| walked.opt.is_none())?;
         let edes: usize = response::ede_options(self.edes).map(<[u8]>::len).sum();
         let kind = response::classify(self.message, question.len(), &header, self.rcode(&header));
-        let ends_meet = at == self.message.len() && edes == self.edes.len();
+        let ends_meet = walked.end == self.message.len() && edes == self.edes.len();
         (ends_meet && Kind::from_octet(self.kind) == Some(kind)).then_some(self)
     }
 }

@@ -78,7 +78,7 @@ impl Response<'_> {
             let mut uneven = None;
             for place in section_places.chunks_exact_mut(2) {
                 // Every record was read when the packet was examined, and can be again.
-                let Ok(record) = Record::read(message, at, &name::NO_HOLE) else {
+                let Ok(record) = Record::read(message, at, None) else {
                     return;
                 };
                 at = record.end;
@@ -104,7 +104,7 @@ impl Response<'_> {
 }
 
 /// Corrects the pointers of the records behind the dropped `opt` in `message`, the copy without
-/// it. That no pointer leads into `opt` was checked when the packet was examined.
+/// it. That no name runs through what this changes was checked when the packet was examined.
 fn repoint(packet: &[u8], opt: &Range<usize>, message: &mut [u8]) {
     let mut correct = |name: usize| {
         let (at, true) = name::inline_end(packet, name) else {
@@ -123,11 +123,15 @@ fn repoint(packet: &[u8], opt: &Range<usize>, message: &mut [u8]) {
     };
     let mut at = opt.end;
     while at < packet.len() {
-        let Ok(record) = Record::read(packet, at, opt) else {
+        let Ok(record) = Record::read(packet, at, None) else {
             return;
         };
         correct(record.owner);
-        if rdata::walk(packet, &record, opt, &mut correct).is_err() {
+        let walked = rdata::walk(packet, &record, |at| {
+            correct(at);
+            name::walk(packet, at, None)
+        });
+        if walked.is_err() {
             return;
         }
         at = record.end;

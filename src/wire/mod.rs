@@ -14,6 +14,7 @@ mod answer;
 mod header;
 mod keep;
 mod name;
+mod off_limits;
 mod query;
 mod question;
 mod rdata;

@@ -6,9 +6,9 @@
 //! cannot make each of its names cost a thousand steps.
 
 use std::fmt;
-use std::ops::Range;
 
 use super::header;
+use super::off_limits::OffLimits;
 
 /// The longest name on the wire, in octets, the root's included (RFC 1035 section 2.3.4).
 pub(super) const MAX_LEN: usize = 255;
@@ -16,8 +16,6 @@ pub(super) const MAX_LEN: usize = 255;
 const MAX_LABEL: u8 = 63;
 /// As many pointers as a name can have labels.
 const MAX_POINTERS: usize = 127;
-/// Nothing lies outside of bounds for a name: what [`walk`] is given where no record is dropped.
-pub(super) const NO_HOLE: Range<usize> = 0..0;
 
 /// The length of the uncompressed name at the start of `octets`, the root's octet included.
 /// `None` if it is cut short, too long, compressed or of an unknown label type.
@@ -40,12 +38,12 @@ pub(super) fn plain_len(octets: &[u8]) -> Option<usize> {
 }
 
 /// Checks the name at `start`, pointers followed, and returns where what follows it starts.
-/// No part of the name may lie in `hole`, the octets of a record that will be dropped.
+/// No part of it may be off limits.
 #[inline]
 pub(super) fn walk(
     packet: &[u8],
     start: usize,
-    hole: &Range<usize>,
+    off_limits: Option<&OffLimits>,
 ) -> Result<usize, &'static str> {
     let (mut at, mut first, mut ceiling) = (start, start, packet.len());
     let (mut len, mut pointers, mut end) = (0, 0, None);
@@ -64,8 +62,15 @@ pub(super) fn walk(
         if len > MAX_LEN {
             return Err("a name longer than 255 octets");
         }
-        if at < hole.end && next > hole.start {
-            return Err("a name inside an OPT record");
+        // Up to the first pointer a name lies where only it can.
+        if let (Some(off_limits), Some(_)) = (off_limits, end) {
+            let barred = match octet {
+                0..=MAX_LABEL => off_limits.bar_label(at..next),
+                _ => off_limits.bar_pointer(at),
+            };
+            if barred {
+                return Err("a name among octets that are none");
+            }
         }
         if octet == 0 {
             return Ok(end.unwrap_or(next));

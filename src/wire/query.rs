@@ -130,7 +130,7 @@ fn unreadable<'a>(packet: &'a [u8], header: &Header) -> Refusal<'a> {
     let mut at = header::LEN;
     let mut reached = true;
     for _ in 0..header.questions {
-        match name::walk(packet, at, &name::NO_HOLE) {
+        match name::walk(packet, at, None) {
             Ok(end) if end + 4 <= packet.len() => at = end + 4,
             _ => {
                 reached = false;
@@ -160,7 +160,7 @@ fn extra_records(packet: &[u8], mut at: usize, header: &Header) -> Extra {
         verdict: Ok(()),
     };
     for index in 0..header.records() {
-        let Ok(record) = Record::read(packet, at, &name::NO_HOLE) else {
+        let Ok(record) = Record::read(packet, at, None) else {
             extra.verdict = Err(Rcode::FORMERR);
             return extra;
         };

@@ -5,9 +5,6 @@
 //! specifications allowed them in DNAME and KX (RFC 2672, RFC 2230). In every other type, known or
 //! not, data is opaque.
 
-use std::ops::Range;
-
-use super::name;
 use super::record::Record;
 use super::types::{CLASS_IN, RecordType};
 
@@ -72,14 +69,13 @@ fn shape(record_type: RecordType) -> Shape {
     }
 }
 
-/// Checks the data of `record` and calls `each` with the place of every name in it that may be
-/// compressed. None of the names may reach into `hole`.
+/// Checks the data of `record`. `each` is called with the place of every name in it that may be
+/// compressed, checks the name and says where it ends.
 #[inline]
 pub(super) fn walk(
     packet: &[u8],
     record: &Record,
-    hole: &Range<usize>,
-    mut each: impl FnMut(usize),
+    mut each: impl FnMut(usize) -> Result<usize, &'static str>,
 ) -> Result<(), &'static str> {
     if record.class != CLASS_IN {
         return Ok(());
@@ -90,10 +86,7 @@ pub(super) fn walk(
         at = match *piece {
             Piece::Octets(count) => at + count,
             Piece::Text => at + 1 + packet.get(at).copied().map_or(0, usize::from),
-            Piece::Name => {
-                each(at);
-                name::walk(packet, at, hole)?
-            }
+            Piece::Name => each(at)?,
         };
         if at > record.end {
             return Err("record data shorter than its type says");

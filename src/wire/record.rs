@@ -1,9 +1,8 @@
 //! A resource record where it lies (RFC 1035 section 4.1.3).
 
-use std::ops::Range;
-
 use super::header;
 use super::name;
+use super::off_limits::OffLimits;
 use super::types::{CLASS_IN, RecordType};
 
 /// What stands between the owner name and the data: type, class, TTL, length.
@@ -25,10 +24,14 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Reads the record at `at`, none of whose names may reach into `hole`.
+    /// Reads the record at `at`, no part of whose owner name may be off limits.
     #[inline]
-    pub fn read(packet: &[u8], at: usize, hole: &Range<usize>) -> Result<Record, &'static str> {
-        let type_at = name::walk(packet, at, hole)?;
+    pub fn read(
+        packet: &[u8],
+        at: usize,
+        off_limits: Option<&OffLimits>,
+    ) -> Result<Record, &'static str> {
+        let type_at = name::walk(packet, at, off_limits)?;
         let record = Record::behind(packet, at, type_at).ok_or("a record is cut short")?;
         if record.end > packet.len() {
             return Err("a record's data runs off the message");
@@ -112,7 +115,7 @@ impl Iterator for Records<'_> {
 
     fn next(&mut self) -> Option<Record> {
         self.left = self.left.checked_sub(1)?;
-        let record = Record::read(self.packet, self.at, &name::NO_HOLE).ok()?;
+        let record = Record::read(self.packet, self.at, None).ok()?;
         self.at = record.end;
         Some(record)
     }

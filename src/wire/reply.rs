@@ -7,7 +7,6 @@
 
 use super::answer::{Answer, Parts, record_end, record_type};
 use super::header::{self, Header};
-use super::name;
 use super::question::{Asked, ClientEdns};
 use super::record::Record;
 use super::response::{EDE_OPTION, Kind};
@@ -193,7 +192,7 @@ fn without_part_of_a_set(
     mut fit: usize,
     mut end: usize,
 ) -> (usize, usize) {
-    let read = |at| Record::read(parts.message, at, &name::NO_HOLE).ok();
+    let read = |at| Record::read(parts.message, at, None).ok();
     let Some(missing) = read(end) else {
         return (fit, end);
     };

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::header::{self, Header};
 use super::name;
+use super::off_limits::OffLimits;
 use super::question::question_at;
 use super::rdata;
 use super::record::{Record, Records, lifetime};
@@ -143,7 +144,7 @@ pub fn examine<'a>(packet: &'a [u8], sent: &Sent<'_>) -> Result<Response<'a>, Mi
     }
     let (question_len, case_kept) = match_question(packet, &header, sent)?;
     let body = header::LEN + question_len;
-    let walked = match Walked::walk(packet, body, header) {
+    let walked = match Walked::walk(packet, body, header, |_| Ok(())) {
         Ok(walked) => walked,
         Err(_) if header.has(header::TC) => Walked::nothing(body, header),
         Err(reason) => return Err(Mismatch::Garbled(reason)),
@@ -213,24 +214,39 @@ pub(super) struct Walked {
 }
 
 impl Walked {
-    /// Walks every record from `at` on.
-    pub fn walk(packet: &[u8], mut at: usize, header: Header) -> Result<Walked, &'static str> {
+    /// Walks every record from `at` on and shows it to `each`.
+    pub fn walk(
+        packet: &[u8],
+        mut at: usize,
+        header: Header,
+        mut each: impl FnMut(&Record) -> Result<(), &'static str>,
+    ) -> Result<Walked, &'static str> {
         let before_additional = usize::from(header.answers) + usize::from(header.authorities);
-        let mut hole = name::NO_HOLE;
+        let mut off_limits = OffLimits::new();
         let mut opt = None;
         for index in 0..header.records() {
-            let record = Record::read(packet, at, &hole)?;
+            let record = Record::read(packet, at, Some(&off_limits))?;
+            each(&record)?;
+            at = record.end;
             if record.record_type == RecordType::OPT {
                 let owned = packet.get(record.owner) != Some(&0);
                 if opt.is_some() || owned || index < before_additional {
                     return Err("an OPT record out of place");
                 }
-                hole = record.owner..record.end;
+                off_limits.add(record.owner..record.end);
                 opt = Some(record);
-            } else {
-                rdata::walk(packet, &record, &hole, |_| {})?;
+                continue;
             }
-            at = record.end;
+            off_limits.add(record.ttl_at..record.ttl_at + 4);
+            if opt.is_some() {
+                off_limits.add_pointer(packet, record.owner);
+            }
+            rdata::walk(packet, &record, |at| {
+                if opt.is_some() {
+                    off_limits.add_pointer(packet, at);
+                }
+                name::walk(packet, at, Some(&off_limits))
+            })?;
         }
         let additionals = header.additionals - u16::from(opt.is_some());
         let header = Header {

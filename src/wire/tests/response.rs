@@ -1,4 +1,4 @@
-use super::support::{ID, Packet, QNAME, Section, name, question};
+use super::support::{ID, Packet, QNAME, name, question};
 use crate::wire::{Kind, Mismatch, Rcode, RecordType, Response, Sent, examine};
 
 const A: &[u8] = &[192, 0, 2, 1];
@@ -319,23 +319,36 @@ fn what_trails_is_dropped() {
 }
 
 #[test]
-fn names_do_not_reach_into_the_opt_record() {
-    // An option that holds a name, and a record behind it that points there.
-    let at = www().0.len() as u16 + 11 + 4;
-    let pointer = (0xc000 | at).to_be_bytes();
-    let packet = www().opt(1232, 0, b"\xfd\xe9\x00\x03\x01a\x00").record(
-        Section::Additional,
-        &pointer,
-        RecordType::A,
-        60,
-        A,
+fn names_do_not_borrow_octets_that_change() {
+    let pointer = |at: usize| (0xc000 | at as u16).to_be_bytes();
+    let additional = |packet: Packet, owner: &[u8]| packet.additional(owner, RecordType::A, 60, A);
+    // A name among the options of an OPT record, and the root it is owned by.
+    let at = www().0.len();
+    let packet = www().opt(1232, 0, b"\xfd\xe9\x00\x03\x01a\x00");
+    assert!(garbled(&additional(packet, &pointer(at + 11 + 4))));
+    assert!(garbled(&additional(www().opt(1232, 0, &[]), &pointer(at))));
+    // A TTL that reads as a name, before it and behind it.
+    for start in [0, 1, 2, 3] {
+        let packet = www().answer(QNAME, RecordType::A, 0x0100_0100, A);
+        assert!(
+            garbled(&additional(packet, &pointer(at + 6 + start))),
+            "{start}"
+        );
+    }
+    let into_its_own = www().answer(QNAME, RecordType::CNAME, 0, &pointer(at + 6));
+    assert!(garbled(&into_its_own));
+    // The second half of a pointer that is corrected, for it stands behind the OPT record: now it
+    // reads as the root, afterwards it would not.
+    let padding = vec![1; 0x100 - at - 12 - 11];
+    let padded = www().answer(QNAME, RecordType(65280), 60, &padding);
+    let named = additional(padded.opt(1232, 0, &[]), b"\x01b\x00");
+    let half = named.0.len() + 3;
+    let packet = additional(named, b"\x01a\xc1\x00");
+    assert!(garbled(&additional(packet.clone(), &pointer(half))));
+    assert!(
+        !garbled(&additional(packet, &pointer(half - 1))),
+        "the whole of it may be used"
     );
-    assert!(garbled(&packet));
-    let root = (0xc000 | www().0.len() as u16).to_be_bytes();
-    let packet = www()
-        .opt(1232, 0, &[])
-        .record(Section::Additional, &root, RecordType::A, 60, A);
-    assert!(garbled(&packet));
 }
 
 #[test]
