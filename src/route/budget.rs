@@ -247,18 +247,18 @@ impl Budgets {
         self.healthy
     }
 
-    /// A packet left: it counts in the present rate.
-    pub fn departed(&mut self, now: Time) {
+    /// A packet left, or found every route at its limit: it counts in the present demand.
+    pub fn wanted(&mut self, now: Time) {
         self.present = self.present_rate(now) + 1.0 / PRESENT_SECS;
         self.present_at = now;
     }
 
-    /// Packets a second at present, over a tenth of a second or so.
+    /// Packets a second that are wanted at present, over a tenth of a second or so.
     pub fn present_rate(&self, now: Time) -> f64 {
         self.present * (-now.since(self.present_at).as_secs_f64() / PRESENT_SECS).exp()
     }
 
-    /// byway sends so much more than in health that it is its own jam.
+    /// So much more is wanted than in health that byway is its own jam.
     pub fn is_surging(&self, now: Time) -> bool {
         self.present_rate(now) > SURGE * self.healthy.max(SURGE_MIN)
     }

@@ -221,8 +221,10 @@ impl Engine {
             }
         }
         let routing = &config.routing;
+        let routes: Vec<Route> = lanes.iter().map(|lane: &Lane| lane.route.clone()).collect();
         Engine {
-            routes: lanes.iter().map(|lane: &Lane| lane.route.clone()).collect(),
+            routes,
+            selector: Selector::new(routing.policy, lanes.len()),
             grid: Vec::with_capacity(lanes.len()),
             lanes,
             paths: config
@@ -237,7 +239,6 @@ impl Engine {
                 .collect(),
             flights: Flights::default(),
             budgets: Budgets::new(routing.extra_share, routing.ceiling, now),
-            selector: Selector::new(routing.policy),
             waits: Waits {
                 min: routing.hedge_min,
                 max: routing.hedge_max,
@@ -402,7 +403,7 @@ impl Engine {
         stream: bool,
         now: Time,
     ) -> AttemptId {
-        self.budgets.departed(now);
+        self.budgets.wanted(now);
         let lane = &mut self.lanes[route.0 as usize];
         lane.asked = now;
         lane.sent += 1;
@@ -829,8 +830,19 @@ impl Engine {
             match standing {
                 Standing::Clear => self.tell(now, Event::ClearAgain { after: stood }),
                 Standing::NothingClear => {
-                    let ceiling = self.budgets.ceiling_rate() as u64;
-                    self.tell(now, Event::NothingClear { ceiling });
+                    let ceiling = self.budgets.ceiling_rate();
+                    if !self.budgets.is_surging(now) {
+                        for lane in &mut self.lanes {
+                            let rtt = lane.estimate.current_us(now);
+                            lane.limit.keep_room_for(ceiling as f32, rtt);
+                        }
+                    }
+                    self.tell(
+                        now,
+                        Event::NothingClear {
+                            ceiling: ceiling as u64,
+                        },
+                    );
                 }
                 Standing::Outage => self.tell(now, Event::Outage),
             }
@@ -883,9 +895,11 @@ impl Engine {
                 lane.healthy += (rate - lane.healthy) * (passed / 60.0).min(1.0);
             }
             let rtt = lane.estimate.current_us(now);
-            // A surge of byway's own finds room by what comes back, not by what it wants.
-            let needs = if surging { 0.0 } else { multiple };
-            lane.limit.keep_room_for(needs, rtt);
+            // While something is clear, or the surge is byway's own, what comes back says how much may go.
+            match healthy || surging {
+                true => lane.limit.let_go(),
+                false => lane.limit.keep_room_for(multiple, rtt),
+            }
             if lane.health.verdict() != Verdict::Clear {
                 let lossless = lane.health.tally().lost == 0;
                 if let Some((from, to)) = lane.estimate.rebase(now, lossless) {

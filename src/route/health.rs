@@ -339,6 +339,8 @@ impl Health {
     ) -> Option<Change> {
         self.tally = tally;
         self.row = Tally::default();
+        // It returns by trials, not because nothing more was seen of it.
+        self.loss = DISTRUST;
         self.change(verdict, now, patience)
     }
 
@@ -405,7 +407,13 @@ impl Health {
         }
     }
 
-    fn judge(&mut self, worse: bool, now: Time, patience: &Patience, desperate: bool) -> Option<Change> {
+    fn judge(
+        &mut self,
+        worse: bool,
+        now: Time,
+        patience: &Patience,
+        desperate: bool,
+    ) -> Option<Change> {
         let suspicious = self.loss >= SUSPECT_LOSS || self.late >= SUSPECT_LATE;
         let to = match self.verdict {
             Verdict::Clear if self.poor >= SICK => Verdict::Sick,
@@ -469,11 +477,7 @@ impl Health {
     /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
     /// still there, and twice as many each time that a return did not last.
     fn needed(&self, patience: &Patience) -> u32 {
-        let few: u32 = if self.verdict == Verdict::Suspect {
-            2
-        } else {
-            3
-        };
+        let few = PROOF;
         let bad = self.tally.lost + self.tally.poor;
         let before = self.tally.attempts.saturating_sub(self.row.attempts);
         let seen = (2 * before).checked_div(bad).unwrap_or_default();

@@ -2,10 +2,10 @@
 //!
 //! The limit is what takes byway's own load off a server that it overloads itself. Once a round it grows
 //! by a quarter while answers come back at base speed, and shrinks as they queue (the gradient of Netflix'
-//! concurrency limits, on the low quantile of round trips over the base); a loss takes a tenth off it. It
-//! never falls below what the route carries in health at the present round trip unless byway sends much
-//! more than that: somebody else's jam is not relieved by starving, the packet ceiling of
-//! [`budget`](super::budget) is for that.
+//! concurrency limits, on the low quantile of round trips over the base); a loss takes a tenth off it. But
+//! while nothing is clear it does not fall below what the route carries in health at the present round
+//! trip, unless byway wants much more than that: somebody else's jam is not relieved by starving, the packet
+//! ceiling of [`budget`](super::budget) is for that.
 
 use std::time::Duration;
 
@@ -67,6 +67,11 @@ impl Limit {
     pub fn keep_room_for(&mut self, rate: f32, rtt_us: f32) {
         self.floor = (rate * rtt_us / 1e6).clamp(FLOOR, self.ceiling);
         self.limit = self.limit.max(self.floor);
+    }
+
+    /// What health needs doesn't matter now: byway's own demand is the trouble.
+    pub fn let_go(&mut self) {
+        self.floor = FLOOR;
     }
 
     /// An answer came after `rtt` while `in_flight` were under way; `stretch` is the recent low round

@@ -2,8 +2,8 @@
 //!
 //! Routes are ranked by what is believed of them, and the policy chooses within the best rank that has
 //! room. `fastest` compares expected times, counting what is in flight; one route keeps the traffic
-//! until another is clearly better, and where three or more are about as good, the less loaded of two
-//! drawn at random takes it (the power of two choices), so that workers don't all run to one side.
+//! until another is clearly better; among those about as good the one with less in flight takes the question,
+//! of two drawn at random where there are more (the power of two choices).
 
 use std::time::Duration;
 
@@ -55,15 +55,18 @@ pub struct Selector {
     policy: Policy,
     incumbent: Option<RouteId>,
     since: Time,
+    /// The routes one question may take, while it chooses.
+    open: Vec<RouteId>,
 }
 
 impl Selector {
-    /// A selector that follows `policy`.
-    pub fn new(policy: Policy) -> Selector {
+    /// A selector that follows `policy` among `routes` routes.
+    pub fn new(policy: Policy, routes: usize) -> Selector {
         Selector {
             policy,
             incumbent: None,
             since: Time::default(),
+            open: Vec::with_capacity(routes),
         }
     }
 }
@@ -90,42 +93,44 @@ impl Engine {
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
         let roll = unit(rng);
-        let mut best = (u8::MAX, RouteId(0));
-        let (mut exists, mut peers) = (false, 0u32);
+        let mut open = std::mem::take(&mut self.selector.open);
+        open.clear();
+        let (mut best, mut exists) = (u8::MAX, false);
         for (index, lane) in self.lanes.iter().enumerate() {
             let Some(tier) = self.tier(lane, roll, now) else {
                 continue;
             };
             exists = true;
-            if lane.queue.len() >= lane.limit.get() || tier > best.0 {
+            if tier > best || lane.queue.len() >= lane.limit.get() {
                 continue;
             }
-            if tier < best.0 {
-                (best, peers) = ((tier, RouteId(index as u16)), 0);
+            if tier < best {
+                best = tier;
+                open.clear();
             }
-            peers += 1;
+            open.push(RouteId(index as u16));
         }
-        let (tier, first) = best;
+        let route = match (open.as_slice(), self.selector.policy) {
+            ([], _) => None,
+            ([only], _) => Some(*only),
+            (_, _) if self.standing != Standing::Clear => self.least_bad(&open, now, rng),
+            ([first, ..], Policy::Ordered) => Some(*first),
+            (_, Policy::Spread) => self.next_turn(&open),
+            (_, Policy::Fastest) => self.fastest(&open, now, rng),
+        };
+        self.selector.open = open;
+        if let Some(route) = route {
+            return Ok(route);
+        }
         if !exists {
             return Err(Refused::NoRoute);
         }
-        if tier == u8::MAX {
-            self.budgets.disturb();
-            return Err(Refused::Busy);
+        self.budgets.disturb();
+        self.budgets.wanted(now);
+        if self.budgets.is_surging(now) {
+            self.lanes.iter_mut().for_each(|lane| lane.limit.let_go());
         }
-        if peers == 1 {
-            return Ok(first);
-        }
-        let route = if self.standing != Standing::Clear {
-            self.least_bad(tier, roll, now, rng)
-        } else {
-            match self.selector.policy {
-                Policy::Ordered => Some(first),
-                Policy::Spread => self.next_turn(tier, roll, now),
-                Policy::Fastest => self.fastest(tier, roll, now, rng),
-            }
-        };
-        Ok(route.unwrap_or(first))
+        Err(Refused::Busy)
     }
 
     /// A clear route for a hedge or a retry, or `None`. It shares neither path nor upstream with those
@@ -156,7 +161,7 @@ impl Engine {
             } else {
                 (tier > LAST_CLEAR, shares_path, shares_server, tier)
             };
-            let cost = self.expected(lane, now);
+            let cost = self.expected(lane);
             let better = best
                 .is_none_or(|(least, than, _)| order < least || (order == least && cost < than));
             if better {
@@ -223,128 +228,90 @@ impl Engine {
 
     fn fastest(
         &mut self,
-        tier: u8,
-        roll: f32,
+        open: &[RouteId],
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
-        let mut least = (f32::INFINITY, None);
-        let mut incumbent = None;
-        for (index, lane) in self.lanes.iter().enumerate() {
-            if !self.is_open(lane, tier, roll, now) {
-                continue;
-            }
-            let id = RouteId(index as u16);
-            let cost = self.expected(lane, now);
-            if cost < least.0 {
-                least = (cost, Some(id));
-            }
-            if self.selector.incumbent == Some(id) {
-                incumbent = Some(cost);
-            }
-        }
-        let (cost, best) = least;
-        let mut chosen = best?;
-        if let Some(current) = incumbent
-            && (cost >= SWITCH * current || now.since(self.selector.since) < STAY)
-            && self.lane(chosen).rank == Rank::Clear
+        let cost = |id: RouteId| self.expected(self.lane(id));
+        let least = open
+            .iter()
+            .copied()
+            .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
+        let incumbent = self.selector.incumbent.filter(|it| open.contains(it));
+        let mut chosen = least;
+        if let Some(incumbent) = incumbent
+            && (cost(least) >= SWITCH * cost(incumbent) || now.since(self.selector.since) < STAY)
+            && self.lane(least).rank.is_clear()
         {
-            chosen = self.selector.incumbent?;
+            chosen = incumbent;
         }
-        let peers = self.one_of_many(tier, roll, cost, now, rng);
-        let settled = self.lane(chosen).rank == Rank::Clear;
-        if settled && self.selector.incumbent != Some(chosen) {
+        let other = self.less_loaded(open, chosen, rng);
+        if self.lane(chosen).rank.is_clear() && self.selector.incumbent != Some(chosen) {
             (self.selector.incumbent, self.selector.since) = (Some(chosen), now);
         }
-        Some(peers.unwrap_or(chosen))
+        Some(other.unwrap_or(chosen))
     }
 
-    /// The less loaded of two drawn at random among those about as good as the best, if there are three.
-    fn one_of_many(
+    /// Among the routes about as good as `chosen` the one with less in flight: of two drawn at random,
+    /// where there are more than two. With as much in flight the chosen one keeps the question.
+    fn less_loaded(
         &self,
-        tier: u8,
-        roll: f32,
-        least: f32,
-        now: Time,
+        open: &[RouteId],
+        chosen: RouteId,
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
-        let near = (least * PEERS).max(least + PEERS_US);
-        let is_peer = |lane: &Lane| {
-            self.is_open(lane, tier, roll, now)
-                && lane.estimate.is_measured()
-                && self.expected(lane, now) <= near
+        let cost = self.expected(self.lane(chosen));
+        let near = (cost * PEERS).max(cost + PEERS_US);
+        let peers = || {
+            open.iter().copied().filter(|&id| {
+                let lane = self.lane(id);
+                lane.estimate.is_measured() && self.expected(lane) <= near
+            })
         };
-        let count = self.lanes.iter().filter(|lane| is_peer(lane)).count() as u32;
-        if count < 3 {
-            return None;
-        }
-        let bits = rng.next_u64();
-        let first = (bits as u32) % count;
-        let second = ((bits >> 32) as u32) % (count - 1);
-        let second = if second >= first { second + 1 } else { second };
-        let mut drawn = (0u32..)
-            .zip(
-                self.lanes
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, lane)| is_peer(lane)),
-            )
-            .filter(|(nth, _)| *nth == first || *nth == second)
-            .map(|(_, (index, lane))| {
-                (
-                    RouteId(index as u16),
-                    lane.queue.len(),
-                    self.expected(lane, now),
-                )
-            });
-        let (a, b) = (drawn.next()?, drawn.next()?);
-        Some(if (b.1, b.2) < (a.1, a.2) { b.0 } else { a.0 })
+        let count = peers().count() as u32;
+        let (first, second) = match count {
+            0 | 1 => return None,
+            2 => (0, 1),
+            _ => {
+                let bits = rng.next_u64();
+                let first = (bits as u32) % count;
+                let second = ((bits >> 32) as u32) % (count - 1);
+                (first, if second >= first { second + 1 } else { second })
+            }
+        };
+        let load = |id: RouteId| (self.lane(id).queue.len(), id != chosen);
+        let drawn = |nth: u32| peers().nth(nth as usize);
+        [drawn(first)?, drawn(second)?]
+            .into_iter()
+            .min_by_key(|&id| load(id))
     }
 
-    fn next_turn(&mut self, tier: u8, roll: f32, now: Time) -> Option<RouteId> {
-        let mut least: Option<(f64, RouteId)> = None;
-        let mut furthest = 0.0f64;
-        for (index, lane) in self.lanes.iter().enumerate() {
-            if self.is_open(lane, tier, roll, now) {
-                furthest = furthest.max(lane.turn);
-                if least.is_none_or(|(turn, _)| lane.turn < turn) {
-                    least = Some((lane.turn, RouteId(index as u16)));
-                }
-            }
-        }
-        let (_, chosen) = least?;
+    fn next_turn(&mut self, open: &[RouteId]) -> Option<RouteId> {
+        let turn = |id: RouteId| self.lane(id).turn;
+        let chosen = open
+            .iter()
+            .copied()
+            .min_by(|a, b| turn(*a).total_cmp(&turn(*b)))?;
+        let furthest = open.iter().map(|&id| turn(id)).fold(0.0, f64::max);
         let lane = self.lane_mut(chosen);
         // One that was away does not make up for it.
         lane.turn = lane.turn.max(furthest - 2.0 * f64::from(lane.cost)) + f64::from(lane.cost);
         Some(chosen)
     }
 
-    fn least_bad(
-        &self,
-        tier: u8,
-        roll: f32,
-        now: Time,
-        rng: &mut impl rand::Rng,
-    ) -> Option<RouteId> {
-        self.lanes
-            .iter()
-            .enumerate()
-            .filter(|(_, lane)| self.is_open(lane, tier, roll, now))
-            .map(|(index, lane)| {
-                // Both ways are tried: which one heals first is not known.
-                let cost = self.expected_now(lane, now) * (0.5 + unit(rng));
-                (cost, RouteId(index as u16))
-            })
-            .min_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, id)| id)
-    }
-
-    fn is_open(&self, lane: &Lane, tier: u8, roll: f32, now: Time) -> bool {
-        lane.queue.len() < lane.limit.get() && self.tier(lane, roll, now) == Some(tier)
+    fn least_bad(&self, open: &[RouteId], now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
+        let drawn = open.iter().map(|&id| {
+            // Every way is tried: which one heals first is not known.
+            (
+                self.expected_now(self.lane(id), now) * (0.5 + unit(rng)),
+                id,
+            )
+        });
+        drawn.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id)
     }
 
     /// Expected time in health, times its price, and more as the limit fills.
-    fn expected(&self, lane: &Lane, _now: Time) -> f32 {
+    fn expected(&self, lane: &Lane) -> f32 {
         let load = lane.limit.load(lane.queue.len());
         lane.estimate.typical_us() * lane.cost * (1.0 + 3.0 * load * load)
     }

@@ -20,7 +20,10 @@ pub fn all<S: Subject>() -> [(&'static str, Check<S>); 6] {
     [
         ("every question gets one answer in time", one_answer),
         ("no budget is exceeded in any window", budgets),
-        ("no clear route is unused while questions fail", nothing_clear_unused),
+        (
+            "no clear route is unused while questions fail",
+            nothing_clear_unused,
+        ),
         ("what healed carries traffic again", returns),
         ("nothing is left over", nothing_left),
         ("verdicts do not oscillate", steady_verdicts),
@@ -56,7 +59,11 @@ pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
         let until = from + window;
         let (mut primaries, mut extras) = (0u32, 0u32);
         for packet in packets(world, from, until) {
-            *if packet.kind.is_extra() { &mut extras } else { &mut primaries } += 1;
+            *if packet.kind.is_extra() {
+                &mut extras
+            } else {
+                &mut primaries
+            } += 1;
         }
         let lead = from.saturating_sub(Duration::from_secs(2));
         if ways(storm).any(|(path, upstream)| untouched(storm, path, upstream, lead, until)) {
@@ -67,16 +74,22 @@ pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
             let unknown = 0.3 * health * 2.0;
             let allowed = 0.05 * f64::from(primaries) + purse + burst + unknown;
             if f64::from(extras) > allowed {
-                return Err(format!("from {from:?}: {extras} extras, {allowed:.0} allowed, {primaries} primaries"));
+                return Err(format!(
+                    "from {from:?}: {extras} extras, {allowed:.0} allowed, {primaries} primaries"
+                ));
             }
         }
         if ways(storm).all(|(path, upstream)| useless(storm, path, upstream, lead, until)) {
             // Health's rate is known from few packets where questions are few.
             let known = health + 2.0 * (health / 20.0).sqrt();
-            let allowed = (1.3 * known).max(4.0) * secs * 1.05 + (0.13 * known).max(4.0) + 8.0 * secs.min(1.0);
+            let allowed = (1.3 * known).max(4.0) * secs * 1.05
+                + (0.13 * known).max(4.0)
+                + 8.0 * secs.min(1.0);
             let sent = primaries + extras;
             if f64::from(sent) > allowed {
-                return Err(format!("from {from:?}: {sent} packets, {allowed:.0} allowed, health {health:.1}/s"));
+                return Err(format!(
+                    "from {from:?}: {sent} packets, {allowed:.0} allowed, health {health:.1}/s"
+                ));
             }
         }
         from += Duration::from_millis(500);
@@ -89,11 +102,13 @@ pub fn nothing_clear_unused<S: Subject>(world: &World<S>, storm: &Storm) -> Resu
     for record in world.records.iter().filter(|record| !record.good) {
         let asked = record.asked.since(world.start);
         let from = asked.saturating_sub(Duration::from_secs(3));
-        let way = ways(storm).find(|&(path, upstream)| {
-            untouched(storm, path, upstream, from, asked + DEADLINE)
-        });
+        let way = ways(storm)
+            .find(|&(path, upstream)| untouched(storm, path, upstream, from, asked + DEADLINE));
         if let Some((path, upstream)) = way {
-            return Err(format!("at {asked:?} failed with dc{}@{path} clear: {record:?}", upstream + 1));
+            return Err(format!(
+                "at {asked:?} failed with dc{}@{path} clear: {record:?}",
+                upstream + 1
+            ));
         }
     }
     Ok(())
@@ -125,9 +140,15 @@ pub fn returns<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
     let all: usize = carried.iter().sum();
     let fine = match storm.policy {
         Policy::Fastest | Policy::Ordered => carried[0] * 10 >= all * 9,
-        Policy::Spread => carried.iter().all(|&packets| packets * storm.paths * 2 >= all),
+        Policy::Spread => carried
+            .iter()
+            .all(|&packets| packets * storm.paths * 2 >= all),
     };
-    if fine { Ok(()) } else { Err(format!("after {back:?} by path: {carried:?}")) }
+    if fine {
+        Ok(())
+    } else {
+        Err(format!("after {back:?} by path: {carried:?}"))
+    }
 }
 
 /// Once nobody asks any more, nothing is in hand.
@@ -152,9 +173,14 @@ pub fn steady_verdicts<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), St
         }
     }
     for (subject, times) in changes {
-        if let Some(run) = times.windows(MOST + 1).find(|run| run[MOST].since(run[0]) < window) {
+        if let Some(run) = times
+            .windows(MOST + 1)
+            .find(|run| run[MOST].since(run[0]) < window)
+        {
             let from = run[0].since(world.start);
-            return Err(format!("{subject} changed more than {MOST} times in {window:?} from {from:?}"));
+            return Err(format!(
+                "{subject} changed more than {MOST} times in {window:?} from {from:?}"
+            ));
         }
     }
     Ok(())
@@ -171,10 +197,16 @@ fn standing<S: Subject>(world: &World<S>) -> HashMap<Named, Verdict> {
     last
 }
 
-fn packets<S>(world: &World<S>, from: Duration, until: Duration) -> impl Iterator<Item = &super::world::Packet> {
+fn packets<S>(
+    world: &World<S>,
+    from: Duration,
+    until: Duration,
+) -> impl Iterator<Item = &super::world::Packet> {
     let (from, until) = (world.start + from, world.start + until);
     let first = world.packets.partition_point(|packet| packet.at < from);
-    world.packets[first..].iter().take_while(move |packet| packet.at < until)
+    world.packets[first..]
+        .iter()
+        .take_while(move |packet| packet.at < until)
 }
 
 fn ways(storm: &Storm) -> impl Iterator<Item = (usize, usize)> + '_ {
@@ -198,9 +230,10 @@ fn useless(storm: &Storm, path: usize, upstream: usize, from: Duration, until: D
         let hard = match fault.what {
             What::Dead { .. } | What::Silent { .. } => true,
             What::Lossy { loss, .. } => loss > 0.4,
-            What::Sick { .. } | What::Swamped { .. } | What::Longer { .. } | What::Slow { .. } => false,
+            What::Sick { .. } | What::Swamped { .. } | What::Longer { .. } | What::Slow { .. } => {
+                false
+            }
         };
         hard && fault.what.touches(path, upstream) && fault.from <= from && until <= fault.until
     })
 }
-

@@ -57,8 +57,8 @@ impl Load {
 pub struct Record {
     /// When it was first asked.
     pub asked: Time,
-    /// Whether for a name that many ask for.
-    pub popular: bool,
+    /// Whether for a name that was answered before.
+    pub known: bool,
     /// When it was answered.
     pub answered: Option<Time>,
     /// Whether well.

@@ -64,11 +64,17 @@ impl Foil {
         self.next += 1;
         self.sent.insert(tag, query);
         self.open.entry(query).or_default().push(tag);
-        out.push(Action::Send { tag, route: RouteId(route), kind });
+        out.push(Action::Send {
+            tag,
+            route: RouteId(route),
+            kind,
+        });
     }
 
     fn answer(&mut self, query: Query, good: bool, out: &mut Vec<Action>) {
-        let Some(tags) = self.open.remove(&query) else { return };
+        let Some(tags) = self.open.remove(&query) else {
+            return;
+        };
         out.push(Action::Answer { query, good });
         if self.flaw == Flaw::AnswersTwice && query % 100 == 7 {
             out.push(Action::Answer { query, good });
@@ -100,7 +106,15 @@ impl Subject for Foil {
                 _ => [Verdict::Suspect, Verdict::Clear],
             };
             let (subject, evidence) = (Named::Path("A".into()), Evidence::default());
-            self.events.push((now, Event::Verdict { subject, from, to, evidence }));
+            self.events.push((
+                now,
+                Event::Verdict {
+                    subject,
+                    from,
+                    to,
+                    evidence,
+                },
+            ));
         }
         if let Some(&query) = self.sent.get(&tag) {
             self.answer(query, rcode == Rcode::NOERROR, out);
@@ -125,7 +139,9 @@ impl Subject for Foil {
     }
 
     fn next_timer(&self) -> Time {
-        self.timers.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at)
+        self.timers
+            .first_key_value()
+            .map_or(Time::NEVER, |((at, _), _)| *at)
     }
 
     fn needed(&self) -> u64 {

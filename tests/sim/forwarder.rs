@@ -170,7 +170,10 @@ impl Forwarder {
         }
         let stale = !good && self.held(name, now).is_some();
         for query in waiting {
-            out.push(Action::Answer { query, good: good || stale });
+            out.push(Action::Answer {
+                query,
+                good: good || stale,
+            });
         }
     }
 

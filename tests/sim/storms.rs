@@ -95,7 +95,12 @@ impl Storm {
     pub fn of(seed: u64) -> Storm {
         let rng = &mut StdRng::seed_from_u64(seed);
         let (upstreams, paths) = (1 + below(rng, 4), 1 + below(rng, 3));
-        let policies = [Policy::Fastest, Policy::Fastest, Policy::Ordered, Policy::Spread];
+        let policies = [
+            Policy::Fastest,
+            Policy::Fastest,
+            Policy::Ordered,
+            Policy::Spread,
+        ];
         let policy = policies[below(rng, 4)];
         let rate = [2.0, 10.0, 10.0, 50.0, 200.0][below(rng, 5)];
         let popular_share = [0.0, 0.5][below(rng, 2)];
@@ -105,12 +110,26 @@ impl Storm {
             // The same thing does not go wrong twice at once: its end would end both.
             let kind = |fault: &Fault| std::mem::discriminant(&fault.what);
             let overlaps = |other: &Fault| other.from < fault.until && fault.from < other.until;
-            if !faults.iter().any(|other| kind(other) == kind(&fault) && overlaps(other)) {
+            if !faults
+                .iter()
+                .any(|other| kind(other) == kind(&fault) && overlaps(other))
+            {
                 faults.push(fault);
             }
         }
-        let load = Load { rate, popular: 50, popular_share };
-        Storm { seed, upstreams, paths, policy, load, faults }
+        let load = Load {
+            rate,
+            popular: 50,
+            popular_share,
+        };
+        Storm {
+            seed,
+            upstreams,
+            paths,
+            policy,
+            load,
+            faults,
+        }
     }
 
     /// The configuration of what it rages against.
@@ -123,8 +142,12 @@ impl Storm {
     /// Lets it rage around `world`, to the end of everything.
     pub fn rage<S: Subject + 'static>(&self, world: &mut World<S>) {
         for &Fault { from, until, what } in &self.faults {
-            world.at(from, move |world| what.begin(&mut world.links, &mut world.upstreams));
-            world.at(until, move |world| what.end(&mut world.links, &mut world.upstreams));
+            world.at(from, move |world| {
+                what.begin(&mut world.links, &mut world.upstreams)
+            });
+            world.at(until, move |world| {
+                what.end(&mut world.links, &mut world.upstreams)
+            });
         }
         world.run(CALM + TROUBLE + AFTER);
         world.load.rate = 0.0;
@@ -133,7 +156,11 @@ impl Storm {
 
     /// The end of the last fault.
     pub fn healed(&self) -> Duration {
-        self.faults.iter().map(|fault| fault.until).max().unwrap_or(CALM)
+        self.faults
+            .iter()
+            .map(|fault| fault.until)
+            .max()
+            .unwrap_or(CALM)
     }
 }
 
@@ -143,17 +170,27 @@ impl Fault {
         let share = 0.02 + 0.6 * unit(rng);
         let by = Duration::from_millis(20).mul_f64(1.0 + 20.0 * unit(rng));
         let what = match below(rng, 7) {
-            0 => What::Swamped { path, load: 1.1 + 2.0 * share },
+            0 => What::Swamped {
+                path,
+                load: 1.1 + 2.0 * share,
+            },
             1 => What::Lossy { path, loss: share },
             2 => What::Dead { path },
             3 => What::Longer { path, by },
             4 => What::Slow { upstream, by },
-            5 => What::Sick { upstream, share: (2.0 * share).min(1.0) },
+            5 => What::Sick {
+                upstream,
+                share: (2.0 * share).min(1.0),
+            },
             _ => What::Silent { upstream },
         };
         let from = CALM + TROUBLE.mul_f64(0.6 * unit(rng));
         let lasts = Duration::from_secs_f64(0.2 + 15.0 * unit(rng));
-        Fault { from, until: (from + lasts).min(CALM + TROUBLE), what }
+        Fault {
+            from,
+            until: (from + lasts).min(CALM + TROUBLE),
+            what,
+        }
     }
 }
 

@@ -22,7 +22,11 @@ pub enum Name {
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     /// A packet leaves.
-    Send { tag: Tag, route: RouteId, kind: AttemptKind },
+    Send {
+        tag: Tag,
+        route: RouteId,
+        kind: AttemptKind,
+    },
     /// A client is answered: `good` is NOERROR.
     Answer { query: Query, good: bool },
 }

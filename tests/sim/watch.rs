@@ -14,12 +14,12 @@ use super::world::World;
 pub struct Figures {
     pub asked: usize,
     pub failed: usize,
-    pub failed_popular: usize,
+    pub failed_known: usize,
     pub unknown: usize,
     pub over_50: usize,
     pub over_250: usize,
     pub worst: Duration,
-    pub p99_popular: Duration,
+    pub p99_known: Duration,
     /// Packets upstream.
     pub packets: usize,
     /// Packets per question that needed one.
@@ -38,17 +38,17 @@ impl Figures {
             .filter(|r| r.asked >= from && r.asked < until)
             .collect();
         let failed = asked.iter().filter(|r| r.latency().is_none());
-        let latencies = |popular: Option<bool>| {
+        let latencies = |known: Option<bool>| {
             let mut all: Vec<Duration> = asked
                 .iter()
-                .filter(|r| popular.is_none_or(|popular| r.popular == popular))
+                .filter(|r| known.is_none_or(|known| r.known == known))
                 .filter_map(|r| r.latency())
                 .collect();
             all.sort();
             all
         };
         let all = latencies(None);
-        let popular = latencies(Some(true));
+        let known = latencies(Some(true));
         let late = |limit: u64| {
             asked
                 .iter()
@@ -72,13 +72,13 @@ impl Figures {
         Figures {
             asked: asked.len(),
             failed: failed.clone().count(),
-            failed_popular: failed.filter(|r| r.popular).count(),
-            unknown: asked.iter().filter(|r| !r.popular).count(),
+            failed_known: failed.filter(|r| r.known).count(),
+            unknown: asked.iter().filter(|r| !r.known).count(),
             over_50: late(50),
             over_250: late(250),
             worst: all.last().copied().unwrap_or_default(),
-            p99_popular: popular
-                .get(popular.len() * 99 / 100)
+            p99_known: known
+                .get(known.len() * 99 / 100)
                 .copied()
                 .unwrap_or_default(),
             packets,
@@ -93,10 +93,10 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "asked {:6} failed {:4} ({:2} popular) >50ms {:4} >250ms {:4} worst {:7.1} ms  packets {:6} x {:.3}  on A {:5.2} %",
+            "asked {:6} failed {:4} ({:2} known) >50ms {:4} >250ms {:4} worst {:7.1} ms  packets {:6} x {:.3}  on A {:5.2} %",
             self.asked,
             self.failed,
-            self.failed_popular,
+            self.failed_known,
             self.over_50,
             self.over_250,
             self.worst.as_secs_f64() * 1e3,
@@ -148,7 +148,10 @@ impl<S: Subject> World<S> {
     /// Packets sent between two times from the start that were usefully answered.
     pub fn came_back(&self, from: Duration, until: Duration) -> usize {
         let within = |at: Time| at.since(self.start) >= from && at.since(self.start) < until;
-        self.packets.iter().filter(|p| p.came_back && within(p.at)).count()
+        self.packets
+            .iter()
+            .filter(|p| p.came_back && within(p.at))
+            .count()
     }
 
     /// Verdict changes of `name` between two times from the start.

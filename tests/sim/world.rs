@@ -1,7 +1,7 @@
 //! The world: everything that happens, in order.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use byway::clock::Time;
@@ -12,21 +12,15 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::clients::{Load, Record, STUB_TIMEOUT, STUB_TRIES};
-use super::network::{Link, Upstream, unit};
 use super::forwarder::Forwarder;
+use super::network::{Link, Upstream, unit};
 use super::subject::{Action, Name, Query, Subject, Tag};
 
 enum Happening<S> {
     Ask { query: Query, name: Name },
     NextAsk,
-    AtUpstream {
-        tag: Tag,
-        route: usize,
-    },
-    Answer {
-        tag: Tag,
-        rcode: Rcode,
-    },
+    AtUpstream { tag: Tag, route: usize },
+    Answer { tag: Tag, rcode: Rcode },
     Fault(Box<dyn FnOnce(&mut World<S>)>),
 }
 
@@ -52,13 +46,15 @@ pub struct World<S> {
     pub records: Vec<Record>,
     pub packets: Vec<Packet>,
     pub load: Load,
+    known: HashSet<Name>,
+    names: Vec<Name>,
     /// Races begun until each whole second, to tell how many questions needed an upstream.
     pub races: Vec<(Time, u64)>,
     rng: StdRng,
     happenings: BinaryHeap<Reverse<(Time, u64)>>,
-    what: std::collections::HashMap<u64, Happening<S>>,
+    what: HashMap<u64, Happening<S>>,
     serial: u64,
-    packet_of: std::collections::HashMap<Tag, usize>,
+    packet_of: HashMap<Tag, usize>,
     /// Share of packets that meet a stall of the host, and how long it lasts at most.
     pub noise: (f64, Duration),
 }
@@ -118,6 +114,8 @@ impl<S: Subject> World<S> {
             records: Vec::new(),
             packets: Vec::new(),
             load,
+            known: HashSet::new(),
+            names: Vec::new(),
             races: Vec::new(),
             rng,
             happenings: BinaryHeap::new(),
@@ -183,13 +181,14 @@ impl<S: Subject> World<S> {
                 let (gap, name) = self.load.next(query, &mut self.rng);
                 let record = Record {
                     asked: self.now,
-                    popular: matches!(name, Name::Popular(_)),
+                    known: self.known.contains(&name),
                     answered: None,
                     good: false,
                     answers: 0,
                     tries: 0,
                 };
                 self.records.push(record);
+                self.names.push(name);
                 self.ask(query, name, actions);
                 self.plan(self.now + gap, Happening::NextAsk);
             }
@@ -226,10 +225,7 @@ impl<S: Subject> World<S> {
         let record = &mut self.records[query as usize];
         record.tries += 1;
         if record.tries < STUB_TRIES {
-            self.plan(
-                self.now + STUB_TIMEOUT,
-                Happening::Ask { query, name },
-            );
+            self.plan(self.now + STUB_TIMEOUT, Happening::Ask { query, name });
         }
         self.subject.question(query, name, self.now, actions);
     }
@@ -241,7 +237,13 @@ impl<S: Subject> World<S> {
                     let of = &self.routes[route.0 as usize];
                     let (path, upstream) = (of.path.0, of.upstream.0);
                     self.packet_of.insert(tag, self.packets.len());
-                    self.packets.push(Packet { at: self.now, path, upstream, kind, came_back: false });
+                    self.packets.push(Packet {
+                        at: self.now,
+                        path,
+                        upstream,
+                        kind,
+                        came_back: false,
+                    });
                     let crossing = self.links[path as usize].cross(true, self.now, &mut self.rng);
                     if let Some(mut takes) = crossing {
                         if unit(&mut self.rng) < self.noise.0 {
@@ -263,6 +265,9 @@ impl<S: Subject> World<S> {
                     if record.answered.is_none() {
                         record.answered = Some(self.now);
                         record.good = good;
+                        if good && matches!(self.names[query as usize], Name::Popular(_)) {
+                            self.known.insert(self.names[query as usize]);
+                        }
                     }
                 }
             }
