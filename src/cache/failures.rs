@@ -19,7 +19,7 @@ use crate::clock::Time;
 use crate::config::CacheConfig;
 use crate::wire::QuestionKey;
 
-use super::segments::Hashed;
+use super::segment::Hashed;
 
 /// Failures held in all: at most 5 MB of them, and in a storm of names that do not resolve some
 /// minutes' worth at a hundred new ones a second.

@@ -18,8 +18,10 @@
 mod entry;
 mod failures;
 mod ghosts;
+mod horizon;
 mod memory;
 mod rules;
+mod segment;
 mod segments;
 pub mod snapshot;
 #[cfg(test)]
@@ -44,8 +46,9 @@ use crate::config::CacheConfig;
 use crate::wire::{Answer, Kind, QuestionKey, Rcode};
 
 use entry::Entry;
+use horizon::Horizon;
 use rules::Rules;
-use segments::{Horizon, Put, Segments};
+use segments::{Put, Segments};
 
 /// The `route` of an answer that was read back from a snapshot: routes are numbered anew with every
 /// start.
@@ -54,8 +57,8 @@ pub const FROM_SNAPSHOT: u16 = u16::MAX;
 /// A shard is at least this large: some 1,500 A answers. Half as large, an answer of 32 KiB would
 /// no longer be kept; larger, and what is done under its lock would be felt.
 const SHARD_LEAST: usize = 256 * 1024;
-/// Beyond a gigabyte shards grow rather than multiply: an empty one takes half a kilobyte.
-const SHARDS_MOST: usize = 4096;
+/// Beyond 16 GiB shards grow rather than multiply: an empty one takes half a kilobyte.
+const SHARDS_MOST: usize = 64 * 1024;
 
 /// Answers by question key. Shared by all workers.
 pub struct Cache {

@@ -248,7 +248,7 @@ fn shards_are_many_and_small_and_share_the_bytes() {
         (100_000, 1),
         (512 << 10, 2),
         (100 << 20, 256),
-        (8 << 30, 4096),
+        (8 << 30, 32_768),
     ] {
         let cache = Cache::new(&config(size), 7);
         assert_eq!(cache.shards.len(), shards, "{size}");
