@@ -136,7 +136,7 @@ fn kdig() {
         "www.example.\n192.0.2.80\n"
     );
     let whole = text(&["+edns=0", "+bufsize=1232", "large.example", "TXT"]);
-    assert_eq!(whole.matches("xxxxxxxx").count() >= 40, true, "{whole}");
+    assert!(whole.matches("xxxxxxxx").count() >= 40, "{whole}");
     assert!(text(&["+dnssec", "+cdflag", "www.example"]).contains("192.0.2.80"));
     assert!(text(&["+padding=128", "www.example"]).contains("192.0.2.80"));
     assert!(text(&["none.example"]).contains("status: NXDOMAIN"));

@@ -50,8 +50,10 @@ fn a_question_without_rd_does_not_answer_one_with_rd() {
     assert_eq!(stub.ask(&query).addresses(), ["192.0.2.1"]);
 }
 
+type Refusal = fn(&Asked) -> Build;
+
 /// How upstreams without EDNS say so.
-const WITHOUT_EDNS: &[(&str, fn(&Asked) -> Build)] = &[
+const WITHOUT_EDNS: &[(&str, Refusal)] = &[
     ("FORMERR", |asked| asked.reply().rcode(FORMERR)),
     ("FORMERR, header only", |asked| {
         asked.reply().without_question().rcode(FORMERR)
@@ -119,7 +121,7 @@ fn an_upstream_that_cannot_read_anything_is_not_asked_for_ever() {
 
 #[test]
 fn upstreams_that_do_not_help_are_passed_over() {
-    let ways: [(&str, fn(&Asked) -> Vec<Act>); 7] = [
+    let ways: [(&str, Way); 7] = [
         ("SERVFAIL", |asked| {
             vec![Act::Send(asked.reply().rcode(SERVFAIL).bytes())]
         }),

@@ -14,6 +14,7 @@ mod forgery;
 mod forwarding;
 mod front_end;
 mod kit;
+mod listeners;
 mod passing;
 mod stopping;
 mod streams;

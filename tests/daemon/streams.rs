@@ -109,7 +109,7 @@ fn a_truncated_answer_is_not_kept() {
 #[test]
 fn connections_that_break_are_passed_over() {
     let other = Upstream::good();
-    let ways: [(&str, fn(&Asked) -> Vec<Act>); 7] = [
+    let ways: [(&str, Way); 7] = [
         ("closed without a word", |_| vec![Act::Close]),
         ("half a length", |_| vec![Act::Raw(vec![0]), Act::Close]),
         ("half a message", |asked| {

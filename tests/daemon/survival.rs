@@ -19,7 +19,7 @@ fn brief(asked: &Asked) -> Build {
 }
 
 /// How upstreams fail.
-const FAILURES: &[(&str, fn(&Asked) -> Vec<Act>)] = &[
+const FAILURES: &[(&str, Way)] = &[
     ("SERVFAIL", |asked| {
         vec![Act::Send(asked.reply().rcode(SERVFAIL).bytes())]
     }),

@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod message;
 pub mod namespace;
+pub mod reading;
 pub mod stub;
 pub mod upstream;
 
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 
 pub use daemon::{Daemon, Setup, byway, config_file};
 pub use message::*;
+pub use reading::{Message, Record};
 pub use stub::{Connection, Stub};
-pub use upstream::{Act, Asked, Gate, Hears, Upstream, address_of, framed};
+pub use upstream::{Act, Asked, Gate, Hears, Upstream, Way, address_of, framed};
 
 /// How long a test waits for what must happen: a guard against hanging, not a measure.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use super::message::{AD, Build, CD, Message, QR, RD, Z};
+use super::message::{AD, Build, CD, QR, RD, Z};
+use super::reading::Message;
 use super::upstream::framed;
 use super::{MOMENT, PATIENCE};
 

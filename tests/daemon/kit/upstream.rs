@@ -8,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::message::{A, AAAA, Build, Message, NS, Z, full_record, name};
+use super::message::{A, AAAA, Build, NS, Z, full_record, name};
+use super::reading::Message;
 use super::{PATIENCE, lock};
 
 /// What an upstream does for one query, one after the other.
@@ -29,6 +30,9 @@ pub enum Act {
     /// Closes the connection (TCP).
     Close,
 }
+
+/// How an upstream behaves.
+pub type Way = fn(&Asked) -> Vec<Act>;
 
 /// Closed until opened.
 #[derive(Clone, Debug, Default)]
