@@ -145,7 +145,7 @@ fn the_annotated_default_tells_the_ranges() {
                 .starts_with(&format!("{key} ="))
         };
         let lines: Vec<&str> = text.lines().collect();
-        let at = lines.iter().position(|line| is_key(line)).unwrap();
+        let at = lines.iter().position(is_key).unwrap();
         let comment = lines[at - 1];
         assert!(
             comment.contains(&range),

@@ -20,11 +20,17 @@ use crate::wire::{Ede, Rcode};
 const MOST: usize = 8;
 /// How long a question waits for the end of an outage before it fails.
 const HOLD: Duration = Duration::from_millis(500);
+/// And how long one that was asked before the outage was known: its answer may be on its way from an
+/// upstream that is slow, not gone.
+const HOLD_ASKED: Duration = Duration::from_secs(3);
 /// How often it looks.
 const HOLD_STEP: Duration = Duration::from_millis(100);
 /// While nothing is clear a question is asked again no sooner and no later than this: three tries must
 /// fit a deadline of 4.5 s.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(1200));
+const AGAIN: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(1200));
+/// The same over a route that was tried already while others are clear but cannot be had: a hard question
+/// takes an upstream longer than a packet does.
+const SAME_AGAIN: Duration = Duration::from_millis(800);
 /// Where the budget refused, it is asked again after this, and twice as long each time.
 const REFUSED_STEP: Duration = Duration::from_millis(50);
 /// How long a useless answer is held back for a better one.
@@ -412,7 +418,9 @@ impl Race {
             return;
         }
         if engine.standing == Standing::Outage {
-            if now >= self.started + HOLD && !self.is_waiting() {
+            let asked = self.flying().any(|flight| flight.kind != AttemptKind::Probe);
+            let hold = if asked { HOLD_ASKED } else { HOLD };
+            if now >= self.started + hold && !self.is_waiting() {
                 return self.fail(engine, Failure::Outage, now, step);
             }
             self.next_try = now + HOLD_STEP;
@@ -458,6 +466,11 @@ impl Race {
             true => other,
             false => other.or_else(|| engine.choose_again(&self.tried[..self.tries], now, rng)),
         };
+        let same = route.is_some_and(|route| self.tried[..self.tries].contains(&route));
+        if same && now < self.last_sent + SAME_AGAIN {
+            self.next_try = self.last_sent + SAME_AGAIN;
+            return;
+        }
         let Some(route) = route.filter(|_| self.has_room()) else {
             if self.held.is_some() && !waiting {
                 return self.settle_for_poor(engine, now, step);
