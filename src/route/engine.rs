@@ -426,7 +426,7 @@ impl Engine {
         self.flights.land(id, &mut lane.queue);
         if outcome.came_back() {
             let rtt = now.since(attempt.sent);
-            let late = rtt > lane.estimate.hedge_wait(self.waits) && lane.estimate.is_measured();
+            let late = lane.estimate.is_late(rtt, self.waits);
             let sample = match (attempt.lost, late) {
                 (true, _) => Sample::Found,
                 (false, true) => Sample::Late,
@@ -439,7 +439,8 @@ impl Engine {
             // A fallback's round trip holds a handshake and says nothing about datagrams.
             if attempt.kind != AttemptKind::StreamFallback {
                 let clear = lane.rank == Rank::Clear && sample != Sample::Found;
-                lane.estimate.sample(rtt, now, clear);
+                lane.estimate
+                    .sample(rtt, now, clear, sample == Sample::Good);
             }
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch, rtt, now);
