@@ -27,7 +27,7 @@ const CEILING_BURST_SECS: f64 = 0.1;
 /// an outage must be able to work.
 const CEILING_COLD: f64 = 50.0;
 /// Packets a second that it allows however quiet health was.
-const CEILING_MIN: f64 = 4.0;
+const CEILING_MIN: f64 = 10.0;
 /// Share of the ceiling's purse that is kept for questions asked for the first time.
 const FIRST_ASK_RESERVE: f64 = 0.25;
 /// Probes a second at most, and how many at once.

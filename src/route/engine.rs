@@ -70,6 +70,8 @@ pub(super) struct Group {
     pub(super) doubted: bool,
     /// Which of its routes is tried next.
     pub(super) trial: u16,
+    /// Which of its routes began its row of good answers.
+    pub(super) rower: Option<RouteId>,
     pub(super) left: Time,
 }
 
@@ -82,6 +84,7 @@ impl Group {
             missing: false,
             doubted: false,
             trial: 0,
+            rower: None,
             left: Time::NEVER,
         }
     }
@@ -533,9 +536,15 @@ impl Engine {
         }
         let was_bad = lane.health.verdict() != Verdict::Clear;
 
-        let path_rowing = path_group.health.row().0 > 0;
+        // One route's trouble does not undo what another shows of their path; but while nothing is clear
+        // all of them are the trial.
+        let rowing = path_group.health.row().0 > 0 && path_group.rower != Some(route);
+        let beside = bad && was_bad && rowing && !desperate;
+        if sample == Sample::Good && path_group.health.row().0 == 0 {
+            path_group.rower = Some(route);
+        }
         let mut path_change = None;
-        if path_group.health.verdict() != Verdict::Clear && !(bad && was_bad && path_rowing) {
+        if path_group.health.verdict() != Verdict::Clear && !beside {
             path_change = path_group
                 .health
                 .note(sample, sent, now, &patience, desperate);
@@ -890,6 +899,9 @@ impl Engine {
             let lane = &mut self.lanes[index];
             let rate = lane.sent as f32 / passed;
             lane.sent = 0;
+            if healthy && !surging && lane.rank == Rank::Clear {
+                lane.limit.relax();
+            }
             if healthy {
                 lane.healthy += (rate - lane.healthy) * (passed / 60.0).min(1.0);
             }

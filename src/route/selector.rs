@@ -142,10 +142,12 @@ impl Engine {
             let Some(tier) = self.tier(lane, roll, now) else {
                 continue;
             };
-            let last = if tried.clear_only {
-                LAST_CLEAR
-            } else {
-                LAST_USABLE
+            let last = match tried {
+                Tried { poor: true, .. } => LAST_ANSWERING,
+                Tried {
+                    clear_only: true, ..
+                } => LAST_CLEAR,
+                _ => LAST_USABLE,
             };
             if tier > last
                 || tried.routes.contains(&id)
@@ -339,9 +341,11 @@ impl Engine {
     }
 }
 
-/// The last tier that a hedge may go to freely, and the last it may go to at all.
+/// The last tier that a hedge may go to, the last that a retry may, and the last that may know better
+/// than a useless answer.
 const LAST_CLEAR: u8 = 2 * Rank::Doubted as u8 + 1;
 const LAST_USABLE: u8 = 2 * Rank::Recovering as u8 + 1;
+const LAST_ANSWERING: u8 = 2 * Rank::Sick as u8 + 1;
 
 /// A number in 0..1.
 pub(super) fn unit(rng: &mut impl rand::Rng) -> f32 {
