@@ -27,11 +27,13 @@ const CEILING_BURST_SECS: f64 = 0.1;
 /// an outage must be able to work.
 const CEILING_COLD: f64 = 50.0;
 /// Packets a second that it allows however quiet health was.
-const CEILING_MIN: f64 = 4.0;
+const CEILING_MIN: f64 = 10.0;
 /// Share of the ceiling's purse that is kept for questions asked for the first time.
 const FIRST_ASK_RESERVE: f64 = 0.25;
 /// Probes a second at most, and how many at once.
 const PROBES: (f64, f64) = (8.0, 4.0);
+/// Trials a second, and at once, that don't depend on how much is asked.
+const RETURNS: (f64, f64) = (0.5, 4.0);
 /// Refreshes a second at least, however quiet health was.
 const REFRESH_MIN: f64 = 50.0;
 /// What the present rate is taken over.
@@ -114,6 +116,7 @@ pub struct Budgets {
     burst: Bucket,
     ceiling: Bucket,
     probes: Bucket,
+    returns: Bucket,
     refreshes: Bucket,
     /// Packets a second in health.
     healthy: f64,
@@ -142,6 +145,7 @@ impl Budgets {
             burst: Bucket::new(BURST_MIN / BURST_REFILL_SECS, BURST_MIN, now),
             ceiling: Bucket::new(CEILING_COLD, CEILING_COLD, now),
             probes: Bucket::new(PROBES.0, PROBES.1, now),
+            returns: Bucket::new(RETURNS.0, RETURNS.1, now),
             refreshes: Bucket::new(REFRESH_MIN, REFRESH_MIN, now),
             healthy: 0.0,
             healthy_seconds: 0.0,
@@ -198,9 +202,10 @@ impl Budgets {
         paid
     }
 
-    /// Whether a measurement may be made now: the last tokens are for questions that hang.
-    pub fn measurement(&mut self, now: Time) -> bool {
-        let paid = self.steady.take(1.0, 2.0, now);
+    /// Whether a measurement may be made now: the last tokens are for questions that hang. `owed`: somebody
+    /// waits to be let back, and few questions must not keep it waiting.
+    pub fn measurement(&mut self, owed: bool, now: Time) -> bool {
+        let paid = self.steady.take(1.0, 2.0, now) || (owed && self.returns.take(1.0, 0.0, now));
         self.this_second.extras += u32::from(paid);
         paid
     }
@@ -308,7 +313,10 @@ impl Budgets {
     /// The most extras that may be made within any stretch of `window` that sees `primaries`: what the
     /// simulation holds the engine to.
     pub fn most_extras_in(&self, window: Duration, primaries: u64) -> f64 {
-        self.share * primaries as f64 + self.steady.cap + self.burst.most_in(window)
+        self.share * primaries as f64
+            + self.steady.cap
+            + self.burst.most_in(window)
+            + self.returns.most_in(window)
     }
 
     fn resize(&mut self, now: Time) {

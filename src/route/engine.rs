@@ -70,6 +70,8 @@ pub(super) struct Group {
     pub(super) doubted: bool,
     /// Which of its routes is tried next.
     pub(super) trial: u16,
+    /// Which of its routes began its row of good answers.
+    pub(super) rower: Option<RouteId>,
     pub(super) left: Time,
 }
 
@@ -82,6 +84,7 @@ impl Group {
             missing: false,
             doubted: false,
             trial: 0,
+            rower: None,
             left: Time::NEVER,
         }
     }
@@ -428,7 +431,7 @@ impl Engine {
         self.flights.land(id, &mut lane.queue);
         if outcome.came_back() {
             let rtt = now.since(attempt.sent);
-            let late = rtt > lane.estimate.hedge_wait(self.waits) && lane.estimate.is_measured();
+            let late = lane.estimate.is_late(rtt, self.waits);
             let sample = match (attempt.lost, late) {
                 (true, _) => Sample::Found,
                 (false, true) => Sample::Late,
@@ -441,7 +444,8 @@ impl Engine {
             // A fallback's round trip holds a handshake and says nothing about datagrams.
             if attempt.kind != AttemptKind::StreamFallback {
                 let clear = lane.rank == Rank::Clear && sample != Sample::Found;
-                lane.estimate.sample(rtt, now, clear);
+                lane.estimate
+                    .sample(rtt, now, clear, sample == Sample::Good);
             }
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch, rtt, now);
@@ -452,11 +456,12 @@ impl Engine {
             return;
         }
         match outcome {
-            Outcome::TimedOut if !attempt.lost => {
-                // A wait cut short by the driver teaches nothing.
-                if now.since(attempt.sent) >= self.lane(route).estimate.rto(self.waits) {
-                    self.was_lost(route, attempt.sent, in_flight, now);
-                }
+            // A wait cut short by the driver teaches nothing.
+            Outcome::TimedOut
+                if !attempt.lost
+                    && now.since(attempt.sent) >= self.lane(route).estimate.rto(self.waits) =>
+            {
+                self.was_lost(route, attempt.sent, in_flight, now);
             }
             Outcome::Unreachable | Outcome::HandshakeFailed if !attempt.lost => {
                 self.was_lost(route, attempt.sent, in_flight, now);
@@ -534,9 +539,15 @@ impl Engine {
         }
         let was_bad = lane.health.verdict() != Verdict::Clear;
 
-        let path_rowing = path_group.health.row().0 > 0;
+        // One route's trouble does not undo what another shows of their path; but while nothing is clear
+        // all of them are the trial.
+        let rowing = path_group.health.row().0 > 0 && path_group.rower != Some(route);
+        let beside = bad && was_bad && rowing && !desperate;
+        if sample == Sample::Good && path_group.health.row().0 == 0 {
+            path_group.rower = Some(route);
+        }
         let mut path_change = None;
-        if path_group.health.verdict() != Verdict::Clear && !(bad && was_bad && path_rowing) {
+        if path_group.health.verdict() != Verdict::Clear && !beside {
             path_change = path_group
                 .health
                 .note(sample, sent, now, &patience, desperate);
@@ -891,6 +902,9 @@ impl Engine {
             let lane = &mut self.lanes[index];
             let rate = lane.sent as f32 / passed;
             lane.sent = 0;
+            if healthy && !surging && lane.rank == Rank::Clear {
+                lane.limit.relax();
+            }
             if healthy {
                 lane.healthy += (rate - lane.healthy) * (passed / 60.0).min(1.0);
             }

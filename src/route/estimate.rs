@@ -32,6 +32,8 @@ const UNKNOWN_RTO: Duration = Duration::from_millis(400);
 const RTO_MIN: Duration = Duration::from_millis(25);
 /// The most: with a deadline of 4.5 s, later is too late to ask again.
 const RTO_MAX: Duration = Duration::from_millis(1500);
+/// An excess below this is no trouble: there are faster routes, but this one isn't jammed.
+const EXCESS: Duration = Duration::from_millis(8);
 /// How fast a peak is forgotten (peak EWMA as in Finagle and linkerd2).
 const PEAK_TAU_SECS: f32 = 2.0;
 
@@ -91,8 +93,9 @@ impl Default for Estimate {
 }
 
 impl Estimate {
-    /// Records a round trip. `clear`: the route was clear, so this is what health looks like.
-    pub fn sample(&mut self, rtt: Duration, now: Time, clear: bool) {
+    /// Records a round trip. `clear`: the route was clear, so this is what health looks like. `timely`: it
+    /// was not late; a late one moves the tail alone, for it may be the first of a jam.
+    pub fn sample(&mut self, rtt: Duration, now: Time, clear: bool, timely: bool) {
         let micros = micros(rtt);
         let us = micros as f32;
         self.recent[self.next] = micros;
@@ -111,9 +114,9 @@ impl Estimate {
 
         self.note_minimum(micros, now, clear);
         if clear {
-            self.learn_health(us);
+            self.learn_health(us, timely);
         }
-        if self.samples < RECENT as u64 || self.next % 8 == 0 {
+        if self.samples < RECENT as u64 || self.next.is_multiple_of(8) {
             self.low = self.quantile(now, 4);
         }
     }
@@ -168,6 +171,13 @@ impl Estimate {
         }
         let late = self.mean + (3.0 * self.deviation).max(HOST_NOISE_US);
         duration(late.max(self.tail)).clamp(waits.min, waits.max)
+    }
+
+    /// Whether a round trip speaks of trouble: later than health's far tail, and by more over the base than
+    /// is worth leaving a route for.
+    pub fn is_late(&self, rtt: Duration, waits: Waits) -> bool {
+        self.base()
+            .is_some_and(|base| rtt > self.hedge_wait(waits).max(base + EXCESS))
     }
 
     /// When it is worth asking whether the route stalled: twice the mean. At most the hedge wait; much
@@ -269,16 +279,18 @@ impl Estimate {
         self.base = Some(self.base.map_or(micros, |base| base.min(micros)));
     }
 
-    fn learn_health(&mut self, us: f32) {
+    fn learn_health(&mut self, us: f32, timely: bool) {
         self.clear_samples = self.clear_samples.saturating_add(1);
         let gain = 1.0 / self.clear_samples.min(16) as f32;
         if self.clear_samples == 1 {
             (self.mean, self.deviation, self.tail) = (us, us / 4.0, us);
             return;
         }
-        let error = us - self.mean;
-        self.mean += gain * error;
-        self.deviation += gain * (error.abs() - self.deviation);
+        if timely {
+            let error = us - self.mean;
+            self.mean += gain * error;
+            self.deviation += gain * (error.abs() - self.deviation);
+        }
         // A quantile by stochastic approximation: each step is weighed so that the ups and downs
         // balance where one sample in two hundred lies above.
         let step = 0.05 * self.tail.max(500.0);

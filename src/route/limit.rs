@@ -13,6 +13,8 @@ use crate::clock::Time;
 
 /// Where it starts.
 const START: f32 = 64.0;
+/// What a second of health gives back of it without proof.
+const EASY: f32 = 16.0;
 /// The least, so that a route can always be measured.
 pub const FLOOR: f32 = 4.0;
 /// Low round trips up to this multiple of the base are no queue.
@@ -67,6 +69,13 @@ impl Limit {
     pub fn keep_room_for(&mut self, rate: f32, rtt_us: f32) {
         self.floor = (rate * rtt_us / 1e6).clamp(FLOOR, self.ceiling);
         self.limit = self.limit.max(self.floor);
+    }
+
+    /// A second of health passed: what an earlier trouble took is given back little by little.
+    pub fn relax(&mut self) {
+        if self.limit < EASY {
+            self.limit = (self.limit * GROWTH + 1.0).min(EASY).min(self.ceiling);
+        }
     }
 
     /// What health needs doesn't matter now: byway's own demand is the trouble.

@@ -44,6 +44,13 @@ enum Trial {
     Survey(RouteId),
 }
 
+impl Trial {
+    /// A return waits for it.
+    fn is_owed(self) -> bool {
+        !matches!(self, Trial::Survey(_))
+    }
+}
+
 impl Engine {
     /// A route to send a duplicate of the question at hand over, which goes over `beside` itself.
     pub(super) fn trial(
@@ -67,7 +74,7 @@ impl Engine {
             return None;
         }
         if self.lane(route).queue.len() >= self.lane(route).limit.get()
-            || !self.budgets.measurement(now)
+            || !self.budgets.measurement(trial.is_owed(), now)
         {
             self.next_trial = now + FIRST_STEP;
             return None;
@@ -101,7 +108,7 @@ impl Engine {
             return Vec::new();
         };
         let paid = match self.standing {
-            Standing::Clear => self.budgets.measurement(now),
+            Standing::Clear => self.budgets.measurement(trial.is_owed(), now),
             _ => self.budgets.under_ceiling(false, now),
         };
         if !paid {

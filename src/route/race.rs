@@ -484,7 +484,11 @@ impl Race {
         };
         let lane = engine.lane(route);
         let urgent = lane.rank.is_clear() && lane.limit.load(lane.queue.len()) < 0.5;
-        if !engine.budgets.extra(urgent, now) {
+        // A question that has nothing left under way is asked again as it would be under the ceiling.
+        let stranded = !waiting && urgent;
+        let paid = engine.budgets.extra(urgent, now)
+            || (stranded && engine.budgets.under_ceiling(false, now));
+        if !paid {
             match waiting {
                 true => engine.hedges.denied += 1,
                 false => engine.hedges.retries_denied += 1,

@@ -85,6 +85,9 @@ pub struct Tried<'a> {
 /// At most this many tries of one question at one server (RFC 9520 section 3.1).
 const TRIES_PER_SERVER: usize = 3;
 
+/// What is compared before the expected time, least first.
+type Order = (bool, bool, bool, u8);
+
 impl Engine {
     /// The route for a question's first packet.
     pub(super) fn choose(
@@ -136,16 +139,18 @@ impl Engine {
     /// A clear route for a hedge or a retry, or `None`. It shares neither path nor upstream with those
     /// tried if that can be had; after a useless answer it is another server, whatever the path.
     pub(super) fn choose_other(&self, tried: Tried<'_>, now: Time, roll: f32) -> Option<RouteId> {
-        let mut best: Option<((bool, bool, bool, u8), f32, RouteId)> = None;
+        let mut best: Option<(Order, f32, RouteId)> = None;
         for (index, lane) in self.lanes.iter().enumerate() {
             let id = RouteId(index as u16);
             let Some(tier) = self.tier(lane, roll, now) else {
                 continue;
             };
-            let last = if tried.clear_only {
-                LAST_CLEAR
-            } else {
-                LAST_USABLE
+            let last = match tried {
+                Tried { poor: true, .. } => LAST_ANSWERING,
+                Tried {
+                    clear_only: true, ..
+                } => LAST_CLEAR,
+                _ => LAST_USABLE,
             };
             if tier > last
                 || tried.routes.contains(&id)
@@ -339,9 +344,11 @@ impl Engine {
     }
 }
 
-/// The last tier that a hedge may go to freely, and the last it may go to at all.
+/// The last tier that a hedge may go to, the last that a retry may, and the last that may know better
+/// than a useless answer.
 const LAST_CLEAR: u8 = 2 * Rank::Doubted as u8 + 1;
 const LAST_USABLE: u8 = 2 * Rank::Recovering as u8 + 1;
+const LAST_ANSWERING: u8 = 2 * Rank::Sick as u8 + 1;
 
 /// A number in 0..1.
 pub(super) fn unit(rng: &mut impl rand::Rng) -> f32 {

@@ -82,7 +82,7 @@ pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
         if ways(storm).all(|(path, upstream)| useless(storm, path, upstream, lead, until)) {
             // Health's rate is known from few packets where questions are few.
             let known = health + 2.0 * (health / 20.0).sqrt();
-            let allowed = (1.3 * known).max(4.0) * secs * 1.05
+            let allowed = (1.3 * known).max(10.0) * secs * 1.05
                 + (0.13 * known).max(4.0)
                 + 8.0 * secs.min(1.0);
             let sent = primaries + extras;
