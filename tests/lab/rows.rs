@@ -274,7 +274,8 @@ pub const SHORT: [&str; 5] = [
 
 impl Row {
     /// A row for a machine that does other things too, as the short version meets: whether byway leaves the
-    /// trouble without losing a question, not how many milliseconds that takes.
+    /// trouble without losing a question, not how many milliseconds that takes, nor what else a machine
+    /// that stalls made it suspect.
     pub fn lenient(mut self) -> Row {
         let limits = &mut self.limits;
         limits.over_50 = None;
@@ -284,6 +285,7 @@ impl Row {
         limits.left = None;
         limits.clean = None;
         limits.back = None;
+        limits.blamed = None;
         limits.x = limits.x.map(|it| it + 0.2);
         limits.share = limits.share.map(|_| 0.1);
         limits.new_failed = limits.new_failed.map(|_| 0.2);
