@@ -84,7 +84,7 @@ pub fn ask(load: Load, start: Instant, end: Instant, seed: u64) -> io::Result<Se
     let mut buffer = [0; 4096];
     loop {
         let now = Instant::now();
-        if now >= end + PATIENCE {
+        if now >= end + PATIENCE || now >= end && !somebody_waits(&seen.questions, now) {
             return Ok(seen);
         }
         if now >= sample {
@@ -125,6 +125,14 @@ pub fn ask(load: Load, start: Instant, end: Instant, seed: u64) -> io::Result<Se
             }
         }
     }
+}
+
+fn somebody_waits(questions: &[Question], now: Instant) -> bool {
+    let mut recent = questions
+        .iter()
+        .rev()
+        .take_while(|it| it.at + PATIENCE > now);
+    recent.any(|it| it.took.is_none())
 }
 
 /// A query with EDNS(0), as stub resolvers send it by now.

@@ -31,11 +31,9 @@ pub struct Figures {
     pub known_p99: Duration,
     /// Share of the questions for new names without a useful answer.
     pub new_failed: f64,
-    /// Packets sent upstream for each question that had to be asked there.
+    /// Packets sent upstream, probes, refreshes and all, for each question that needed one: that a cache
+    /// in health would have had to ask, once, when the last answer's TTL was over.
     pub x: f64,
-    /// Packets sent upstream against the questions that a cache would have had to ask in health: each once,
-    /// when the last answer's TTL is over.
-    pub of_health: f64,
     /// The culprit's share of the packets from one second into the fault.
     pub share: f64,
     /// The same in health.
@@ -88,11 +86,6 @@ impl Figures {
         let new_failed = new.iter().filter(|it| !it.useful).count();
         let failures = questions.iter().filter(failed).count();
 
-        let due = run
-            .arrivals
-            .iter()
-            .filter(|it| it.due && it.at >= run.broken && it.at < run.healed)
-            .count();
         let flow = Flow { run, culprit };
         let packets = flow.packets(run.broken, run.healed);
         let health = (run.broken - HEALTH, run.broken);
@@ -113,8 +106,7 @@ impl Figures {
             known_failed: failures - new_failed,
             known_p99: quantile(&useful(true), 0.99),
             new_failed: new_failed as f64 / new.len().max(1) as f64,
-            x: packets / (new.len() + due).max(1) as f64,
-            of_health: packets / (new.len() + due_in_health(run)).max(1) as f64,
+            x: packets / (new.len() + known_due(run)).max(1) as f64,
             share: flow.share(run.broken + Duration::from_secs(1), run.healed),
             share_in_health: flow.share(health.0, health.1),
             left: flow.left(),
@@ -141,8 +133,8 @@ impl Figures {
     }
 }
 
-/// How many of the questions for popular names during the fault a cache without trouble has to ask.
-fn due_in_health(run: &Run) -> usize {
+/// How many of the questions for popular names during the fault a cache in health has to ask.
+fn known_due(run: &Run) -> usize {
     let mut until: HashMap<Name, Instant> = HashMap::new();
     let mut due = 0;
     for question in &run.seen.questions {

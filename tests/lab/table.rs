@@ -11,8 +11,8 @@ pub const LEGEND: &str = "\
 About the questions asked during the fault, measured at the client:
   failed      no answer within 5 s, or SERVFAIL          >50, >250  usefully answered, but later (ms)
   known p99   of the popular names                       new fail   share of the new names that failed
-  x           packets sent upstream, probes and all, for each question that had to be asked there
-  health      packets sent upstream for each question that a cache would have had to ask in health
+  x           packets sent upstream, probes and all, for each question that needed one: that a cache
+              would have had to ask in health
   share       of packets over path A (or to dc1) from one second into the fault
   left        from the fault until that share stays under 10 % for a second
   back        from healing until it is half of what it was in health
@@ -21,7 +21,7 @@ About the questions asked during the fault, measured at the client:
   verdicts    changes of mind during the fault, and + how often a path was taken into use again
 ";
 
-const HEADS: [&str; 18] = [
+const HEADS: [&str; 17] = [
     "row",
     "asked",
     "failed",
@@ -33,7 +33,6 @@ const HEADS: [&str; 18] = [
     "known p99",
     "new fail",
     "x",
-    "health",
     "share",
     "left",
     "back",
@@ -101,7 +100,6 @@ fn cells(row: &Row, is: &Figures) -> Vec<String> {
         ms(is.known_p99),
         percent(is.new_failed),
         format!("{:.3}", is.x),
-        format!("{:.2}", is.of_health),
         match one_sided {
             true => format!("{} of {}", percent(is.share), percent(is.share_in_health)),
             false => "-".to_owned(),

@@ -4,7 +4,7 @@
 //! long as the way that its question came over is long.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
@@ -70,9 +70,6 @@ pub struct Arrival {
     pub at: Instant,
     /// Which server, from 0.
     pub server: usize,
-    /// It had to be asked: the name is popular, and no cache may still hold the answer to the last
-    /// arrival that had to be asked. (A refresh in the last tenth of a TTL counts as one that had to be.)
-    pub due: bool,
 }
 
 struct State {
@@ -168,7 +165,6 @@ fn serve(state: &Mutex<State>) -> io::Result<()> {
         }
     }
     let mut free = [Instant::now(); UPSTREAMS];
-    let mut asked: HashMap<u32, Instant> = HashMap::new();
     let mut waiting: BinaryHeap<Reverse<Due>> = BinaryHeap::new();
     let mut buffer = [0; 4096];
     loop {
@@ -190,19 +186,12 @@ fn serve(state: &Mutex<State>) -> io::Result<()> {
                 };
                 let number = servers[index];
                 let server = state.conditions.servers[number];
-                let Some((bytes, name)) = answer(&buffer[..length], server.rcode) else {
+                let Some(bytes) = answer(&buffer[..length], server.rcode) else {
                     continue;
-                };
-                let due = match name {
-                    Some(name @ Name::Popular(popular)) => {
-                        is_due(&mut asked, popular, name.ttl(), now)
-                    }
-                    _ => false,
                 };
                 state.arrivals.push(Arrival {
                     at: now,
                     server: number,
-                    due,
                 });
                 let begin = free[number].max(now);
                 if begin > now + BACKLOG {
@@ -229,26 +218,16 @@ fn serve(state: &Mutex<State>) -> io::Result<()> {
     }
 }
 
-fn is_due(asked: &mut HashMap<u32, Instant>, name: u32, ttl: u32, now: Instant) -> bool {
-    let kept = Duration::from_secs(ttl.into()).mul_f64(0.9);
-    let due = asked.get(&name).is_none_or(|&last| now >= last + kept);
-    if due {
-        asked.insert(name, now);
-    }
-    due
-}
-
 const TYPE_A: u16 = 1;
 const TYPE_NS: u16 = 2;
 
-/// The answer to a query, and the lab's name in it, if it is one.
-fn answer(query: &[u8], rcode: u8) -> Option<(Vec<u8>, Option<Name>)> {
+/// The answer to a query.
+fn answer(query: &[u8], rcode: u8) -> Option<Vec<u8>> {
     let end = question_end(query)?;
     let question = &query[12..end];
     let kind = u16::from_be_bytes([query[end - 4], query[end - 3]]);
     let edns = query[10..12] != [0, 0];
-    let name = Name::of_question(question);
-    let ttl = name.map_or(30, Name::ttl);
+    let ttl = Name::of_question(question).map_or(30, Name::ttl);
     let (answers, authorities) = match kind {
         _ if rcode != NOERROR => (0, 0),
         TYPE_A => (1, 0),
@@ -279,5 +258,5 @@ fn answer(query: &[u8], rcode: u8) -> Option<(Vec<u8>, Option<Name>)> {
     if edns {
         bytes.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
     }
-    Some((bytes, name))
+    Some(bytes)
 }
