@@ -418,7 +418,9 @@ impl Race {
             return;
         }
         if engine.standing == Standing::Outage {
-            let asked = self.flying().any(|flight| flight.kind != AttemptKind::Probe);
+            let asked = self
+                .flying()
+                .any(|flight| flight.kind != AttemptKind::Probe);
             let hold = if asked { HOLD_ASKED } else { HOLD };
             if now >= self.started + hold && !self.is_waiting() {
                 return self.fail(engine, Failure::Outage, now, step);

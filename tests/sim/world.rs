@@ -16,12 +16,15 @@ use super::forwarder::Forwarder;
 use super::network::{Link, Upstream, unit};
 use super::subject::{Action, Name, Query, Subject, Tag};
 
+/// What happens to the world at a certain time.
+type Change<S> = Box<dyn FnOnce(&mut World<S>)>;
+
 enum Happening<S> {
     Ask { query: Query, name: Name },
     NextAsk,
     AtUpstream { tag: Tag, route: usize },
     Answer { tag: Tag, rcode: Rcode },
-    Fault(Box<dyn FnOnce(&mut World<S>)>),
+    Fault(Change<S>),
 }
 
 /// A packet as it left.
