@@ -7,7 +7,7 @@
 //! * another server is bad over the same path too, and none is good over it: the path;
 //! * the same server is good over another path since the trouble began, and nothing is good over
 //!   this one: the path;
-//! * the same server is bad over another path that is good for others: the server;
+//! * the same server is bad over every path, and one of them is good for others: the server;
 //! * both its path and its server are good elsewhere: the route alone.
 //!
 //! With a policy that asks one route at a time most of the grid is unmeasured when trouble starts. So
@@ -70,7 +70,7 @@ pub fn culprit(grid: &[Seen], bad: RouteId, order: impl Fn(RouteId) -> f32) -> C
     let path_good = same_path().any(|o| o.is_good(onset));
     let path_bad = same_path().any(Seen::is_bad);
     let upstream_good = same_upstream().any(|o| o.is_good(onset));
-    let upstream_bad = same_upstream().any(|o| o.is_bad() && o.bad >= 2);
+    let upstream_bad = same_upstream().all(Seen::is_bad) && same_upstream().any(|o| o.bad >= 2);
     let has_other_paths = same_upstream().next().is_some();
     let has_other_upstreams = same_path().next().is_some();
 

@@ -13,7 +13,7 @@ use super::blame::{Culprit, Seen, culprit};
 use super::budget::Budgets;
 use super::estimate::{Estimate, Waits};
 use super::flight::{AttemptId, Flights, Queue};
-use super::health::{Change, Health, Patience, Sample, Tally};
+use super::health::{Change, Health, Patience, Row, Sample, Tally};
 use super::limit::Limit;
 use super::selector::{Rank, Selector};
 use super::{AttemptKind, Outcome, PathId, Route, RouteId, UpstreamId};
@@ -51,6 +51,8 @@ pub(super) struct Lane {
     pub(super) lost_at: Time,
     /// When the newest attempt that showed something bad was sent.
     pub(super) bad_sent: Time,
+    /// Its useful and timely answers in a row.
+    pub(super) row: Row,
     /// The last time it was asked for measurement's sake or a client's.
     pub(super) asked: Time,
     /// Packets a second in health, and in the second under way.
@@ -87,6 +89,17 @@ impl Group {
             rower: None,
             left: Time::NEVER,
         }
+    }
+
+    /// The row of good answers that counts for its return after `route`, one of its own, came to `row`:
+    /// the longest of any of its routes. What another route loses does not undo it.
+    fn row_after(&mut self, route: RouteId, row: Row) -> Row {
+        let current = self.health.row();
+        if self.rower == Some(route) || row.count > current.count {
+            self.rower = (row.count > 0).then_some(route);
+            return row;
+        }
+        current
     }
 
     /// It answers for its routes: its own record counts, not theirs.
@@ -217,6 +230,7 @@ impl Engine {
                     lost_sent: Time::default(),
                     lost_at: Time::default(),
                     bad_sent: Time::default(),
+                    row: Row::default(),
                     asked: Time::default(),
                     healthy: 0.0,
                     sent: 0,
@@ -508,10 +522,12 @@ impl Engine {
     ) {
         let desperate = self.standing != Standing::Clear;
         let group = &mut self.upstreams[upstream.0 as usize];
+        group.rower = None;
         let sample = Sample::Poor { rcode, compared };
-        if let Some(change) = group
-            .health
-            .note(sample, now, now, &self.patience, desperate)
+        if let Some(change) =
+            group
+                .health
+                .note(sample, Row::default(), now, now, &self.patience, desperate)
         {
             self.upstream_changed(upstream, change, now);
         }
@@ -524,49 +540,46 @@ impl Engine {
         let patience = self.patience;
         let lane = &mut self.lanes[route.0 as usize];
         let Route { upstream, path, .. } = lane.route;
+        let over = &mut self.paths[path.0 as usize];
+        let of = &mut self.upstreams[upstream.0 as usize];
         let bad = matches!(sample, Sample::Late | Sample::Lost);
-        let path_group = &mut self.paths[path.0 as usize];
-        let upstream_group = &mut self.upstreams[upstream.0 as usize];
-        let relief = path_group
-            .health
-            .relief()
-            .max(upstream_group.health.relief());
+        let relief = over.health.relief().max(of.health.relief());
         if (bad || sample == Sample::Found) && sent < relief {
             return;
         }
         if bad {
             lane.bad_sent = lane.bad_sent.max(sent);
         }
-        let was_bad = lane.health.verdict() != Verdict::Clear;
-
-        // One route's trouble does not undo what another shows of their path; but while nothing is clear
-        // all of them are the trial.
-        let rowing = path_group.health.row().0 > 0 && path_group.rower != Some(route);
-        let beside = bad && was_bad && rowing && !desperate;
-        if sample == Sample::Good && path_group.health.row().0 == 0 {
-            path_group.rower = Some(route);
+        if sample == Sample::Good && useful {
+            lane.row.grow(sent, now);
+        } else if (bad && sent >= lane.row.sent) || sample == Sample::Good {
+            lane.row = Row::default();
         }
+
         let mut path_change = None;
-        if path_group.health.verdict() != Verdict::Clear && !beside {
-            path_change = path_group
+        if over.health.verdict() != Verdict::Clear {
+            let row = over.row_after(route, lane.row);
+            path_change = over
                 .health
-                .note(sample, sent, now, &patience, desperate);
+                .note(sample, row, sent, now, &patience, desperate);
         }
         let mut upstream_change = None;
         if !(useful || bad) {
             // The race says what to make of it.
-        } else if upstream_group.health.verdict() != Verdict::Clear {
-            upstream_change = upstream_group
-                .health
-                .note(sample, sent, now, &patience, desperate);
+        } else if of.health.verdict() != Verdict::Clear {
+            let row = of.row_after(route, lane.row);
+            upstream_change = of.health.note(sample, row, sent, now, &patience, desperate);
         } else if sample == Sample::Good {
-            upstream_group.health.useful();
+            of.health.useful();
         }
         // What the path or the server answers for is not held against the route too.
-        let explained = path_group.accused() || upstream_group.accused();
+        let explained = over.accused() || of.accused();
+        let was_bad = lane.health.verdict() != Verdict::Clear;
         let mut own_change = None;
         if !(bad && explained && !was_bad) {
-            own_change = lane.health.note(sample, sent, now, &patience, desperate);
+            own_change = lane
+                .health
+                .note(sample, lane.row, sent, now, &patience, desperate);
         }
         if let Some(change) = path_change {
             self.path_changed(path, change, now);
@@ -775,7 +788,7 @@ impl Engine {
         let (tally, patience) = (lane.health.tally(), self.patience);
         let group = &mut self.paths[path.0 as usize];
         // The next to be tried is another than the one that is known to be bad.
-        group.trial = by as u16 + 1;
+        (group.trial, group.rower) = (by as u16 + 1, None);
         let Some(change) = group.health.accuse(verdict, tally, now, &patience) else {
             return;
         };
@@ -783,6 +796,10 @@ impl Engine {
         let subject = Subject::Path(self.paths[path.0 as usize].name.clone());
         self.verdict(subject, change, evidence, now);
         self.left(path, verdict, evidence, now);
+        // What they showed before does not count for a return.
+        for lane in self.lanes.iter_mut().filter(|lane| lane.route.path == path) {
+            lane.row = Row::default();
+        }
     }
 
     fn accuse_upstream(&mut self, upstream: UpstreamId, by: usize, now: Time) {
@@ -793,12 +810,20 @@ impl Engine {
         };
         let (tally, patience) = (lane.health.tally(), self.patience);
         let group = &mut self.upstreams[upstream.0 as usize];
+        group.rower = None;
         let Some(change) = group.health.accuse(verdict, tally, now, &patience) else {
             return;
         };
         let evidence = self.evidence(RouteId(by as u16), tally, now);
         let subject = Subject::Upstream(self.upstreams[upstream.0 as usize].name.clone());
         self.verdict(subject, change, evidence, now);
+        for lane in self
+            .lanes
+            .iter_mut()
+            .filter(|lane| lane.route.upstream == upstream)
+        {
+            lane.row = Row::default();
+        }
     }
 
     /// Ranks every route for choosing, and notes how things stand altogether.

@@ -196,6 +196,27 @@ impl Tally {
     }
 }
 
+/// Good answers of one route, one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// How many.
+    pub count: u32,
+    /// When the first one came ...
+    pub from: Time,
+    /// ... and its attempt was sent.
+    pub sent: Time,
+}
+
+impl Row {
+    /// One more.
+    pub fn grow(&mut self, sent: Time, now: Time) {
+        if self.count == 0 {
+            (self.from, self.sent) = (now, sent);
+        }
+        self.count = self.count.saturating_add(1);
+    }
+}
+
 /// What is believed of one route, path or upstream, and why.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -208,10 +229,11 @@ pub struct Health {
     tally: Tally,
     lost_in_row: u32,
     answered: Time,
-    row: Tally,
-    /// When the first attempt of `row` was sent, and of the row that earned the last return.
-    row_sent: Time,
+    row: Row,
+    /// When the first attempt was sent of the row that earned the last return.
     relief: Time,
+    /// Times it was declared dead in this trouble.
+    deaths: u32,
     relapses: u32,
     cleared: Time,
     trial: Time,
@@ -240,9 +262,9 @@ impl Health {
         self.tally
     }
 
-    /// Good answers in a row, since when.
-    pub fn row(&self) -> (u32, Time) {
-        (self.row.attempts, self.row.from)
+    /// Good answers in a row, as far as they count for a return.
+    pub fn row(&self) -> Row {
+        self.row
     }
 
     /// What was sent before this says nothing against it any more.
@@ -294,11 +316,12 @@ impl Health {
         self.trial = self.trial.min(now);
     }
 
-    /// Takes in one outcome of an attempt made at `sent`. `desperate`: nothing is clear, so real questions
-    /// are the trial.
+    /// Takes in one outcome of an attempt made at `sent`, and the row of good answers that counts for a
+    /// return with it. `desperate`: nothing is clear, so real questions are the trial.
     pub fn note(
         &mut self,
         sample: Sample,
+        row: Row,
         sent: Time,
         now: Time,
         patience: &Patience,
@@ -307,8 +330,9 @@ impl Health {
         if self.is_old_news(sample, sent) {
             return None;
         }
-        self.weigh(sample, sent, now);
-        if self.row.attempts > 0 && self.verdict != Verdict::Clear {
+        self.weigh(sample, now);
+        self.row = row;
+        if row.count > 0 && self.verdict != Verdict::Clear {
             // One good answer: the others that a return needs may follow quickly.
             let step = (self.hold(patience) / self.needed(patience)).max(TRIAL_STEP);
             self.trial = self.trial.min(now + step);
@@ -338,7 +362,7 @@ impl Health {
         patience: &Patience,
     ) -> Option<Change> {
         self.tally = tally;
-        self.row = Tally::default();
+        self.row = Row::default();
         // It returns by trials, not because nothing more was seen of it.
         self.loss = DISTRUST;
         self.change(verdict, now, patience)
@@ -355,16 +379,16 @@ impl Health {
     /// that drains still delivers, late.
     fn is_old_news(&self, sample: Sample, sent: Time) -> bool {
         let bad = matches!(sample, Sample::Late | Sample::Lost | Sample::Found);
-        let returning = self.verdict != Verdict::Clear && self.row.attempts > 0;
+        let returning = self.verdict != Verdict::Clear && self.row.count > 0;
         let since = if returning {
-            self.relief.max(self.row_sent)
+            self.relief.max(self.row.sent)
         } else {
             self.relief
         };
         bad && sent < since
     }
 
-    fn weigh(&mut self, sample: Sample, sent: Time, now: Time) {
+    fn weigh(&mut self, sample: Sample, now: Time) {
         self.fade(now);
         let at_peace = self.verdict == Verdict::Clear
             && self.loss <= FORGIVEN
@@ -385,10 +409,6 @@ impl Health {
             Sample::Good => {
                 self.late = (self.late - TIMELY).max(0.0);
                 self.poor = (self.poor - USEFUL).max(0.0);
-                if self.row.attempts == 0 {
-                    self.row_sent = sent;
-                }
-                self.row.add(sample, now);
             }
             Sample::Late => self.late = (self.late + LATE).min(LATE_MAX),
             Sample::Found => self.loss = (self.loss - LOST).max(-TRUST),
@@ -401,9 +421,6 @@ impl Health {
                 let weight = if compared { POOR } else { POOR_ALONE };
                 self.poor = (self.poor + weight).min(POOR_MAX);
             }
-        }
-        if sample != Sample::Good {
-            self.row = Tally::default();
         }
     }
 
@@ -441,9 +458,11 @@ impl Health {
     }
 
     fn is_dead(&self, now: Time) -> bool {
+        // One that answered after all is given longer the next time.
+        let span = DEATH_SPAN * (1 << self.deaths.min(3));
         self.lost_in_row >= PROOF
-            && now.since(self.answered) >= DEATH_SPAN
-            && now.since(self.tally.from) >= DEATH_SPAN
+            && now.since(self.answered) >= span
+            && now.since(self.tally.from) >= span
     }
 
     fn is_congested(&self, now: Time) -> bool {
@@ -460,7 +479,7 @@ impl Health {
     }
 
     fn earned(&self, now: Time, patience: &Patience, desperate: bool) -> bool {
-        let (row, span) = (self.row.attempts, now.since(self.row.from));
+        let (row, span) = (self.row.count, now.since(self.row.from));
         if row == 0 {
             return false;
         }
@@ -479,7 +498,7 @@ impl Health {
     fn needed(&self, patience: &Patience) -> u32 {
         let few = PROOF;
         let bad = self.tally.lost + self.tally.poor;
-        let before = self.tally.attempts.saturating_sub(self.row.attempts);
+        let before = self.tally.attempts.saturating_sub(self.row.count);
         let seen = (2 * before).checked_div(bad).unwrap_or_default();
         seen.max(few << self.relapses).min(patience.many)
     }
@@ -498,10 +517,19 @@ impl Health {
             return None;
         }
         let improving = matches!(to, Verdict::Clear | Verdict::Recovering);
-        let tally = if improving { self.row } else { self.tally };
-        if improving && self.row.attempts > 0 {
-            self.relief = self.row_sent;
+        let Row {
+            count, from: since, ..
+        } = self.row;
+        let good = Tally {
+            attempts: count,
+            from: since,
+            ..Tally::default()
+        };
+        let tally = if improving { good } else { self.tally };
+        if improving && count > 0 {
+            self.relief = self.row.sent;
         }
+        self.deaths += u32::from(to == Verdict::Dead);
         let change = Change {
             from,
             to,
@@ -533,8 +561,8 @@ impl Health {
     fn forget(&mut self) {
         (self.loss, self.late, self.poor) = (0.0, 0.0, 0.0);
         self.tally = Tally::default();
-        self.row = Tally::default();
-        self.lost_in_row = 0;
+        self.row = Row::default();
+        (self.lost_in_row, self.deaths) = (0, 0);
     }
 
     fn fade(&mut self, now: Time) {

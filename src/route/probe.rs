@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::engine::{Engine, Standing};
+use super::engine::{Engine, Group, Standing};
 use super::health::Health;
 use super::selector::{Rank, unit};
 use super::{PathId, RouteId, UpstreamId, Verdict};
@@ -197,7 +197,7 @@ impl Engine {
             Trial::Witness(route) | Trial::Route(route) | Trial::Survey(route) => Some(route),
             Trial::Path(path) => {
                 let group = &self.paths[path.0 as usize];
-                self.one_of(group.trial, group.health.row(), |id| {
+                self.one_of(group, |id| {
                     let lane = self.lane(id);
                     let sick = self.upstreams[lane.route.upstream.0 as usize].accused();
                     (lane.route.path == path && lane.rank != Rank::Out).then_some(sick)
@@ -205,7 +205,7 @@ impl Engine {
             }
             Trial::Upstream(upstream) => {
                 let group = &self.upstreams[upstream.0 as usize];
-                self.one_of(group.trial, group.health.row(), |id| {
+                self.one_of(group, |id| {
                     let lane = self.lane(id);
                     let jammed = self.paths[lane.route.path.0 as usize].accused();
                     (lane.route.upstream == upstream && lane.rank != Rank::Out).then_some(jammed)
@@ -217,24 +217,20 @@ impl Engine {
     /// One of a group's routes: the next in turn until one answers well, then that one again, and
     /// between times one that was bad before, to learn whether it was the trouble all along.
     /// `member` says whether a route belongs, and if so whether something else speaks against it.
-    fn one_of(
-        &self,
-        turn: u16,
-        (row, since): (u32, Time),
-        member: impl Fn(RouteId) -> Option<bool>,
-    ) -> Option<RouteId> {
+    fn one_of(&self, group: &Group, member: impl Fn(RouteId) -> Option<bool>) -> Option<RouteId> {
         let count = self.lanes.len() as u16;
         let from = |first: u16| (0..count).map(move |step| RouteId((first + step) % count));
-        if row > 0 {
+        let row = group.health.row();
+        if let Some(rower) = group.rower.filter(|_| row.count > 0) {
             let untested = from(0).find(|&id| {
                 let lane = self.lane(id);
                 member(id) == Some(false)
                     && lane.health.verdict() != Verdict::Clear
-                    && lane.asked < since
+                    && lane.asked < row.from
             });
-            let same = (turn + count - 1) % count;
-            return untested.or_else(|| from(same).find(|&id| member(id).is_some()));
+            return untested.or(member(rower).map(|_| rower));
         }
+        let turn = group.trial;
         from(turn % count)
             .find(|&id| member(id) == Some(false))
             .or_else(|| from(turn % count).find(|&id| member(id).is_some()))
@@ -256,14 +252,14 @@ impl Engine {
             }
             Trial::Path(path) => {
                 let group = &mut self.paths[path.0 as usize];
-                if let Some(route) = route.filter(|_| group.health.row().0 == 0) {
+                if let Some(route) = route.filter(|_| group.health.row().count == 0) {
                     group.trial = route.0 + 1;
                 }
                 group.health.trying(now, &patience, jitter);
             }
             Trial::Upstream(upstream) => {
                 let group = &mut self.upstreams[upstream.0 as usize];
-                if let Some(route) = route.filter(|_| group.health.row().0 == 0) {
+                if let Some(route) = route.filter(|_| group.health.row().count == 0) {
                     group.trial = route.0 + 1;
                 }
                 group.health.trying(now, &patience, jitter);

@@ -44,6 +44,7 @@ fn a_server_bad_over_paths_that_are_good_for_others_is_sick() {
     assert_eq!(first(&["xx", "+."]), Culprit::Upstream);
     assert_eq!(first(&["xx", "++"]), Culprit::Upstream);
     assert_eq!(first(&["xxx", ".++"]), Culprit::Upstream);
+    assert_eq!(first(&["xx.", ".++"]), Culprit::Unknown(Some(RouteId(2))));
 }
 
 #[test]
