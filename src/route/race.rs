@@ -20,8 +20,8 @@ use crate::wire::{Ede, Rcode};
 const MOST: usize = 8;
 /// How long a question waits for the end of an outage before it fails.
 const HOLD: Duration = Duration::from_millis(500);
-/// And how long one that was asked before the outage was known: its answer may be on its way from an
-/// upstream that is slow, not gone.
+/// For so long after an outage began, those that were asked before wait on: their answers may be on
+/// their way from an upstream that is slow, not gone.
 const HOLD_ASKED: Duration = Duration::from_secs(3);
 /// How often it looks.
 const HOLD_STEP: Duration = Duration::from_millis(100);
