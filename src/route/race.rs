@@ -421,8 +421,8 @@ impl Race {
             let asked = self
                 .flying()
                 .any(|flight| flight.kind != AttemptKind::Probe);
-            let hold = if asked { HOLD_ASKED } else { HOLD };
-            if now >= self.started + hold && !self.is_waiting() {
+            let in_doubt = asked && now < engine.stands_since + HOLD_ASKED;
+            if now >= self.started + HOLD && !in_doubt && !self.is_waiting() {
                 return self.fail(engine, Failure::Outage, now, step);
             }
             self.next_try = now + HOLD_STEP;
