@@ -32,22 +32,22 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let all = args.any(|arg| arg == "all");
     let zipf = Zipf::new(NAMES);
-    let bytes = bytes_per_entry();
-    println!("{bytes} bytes an entry, {NAMES} names");
-    println!("   room seed   held     lru  + scan   byway  + scan");
+    println!("   room  bytes each seed   held     lru  + scan   byway  + scan");
     let rooms: &[usize] = if all {
         &[1_000, 5_000, 50_000, 500_000]
     } else {
         &[50_000]
     };
     for &room in rooms {
+        let size = size_for(room);
+        let each = size / room;
         for seed in 1..=if all { 3 } else { 1 } {
             let questions = (room * 60).clamp(1_000_000, 8_000_000);
             let trace = |scan| Trace::new(&zipf, seed, scan);
             let plain = |scan| run(&mut Plain::new(room), trace(scan), questions);
             let mut held = 0;
             let mut byway = |scan| {
-                let mut cache = ByBytes::new(room * bytes, seed);
+                let mut cache = ByBytes::new(size, seed);
                 let ratio = run(&mut cache, trace(scan), questions);
                 held = cache.0.stats().entries;
                 ratio
@@ -55,7 +55,7 @@ fn main() {
             let (byway, byway_scanned) = (byway(false), byway(true));
             let (lru, lru_scanned) = (plain(false), plain(true));
             println!(
-                "{room:7} {seed:4} {held:6}  {lru:.4}  {lru_scanned:.4}  {byway:.4}  {byway_scanned:.4}"
+                "{room:7} {each:11} {seed:4} {held:6}  {lru:.4}  {lru_scanned:.4}  {byway:.4}  {byway_scanned:.4}"
             );
         }
     }
@@ -129,15 +129,18 @@ impl Holds for ByBytes {
     }
 }
 
-/// What an entry takes of the bound when the cache is full, by trial.
-fn bytes_per_entry() -> usize {
-    let cache = Cache::new(&config(16 << 20), 1);
-    for name in 0..200_000 {
-        let (packet, key) = response(name);
-        cache.store(&key, cache.hash(&key), answer(&packet), ORIGIN, Time::START);
+/// The bytes in which the cache holds `room` entries and no more when it is full, by trial.
+fn size_for(room: usize) -> usize {
+    let mut size = room * 200;
+    for _ in 0..5 {
+        let cache = Cache::new(&config(size), 1);
+        for name in 0..3 * room as u64 {
+            let (packet, key) = response(name);
+            cache.store(&key, cache.hash(&key), answer(&packet), ORIGIN, Time::START);
+        }
+        size = (size as u128 * room as u128 / cache.stats().entries as u128) as usize;
     }
-    let stats = cache.stats();
-    stats.bytes / stats.entries
+    size
 }
 
 fn config(size: usize) -> CacheConfig {

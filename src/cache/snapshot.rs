@@ -62,7 +62,7 @@ pub struct Restored {
     /// How long ago the snapshot was written, by wall clock. `None` if that lies in the future: the
     /// clock has gone backward, and all answers were loaded as expired.
     pub age: Option<Duration>,
-    /// What was kept besides the answers, as it was given to [`write`].
+    /// What was kept besides the answers, as it was given to [`write`](fn@write).
     pub baselines: Vec<u8>,
 }
 

@@ -86,13 +86,17 @@ fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes the renaming last.
+/// Makes the renaming last. Some file systems know no such thing, and do it by themselves or not at
+/// all.
 fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    File::open(directory)?.sync_all()
+    match File::open(directory)?.sync_all() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
 }
 
 fn fill(
