@@ -32,9 +32,16 @@ pub struct Worker {
     core: RefCell<Core<Sockets>>,
     clock: Clock,
     metrics: Rc<WorkerMetrics>,
+    inbox: RefCell<Inbox>,
     /// When the timer task will wake up by itself.
     armed: Cell<Time>,
     rearm: Notify,
+}
+
+/// Room for what arrives on upstream sockets.
+struct Inbox {
+    batch: RecvBatch,
+    ready: Vec<u32>,
 }
 
 impl Worker {
@@ -47,6 +54,10 @@ impl Worker {
                 core: RefCell::new(core),
                 clock,
                 metrics,
+                inbox: RefCell::new(Inbox {
+                    batch: UdpSockets::receive_batch(),
+                    ready: Vec::with_capacity(UdpSockets::READY_MAX),
+                }),
                 armed: Cell::new(Time::NEVER),
                 rearm: Notify::new(),
             }
@@ -97,13 +108,11 @@ impl Worker {
     }
 
     async fn read_upstream(self: Rc<Self>, readiness: AsyncFd<std::os::fd::OwnedFd>) {
-        let mut batch = UdpSockets::receive_batch();
-        let mut ready = Vec::with_capacity(64);
         loop {
             let Ok(mut guard) = readiness.readable().await else {
                 return;
             };
-            if self.upstream_turn(&mut batch, &mut ready) {
+            if self.upstream_turn() {
                 guard.clear_ready();
             }
             tokio::task::yield_now().await;
@@ -111,7 +120,8 @@ impl Worker {
     }
 
     /// Takes in what has arrived on upstream sockets; true if that was all.
-    fn upstream_turn(&self, batch: &mut RecvBatch, ready: &mut Vec<u32>) -> bool {
+    fn upstream_turn(&self) -> bool {
+        let Inbox { batch, ready } = &mut *self.inbox.borrow_mut();
         let now = self.clock.now();
         let mut drained = true;
         ready.clear();
@@ -154,9 +164,13 @@ impl Worker {
                 Some(wake) => {
                     let sleep = tokio::time::sleep_until(self.clock.instant(wake).into());
                     tokio::select! {
-                        () = sleep => self.turn(|core, now| core.wake(now)),
-                        () = self.rearm.notified() => {}
+                        () = sleep => {}
+                        () = self.rearm.notified() => continue,
                     }
+                    // If this thread had to wait for its core, answers have arrived meanwhile: they
+                    // must not be taken for overdue.
+                    self.upstream_turn();
+                    self.turn(|core, now| core.wake(now));
                 }
                 None => self.rearm.notified().await,
             }

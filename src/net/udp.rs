@@ -6,8 +6,8 @@
 //! (15.98 bits), and the letter case of the name where the upstream keeps it (1 bit a letter).
 //!
 //! A turn's questions share one socket, so that they leave with one system call. While fewer than
-//! [`OPEN_RATE`] sockets a second are needed, each turn has a port of its own; beyond that a turn draws
-//! one of the route's [`POOL`] youngest sockets, none older than [`LIFETIME`], so that a port that was
+//! `OPEN_RATE` sockets a second are needed, each turn has a port of its own; beyond that a turn draws
+//! one of the route's `POOL` youngest sockets, none older than `LIFETIME`, so that a port that was
 //! found out by watching is of no use a moment later.
 
 use std::collections::{HashMap, VecDeque};

@@ -125,6 +125,9 @@ impl<X: Exchanges> Core<X> {
                 .record(&question.key, question.hash, None, ede, now);
         }
         if question.why == Why::Refresh {
+            self.shared
+                .cache
+                .refresh_failed(&question.key, question.hash, now);
             self.metrics.count(Counter::RefreshFailed, 1);
         }
         self.give_all(slot, gift, now);

@@ -1,6 +1,6 @@
 //! The engine's face, and what it keeps of every route, path and upstream.
 //!
-//! Evidence comes in through [`Engine::land`] and [`Engine::lose`], one call per attempt's end. A route's
+//! Evidence comes in through `Engine::land` and `Engine::lose`, one call per attempt's end. A route's
 //! own record moves first; when it turns bad, [`blame`](super::blame) decides whether its path or its
 //! server answers for it, and that one's record takes over: its verdict covers all its routes, those
 //! never measured included, and it alone is tried until it earns its return.
