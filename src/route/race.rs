@@ -409,7 +409,11 @@ impl Race {
     /// Considers a further attempt, or the end.
     fn go_on(&mut self, engine: &mut Engine, now: Time, rng: &mut impl rand::Rng, step: &mut Step) {
         if now >= self.ask.deadline {
-            return self.fail(engine, Failure::Deadline, now, step);
+            let failure = match engine.standing {
+                Standing::Outage => Failure::Outage,
+                _ => Failure::Deadline,
+            };
+            return self.fail(engine, failure, now, step);
         }
         if self.held.is_some_and(|held| now >= held.until) {
             return self.settle_for_poor(engine, now, step);
