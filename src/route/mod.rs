@@ -7,16 +7,21 @@
 //! of it.
 //!
 //! The evidence goes one way: an attempt ends in one [`Outcome`] ([`flight`] keeps those under
-//! way), it moves the numbers of its route ([`estimate`]) and the verdicts that rest on them
-//! ([`health`]); [`blame`] decides whether the path or the server is the trouble; [`selector`]
-//! chooses among what is left, within the [`limit`] of each route and the [`budget`] of all.
+//! way), it moves ([`evidence`]) the numbers of its route ([`estimate`]) and the verdicts that rest on
+//! them ([`health`]); [`blame`] decides whether the path or the server is the trouble, [`judgement`]
+//! draws the consequences; [`selector`] chooses among what is left, within the [`limit`] of each route
+//! and the [`budget`] of all.
 
+pub mod baseline;
 pub mod blame;
 pub mod budget;
 pub mod engine;
 pub mod estimate;
+pub mod evidence;
 pub mod flight;
 pub mod health;
+pub mod judgement;
+mod lane;
 pub mod limit;
 pub mod outcome;
 pub mod probe;
@@ -26,12 +31,12 @@ pub mod selector;
 
 use std::sync::Arc;
 
-pub use engine::{Baseline, Engine, Tick, UnknownName};
-pub use engine::{Hedges, Standing};
+pub use baseline::Baseline;
+pub use engine::{Engine, Hedges, Standing, Tick};
 pub use flight::AttemptId;
 pub use outcome::{AttemptKind, Outcome};
 pub use race::{Ask, Failure, Finish, Purpose, Race, Refused, Send, Step};
-pub use report::{PathReport, Report, RouteReport, UpstreamReport};
+pub use report::{PathReport, Report, RouteReport, UnknownName, UpstreamReport};
 
 pub use crate::observe::event::{Event, Evidence, Subject, Verdict};
 

@@ -8,8 +8,9 @@
 
 use std::time::Duration;
 
-use super::engine::{Engine, Group, Standing};
+use super::engine::{Engine, Standing};
 use super::health::Health;
+use super::lane::Group;
 use super::selector::{Rank, unit};
 use super::{PathId, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;

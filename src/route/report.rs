@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::{Engine, Group, Hedges, Standing, UnknownName};
+use super::engine::{Engine, Hedges, Standing};
+use super::lane::Group;
 use super::{RouteId, Verdict};
 use crate::clock::Time;
 use crate::observe::event::{Event, Evidence, Subject};
@@ -90,6 +91,16 @@ pub struct UpstreamReport {
     pub standing_for: Duration,
     /// Taken out of use by the operator.
     pub drained: bool,
+}
+
+/// No path, upstream or route bears the name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no path, upstream or route is called `{name}`{}", .nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+pub struct UnknownName {
+    /// The name given.
+    pub name: String,
+    /// The known name nearest to it, if any is near.
+    pub nearest: Option<String>,
 }
 
 impl Engine {

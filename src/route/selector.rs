@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use super::engine::{Engine, Lane, Standing};
+use super::engine::{Engine, Standing};
+use super::lane::Lane;
 use super::race::Refused;
 use super::{PathId, RouteId, UpstreamId};
 use crate::clock::Time;

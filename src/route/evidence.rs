@@ -1,0 +1,219 @@
+//! Evidence: attempts leave, land and are lost, and each end moves what is known of its route.
+
+use std::time::Duration;
+
+use super::engine::{Engine, Standing};
+use super::flight::AttemptId;
+use super::health::{Row, Sample};
+use super::lane::Lane;
+use super::selector::Rank;
+use super::{AttemptKind, Outcome, Route, RouteId, UpstreamId, Verdict};
+use crate::clock::Time;
+use crate::wire::Rcode;
+
+/// How long a loss after which nothing was answered keeps questions away.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Attempts that must hang together before a route counts as stalled early.
+const HANGING: u32 = 3;
+
+impl Engine {
+    /// An answer is overdue and nothing sent after it was answered, or something was lost and nothing
+    /// since was answered. Later answers tell a hard question, or a single loss, from a stall.
+    pub(super) fn is_stalled(&self, lane: &Lane, now: Time) -> bool {
+        let oldest = lane.queue.oldest;
+        if oldest != Time::NEVER && lane.answered_sent < oldest {
+            let age = now.since(oldest);
+            if age > lane.estimate.hedge_wait(self.waits) {
+                return true;
+            }
+            if lane.queue.len() >= HANGING && age > lane.estimate.check_wait(self.waits) {
+                return true;
+            }
+        }
+        lane.lost_sent > lane.answered_sent && now.since(lane.lost_at) < SILENCE
+    }
+
+    /// An attempt leaves over `route`.
+    pub(super) fn depart(
+        &mut self,
+        route: RouteId,
+        kind: AttemptKind,
+        stream: bool,
+        now: Time,
+    ) -> AttemptId {
+        self.budgets.wanted(now);
+        let lane = &mut self.lanes[route.0 as usize];
+        lane.asked = now;
+        lane.sent += 1;
+        match kind {
+            AttemptKind::Hedge => self.hedges.sent += 1,
+            AttemptKind::Retry => self.hedges.retries += 1,
+            AttemptKind::Probe => self.hedges.trials += 1,
+            _ => {}
+        }
+        self.flights
+            .depart(&mut lane.queue, route, kind, stream, now)
+    }
+
+    /// An attempt ended. `compared`: this useless answer was better known elsewhere.
+    pub(super) fn land(&mut self, id: AttemptId, outcome: Outcome, now: Time) {
+        let Some(attempt) = self.flights.get(id) else {
+            return;
+        };
+        let route = attempt.route;
+        let lane = &mut self.lanes[route.0 as usize];
+        let in_flight = lane.queue.len();
+        self.flights.land(id, &mut lane.queue);
+        if outcome.came_back() {
+            let rtt = now.since(attempt.sent);
+            let late = lane.estimate.is_late(rtt, self.waits);
+            let sample = match (attempt.lost, late) {
+                (true, _) => Sample::Found,
+                (false, true) => Sample::Late,
+                (false, false) => Sample::Good,
+            };
+            lane.answered_sent = lane.answered_sent.max(attempt.sent);
+            if sample == Sample::Good {
+                lane.good_sent = lane.good_sent.max(attempt.sent);
+            }
+            // A fallback's round trip holds a handshake and says nothing about datagrams.
+            if attempt.kind != AttemptKind::StreamFallback {
+                let clear = lane.rank == Rank::Clear && sample != Sample::Found;
+                lane.estimate
+                    .sample(rtt, now, clear, sample == Sample::Good);
+            }
+            let stretch = lane.estimate.stretch();
+            lane.limit.answered(in_flight, stretch, rtt, now);
+            let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
+            if sample == Sample::Good || !self.is_self_made(route, in_flight, now) {
+                self.witnessed(route, sample, useful, attempt.sent, now);
+            }
+            return;
+        }
+        match outcome {
+            // A wait cut short by the driver teaches nothing.
+            Outcome::TimedOut
+                if !attempt.lost
+                    && now.since(attempt.sent) >= self.lane(route).estimate.rto(self.waits) =>
+            {
+                self.was_lost(route, attempt.sent, in_flight, now);
+            }
+            Outcome::Unreachable | Outcome::HandshakeFailed if !attempt.lost => {
+                self.was_lost(route, attempt.sent, in_flight, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// An attempt's retransmission timeout passed; it goes on listening.
+    pub(super) fn lose(&mut self, id: AttemptId, now: Time) {
+        let Some(attempt) = self.flights.get(id).filter(|attempt| !attempt.lost) else {
+            return;
+        };
+        let lane = &mut self.lanes[attempt.route.0 as usize];
+        let in_flight = lane.queue.len();
+        self.flights.lose(id, &mut lane.queue);
+        self.was_lost(attempt.route, attempt.sent, in_flight, now);
+    }
+
+    fn was_lost(&mut self, route: RouteId, sent: Time, in_flight: u32, now: Time) {
+        let self_made = self.is_self_made(route, in_flight, now);
+        let lane = self.lane_mut(route);
+        lane.lost_sent = lane.lost_sent.max(sent);
+        lane.lost_at = now;
+        lane.limit.lost(in_flight, now);
+        if !self_made {
+            self.witnessed(route, Sample::Lost, false, sent, now);
+        }
+    }
+
+    /// The route's limit is in use and byway sends far more than in health: what is late or lost now, is so
+    /// by byway's own load, and the limit answers to that first.
+    fn is_self_made(&self, route: RouteId, in_flight: u32, now: Time) -> bool {
+        self.lane(route).limit.load(in_flight) > 0.5 && self.budgets.is_surging(now)
+    }
+
+    /// A useless answer, and whether another upstream knew better.
+    pub(super) fn was_poor(
+        &mut self,
+        upstream: UpstreamId,
+        rcode: Option<Rcode>,
+        compared: bool,
+        now: Time,
+    ) {
+        let desperate = self.standing != Standing::Clear;
+        let group = &mut self.upstreams[upstream.0 as usize];
+        group.rower = None;
+        let sample = Sample::Poor { rcode, compared };
+        if let Some(change) =
+            group
+                .health
+                .note(sample, Row::default(), now, now, &self.patience, desperate)
+        {
+            self.upstream_changed(upstream, change, now);
+        }
+    }
+
+    /// Takes in what an attempt over `route` showed. A useless answer shows that the packet was carried, and
+    /// nothing good of the server.
+    fn witnessed(&mut self, route: RouteId, sample: Sample, useful: bool, sent: Time, now: Time) {
+        let desperate = self.standing != Standing::Clear;
+        let patience = self.patience;
+        let lane = &mut self.lanes[route.0 as usize];
+        let Route { upstream, path, .. } = lane.route;
+        let over = &mut self.paths[path.0 as usize];
+        let of = &mut self.upstreams[upstream.0 as usize];
+        let bad = matches!(sample, Sample::Late | Sample::Lost);
+        let relief = over.health.relief().max(of.health.relief());
+        if (bad || sample == Sample::Found) && sent < relief {
+            return;
+        }
+        if bad {
+            lane.bad_sent = lane.bad_sent.max(sent);
+        }
+        if sample == Sample::Good && useful {
+            lane.row.grow(sent, now);
+        } else if (bad && sent >= lane.row.sent) || sample == Sample::Good {
+            lane.row = Row::default();
+        }
+
+        let mut path_change = None;
+        if over.health.verdict() != Verdict::Clear {
+            let row = over.row_after(route, lane.row);
+            path_change = over
+                .health
+                .note(sample, row, sent, now, &patience, desperate);
+        }
+        let mut upstream_change = None;
+        if !(useful || bad) {
+            // The race says what to make of it.
+        } else if of.health.verdict() != Verdict::Clear {
+            let row = of.row_after(route, lane.row);
+            upstream_change = of.health.note(sample, row, sent, now, &patience, desperate);
+        } else if sample == Sample::Good {
+            of.health.useful();
+        }
+        // What the path or the server answers for is not held against the route too.
+        let explained = over.accused() || of.accused();
+        let was_bad = lane.health.verdict() != Verdict::Clear;
+        let mut own_change = None;
+        if !(bad && explained && !was_bad) {
+            own_change = lane
+                .health
+                .note(sample, lane.row, sent, now, &patience, desperate);
+        }
+        if let Some(change) = path_change {
+            self.path_changed(path, change, now);
+        }
+        if let Some(change) = upstream_change {
+            self.upstream_changed(upstream, change, now);
+        }
+        if let Some(change) = own_change
+            && self.lane(route).health.verdict() == change.to
+        {
+            self.route_changed(route, change, now);
+        } else if self.unsettled && !explained {
+            self.settle(now);
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! From a changed verdict to what follows from it: who answers for a bad route, what is told, and how
+//! every route ranks.
+
+use super::blame::{Culprit, Seen, culprit};
+use super::engine::{Engine, Standing};
+use super::health::{Change, Row, Tally};
+use super::lane::Lane;
+use super::selector::Rank;
+use super::{PathId, Route, RouteId, UpstreamId};
+use crate::clock::Time;
+use crate::observe::event::{Event, Evidence, Subject, Verdict};
+
+impl Engine {
+    pub(super) fn route_changed(&mut self, route: RouteId, change: Change, now: Time) {
+        let evidence = self.evidence(route, change.tally, now);
+        let subject = Subject::Route(self.lane(route).route.name.clone());
+        self.verdict(subject, change, evidence, now);
+        self.settle(now);
+    }
+
+    pub(super) fn path_changed(&mut self, path: PathId, change: Change, now: Time) {
+        let measured = self.newest_on(|route| route.path == path);
+        let evidence = self.evidence(measured, change.tally, now);
+        let subject = Subject::Path(self.paths[path.0 as usize].name.clone());
+        self.verdict(subject, change, evidence, now);
+        let group = &mut self.paths[path.0 as usize];
+        if matches!(change.to, Verdict::Recovering | Verdict::Clear)
+            && !matches!(change.from, Verdict::Recovering | Verdict::Clear)
+        {
+            let (name, away) = (group.name.clone(), now.since(group.left));
+            group.left = Time::NEVER;
+            self.tell(
+                now,
+                Event::Returned {
+                    path: name,
+                    away,
+                    evidence,
+                },
+            );
+            self.absolve(|route| route.path == path, change.relief, now);
+        } else if change.from == Verdict::Recovering && change.to != Verdict::Clear {
+            self.left(path, change.to, evidence, now);
+        }
+        self.settle(now);
+    }
+
+    pub(super) fn upstream_changed(&mut self, upstream: UpstreamId, change: Change, now: Time) {
+        let measured = self.newest_on(|route| route.upstream == upstream);
+        let evidence = self.evidence(measured, change.tally, now);
+        let subject = Subject::Upstream(self.upstreams[upstream.0 as usize].name.clone());
+        self.verdict(subject, change, evidence, now);
+        if matches!(change.to, Verdict::Recovering | Verdict::Clear)
+            && !matches!(change.from, Verdict::Recovering | Verdict::Clear)
+        {
+            self.absolve(|route| route.upstream == upstream, change.relief, now);
+        }
+        self.settle(now);
+    }
+
+    fn left(&mut self, path: PathId, verdict: Verdict, evidence: Evidence, now: Time) {
+        let routes = self
+            .lanes
+            .iter()
+            .filter(|lane| lane.route.path == path)
+            .count();
+        let group = &mut self.paths[path.0 as usize];
+        group.left = now;
+        let path = group.name.clone();
+        self.tell(
+            now,
+            Event::Evacuated {
+                path,
+                verdict,
+                routes,
+                evidence,
+            },
+        );
+    }
+
+    /// Routes that were bad for a reason that is gone, and showed nothing bad since.
+    fn absolve(&mut self, which: impl Fn(&Route) -> bool, relief: Time, now: Time) {
+        for index in 0..self.lanes.len() {
+            let patience = self.patience;
+            let lane = &mut self.lanes[index];
+            if !which(&lane.route) || lane.bad_sent >= relief {
+                continue;
+            }
+            if let Some(change) = lane.health.absolve(relief, now, &patience) {
+                let evidence = self.evidence(RouteId(index as u16), change.tally, now);
+                let subject = Subject::Route(self.lanes[index].route.name.clone());
+                self.verdict(subject, change, evidence, now);
+            }
+        }
+    }
+
+    fn verdict(&mut self, subject: Subject, change: Change, evidence: Evidence, now: Time) {
+        let Change { from, to, .. } = change;
+        self.tell(
+            now,
+            Event::Verdict {
+                subject,
+                from,
+                to,
+                evidence,
+            },
+        );
+    }
+
+    /// The route that was asked last among those that qualify.
+    fn newest_on(&self, which: impl Fn(&Route) -> bool) -> RouteId {
+        let newest = self
+            .lanes
+            .iter()
+            .enumerate()
+            .filter(|(_, lane)| which(&lane.route))
+            .max_by_key(|(_, lane)| lane.asked);
+        RouteId(newest.map_or(0, |(index, _)| index as u16))
+    }
+
+    pub(super) fn evidence(&self, route: RouteId, tally: Tally, now: Time) -> Evidence {
+        let lane = self.lane(route);
+        let oldest = lane.queue.oldest;
+        let overdue = (oldest != Time::NEVER)
+            .then(|| now.since(oldest))
+            .filter(|&age| age > lane.estimate.hedge_wait(self.waits));
+        Evidence {
+            base: lane.estimate.base(),
+            excess: lane.estimate.excess(now),
+            overdue,
+            ..tally.evidence(now)
+        }
+    }
+
+    /// Decides who answers for each bad route, and ranks all routes anew.
+    pub(super) fn settle(&mut self, now: Time) {
+        for group in self.paths.iter_mut().chain(&mut self.upstreams) {
+            group.doubted = false;
+        }
+        self.unsettled = false;
+        let mut witness = None;
+        for index in 0..self.lanes.len() {
+            let lane = &self.lanes[index];
+            let Route { upstream, path, .. } = lane.route;
+            if lane.health.onset().is_none()
+                || !self.is_usable(lane)
+                || self.paths[path.0 as usize].accused()
+                || self.upstreams[upstream.0 as usize].accused()
+            {
+                continue;
+            }
+            self.look();
+            let order = |id: RouteId| self.lane(id).estimate.typical_us();
+            match culprit(&self.grid, RouteId(index as u16), order) {
+                Culprit::Path => self.accuse_path(path, index, now),
+                Culprit::Upstream => self.accuse_upstream(upstream, index, now),
+                Culprit::Route => {}
+                Culprit::Unknown(ask) => {
+                    self.unsettled = true;
+                    self.paths[path.0 as usize].doubted = true;
+                    self.upstreams[upstream.0 as usize].doubted = true;
+                    witness = witness.or(ask);
+                }
+            }
+        }
+        self.witness = match (witness, self.witness) {
+            (None, _) => None,
+            (Some(route), Some((same, at))) if route == same => Some((route, at)),
+            (Some(route), _) => Some((route, now)),
+        };
+        self.rerank(now);
+    }
+
+    pub(super) fn is_usable(&self, lane: &Lane) -> bool {
+        let path = &self.paths[lane.route.path.0 as usize];
+        let upstream = &self.upstreams[lane.route.upstream.0 as usize];
+        !(lane.drained || path.drained || path.missing || upstream.drained)
+    }
+
+    /// Draws the grid for the inference.
+    fn look(&mut self) {
+        self.grid.clear();
+        for lane in &self.lanes {
+            let Route { upstream, path, .. } = lane.route;
+            let explained = self.paths[path.0 as usize].accused()
+                || self.upstreams[upstream.0 as usize].accused();
+            self.grid.push(Seen {
+                upstream,
+                path,
+                bad_since: lane.health.onset().unwrap_or(Time::NEVER),
+                bad: lane.health.bad(),
+                good: lane.good_sent,
+                usable: self.is_usable(lane) && !explained,
+            });
+        }
+    }
+
+    fn accuse_path(&mut self, path: PathId, by: usize, now: Time) {
+        let lane = &self.lanes[by];
+        let verdict = match lane.health.verdict() {
+            Verdict::Recovering | Verdict::Clear => Verdict::Suspect,
+            verdict => verdict,
+        };
+        let (tally, patience) = (lane.health.tally(), self.patience);
+        let group = &mut self.paths[path.0 as usize];
+        // The next to be tried is another than the one that is known to be bad.
+        (group.trial, group.rower) = (by as u16 + 1, None);
+        let Some(change) = group.health.accuse(verdict, tally, now, &patience) else {
+            return;
+        };
+        let evidence = self.evidence(RouteId(by as u16), tally, now);
+        let subject = Subject::Path(self.paths[path.0 as usize].name.clone());
+        self.verdict(subject, change, evidence, now);
+        self.left(path, verdict, evidence, now);
+        // What they showed before does not count for a return.
+        for lane in self.lanes.iter_mut().filter(|lane| lane.route.path == path) {
+            lane.row = Row::default();
+        }
+    }
+
+    fn accuse_upstream(&mut self, upstream: UpstreamId, by: usize, now: Time) {
+        let lane = &self.lanes[by];
+        let verdict = match lane.health.verdict() {
+            Verdict::Dead => Verdict::Dead,
+            _ => Verdict::Sick,
+        };
+        let (tally, patience) = (lane.health.tally(), self.patience);
+        let group = &mut self.upstreams[upstream.0 as usize];
+        group.rower = None;
+        let Some(change) = group.health.accuse(verdict, tally, now, &patience) else {
+            return;
+        };
+        let evidence = self.evidence(RouteId(by as u16), tally, now);
+        let subject = Subject::Upstream(self.upstreams[upstream.0 as usize].name.clone());
+        self.verdict(subject, change, evidence, now);
+        for lane in self
+            .lanes
+            .iter_mut()
+            .filter(|lane| lane.route.upstream == upstream)
+        {
+            lane.row = Row::default();
+        }
+    }
+
+    /// Ranks every route for choosing, and notes how things stand altogether.
+    pub(super) fn rerank(&mut self, now: Time) {
+        let (mut best, mut any) = (Rank::Out, false);
+        for index in 0..self.lanes.len() {
+            let lane = &self.lanes[index];
+            let path = &self.paths[lane.route.path.0 as usize];
+            let upstream = &self.upstreams[lane.route.upstream.0 as usize];
+            let rank = if !self.is_usable(lane) {
+                Rank::Out
+            } else {
+                match self.effective(lane) {
+                    Verdict::Clear if path.doubted || upstream.doubted => Rank::Doubted,
+                    Verdict::Clear => Rank::Clear,
+                    Verdict::Suspect => Rank::Suspect,
+                    Verdict::Recovering => Rank::Recovering,
+                    Verdict::Congested => Rank::Congested,
+                    Verdict::Sick => Rank::Sick,
+                    Verdict::Dead => Rank::Dead,
+                }
+            };
+            self.lanes[index].rank = rank;
+            any |= rank != Rank::Out;
+            best = best.min(rank);
+        }
+        let standing = match best {
+            Rank::Dead if any => Standing::Outage,
+            Rank::Out | Rank::Congested | Rank::Sick => Standing::NothingClear,
+            _ => Standing::Clear,
+        };
+        self.next_trial = now.min(self.next_trial);
+        if standing != self.standing {
+            let stood = now.since(self.stands_since);
+            let before = self.standing;
+            (self.standing, self.stands_since) = (standing, now);
+            if before == Standing::Outage {
+                self.tell(now, Event::OutageOver { after: stood });
+            }
+            match standing {
+                Standing::Clear => self.tell(now, Event::ClearAgain { after: stood }),
+                Standing::NothingClear => {
+                    let ceiling = self.budgets.ceiling_rate();
+                    if !self.budgets.is_surging(now) {
+                        for lane in &mut self.lanes {
+                            let rtt = lane.estimate.current_us(now);
+                            lane.limit.keep_room_for(ceiling as f32, rtt);
+                        }
+                    }
+                    self.tell(
+                        now,
+                        Event::NothingClear {
+                            ceiling: ceiling as u64,
+                        },
+                    );
+                }
+                Standing::Outage => self.tell(now, Event::Outage),
+            }
+        }
+    }
+}

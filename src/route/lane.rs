@@ -1,0 +1,118 @@
+//! What the engine keeps of every route, path and upstream.
+
+use std::sync::Arc;
+
+use super::estimate::Estimate;
+use super::flight::Queue;
+use super::health::{Health, Row};
+use super::limit::Limit;
+use super::selector::Rank;
+use super::{Route, RouteId, Verdict};
+use crate::clock::Time;
+use crate::config::{PathConfig, UpstreamConfig};
+
+/// One route and all that is known of it.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) route: Route,
+    pub(super) estimate: Estimate,
+    pub(super) health: Health,
+    pub(super) limit: Limit,
+    pub(super) queue: Queue,
+    pub(super) rank: Rank,
+    pub(super) drained: bool,
+    pub(super) backup: bool,
+    /// Of path and upstream together.
+    pub(super) cost: f32,
+    /// How far the policy `spread` has come with it.
+    pub(super) turn: f64,
+    /// When the newest attempt that was answered at all, or well, or lost, had been sent.
+    pub(super) answered_sent: Time,
+    pub(super) good_sent: Time,
+    pub(super) lost_sent: Time,
+    pub(super) lost_at: Time,
+    /// When the newest attempt that showed something bad was sent.
+    pub(super) bad_sent: Time,
+    /// Its useful and timely answers in a row.
+    pub(super) row: Row,
+    /// The last time it was asked for measurement's sake or a client's.
+    pub(super) asked: Time,
+    /// Packets a second in health, and in the second under way.
+    pub(super) healthy: f32,
+    pub(super) sent: u32,
+}
+
+impl Lane {
+    /// One of which nothing is known yet, for at most `most` attempts in flight.
+    pub(super) fn new(route: Route, of: &UpstreamConfig, over: &PathConfig, most: usize) -> Lane {
+        Lane {
+            route,
+            estimate: Estimate::default(),
+            health: Health::default(),
+            limit: Limit::new(most),
+            queue: Queue::default(),
+            rank: Rank::Clear,
+            drained: false,
+            backup: of.backup || over.backup,
+            cost: (of.cost * over.cost) as f32,
+            turn: 0.0,
+            answered_sent: Time::default(),
+            good_sent: Time::default(),
+            lost_sent: Time::default(),
+            lost_at: Time::default(),
+            bad_sent: Time::default(),
+            row: Row::default(),
+            asked: Time::default(),
+            healthy: 0.0,
+            sent: 0,
+        }
+    }
+}
+
+/// A path or an upstream.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) name: Arc<str>,
+    pub(super) health: Health,
+    pub(super) drained: bool,
+    /// Why it cannot be used, if so.
+    pub(super) missing: bool,
+    /// An open question hangs over it.
+    pub(super) doubted: bool,
+    /// Which of its routes is tried next.
+    pub(super) trial: u16,
+    /// Which of its routes began its row of good answers.
+    pub(super) rower: Option<RouteId>,
+    pub(super) left: Time,
+}
+
+impl Group {
+    pub(super) fn new(name: &str) -> Group {
+        Group {
+            name: name.into(),
+            health: Health::default(),
+            drained: false,
+            missing: false,
+            doubted: false,
+            trial: 0,
+            rower: None,
+            left: Time::NEVER,
+        }
+    }
+
+    /// The row of good answers that counts for its return after `route`, one of its own, came to `row`:
+    /// the longest of any of its routes. What another route loses does not undo it.
+    pub(super) fn row_after(&mut self, route: RouteId, row: Row) -> Row {
+        let current = self.health.row();
+        if self.rower == Some(route) || row.count > current.count {
+            self.rower = (row.count > 0).then_some(route);
+            return row;
+        }
+        current
+    }
+
+    /// It answers for its routes: its own record counts, not theirs.
+    pub(super) fn accused(&self) -> bool {
+        !matches!(self.health.verdict(), Verdict::Clear | Verdict::Recovering)
+    }
+}
