@@ -32,6 +32,8 @@ const CEILING_MIN: f64 = 10.0;
 const FIRST_ASK_RESERVE: f64 = 0.25;
 /// Probes a second at most, and how many at once.
 const PROBES: (f64, f64) = (8.0, 4.0);
+/// ... and as a share of the ceiling, but one a second always.
+const PROBES_SHARE: f64 = 0.3;
 /// Trials a second, and at once, that don't depend on how much is asked.
 const RETURNS: (f64, f64) = (0.5, 4.0);
 /// Refreshes a second at least, however quiet health was.
@@ -238,6 +240,23 @@ impl Budgets {
         paid
     }
 
+    /// A probe while nothing is clear. What questions leave of the ceiling does not decide it: they are the
+    /// more the longer what healed stays unknown. It counts under the ceiling all the same.
+    pub fn probe_under_ceiling(&mut self, now: Time) -> bool {
+        let paid = self.probe(now);
+        if paid {
+            self.ceiling.charge(1.0, now);
+        }
+        paid
+    }
+
+    /// A question's own packet over a route that is in doubt, where none better is to be had: it is not
+    /// refused, but what is asked again beside it is to stay under the ceiling.
+    pub fn doubtful(&mut self, now: Time) {
+        self.primary(now);
+        self.ceiling.charge(1.0, now);
+    }
+
     /// A question asked ahead of need.
     pub fn refresh(&mut self, now: Time) -> bool {
         let paid = self.refreshes.take(1.0, 0.0, now);
@@ -252,7 +271,8 @@ impl Budgets {
         self.healthy
     }
 
-    /// A packet left, or found every route at its limit: it counts in the present demand.
+    /// A question was asked, or found every route at its limit: it counts in the present demand. What is
+    /// asked again does not, or losses would look like demand.
     pub fn wanted(&mut self, now: Time) {
         self.present = self.present_rate(now) + 1.0 / PRESENT_SECS;
         self.present_at = now;
@@ -327,6 +347,8 @@ impl Budgets {
         let ceiling = self.ceiling_rate();
         self.ceiling
             .set(ceiling, (CEILING_BURST_SECS * ceiling).max(4.0), now);
+        let probes = (PROBES_SHARE * ceiling).clamp(1.0, PROBES.0);
+        self.probes.set(probes, PROBES.1, now);
         let refreshes = self.healthy.max(REFRESH_MIN);
         self.refreshes.set(refreshes, refreshes, now);
     }

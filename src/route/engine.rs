@@ -13,7 +13,7 @@ use super::blame::Seen;
 use super::budget::Budgets;
 use super::estimate::Waits;
 use super::flight::Flights;
-use super::health::Patience;
+use super::health::{Health, Patience};
 use super::lane::{Group, Lane};
 use super::selector::{Rank, Selector};
 use super::{PathId, Route, RouteId, UpstreamId};
@@ -52,6 +52,8 @@ pub struct Engine {
     pub(super) witness: Option<(RouteId, Time)>,
     /// The earliest time that any trial is due.
     pub(super) next_trial: Time,
+    /// While nothing is clear: no trial out of its turn before this.
+    pub(super) pressed: Time,
     pub(super) last_question: Time,
     pub(super) surveyed: Time,
     pub(super) outage_turn: u16,
@@ -117,12 +119,12 @@ impl Engine {
             paths: config
                 .paths
                 .iter()
-                .map(|path| Group::new(&path.name))
+                .map(|path| Group::new(&path.name, Health::of_a_way()))
                 .collect(),
             upstreams: config
                 .upstreams
                 .iter()
-                .map(|upstream| Group::new(&upstream.name))
+                .map(|upstream| Group::new(&upstream.name, Health::of_a_server()))
                 .collect(),
             flights: Flights::default(),
             budgets: Budgets::new(routing.extra_share, routing.ceiling, now),
@@ -135,6 +137,7 @@ impl Engine {
             stands_since: now,
             witness: None,
             next_trial: now,
+            pressed: Time::default(),
             last_question: Time::default(),
             surveyed: Time::default(),
             outage_turn: 0,

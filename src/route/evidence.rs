@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::engine::{Engine, Standing};
-use super::flight::AttemptId;
+use super::flight::{Attempt, AttemptId, Departure};
 use super::health::{Row, Sample};
 use super::lane::Lane;
 use super::selector::Rank;
@@ -41,7 +41,9 @@ impl Engine {
         stream: bool,
         now: Time,
     ) -> AttemptId {
-        self.budgets.wanted(now);
+        if !kind.is_extra() {
+            self.budgets.wanted(now);
+        }
         let lane = &mut self.lanes[route.0 as usize];
         lane.asked = now;
         lane.sent += 1;
@@ -51,8 +53,14 @@ impl Engine {
             AttemptKind::Probe => self.hedges.trials += 1,
             _ => {}
         }
-        self.flights
-            .depart(&mut lane.queue, route, kind, stream, now)
+        lane.departed = lane.departed.wrapping_add(1);
+        let departure = Departure {
+            route,
+            kind,
+            stream,
+            serial: lane.departed,
+        };
+        self.flights.depart(&mut lane.queue, departure, now)
     }
 
     /// An attempt ended. `compared`: this useless answer was better known elsewhere.
@@ -86,7 +94,7 @@ impl Engine {
             lane.limit.answered(in_flight, stretch, rtt, now);
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
             if sample == Sample::Good || !self.is_self_made(route, in_flight, now) {
-                self.witnessed(route, sample, useful, attempt.sent, now);
+                self.witnessed(attempt, sample, useful, now);
             }
             return;
         }
@@ -96,10 +104,10 @@ impl Engine {
                 if !attempt.lost
                     && now.since(attempt.sent) >= self.lane(route).estimate.rto(self.waits) =>
             {
-                self.was_lost(route, attempt.sent, in_flight, now);
+                self.was_lost(attempt, in_flight, now);
             }
             Outcome::Unreachable | Outcome::HandshakeFailed if !attempt.lost => {
-                self.was_lost(route, attempt.sent, in_flight, now);
+                self.was_lost(attempt, in_flight, now);
             }
             _ => {}
         }
@@ -113,17 +121,18 @@ impl Engine {
         let lane = &mut self.lanes[attempt.route.0 as usize];
         let in_flight = lane.queue.len();
         self.flights.lose(id, &mut lane.queue);
-        self.was_lost(attempt.route, attempt.sent, in_flight, now);
+        self.was_lost(attempt, in_flight, now);
     }
 
-    fn was_lost(&mut self, route: RouteId, sent: Time, in_flight: u32, now: Time) {
+    fn was_lost(&mut self, attempt: Attempt, in_flight: u32, now: Time) {
+        let Attempt { route, sent, .. } = attempt;
         let self_made = self.is_self_made(route, in_flight, now);
         let lane = self.lane_mut(route);
         lane.lost_sent = lane.lost_sent.max(sent);
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            self.witnessed(route, Sample::Lost, false, sent, now);
+            self.witnessed(attempt, Sample::Lost, false, now);
         }
     }
 
@@ -154,9 +163,10 @@ impl Engine {
         }
     }
 
-    /// Takes in what an attempt over `route` showed. A useless answer shows that the packet was carried, and
+    /// Takes in what an attempt showed. A useless answer shows that the packet was carried, and
     /// nothing good of the server.
-    fn witnessed(&mut self, route: RouteId, sample: Sample, useful: bool, sent: Time, now: Time) {
+    fn witnessed(&mut self, attempt: Attempt, sample: Sample, useful: bool, now: Time) {
+        let Attempt { route, sent, .. } = attempt;
         let desperate = self.standing != Standing::Clear;
         let patience = self.patience;
         let lane = &mut self.lanes[route.0 as usize];
@@ -172,7 +182,7 @@ impl Engine {
             lane.bad_sent = lane.bad_sent.max(sent);
         }
         if sample == Sample::Good && useful {
-            lane.row.grow(sent, now);
+            lane.row.grow(attempt.serial, sent, now);
         } else if (bad && sent >= lane.row.sent) || sample == Sample::Good {
             lane.row = Row::default();
         }

@@ -17,6 +17,19 @@ pub struct AttemptId {
 
 const NONE: u32 = u32::MAX;
 
+/// An attempt about to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    /// Over which route.
+    pub route: RouteId,
+    /// What for.
+    pub kind: AttemptKind,
+    /// Over a stream.
+    pub stream: bool,
+    /// Its number among the route's, modulo 2^32.
+    pub serial: u32,
+}
+
 /// What is known of an attempt under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
@@ -28,6 +41,8 @@ pub struct Attempt {
     pub stream: bool,
     /// When it was sent: over a stream, when the connection stood.
     pub sent: Time,
+    /// Its number among the route's, modulo 2^32.
+    pub serial: u32,
     /// It was given up for lost already.
     pub lost: bool,
     generation: u32,
@@ -88,19 +103,19 @@ impl Flights {
     }
 
     /// Enters an attempt sent now at the end of `queue`.
-    pub fn depart(
-        &mut self,
-        queue: &mut Queue,
-        route: RouteId,
-        kind: AttemptKind,
-        stream: bool,
-        now: Time,
-    ) -> AttemptId {
+    pub fn depart(&mut self, queue: &mut Queue, departure: Departure, now: Time) -> AttemptId {
+        let Departure {
+            route,
+            kind,
+            stream,
+            serial,
+        } = departure;
         let attempt = Attempt {
             route,
             kind,
             stream,
             sent: now,
+            serial,
             lost: false,
             generation: 0,
             before: queue.tail,
@@ -195,7 +210,13 @@ mod tests {
 
     fn send(flights: &mut Flights, queue: &mut Queue, secs: u64) -> AttemptId {
         let now = Time::from_secs(secs);
-        flights.depart(queue, RouteId(0), AttemptKind::Primary, false, now)
+        let departure = Departure {
+            route: RouteId(0),
+            kind: AttemptKind::Primary,
+            stream: false,
+            serial: secs as u32,
+        };
+        flights.depart(queue, departure, now)
     }
 
     #[test]

@@ -205,21 +205,40 @@ pub struct Row {
     pub from: Time,
     /// ... and its attempt was sent.
     pub sent: Time,
+    /// Which of the route's attempts that was,
+    first: u32,
+    /// and the latest of them, by number.
+    last: u32,
 }
 
 impl Row {
-    /// One more.
-    pub fn grow(&mut self, sent: Time, now: Time) {
+    /// One more: the route's attempt number `serial`, sent at `sent`.
+    pub fn grow(&mut self, serial: u32, sent: Time, now: Time) {
         if self.count == 0 {
-            (self.from, self.sent) = (now, sent);
+            (self.from, self.sent, self.first, self.last) = (now, sent, serial, serial);
+        }
+        // Numbers wrap; one sent before the first, answered after it, does not lengthen the row.
+        let ahead = serial.wrapping_sub(self.last);
+        if ahead < u32::MAX / 2 {
+            self.last = serial;
         }
         self.count = self.count.saturating_add(1);
+    }
+
+    /// Nearly all that was sent before its latest attempt was answered too. A lossy way answers what it
+    /// carries at once, while what it loses is known for lost only after the timeout (compare RACK, RFC
+    /// 8985 section 3: what was sent later and came first tells of a loss).
+    fn is_solid(&self) -> bool {
+        let spanned = self.last.wrapping_sub(self.first).saturating_add(1);
+        u64::from(self.count) * 4 >= u64::from(spanned) * 3
     }
 }
 
 /// What is believed of one route, path or upstream, and why.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
+    /// What proven loss and lateness make of it.
+    jammed: Verdict,
     verdict: Verdict,
     since: Time,
     loss: f32,
@@ -241,6 +260,22 @@ pub struct Health {
 }
 
 impl Health {
+    /// Of a route or a path: what holds packets up or loses them is congested.
+    pub fn of_a_way() -> Health {
+        Health {
+            jammed: Verdict::Congested,
+            ..Health::default()
+        }
+    }
+
+    /// Of a server: one that is late, whatever the way, is sick.
+    pub fn of_a_server() -> Health {
+        Health {
+            jammed: Verdict::Sick,
+            ..Health::default()
+        }
+    }
+
     /// What is believed.
     pub fn verdict(&self) -> Verdict {
         self.verdict
@@ -270,6 +305,11 @@ impl Health {
     /// What was sent before this says nothing against it any more.
     pub fn relief(&self) -> Time {
         self.relief
+    }
+
+    /// A server that answers uselessly, and nothing since says that it got better.
+    pub fn is_useless(&self) -> bool {
+        self.verdict != Verdict::Clear && self.poor > FORGIVEN && self.row.count == 0
     }
 
     /// Bad attempts since the trouble began to show.
@@ -437,7 +477,7 @@ impl Health {
             Verdict::Clear if suspicious => Verdict::Suspect,
             Verdict::Clear => return None,
             Verdict::Recovering if self.poor >= SICK => Verdict::Sick,
-            Verdict::Recovering if suspicious => Verdict::Congested,
+            Verdict::Recovering if suspicious => self.jammed,
             Verdict::Recovering => return None,
             _ if self.earned(now, patience, desperate) => {
                 if desperate || self.verdict == Verdict::Suspect {
@@ -446,12 +486,12 @@ impl Health {
                     Verdict::Recovering
                 }
             }
-            Verdict::Dead if self.lost_in_row == 0 => Verdict::Congested,
+            Verdict::Dead if self.lost_in_row == 0 => self.jammed,
             _ if !worse => return None,
             Verdict::Sick if self.poor < FORGIVEN && self.is_dead(now) => Verdict::Dead,
             Verdict::Suspect | Verdict::Congested if self.is_dead(now) => Verdict::Dead,
             Verdict::Suspect if self.poor >= SICK => Verdict::Sick,
-            Verdict::Suspect if self.is_congested(now) => Verdict::Congested,
+            Verdict::Suspect if self.is_jammed(now) => self.jammed,
             _ => return None,
         };
         self.change(to, now, patience)
@@ -465,7 +505,7 @@ impl Health {
             && now.since(self.tally.from) >= span
     }
 
-    fn is_congested(&self, now: Time) -> bool {
+    fn is_jammed(&self, now: Time) -> bool {
         let Tally {
             attempts,
             lost,
@@ -480,7 +520,7 @@ impl Health {
 
     fn earned(&self, now: Time, patience: &Patience, desperate: bool) -> bool {
         let (row, span) = (self.row.count, now.since(self.row.from));
-        if row == 0 {
+        if row == 0 || !self.row.is_solid() {
             return false;
         }
         if desperate {

@@ -220,8 +220,9 @@ impl Engine {
     fn accuse_upstream(&mut self, upstream: UpstreamId, by: usize, now: Time) {
         let lane = &self.lanes[by];
         let verdict = match lane.health.verdict() {
-            Verdict::Dead => Verdict::Dead,
-            _ => Verdict::Sick,
+            Verdict::Recovering | Verdict::Clear => Verdict::Suspect,
+            Verdict::Congested => Verdict::Sick,
+            verdict => verdict,
         };
         let (tally, patience) = (lane.health.tally(), self.patience);
         let group = &mut self.upstreams[upstream.0 as usize];

@@ -39,6 +39,8 @@ pub(super) struct Lane {
     pub(super) asked: Time,
     /// Packets a second in health, and in the second under way.
     pub(super) healthy: f32,
+    /// Attempts ever made, modulo 2^32.
+    pub(super) departed: u32,
     pub(super) sent: u32,
 }
 
@@ -48,7 +50,7 @@ impl Lane {
         Lane {
             route,
             estimate: Estimate::default(),
-            health: Health::default(),
+            health: Health::of_a_way(),
             limit: Limit::new(most),
             queue: Queue::default(),
             rank: Rank::Clear,
@@ -64,6 +66,7 @@ impl Lane {
             row: Row::default(),
             asked: Time::default(),
             healthy: 0.0,
+            departed: 0,
             sent: 0,
         }
     }
@@ -87,10 +90,10 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(name: &str) -> Group {
+    pub(super) fn new(name: &str, health: Health) -> Group {
         Group {
             name: name.into(),
-            health: Health::default(),
+            health,
             drained: false,
             missing: false,
             doubted: false,

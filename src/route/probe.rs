@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::engine::{Engine, Standing};
 use super::health::Health;
-use super::lane::Group;
+use super::lane::{Group, Lane};
 use super::selector::{Rank, unit};
 use super::{PathId, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
@@ -31,6 +31,10 @@ const FIRST_STEP: Duration = Duration::from_millis(100);
 const SURVEY_STEP: Duration = Duration::from_secs(60);
 /// this share of the traffic.
 const SURVEY_SHARE: f64 = 0.0025;
+/// While nothing is clear, what was not asked for this long is tried out of its turn,
+const PRESSED: Duration = Duration::from_millis(250);
+/// for this share of the packets that the ceiling allows, at most once a second where they are few.
+const PRESSED_SHARE: f64 = 0.1;
 /// In an outage: a tenth of the healthy rate, within these bounds.
 const OUTAGE_SHARE: f64 = 0.1;
 const OUTAGE_STEP: (f64, f64) = (0.2, 0.5);
@@ -63,7 +67,7 @@ impl Engine {
         if now < self.next_trial || self.standing != Standing::Clear {
             return None;
         }
-        let (due, trial) = self.earliest();
+        let (due, trial) = self.earliest(now);
         let Some(trial) = trial.filter(|_| due <= now) else {
             self.next_trial = due;
             return None;
@@ -90,7 +94,7 @@ impl Engine {
         if self.standing == Standing::Outage {
             return self.outage_probe(quiet, now, rng).into_iter().collect();
         }
-        let (due, trial) = self.earliest();
+        let (due, trial) = self.earliest(now);
         self.next_trial = due;
         let Some(trial) = trial else {
             return Vec::new();
@@ -110,7 +114,7 @@ impl Engine {
         };
         let paid = match self.standing {
             Standing::Clear => self.budgets.measurement(trial.is_owed(), now),
-            _ => self.budgets.under_ceiling(false, now),
+            _ => self.budgets.probe_under_ceiling(now),
         };
         if !paid {
             return Vec::new();
@@ -146,28 +150,44 @@ impl Engine {
         self.budgets.probe(now).then_some(route)
     }
 
-    fn earliest(&self) -> (Time, Option<Trial>) {
-        let mut first = (Time::NEVER, None);
+    /// The trial that is due first. A survey, which nobody waits for, never keeps one that is due waiting.
+    fn earliest(&self, now: Time) -> (Time, Option<Trial>) {
+        let (mut first, mut survey) = ((Time::NEVER, None), (Time::NEVER, None));
         let mut consider = |due: Time, trial: Trial| {
-            if due < first.0 {
-                first = (due, Some(trial));
+            let slot = match trial {
+                Trial::Survey(_) => &mut survey,
+                _ => &mut first,
+            };
+            if due < slot.0 {
+                *slot = (due, Some(trial));
             }
         };
         if let Some((route, at)) = self.witness {
             consider(at, Trial::Witness(route));
         }
-        let due = |health: &Health| match health.verdict() {
+        // `asked` is when it was last asked for whatever reason.
+        let due = |health: &Health, asked: Time| match health.verdict() {
             Verdict::Clear | Verdict::Recovering => Time::NEVER,
-            _ => health.trial_due(),
+            _ if self.standing == Standing::Clear => health.trial_due(),
+            // Nothing is clear: what heals first is to be found soon.
+            _ => health.trial_due().min(self.pressed.max(asked + PRESSED)),
+        };
+        let asked = |member: &dyn Fn(&Lane) -> bool| {
+            let asked = self.lanes.iter().filter(|lane| member(lane));
+            asked.map(|lane| lane.asked).max().unwrap_or_default()
         };
         for (index, path) in (0u16..).zip(&self.paths) {
             if !path.drained && !path.missing {
-                consider(due(&path.health), Trial::Path(PathId(index)));
+                let id = PathId(index);
+                let asked = asked(&|lane| lane.route.path == id);
+                consider(due(&path.health, asked), Trial::Path(id));
             }
         }
         for (index, upstream) in (0u16..).zip(&self.upstreams) {
             if !upstream.drained {
-                consider(due(&upstream.health), Trial::Upstream(UpstreamId(index)));
+                let id = UpstreamId(index);
+                let asked = asked(&|lane| lane.route.upstream == id);
+                consider(due(&upstream.health, asked), Trial::Upstream(id));
             }
         }
         let healthy = self.budgets.healthy_rate();
@@ -181,7 +201,7 @@ impl Engine {
             }
             let id = RouteId(index);
             if lane.health.verdict() != Verdict::Clear {
-                consider(due(&lane.health), Trial::Route(id));
+                consider(due(&lane.health, lane.asked), Trial::Route(id));
             } else if lane.estimate.samples() < FIRST_SAMPLES && !lane.estimate.is_measured() {
                 consider(lane.asked + FIRST_STEP, Trial::Survey(id));
             } else {
@@ -189,7 +209,11 @@ impl Engine {
                 consider(at, Trial::Survey(id));
             }
         }
-        first
+        if first.0 <= now || first.0 <= survey.0 {
+            first
+        } else {
+            survey
+        }
     }
 
     /// Over which route a trial goes.
@@ -265,6 +289,10 @@ impl Engine {
                 }
                 group.health.trying(now, &patience, jitter);
             }
+        }
+        if self.standing != Standing::Clear {
+            let secs = 1.0 / (PRESSED_SHARE * self.budgets.ceiling_rate()).max(1.0);
+            self.pressed = now + Duration::from_secs_f64(secs).mul_f32(0.8 + 0.4 * jitter);
         }
         self.next_trial = now;
     }

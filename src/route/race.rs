@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::engine::{Engine, Standing};
-use super::selector::{Tried, unit};
+use super::selector::{Rank, Tried, unit};
 use super::{AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::wire::{Ede, Rcode};
@@ -158,6 +158,15 @@ struct Held {
     upstream: UpstreamId,
     rcode: Option<Rcode>,
     until: Time,
+}
+
+/// What came of the wish to ask another server.
+enum Elsewhere {
+    Asked(Send),
+    /// The budget has nothing for it now.
+    Denied,
+    /// There is none that was not asked.
+    Nobody,
 }
 
 /// The race itself.
@@ -369,10 +378,25 @@ impl Race {
                 });
             }
         }
-        if let Some(send) = self.ask_elsewhere(engine, now, rng) {
-            step.send = Some(send);
-        } else if !self.is_waiting() {
-            self.settle_for_poor(engine, now, step);
+        self.try_another_server(engine, now, rng, step);
+    }
+
+    /// Something useless is held: another server is asked as soon as that can be paid.
+    fn try_another_server(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        rng: &mut impl rand::Rng,
+        step: &mut Step,
+    ) {
+        match self.ask_elsewhere(engine, now, rng) {
+            Elsewhere::Asked(send) => step.send = Some(send),
+            Elsewhere::Denied => {
+                engine.hedges.retries_denied += 1;
+                self.next_try = self.refused_until(now);
+            }
+            Elsewhere::Nobody if self.is_waiting() => self.next_try = self.next_loss(),
+            Elsewhere::Nobody => self.settle_for_poor(engine, now, step),
         }
     }
 
@@ -389,21 +413,26 @@ impl Race {
         engine: &mut Engine,
         now: Time,
         rng: &mut impl rand::Rng,
-    ) -> Option<Send> {
+    ) -> Elsewhere {
         if !self.has_room() || engine.standing == Standing::Outage {
-            return None;
+            return Elsewhere::Nobody;
         }
         let tried = Tried {
             routes: &self.tried[..self.tries],
             poor: true,
             clear_only: false,
         };
-        let route = engine.choose_other(tried, now, unit(rng))?;
+        let Some(route) = engine.choose_other(tried, now, unit(rng)) else {
+            return Elsewhere::Nobody;
+        };
         let paid = match engine.standing {
             Standing::Clear => engine.budgets.extra(true, now),
             _ => engine.budgets.under_ceiling(false, now),
         };
-        paid.then(|| self.depart(engine, route, AttemptKind::Retry, now))
+        match paid {
+            true => Elsewhere::Asked(self.depart(engine, route, AttemptKind::Retry, now)),
+            false => Elsewhere::Denied,
+        }
     }
 
     /// Considers a further attempt, or the end.
@@ -436,6 +465,9 @@ impl Race {
             return;
         }
         let clear = engine.standing == Standing::Clear;
+        if self.held.is_some() && !self.is_waiting() {
+            return self.try_another_server(engine, now, rng, step);
+        }
         if self.tries == 0 {
             match self.first(engine, now, rng) {
                 Ok(send) => step.send = Some(send),
@@ -489,9 +521,10 @@ impl Race {
             return;
         };
         let lane = engine.lane(route);
-        let urgent = lane.rank.is_clear() && lane.limit.load(lane.queue.len()) < 0.5;
+        let has_room = lane.limit.load(lane.queue.len()) < 0.5;
+        let urgent = lane.rank.is_clear() && has_room;
         // A question that has nothing left under way is asked again as it would be under the ceiling.
-        let stranded = !waiting && urgent;
+        let stranded = !waiting && has_room;
         let paid = engine.budgets.extra(urgent, now)
             || (stranded && engine.budgets.under_ceiling(false, now));
         if !paid {
@@ -546,8 +579,10 @@ impl Race {
         rng: &mut impl rand::Rng,
     ) -> Result<Send, Refused> {
         let route = engine.choose(now, rng)?;
-        if engine.standing == Standing::Clear {
+        if engine.standing == Standing::Clear && engine.lane(route).rank < Rank::Suspect {
             engine.budgets.primary(now);
+        } else if engine.standing == Standing::Clear {
+            engine.budgets.doubtful(now);
         } else if !engine.budgets.under_ceiling(true, now) {
             return Err(Refused::Busy);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::engine::{Engine, Standing};
 use super::lane::Lane;
 use super::race::Refused;
-use super::{PathId, RouteId, UpstreamId};
+use super::{PathId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Policy;
 
@@ -72,6 +72,32 @@ impl Selector {
     }
 }
 
+/// Paths and upstreams with a route that stalls: until it is known which of the two is the trouble, the
+/// next question rather keeps away from both. Those beyond the 64th are not told apart.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stalls {
+    any: bool,
+    paths: u64,
+    upstreams: u64,
+}
+
+impl Stalls {
+    fn add(&mut self, route: &Route) {
+        self.any = true;
+        self.paths |= Stalls::bit(route.path.0);
+        self.upstreams |= Stalls::bit(route.upstream.0);
+    }
+
+    fn shares(&self, route: &Route) -> bool {
+        self.paths & Stalls::bit(route.path.0) != 0
+            || self.upstreams & Stalls::bit(route.upstream.0) != 0
+    }
+
+    fn bit(index: u16) -> u64 {
+        1 << (index % 64)
+    }
+}
+
 /// What a further attempt of a question should keep away from.
 #[derive(Clone, Copy, Debug)]
 pub struct Tried<'a> {
@@ -82,6 +108,9 @@ pub struct Tried<'a> {
     /// Only a clear route will do: it is a hedge.
     pub clear_only: bool,
 }
+
+/// What the answers of a server that is useless are held to take longer, in microseconds.
+const USELESS_US: f32 = 500_000.0;
 
 /// At most this many tries of one question at one server (RFC 9520 section 3.1).
 const TRIES_PER_SERVER: usize = 3;
@@ -100,8 +129,9 @@ impl Engine {
         let mut open = std::mem::take(&mut self.selector.open);
         open.clear();
         let (mut best, mut exists) = (u8::MAX, false);
+        let stalls = self.stalls(now);
         for (index, lane) in self.lanes.iter().enumerate() {
-            let Some(tier) = self.tier(lane, roll, now) else {
+            let Some(tier) = self.tier(lane, &stalls, roll, now) else {
                 continue;
             };
             exists = true;
@@ -141,9 +171,10 @@ impl Engine {
     /// tried if that can be had; after a useless answer it is another server, whatever the path.
     pub(super) fn choose_other(&self, tried: Tried<'_>, now: Time, roll: f32) -> Option<RouteId> {
         let mut best: Option<(Order, f32, RouteId)> = None;
+        let stalls = self.stalls(now);
         for (index, lane) in self.lanes.iter().enumerate() {
             let id = RouteId(index as u16);
-            let Some(tier) = self.tier(lane, roll, now) else {
+            let Some(tier) = self.tier(lane, &stalls, roll, now) else {
                 continue;
             };
             let last = match tried {
@@ -167,7 +198,11 @@ impl Engine {
             } else {
                 (tier > LAST_CLEAR, shares_path, shares_server, tier)
             };
-            let cost = self.expected(lane);
+            // What a route in trouble did in health says little of what it does now.
+            let cost = match tier {
+                ..=LAST_CLEAR => self.expected(lane),
+                _ => self.expected_now(lane, now),
+            };
             let better = best
                 .is_none_or(|(least, than, _)| order < least || (order == least && cost < than));
             if better {
@@ -208,18 +243,31 @@ impl Engine {
     }
 
     /// The rank a route has for this question, backups after what is not; `None` if it is out of use.
-    fn tier(&self, lane: &Lane, roll: f32, now: Time) -> Option<u8> {
+    fn tier(&self, lane: &Lane, stalls: &Stalls, roll: f32, now: Time) -> Option<u8> {
         let rank = match lane.rank {
             Rank::Out => return None,
             Rank::Recovering if roll < self.share_of(lane, now) => Rank::Clear,
             rank => rank,
         };
-        let rank = if rank < Rank::Suspect && self.is_stalled(lane, now) {
+        let rank = if rank < Rank::Suspect && stalls.any && self.is_stalled(lane, now) {
             Rank::Suspect
+        } else if rank == Rank::Clear && stalls.shares(&lane.route) {
+            Rank::Doubted
         } else {
             rank
         };
         Some(2 * rank as u8 + u8::from(lane.backup))
+    }
+
+    /// What stalls at this moment, among the routes that are held for clear.
+    fn stalls(&self, now: Time) -> Stalls {
+        let mut stalls = Stalls::default();
+        for lane in &self.lanes {
+            if lane.rank < Rank::Suspect && self.is_stalled(lane, now) {
+                stalls.add(&lane.route);
+            }
+        }
+        stalls
     }
 
     /// Share of questions that a recovering route, path or upstream may take.
@@ -243,19 +291,25 @@ impl Engine {
             .iter()
             .copied()
             .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
-        let incumbent = self.selector.incumbent.filter(|it| open.contains(it));
+        let clear = |id: RouteId| self.lane(id).rank.is_clear();
+        let incumbent = self.selector.incumbent.filter(|&it| clear(it));
         let mut chosen = least;
-        if let Some(incumbent) = incumbent
-            && (cost(least) >= SWITCH * cost(incumbent) || now.since(self.selector.since) < STAY)
-            && self.lane(least).rank.is_clear()
-        {
-            chosen = incumbent;
+        match incumbent {
+            // Full or stalled for a moment: that is no reason to leave it for longer.
+            Some(incumbent) if !open.contains(&incumbent) => {}
+            Some(incumbent)
+                if clear(least)
+                    && (cost(least) >= SWITCH * cost(incumbent)
+                        || now.since(self.selector.since) < STAY) =>
+            {
+                chosen = incumbent;
+            }
+            incumbent if clear(least) && incumbent != Some(least) => {
+                (self.selector.incumbent, self.selector.since) = (Some(least), now);
+            }
+            _ => {}
         }
-        let other = self.less_loaded(open, chosen, rng);
-        if self.lane(chosen).rank.is_clear() && self.selector.incumbent != Some(chosen) {
-            (self.selector.incumbent, self.selector.since) = (Some(chosen), now);
-        }
-        Some(other.unwrap_or(chosen))
+        Some(self.less_loaded(open, chosen, rng).unwrap_or(chosen))
     }
 
     /// Among the routes about as good as `chosen` the one with less in flight: of two drawn at random,
@@ -328,7 +382,13 @@ impl Engine {
             Time::NEVER => 0.0,
             oldest => now.since(oldest).as_micros() as f32,
         };
-        lane.estimate.current_us(now).max(hanging) * lane.cost
+        let server = &self.upstreams[lane.route.upstream.0 as usize].health;
+        // Fast is not healthy: what is useless is asked again elsewhere, if not by byway then by the client.
+        let in_vain = match server.is_useless() {
+            true => USELESS_US,
+            false => 0.0,
+        };
+        (lane.estimate.current_us(now).max(hanging) + in_vain) * lane.cost
     }
 
     fn shares_path(&self, tried: &[RouteId], path: PathId) -> bool {

@@ -145,6 +145,25 @@ impl<S: Subject> World<S> {
         story
     }
 
+    /// The packets from `from` on, one a line: when, over which route, what for, whether it was answered.
+    pub fn parcels(&self, from: Duration) -> String {
+        let mut lines = String::new();
+        for packet in &self.packets {
+            let at = packet.at.since(self.start);
+            if at >= from {
+                let path = char::from(b'A' + packet.path as u8);
+                lines.push_str(&format!(
+                    "{:9.3} dc{}@{path} {:?} {}\n",
+                    at.as_secs_f64(),
+                    packet.upstream + 1,
+                    packet.kind,
+                    if packet.came_back { "" } else { "lost" },
+                ));
+            }
+        }
+        lines
+    }
+
     /// Packets sent between two times from the start that were usefully answered.
     pub fn came_back(&self, from: Duration, until: Duration) -> usize {
         let within = |at: Time| at.since(self.start) >= from && at.since(self.start) < until;
