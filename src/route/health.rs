@@ -62,10 +62,12 @@ const LATE_SHARE: f32 = 0.75;
 const ROW: u32 = 24;
 const ROW_SLOW: u32 = 8;
 const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
+/// A return that did not last doubles both, so often at most.
+const RELAPSES_DESPERATE: u32 = 2;
 
 /// Good answers in a row that a return takes at most, and the share of a second's healthy traffic that may
 /// go into more: each is a duplicate that somebody pays for. The growing share goes on judging.
-const MANY: (u32, u32) = (6, 24);
+const MANY: (u32, u32) = (4, 24);
 const MANY_SHARE: f64 = 0.06;
 
 /// The least between two trials.
@@ -89,7 +91,7 @@ impl Patience {
     pub fn new(return_within: Duration) -> Patience {
         let share = |share: f64| return_within.mul_f64(share);
         Patience {
-            first: share(0.3),
+            first: share(0.4),
             longest: share(0.55),
             hold: share(0.02),
             hold_relapsed: share(0.15),
@@ -305,6 +307,13 @@ impl Health {
     /// What was sent before this says nothing against it any more.
     pub fn relief(&self) -> Time {
         self.relief
+    }
+
+    /// It was in trouble not long ago and is clear now.
+    pub fn returned_lately(&self, now: Time, patience: &Patience) -> bool {
+        self.verdict == Verdict::Clear
+            && self.cleared != Time::default()
+            && now.since(self.cleared) < patience.memory
     }
 
     /// A server that answers uselessly, and nothing since says that it got better.
@@ -524,7 +533,8 @@ impl Health {
             return false;
         }
         if desperate {
-            return row >= ROW || (row >= ROW_SLOW && span >= ROW_SLOW_SPAN);
+            let times = 1 << self.relapses.min(RELAPSES_DESPERATE);
+            return row >= ROW * times || (row >= ROW_SLOW * times && span >= ROW_SLOW_SPAN);
         }
         let calm = self.loss <= FORGIVEN && self.late <= FORGIVEN && self.poor <= FORGIVEN;
         if self.verdict == Verdict::Suspect && calm && row >= PROOF {

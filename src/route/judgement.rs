@@ -1,14 +1,19 @@
 //! From a changed verdict to what follows from it: who answers for a bad route, what is told, and how
 //! every route ranks.
 
+use std::time::Duration;
+
 use super::blame::{Culprit, Seen, culprit};
 use super::engine::{Engine, Standing};
 use super::health::{Change, Row, Tally};
-use super::lane::Lane;
+use super::lane::{Group, Lane};
 use super::selector::Rank;
 use super::{PathId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::observe::event::{Event, Evidence, Subject, Verdict};
+
+/// What goes wrong within this of each other may have one cause.
+const TOGETHER: Duration = Duration::from_secs(3);
 
 impl Engine {
     pub(super) fn route_changed(&mut self, route: RouteId, change: Change, now: Time) {
@@ -148,9 +153,22 @@ impl Engine {
             {
                 continue;
             }
-            self.look();
+            self.look(now);
             let order = |id: RouteId| self.lane(id).estimate.typical_us();
-            match culprit(&self.grid, RouteId(index as u16), order) {
+            let again = |group: &Group| group.health.returned_lately(now, &self.patience);
+            let found = match culprit(&self.grid, RouteId(index as u16), order) {
+                // Until more is known: the same culprit twice is a simpler explanation than two. Only where
+                // there is another way to go.
+                Culprit::Unknown(_)
+                    if again(&self.paths[path.0 as usize])
+                        && !again(&self.upstreams[upstream.0 as usize])
+                        && self.has_clear(|route| route.path != path) =>
+                {
+                    Culprit::Path
+                }
+                found => found,
+            };
+            match found {
                 Culprit::Path => self.accuse_path(path, index, now),
                 Culprit::Upstream => self.accuse_upstream(upstream, index, now),
                 Culprit::Route => {}
@@ -170,6 +188,47 @@ impl Engine {
         self.rerank(now);
     }
 
+    /// Whether an upstream shows trouble over another path than this one that no path answers for.
+    fn is_bad_beyond(&self, upstream: UpstreamId, path: PathId) -> bool {
+        let late_or_lost = |lane: &Lane| {
+            lane.route.upstream == upstream
+                && lane.route.path != path
+                && lane.health.onset().is_some()
+                && !self.paths[lane.route.path.0 as usize].accused()
+        };
+        // Useless answers are the server's own, whatever the path.
+        let useless = self.upstreams[upstream.0 as usize].health.is_useless();
+        useless || self.lanes.iter().any(late_or_lost)
+    }
+
+    /// Upstreams accused for what `path` turned out to explain are so no longer.
+    fn acquit_upstreams(&mut self, path: PathId, now: Time) {
+        for index in 0..self.upstreams.len() {
+            let upstream = UpstreamId(index as u16);
+            let over = |lane: &Lane| lane.route.upstream == upstream && lane.route.path == path;
+            let showed = self.lanes.iter().find(|lane| over(lane));
+            let explained = showed.is_some_and(|lane| lane.health.onset().is_some())
+                && !self.is_bad_beyond(upstream, path);
+            let group = &mut self.upstreams[index];
+            if !group.accused() || !explained || now.since(group.health.since()) >= TOGETHER {
+                continue;
+            }
+            let change = group.health.absolve(now, now, &self.patience);
+            if let Some(change) = change {
+                let measured = self.newest_on(|route| route.upstream == upstream);
+                let evidence = self.evidence(measured, change.tally, now);
+                let subject = Subject::Upstream(self.upstreams[index].name.clone());
+                self.verdict(subject, change, evidence, now);
+            }
+        }
+    }
+
+    /// Whether one of these routes is clear and nothing speaks against it.
+    fn has_clear(&self, which: impl Fn(&Route) -> bool) -> bool {
+        let mut clear = self.lanes.iter().filter(|lane| lane.rank == Rank::Clear);
+        clear.any(|lane| which(&lane.route))
+    }
+
     pub(super) fn is_usable(&self, lane: &Lane) -> bool {
         let path = &self.paths[lane.route.path.0 as usize];
         let upstream = &self.upstreams[lane.route.upstream.0 as usize];
@@ -177,12 +236,17 @@ impl Engine {
     }
 
     /// Draws the grid for the inference.
-    fn look(&mut self) {
+    fn look(&mut self, now: Time) {
         self.grid.clear();
         for lane in &self.lanes {
             let Route { upstream, path, .. } = lane.route;
+            // A server accused for what it showed over this path alone: another one bad over the path
+            // makes the path the simpler explanation of both.
+            let open = lane.health.onset().is_some()
+                && now.since(self.upstreams[upstream.0 as usize].health.since()) < TOGETHER
+                && !self.is_bad_beyond(upstream, path);
             let explained = self.paths[path.0 as usize].accused()
-                || self.upstreams[upstream.0 as usize].accused();
+                || (self.upstreams[upstream.0 as usize].accused() && !open);
             self.grid.push(Seen {
                 upstream,
                 path,
@@ -211,6 +275,7 @@ impl Engine {
         let subject = Subject::Path(self.paths[path.0 as usize].name.clone());
         self.verdict(subject, change, evidence, now);
         self.left(path, verdict, evidence, now);
+        self.acquit_upstreams(path, now);
         // What they showed before does not count for a return.
         for lane in self.lanes.iter_mut().filter(|lane| lane.route.path == path) {
             lane.row = Row::default();

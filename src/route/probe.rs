@@ -32,7 +32,7 @@ const SURVEY_STEP: Duration = Duration::from_secs(60);
 /// this share of the traffic.
 const SURVEY_SHARE: f64 = 0.0025;
 /// While nothing is clear, what was not asked for this long is tried out of its turn,
-const PRESSED: Duration = Duration::from_millis(250);
+const PRESSED: Duration = Duration::from_millis(500);
 /// for this share of the packets that the ceiling allows, at most once a second where they are few.
 const PRESSED_SHARE: f64 = 0.1;
 /// In an outage: a tenth of the healthy rate, within these bounds.
@@ -169,8 +169,9 @@ impl Engine {
         let due = |health: &Health, asked: Time| match health.verdict() {
             Verdict::Clear | Verdict::Recovering => Time::NEVER,
             _ if self.standing == Standing::Clear => health.trial_due(),
-            // Nothing is clear: what heals first is to be found soon.
-            _ => health.trial_due().min(self.pressed.max(asked + PRESSED)),
+            // Nothing is clear: what heals first is to be found soon. What questions go over anyhow needs no
+            // trial.
+            _ => self.pressed.max(asked + PRESSED),
         };
         let asked = |member: &dyn Fn(&Lane) -> bool| {
             let asked = self.lanes.iter().filter(|lane| member(lane));
@@ -249,9 +250,7 @@ impl Engine {
         if let Some(rower) = group.rower.filter(|_| row.count > 0) {
             let untested = from(0).find(|&id| {
                 let lane = self.lane(id);
-                member(id) == Some(false)
-                    && lane.health.verdict() != Verdict::Clear
-                    && lane.asked < row.from
+                member(id) == Some(false) && lane.health.verdict().is_bad() && lane.asked < row.from
             });
             return untested.or(member(rower).map(|_| rower));
         }

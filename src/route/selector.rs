@@ -109,6 +109,8 @@ pub struct Tried<'a> {
     pub clear_only: bool,
 }
 
+/// What it costs, in microseconds, to ask again what was lost while nothing is clear.
+const AGAIN_US: f32 = 800_000.0;
 /// What the answers of a server that is useless are held to take longer, in microseconds.
 const USELESS_US: f32 = 500_000.0;
 
@@ -382,13 +384,19 @@ impl Engine {
             Time::NEVER => 0.0,
             oldest => now.since(oldest).as_micros() as f32,
         };
+        // Of what was lost and found lately the row of good answers knows most: the longer it is, the less
+        // probable is it that the next one is lost and has to be asked again (the rule of succession).
+        let again = match lane.rank {
+            rank if rank < Rank::Suspect => 0.0,
+            _ => AGAIN_US / (lane.row.count + 2) as f32,
+        };
         let server = &self.upstreams[lane.route.upstream.0 as usize].health;
         // Fast is not healthy: what is useless is asked again elsewhere, if not by byway then by the client.
         let in_vain = match server.is_useless() {
             true => USELESS_US,
             false => 0.0,
         };
-        (lane.estimate.current_us(now).max(hanging) + in_vain) * lane.cost
+        (lane.estimate.current_us(now).max(hanging) + again + in_vain) * lane.cost
     }
 
     fn shares_path(&self, tried: &[RouteId], path: PathId) -> bool {

@@ -97,13 +97,20 @@ pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
     Ok(())
 }
 
-/// A question fails only if every way to an answer was in trouble while it was asked, or just before.
+/// A question fails only if every way to an answer was in trouble while it was asked, or just before: so
+/// lately that, with another way clear meanwhile, there was no need yet to know that it had healed.
 pub fn nothing_clear_unused<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
     for record in world.records.iter().filter(|record| !record.good) {
         let asked = record.asked.since(world.start);
         let from = asked.saturating_sub(Duration::from_secs(3));
-        let way = ways(storm)
-            .find(|&(path, upstream)| untouched(storm, path, upstream, from, asked + DEADLINE));
+        let long_ago = asked.saturating_sub(RETURN_WITHIN);
+        let well = |&(path, upstream): &(usize, usize)| {
+            let other = ways(storm)
+                .any(|(p, u)| (p, u) != (path, upstream) && untouched(storm, p, u, long_ago, from));
+            let since = if other { long_ago } else { from };
+            untouched(storm, path, upstream, since, asked + DEADLINE)
+        };
+        let way = ways(storm).find(well);
         if let Some((path, upstream)) = way {
             return Err(format!(
                 "at {asked:?} failed with dc{}@{path} clear: {record:?}",
@@ -239,7 +246,7 @@ fn untouched(storm: &Storm, path: usize, upstream: usize, from: Duration, until:
 fn useless(storm: &Storm, path: usize, upstream: usize, from: Duration, until: Duration) -> bool {
     storm.faults.iter().any(|fault| {
         let hard = match fault.what {
-            What::Dead { .. } | What::Silent { .. } => true,
+            What::Dead { .. } | What::Silent { .. } | What::Cut { .. } => true,
             What::Lossy { loss, .. } => loss > 0.4,
             What::Sick { .. } | What::Swamped { .. } | What::Longer { .. } | What::Slow { .. } => {
                 false

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::clients::Load;
-use super::network::{Link, Upstream, unit};
+use super::network::{Link, unit};
 use super::subject::Subject;
 use super::world::{World, config};
 
@@ -42,17 +42,42 @@ pub struct Fault {
 /// What goes wrong.
 #[derive(Clone, Copy, Debug)]
 pub enum What {
-    Swamped { path: usize, load: f64 },
-    Lossy { path: usize, loss: f64 },
-    Dead { path: usize },
-    Longer { path: usize, by: Duration },
-    Slow { upstream: usize, by: Duration },
-    Sick { upstream: usize, share: f64 },
-    Silent { upstream: usize },
+    Swamped {
+        path: usize,
+        load: f64,
+    },
+    Lossy {
+        path: usize,
+        loss: f64,
+    },
+    Dead {
+        path: usize,
+    },
+    Longer {
+        path: usize,
+        by: Duration,
+    },
+    Slow {
+        upstream: usize,
+        by: Duration,
+    },
+    Sick {
+        upstream: usize,
+        share: f64,
+    },
+    Silent {
+        upstream: usize,
+    },
+    /// A firewall between the two.
+    Cut {
+        path: usize,
+        upstream: usize,
+    },
 }
 
 impl What {
-    fn begin(self, links: &mut [Link], upstreams: &mut [Upstream]) {
+    fn begin<S>(self, world: &mut World<S>) {
+        let (links, upstreams) = (&mut world.links, &mut world.upstreams);
         match self {
             What::Swamped { path, load } => links[path].background = load,
             What::Lossy { path, loss } => links[path].loss = loss,
@@ -61,10 +86,14 @@ impl What {
             What::Slow { upstream, by } => upstreams[upstream].slowness = by,
             What::Sick { upstream, share } => upstreams[upstream].sick = (share, Rcode::SERVFAIL),
             What::Silent { upstream } => upstreams[upstream].dead = true,
+            What::Cut { path, upstream } => {
+                world.cuts.insert((path, upstream));
+            }
         }
     }
 
-    fn end(self, links: &mut [Link], upstreams: &mut [Upstream]) {
+    fn end<S>(self, world: &mut World<S>) {
+        let (links, upstreams) = (&mut world.links, &mut world.upstreams);
         match self {
             What::Swamped { path, .. } => links[path].background = Link::BACKGROUND,
             What::Lossy { path, .. } => links[path].loss = 0.0,
@@ -73,6 +102,9 @@ impl What {
             What::Slow { upstream, .. } => upstreams[upstream].slowness = Duration::ZERO,
             What::Sick { upstream, .. } => upstreams[upstream].sick.0 = 0.0,
             What::Silent { upstream } => upstreams[upstream].dead = false,
+            What::Cut { path, upstream } => {
+                world.cuts.remove(&(path, upstream));
+            }
         }
     }
 
@@ -86,6 +118,10 @@ impl What {
             What::Slow { upstream: it, .. }
             | What::Sick { upstream: it, .. }
             | What::Silent { upstream: it } => it == upstream,
+            What::Cut {
+                path: over,
+                upstream: it,
+            } => (over, it) == (path, upstream),
         }
     }
 }
@@ -142,12 +178,8 @@ impl Storm {
     /// Lets it rage around `world`, to the end of everything.
     pub fn rage<S: Subject + 'static>(&self, world: &mut World<S>) {
         for &Fault { from, until, what } in &self.faults {
-            world.at(from, move |world| {
-                what.begin(&mut world.links, &mut world.upstreams)
-            });
-            world.at(until, move |world| {
-                what.end(&mut world.links, &mut world.upstreams)
-            });
+            world.at(from, move |world| what.begin(world));
+            world.at(until, move |world| what.end(world));
         }
         world.run(CALM + TROUBLE + AFTER);
         world.load.rate = 0.0;
@@ -169,7 +201,7 @@ impl Fault {
         let (path, upstream) = (below(rng, paths), below(rng, upstreams));
         let share = 0.02 + 0.6 * unit(rng);
         let by = Duration::from_millis(20).mul_f64(1.0 + 20.0 * unit(rng));
-        let what = match below(rng, 7) {
+        let what = match below(rng, 8) {
             0 => What::Swamped {
                 path,
                 load: 1.1 + 2.0 * share,
@@ -182,7 +214,8 @@ impl Fault {
                 upstream,
                 share: (2.0 * share).min(1.0),
             },
-            _ => What::Silent { upstream },
+            6 => What::Silent { upstream },
+            _ => What::Cut { path, upstream },
         };
         let from = CALM + TROUBLE.mul_f64(0.6 * unit(rng));
         let lasts = Duration::from_secs_f64(0.2 + 15.0 * unit(rng));

@@ -45,6 +45,8 @@ pub struct World<S> {
     pub subject: S,
     pub links: Vec<Link>,
     pub upstreams: Vec<Upstream>,
+    /// Routes over which nothing comes through: by path and upstream.
+    pub cuts: HashSet<(usize, usize)>,
     pub routes: Vec<Route>,
     pub records: Vec<Record>,
     pub packets: Vec<Packet>,
@@ -114,6 +116,7 @@ impl<S: Subject> World<S> {
             subject,
             links,
             upstreams: vec![Upstream::default(); config.upstreams.len()],
+            cuts: HashSet::new(),
             records: Vec::new(),
             packets: Vec::new(),
             load,
@@ -203,6 +206,9 @@ impl<S: Subject> World<S> {
             Happening::AtUpstream { tag, route } => {
                 let upstream = self.routes[route].upstream.0 as usize;
                 let path = self.routes[route].path.0 as usize;
+                if self.cuts.contains(&(path, upstream)) {
+                    return;
+                }
                 let served = self.upstreams[upstream].serve(self.now, &mut self.rng);
                 if let Some((leaves, rcode)) = served
                     && let Some(back) = self.links[path].cross(false, self.now, &mut self.rng)
