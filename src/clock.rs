@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Time(u64);
 
 impl Time {
-    /// Where a [`Clock`] starts: ten years after the origin.
-    pub const START: Time = Time::from_secs(10 * 365 * 24 * 3600);
+    /// Where a [`Clock`] starts: a year after the origin.
+    pub const START: Time = Time::from_secs(365 * 24 * 3600);
 
     /// Later than anything that happens.
     pub const NEVER: Time = Time(u64::MAX);

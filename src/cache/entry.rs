@@ -18,9 +18,10 @@ const ASKED_FOR: u16 = 2;
 /// The share of the TTL, counted from its end, in which an entry is refreshed: a tenth, as Unbound
 /// does.
 const REFRESH_SHARE: u64 = 10;
-/// A tenth of a short TTL is less than a round trip. The refresh starts this long before expiry at
-/// the latest, or halfway through the TTL if that is later.
-const REFRESH_LEAST: u64 = NANOS;
+/// A tenth of a short TTL is less than a round trip and another try. The refresh starts this long before
+/// expiry at the latest, or in the last quarter of the TTL if that is later. More would cost packets: at a
+/// TTL of five seconds each further half a second is one in twelve.
+const REFRESH_LEAST: u64 = NANOS / 2;
 /// After a refresh that failed the next is due so much later, or after a quarter of the refresh
 /// window if that is shorter.
 const REFRESH_PAUSE: u64 = 3 * NANOS;
@@ -57,13 +58,13 @@ pub(super) struct Entry {
     pub(super) flags: u8,
 }
 
-/// A point in time as 32 bits: in units of 2^28 ns, about a quarter of a second, which last for 36
+/// A point in time as 32 bits: in units of 2^26 ns, about a fifteenth of a second, which last for nine
 /// years from the origin of [`Time`]. Rounded down, so an answer is never younger than it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp(u32);
 
 impl Stamp {
-    const SHIFT: u32 = 28;
+    const SHIFT: u32 = 26;
 
     fn of(time: Time) -> Stamp {
         Stamp(u32::try_from(time.nanos() >> Stamp::SHIFT).unwrap_or(u32::MAX))
@@ -241,7 +242,7 @@ impl Entry {
 
     fn refresh_window(&self) -> u64 {
         let ttl = self.ttl_nanos();
-        (ttl / REFRESH_SHARE).max(REFRESH_LEAST.min(ttl / 2))
+        (ttl / REFRESH_SHARE).max(REFRESH_LEAST.min(ttl / 4))
     }
 
     /// The age from which it is due for refreshing.
@@ -251,7 +252,7 @@ impl Entry {
         self.ttl_nanos() - window + jitter
     }
 
-    /// At least 1: a TTL is at least a second, so the window is at least half of one.
+    /// At least 1: a TTL is at least a second, so the window is at least a quarter of one.
     fn hold_unit(&self) -> u64 {
         (self.refresh_window() / u64::from(u8::MAX)).max(1)
     }
