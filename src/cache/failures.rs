@@ -2,7 +2,7 @@
 //!
 //! A failure is remembered for the question, and apart from that for the question over one route:
 //! the first keeps clients from sending questions upstream that cannot be answered now, the second
-//! keeps one route from being tried again for a question that another may answer. The time grows
+//! keeps one route from being asked again for what another may answer. The time grows
 //! from `failure-min-ttl` to `failure-max-ttl`, twofold with every failure, and a success clears it.
 //! Only the question that failed is remembered, so a broken zone does its neighbours no harm.
 //!
@@ -10,6 +10,7 @@
 //! and the failure that was asked for longest ago goes first.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,18 +22,22 @@ use crate::wire::QuestionKey;
 
 use super::segment::Hashed;
 
-/// Failures held in all: at most 5 MB of them, and in a storm of names that do not resolve some
-/// minutes' worth at a hundred new ones a second.
+/// Questions whose failures are held: at most 8 MB of them, and in a storm of names that do not resolve
+/// some minutes' worth at a hundred new ones a second.
 const HELD: usize = 16 * 1024;
 /// Misses of all workers pass here, so there is more than one lock.
 const SHARDS: usize = 16;
 /// Doublings after which any time allowed has reached any bound allowed.
 const DOUBLINGS: u32 = 20;
+/// Routes remembered for one question. Where more fail the question does.
+const ROUTES: usize = 8;
 
 /// Failures by question, and by question and route. Shared by all workers.
 #[derive(Debug)]
 pub struct Failures {
     shards: [Mutex<LruCache<u64, Record, Hashed>>; SHARDS],
+    /// Questions with failures over single routes, so that the usual miss need not look for any.
+    routed: AtomicUsize,
     min_ttl: Duration,
     max_ttl: Duration,
 }
@@ -52,14 +57,25 @@ pub struct Failure {
 struct Record {
     /// The whole key, so that names with one hash are not taken for each other.
     key: Box<[u8]>,
-    /// `None` for the question over whatever route.
-    route: Option<u16>,
-    failure: Failure,
+    /// Of the question over whatever route.
+    failure: Option<Failure>,
+    /// Of the question over single routes, the latest last.
+    routes: Vec<(u16, Failure)>,
 }
 
 impl Record {
-    fn is_for(&self, key: &QuestionKey, route: Option<u16>) -> bool {
-        self.route == route && *self.key == *key.as_bytes()
+    fn is_for(&self, key: &QuestionKey) -> bool {
+        *self.key == *key.as_bytes()
+    }
+
+    fn of(&mut self, route: Option<u16>) -> Option<&mut Failure> {
+        match route {
+            None => self.failure.as_mut(),
+            Some(route) => {
+                let known = self.routes.iter_mut().find(|(known, _)| *known == route);
+                known.map(|(_, failure)| failure)
+            }
+        }
     }
 }
 
@@ -74,25 +90,41 @@ impl Failures {
         };
         Failures {
             shards: std::array::from_fn(|_| table()),
+            routed: AtomicUsize::new(0),
             min_ttl: config.failure_min_ttl,
             max_ttl: config.failure_max_ttl.max(config.failure_min_ttl),
         }
     }
 
-    /// Whether the question `key`, or it over `route` if one is given, has failed so recently that it
-    /// is not to be tried. `hash` is [`Cache::hash`](super::Cache::hash) of `key`.
-    pub fn check(
+    /// Whether the question `key` has failed so recently that it is not to be tried. `hash` is
+    /// [`Cache::hash`](super::Cache::hash) of `key`.
+    pub fn check(&self, key: &QuestionKey, hash: u64, now: Time) -> Option<Failure> {
+        let mut shard = self.shard(hash);
+        let record = shard.get(&hash).filter(|record| record.is_for(key))?;
+        record.failure.filter(|failure| now < failure.until)
+    }
+
+    /// Tells `each` the routes over which the question has failed so recently that it is not to be asked
+    /// over them while there is another.
+    pub fn routes_failed(
         &self,
         key: &QuestionKey,
         hash: u64,
-        route: Option<u16>,
         now: Time,
-    ) -> Option<Failure> {
-        let hash = with_route(hash, route);
+        mut each: impl FnMut(u16),
+    ) {
+        if self.routed.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         let mut shard = self.shard(hash);
-        let record = shard.get(&hash)?;
-        let holds = record.is_for(key, route) && now < record.failure.until;
-        holds.then_some(record.failure)
+        let Some(record) = shard.get(&hash).filter(|record| record.is_for(key)) else {
+            return;
+        };
+        for (route, failure) in &record.routes {
+            if now < failure.until {
+                each(*route);
+            }
+        }
     }
 
     /// Records that the question, or it over `route`, has failed, and says until when it is not to
@@ -107,12 +139,21 @@ impl Failures {
         ede: u16,
         now: Time,
     ) -> Failure {
-        let hash = with_route(hash, route);
         let mut shard = self.shard(hash);
-        let before = shard
-            .get_mut(&hash)
-            .filter(|record| record.is_for(key, route));
-        if let Some(Record { failure, .. }) = before {
+        if !shard.get(&hash).is_some_and(|record| record.is_for(key)) {
+            let record = Record {
+                key: key.as_bytes().into(),
+                failure: None,
+                routes: Vec::new(),
+            };
+            let gone = shard.push(hash, record);
+            self.forget_routes(gone.map(|(_, record)| record));
+        }
+        let first = self.failure(ede, 1, now);
+        let Some(record) = shard.get_mut(&hash) else {
+            return first;
+        };
+        if let Some(failure) = record.of(route) {
             if now < failure.until {
                 failure.ede = ede;
                 return *failure;
@@ -126,37 +167,58 @@ impl Failures {
             *failure = self.failure(ede, times, now);
             return *failure;
         }
-        let failure = self.failure(ede, 1, now);
-        let key = key.as_bytes().into();
-        shard.push(
-            hash,
-            Record {
-                key,
-                route,
-                failure,
-            },
-        );
-        failure
+        match route {
+            None => record.failure = Some(first),
+            Some(route) => {
+                if record.routes.is_empty() {
+                    self.routed.fetch_add(1, Ordering::Relaxed);
+                }
+                if record.routes.len() == ROUTES {
+                    record.routes.remove(0);
+                }
+                record.routes.push((route, first));
+            }
+        }
+        first
     }
 
-    /// The question, or it over `route`, has been answered: whatever was remembered is forgotten.
+    /// The question, or it over `route`, has been answered: what was remembered of that is forgotten.
     pub fn clear(&self, key: &QuestionKey, hash: u64, route: Option<u16>) {
-        let hash = with_route(hash, route);
+        if route.is_some() && self.routed.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         let mut shard = self.shard(hash);
-        if shard
-            .peek(&hash)
-            .is_some_and(|record| record.is_for(key, route))
-        {
+        let Some(record) = shard.peek_mut(&hash).filter(|record| record.is_for(key)) else {
+            return;
+        };
+        match route {
+            None => record.failure = None,
+            Some(route) => {
+                let before = record.routes.len();
+                record.routes.retain(|(known, _)| *known != route);
+                if before > 0 && record.routes.is_empty() {
+                    self.routed.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        }
+        if record.failure.is_none() && record.routes.is_empty() {
             shard.pop(&hash);
         }
     }
 
-    /// Forgets everything, as when the network has healed. Returns how many failures that were.
+    fn forget_routes(&self, gone: impl IntoIterator<Item = Record>) {
+        let routed = gone.into_iter().filter(|record| !record.routes.is_empty());
+        self.routed.fetch_sub(routed.count(), Ordering::Relaxed);
+    }
+
+    /// Forgets everything, as when the network has healed. Returns for how many questions.
     pub fn flush_all(&self) -> usize {
         let shards = self.shards.iter().map(|shard| {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let held = shard.len();
-            shard.clear();
+            while let Some((_, record)) = shard.pop_lru() {
+                self.forget_routes([record]);
+            }
             held
         });
         shards.sum()
@@ -171,14 +233,18 @@ impl Failures {
             let held = shard.len();
             shard.retain(|_, record| {
                 let key = QuestionKey::from_bytes(&record.key);
-                !key.is_some_and(|key| super::is_within(key.name(), &name))
+                let within = key.is_some_and(|key| super::is_within(key.name(), &name));
+                if within && !record.routes.is_empty() {
+                    self.routed.fetch_sub(1, Ordering::Relaxed);
+                }
+                !within
             });
             held - shard.len()
         });
         shards.sum()
     }
 
-    /// How many failures are held, those included whose time is over.
+    /// How many questions' failures are held, those included whose time is over.
     pub fn len(&self) -> usize {
         let shards = self.shards.iter();
         shards
@@ -191,7 +257,7 @@ impl Failures {
         self.len() == 0
     }
 
-    /// Failures held at most.
+    /// Questions whose failures are held, at most.
     pub const fn capacity() -> usize {
         HELD / SHARDS * SHARDS
     }
@@ -214,16 +280,6 @@ impl Failures {
         self.shards[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The hash of a question over a route. Whether it is the same question is decided by comparing.
-fn with_route(hash: u64, route: Option<u16>) -> u64 {
-    match route {
-        None => hash,
-        Some(route) => {
-            (hash ^ u64::from(route) ^ 0x726f_7574_6500_0000).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        }
     }
 }
 
@@ -250,12 +306,12 @@ mod tests {
         let hash = hash(&key);
         let mut lasted = Vec::new();
         for times in 1..=12 {
-            assert_eq!(failures.check(&key, hash, None, now), None);
+            assert_eq!(failures.check(&key, hash, now), None);
             let failure = failures.record(&key, hash, None, UNREACHABLE, now);
             assert_eq!((failure.ede, failure.times), (UNREACHABLE, times));
-            assert_eq!(failures.check(&key, hash, None, now), Some(failure));
+            assert_eq!(failures.check(&key, hash, now), Some(failure));
             let just_before = failure.until - Duration::from_nanos(1);
-            assert_eq!(failures.check(&key, hash, None, just_before), Some(failure));
+            assert_eq!(failures.check(&key, hash, just_before), Some(failure));
             lasted.push(failure.until.since(now).as_secs());
             now = failure.until;
         }
@@ -287,7 +343,7 @@ mod tests {
             2
         );
         failures.clear(&key, hash, None);
-        assert_eq!(failures.check(&key, hash, None, after(1)), None);
+        assert_eq!(failures.check(&key, hash, after(1)), None);
         assert_eq!(
             failures
                 .record(&key, hash, None, UNREACHABLE, after(1))
@@ -308,24 +364,80 @@ mod tests {
         );
     }
 
+    /// The routes over which it has failed.
+    fn routes(failures: &Failures, key: &QuestionKey, hash: u64, now: Time) -> Vec<u16> {
+        let mut routes = Vec::new();
+        failures.routes_failed(key, hash, now, |route| routes.push(route));
+        routes
+    }
+
     #[test]
     fn a_route_fails_by_itself_and_a_neighbour_not_at_all() {
         let failures = Failures::new(&config(0));
         let (broken, neighbour) = (key("broken.example"), key("works.example"));
         let (hash, neighbours) = (hash(&broken), hash(&neighbour));
         failures.record(&broken, hash, Some(3), UNREACHABLE, NOW);
-        assert!(failures.check(&broken, hash, Some(3), NOW).is_some());
-        assert_eq!(failures.check(&broken, hash, Some(4), NOW), None);
-        assert_eq!(failures.check(&broken, hash, None, NOW), None);
+        assert_eq!(routes(&failures, &broken, hash, NOW), [3]);
+        assert_eq!(failures.check(&broken, hash, NOW), None);
         failures.record(&broken, hash, None, UNREACHABLE, NOW);
         failures.clear(&broken, hash, Some(3));
-        assert_eq!(failures.check(&broken, hash, Some(3), NOW), None);
-        assert!(failures.check(&broken, hash, None, NOW).is_some());
-        assert_eq!(failures.check(&neighbour, neighbours, None, NOW), None);
+        assert!(routes(&failures, &broken, hash, NOW).is_empty());
+        assert!(failures.check(&broken, hash, NOW).is_some());
+        assert_eq!(failures.check(&neighbour, neighbours, NOW), None);
         // Not even with the same hash.
-        assert_eq!(failures.check(&neighbour, hash, None, NOW), None);
+        assert_eq!(failures.check(&neighbour, hash, NOW), None);
         failures.clear(&neighbour, hash, None);
-        assert!(failures.check(&broken, hash, None, NOW).is_some());
+        assert!(failures.check(&broken, hash, NOW).is_some());
+        // What failed over a route goes on failing there when another has answered.
+        failures.record(&broken, hash, Some(4), UNREACHABLE, NOW);
+        failures.clear(&broken, hash, None);
+        assert_eq!(failures.check(&broken, hash, NOW), None);
+        assert_eq!(routes(&failures, &broken, hash, NOW), [4]);
+    }
+
+    #[test]
+    fn the_time_of_a_route_grows_like_that_of_the_question() {
+        let failures = Failures::new(&config(0));
+        let key = key("broken.example");
+        let (hash, mut now) = (hash(&key), NOW);
+        for seconds in [1, 2, 4, 8] {
+            assert!(routes(&failures, &key, hash, now).is_empty());
+            let failure = failures.record(&key, hash, Some(7), UNREACHABLE, now);
+            assert_eq!(failure.until.since(now).as_secs(), seconds);
+            assert_eq!(routes(&failures, &key, hash, now), [7]);
+            now = failure.until;
+        }
+    }
+
+    #[test]
+    fn the_routes_of_a_question_are_bounded_and_counted() {
+        let failures = Failures::new(&config(0));
+        for name in ["one.example", "other.example"] {
+            let key = key(name);
+            let hash = hash(&key);
+            for route in 0..100 {
+                failures.record(&key, hash, Some(route), UNREACHABLE, NOW);
+            }
+            let held = routes(&failures, &key, hash, NOW);
+            assert_eq!(held, (92..100).collect::<Vec<u16>>());
+        }
+        let routed = || failures.routed.load(Ordering::Relaxed);
+        assert_eq!((failures.len(), routed()), (2, 2));
+        let one = key("one.example");
+        for route in 0..100 {
+            failures.clear(&one, hash(&one), Some(route));
+        }
+        assert_eq!((failures.len(), routed()), (1, 1));
+        failures.flush_subtree(&wire_name("other.example"));
+        assert_eq!((failures.len(), routed()), (0, 0));
+        // Those that make room and those that are flushed count no more.
+        for n in 0..2 * Failures::capacity() {
+            let key = key(&format!("n{n}.example"));
+            failures.record(&key, hash(&key), Some(1), UNREACHABLE, NOW);
+        }
+        assert_eq!(routed(), failures.len());
+        failures.flush_all();
+        assert_eq!(routed(), 0);
     }
 
     #[test]
@@ -340,7 +452,7 @@ mod tests {
         assert!(failures.len() > Failures::capacity() * 9 / 10);
         let held = |n: usize| {
             let key = key(&format!("n{n}.example"));
-            failures.check(&key, hash(&key), None, NOW).is_some()
+            failures.check(&key, hash(&key), NOW).is_some()
         };
         assert!((names - 1_000..names).all(held));
         assert!(!(0..1_000).any(held));

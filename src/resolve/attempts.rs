@@ -1,14 +1,14 @@
 //! A question's attempts: made as the race says, told to it as they end.
 
 use super::core::Core;
-use super::question::{Attempt, Stage, Why};
+use super::question::{Attempt, Question, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics::{self, Counter};
 use crate::route::{
     Ask, AttemptKind, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step,
 };
-use crate::wire::{Answer, Rcode, Response};
+use crate::wire::{Answer, Ede, Rcode, Response};
 
 impl<X: Exchanges> Core<X> {
     /// Begins the race of a question that is queued, or leaves it in the queue.
@@ -23,9 +23,13 @@ impl<X: Exchanges> Core<X> {
             },
             deadline: deadline.unwrap_or(now + self.shared.deadline),
         };
+        let mut failed = Failed::default();
+        self.shared
+            .failures
+            .routes_failed(&question.key, question.hash, now, |route| failed.add(route));
         let started = {
             let mut engine = self.shared.engine();
-            Race::start(&mut engine, &ask, now, &mut self.rng)
+            Race::start_elsewhere(&mut engine, &ask, failed.routes(), now, &mut self.rng)
         };
         match started {
             Ok((race, step)) => {
@@ -173,9 +177,32 @@ impl<X: Exchanges> Core<X> {
             let mut engine = self.shared.engine();
             race.outcome(&mut engine, attempt.id, outcome, now, &mut self.rng)
         };
+        self.remember(&self.questions[slot], attempt.route, outcome, now);
         let won = matches!(step.finish, Some(Finish::Answer(_)));
         self.count(&attempt, label(outcome, late), won, now);
         Some((slot, step))
+    }
+
+    /// Remembers what the attempt at a question over one route came to, if that says something of the question
+    /// there: the next time another server is asked first (RFC 9520 section 3.1).
+    fn remember(&self, question: &Question, route: RouteId, outcome: Outcome, now: Time) {
+        if !question.rd || matches!(question.why, Why::Probe(_)) {
+            return;
+        }
+        let (key, hash, failures) = (&question.key, question.hash, &self.shared.failures);
+        let ede = match outcome {
+            Outcome::Answered => return failures.clear(key, hash, Some(route.0)),
+            Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => {
+                Ede::NO_REACHABLE_AUTHORITY
+            }
+            // Where the route is well and another has answered, it is the question. Where it is not, every
+            // question is lost there.
+            Outcome::TimedOut if question.answered && self.shared.engine().is_clear(route) => {
+                Ede::NETWORK_ERROR
+            }
+            _ => return,
+        };
+        failures.record(key, hash, Some(route.0), ede.code, now);
     }
 
     /// Tells the races about attempts that could not even be sent.
@@ -241,8 +268,9 @@ impl<X: Exchanges> Core<X> {
 
     /// Forgets a question whose race is over; attempts that are still out were lost.
     pub(super) fn free(&mut self, slot: usize, now: Time) {
-        let question = self.questions.remove(slot);
-        for tag in question.attempts {
+        let mut question = self.questions.remove(slot);
+        let mut lost = Vec::new();
+        for tag in std::mem::take(&mut question.attempts) {
             let Some(attempt) = self.attempts.try_remove(tag as usize) else {
                 continue;
             };
@@ -250,7 +278,39 @@ impl<X: Exchanges> Core<X> {
             if let Some(handle) = attempt.handle {
                 self.exchanges.forget(handle, tag);
             }
+            lost.push(attempt.route);
         }
+        for route in lost {
+            self.remember(&question, route, Outcome::TimedOut, now);
+        }
+    }
+}
+
+/// The routes over which a question has failed lately; no more than can be remembered.
+struct Failed {
+    routes: [RouteId; 8],
+    count: usize,
+}
+
+impl Default for Failed {
+    fn default() -> Failed {
+        Failed {
+            routes: [RouteId(0); 8],
+            count: 0,
+        }
+    }
+}
+
+impl Failed {
+    fn add(&mut self, route: u16) {
+        if let Some(place) = self.routes.get_mut(self.count) {
+            *place = RouteId(route);
+            self.count += 1;
+        }
+    }
+
+    fn routes(&self) -> &[RouteId] {
+        &self.routes[..self.count]
     }
 }
 

@@ -154,11 +154,7 @@ impl<X: Exchanges> Core<X> {
             let engine = self.shared.engine();
             engine.any_clear(now).then(|| engine.hedge_wait(now))
         };
-        let failed = self
-            .shared
-            .failures
-            .check(&query.key, hash, None, now)
-            .is_some();
+        let failed = self.shared.failures.check(&query.key, hash, now).is_some();
         let why = match wait {
             None => Counter::StaleNothingClear,
             Some(_) if failed => Counter::StaleFailed,
@@ -190,7 +186,7 @@ impl<X: Exchanges> Core<X> {
         now: Time,
         out: &mut [u8],
     ) -> Turn {
-        if let Some(failure) = self.shared.failures.check(&query.key, hash, None, now) {
+        if let Some(failure) = self.shared.failures.check(&query.key, hash, now) {
             self.metrics.count(Counter::FailureCacheHit, 1);
             let why = match Ede::new(failure.ede) {
                 Ede::NETWORK_ERROR => "no upstream answered",
@@ -218,7 +214,7 @@ impl<X: Exchanges> Core<X> {
     fn enlist(&mut self, key: QuestionKey, hash: u64, waiter: Waiter, now: Time) {
         if !waiter.asked.as_ref().rd {
             // Without recursion the upstream may answer otherwise than it would: for nobody else.
-            return self.begin(key, hash, Why::Client, false, 0, vec![waiter], now);
+            return self.begin(key, hash, Why::Client, false, vec![waiter], now);
         }
         let leader = self.shared.inflight.leader(hash);
         match leader {
@@ -237,7 +233,7 @@ impl<X: Exchanges> Core<X> {
             Some(leader) => return self.hand_over(leader, key, hash, waiter),
             None => {}
         }
-        self.begin(key, hash, Why::Client, true, 0, vec![waiter], now);
+        self.begin(key, hash, Why::Client, true, vec![waiter], now);
     }
 
     /// Lets a client wait at the worker that leads its question. It is counted where it joins.
@@ -297,7 +293,7 @@ impl<X: Exchanges> Core<X> {
     /// Renews an entry of the cache before it expires, if there is room for that.
     fn refresh(&mut self, key: &QuestionKey, hash: u64, now: Time) {
         if self.shared.inflight.leader(hash).is_none() {
-            self.begin(*key, hash, Why::Refresh, true, 0, Vec::new(), now);
+            self.begin(*key, hash, Why::Refresh, true, Vec::new(), now);
         }
     }
 
@@ -310,24 +306,7 @@ impl<X: Exchanges> Core<X> {
     pub fn probe(&mut self, route: RouteId, now: Time) {
         let key = QuestionKey::root_name_servers();
         let hash = self.shared.cache.hash(&key);
-        self.begin(key, hash, Why::Probe(route), true, 0, Vec::new(), now);
-    }
-
-    /// Begins a question anew for clients whose first leader failed.
-    pub(super) fn inherit(
-        &mut self,
-        key: QuestionKey,
-        hash: u64,
-        rd: bool,
-        restarts: u8,
-        heirs: Vec<Waiter>,
-        now: Time,
-    ) {
-        for _ in &heirs {
-            // They had places until a moment ago; if they are gone, one too many waits.
-            let _ = self.shared.inflight.waiting().take();
-        }
-        self.begin(key, hash, Why::Client, rd, restarts, heirs, now);
+        self.begin(key, hash, Why::Probe(route), true, Vec::new(), now);
     }
 
     /// Makes a new question and its first attempt.
@@ -338,13 +317,12 @@ impl<X: Exchanges> Core<X> {
         hash: u64,
         why: Why,
         rd: bool,
-        restarts: u8,
         waiters: Vec<Waiter>,
         now: Time,
     ) {
         let room = self.shared.inflight.questions().take() || self.make_room(why, now);
         self.generation = self.generation.wrapping_add(1);
-        let mut question = Question::new(self.generation, key, hash, why, rd, restarts);
+        let mut question = Question::new(self.generation, key, hash, why, rd);
         let slot = self.questions.vacant_key();
         if room && rd && !matches!(why, Why::Probe(_)) {
             let generation = self.generation;

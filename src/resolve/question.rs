@@ -68,8 +68,8 @@ pub struct Question {
     pub poor: Option<Answer>,
     /// A truncated answer, kept in case the whole one cannot be had over a stream.
     pub partial: Option<Answer>,
-    /// How often it was begun anew for clients that came later.
-    pub restarts: u8,
+    /// Whether it was answered usefully.
+    pub answered: bool,
     /// When the race wants its timer, or the queue gives up.
     pub race_wake: Time,
     /// When the first of the waiters must be looked after.
@@ -80,14 +80,7 @@ pub struct Question {
 
 impl Question {
     /// A question of which nothing has been asked yet.
-    pub fn new(
-        generation: u32,
-        key: QuestionKey,
-        hash: u64,
-        why: Why,
-        rd: bool,
-        restarts: u8,
-    ) -> Question {
+    pub fn new(generation: u32, key: QuestionKey, hash: u64, why: Why, rd: bool) -> Question {
         Question {
             generation,
             key,
@@ -100,7 +93,7 @@ impl Question {
             attempts: Vec::new(),
             poor: None,
             partial: None,
-            restarts,
+            answered: false,
             race_wake: Time::NEVER,
             waiter_wake: Time::NEVER,
             scheduled: Time::NEVER,
@@ -112,8 +105,12 @@ impl Question {
         self.race_wake.min(self.waiter_wake)
     }
 
-    /// Lets a client wait for its answer.
+    /// Lets a client wait for its answer. The race goes on for as long as it may wait: the deadline of who
+    /// asked first is not that of those who came later.
     pub fn join(&mut self, waiter: Waiter) {
+        if let Stage::Racing(race) = &mut self.stage {
+            race.extend(waiter.deadline);
+        }
         self.waiter_wake = self.waiter_wake.min(waiter.wake());
         self.waiters.push(waiter);
     }

@@ -10,9 +10,6 @@ use crate::observe::metrics::{Counter, QueryResult};
 use crate::route::{Failure, Refused, RouteId};
 use crate::wire::{self, Answer, Asked, Ede, QuestionKey, Rcode, Render, TtlRule};
 
-/// How often a question is begun anew for clients that came after the first.
-const RESTARTS: u8 = 2;
-
 /// What a client that waited gets.
 enum Gift<'a> {
     /// What an upstream said.
@@ -32,7 +29,8 @@ impl<X: Exchanges> Core<X> {
         route: RouteId,
         now: Time,
     ) {
-        let question = &self.questions[slot];
+        let question = &mut self.questions[slot];
+        question.answered = true;
         let (key, hash, why, rd) = (question.key, question.hash, question.why, question.rd);
         self.last_route = Some(route);
         let (waiters, mut answer) = (self.conclude(slot), answer);
@@ -71,9 +69,6 @@ impl<X: Exchanges> Core<X> {
 
     /// Nobody answered in time, or nobody can be asked.
     pub(super) fn settle_failed(&mut self, slot: usize, failure: Failure, now: Time) {
-        if self.begin_anew(slot, now) {
-            return;
-        }
         let question = &mut self.questions[slot];
         let (poor, partial) = (question.poor.take(), question.partial.take());
         let gift = match (&partial, &poor) {
@@ -145,30 +140,6 @@ impl<X: Exchanges> Core<X> {
                 self.give(waiter, gift, now);
             }
         }
-    }
-
-    /// A leader's failure does not fail those who came later, while they have time and a route is clear.
-    fn begin_anew(&mut self, slot: usize, now: Time) -> bool {
-        let question = &mut self.questions[slot];
-        let in_time = |waiter: &Waiter| waiter.deadline > now;
-        if question.restarts >= RESTARTS
-            || !question.waiters.iter().any(in_time)
-            || !self.shared.engine().any_clear(now)
-        {
-            return false;
-        }
-        let (key, hash, rd, restarts) =
-            (question.key, question.hash, question.rd, question.restarts);
-        let (heirs, late): (Vec<_>, Vec<_>) = self.conclude(slot).into_iter().partition(in_time);
-        for waiter in late {
-            self.give(
-                waiter,
-                &Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed),
-                now,
-            );
-        }
-        self.inherit(key, hash, rd, restarts + 1, heirs, now);
-        true
     }
 
     /// Looks after the clients whose time it is: a stale answer is due, or the deadline has come.

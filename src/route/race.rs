@@ -21,8 +21,9 @@ const MOST: usize = 8;
 /// How long a question waits for the end of an outage before it fails.
 const HOLD: Duration = Duration::from_millis(500);
 /// For so long after an outage began, those that were asked before wait on: their answers may be on
-/// their way from an upstream that is slow, not gone.
-const HOLD_ASKED: Duration = Duration::from_secs(3);
+/// their way from an upstream that is slow, not gone. The second where it has never been measured, so that
+/// nobody knows how slow it is.
+const HOLD_ASKED: (Duration, Duration) = (Duration::from_millis(850), Duration::from_secs(3));
 /// How often it looks.
 const HOLD_STEP: Duration = Duration::from_millis(100);
 /// While nothing is clear a question is asked again no sooner and no later than this: three tries must
@@ -185,6 +186,8 @@ pub struct Race {
     refused: u32,
     reopened: bool,
     finished: bool,
+    /// Those who come later extend it no further than this.
+    latest: Time,
 }
 
 impl Race {
@@ -195,9 +198,22 @@ impl Race {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<(Race, Step), Refused> {
+        Race::start_elsewhere(engine, ask, &[], now, rng)
+    }
+
+    /// Starts a race for `ask` whose question has just failed over the routes `failed`: another server is
+    /// asked first, if one can be (RFC 9520 section 3.1).
+    pub fn start_elsewhere(
+        engine: &mut Engine,
+        ask: &Ask,
+        failed: &[RouteId],
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<(Race, Step), Refused> {
         let mut race = Race {
             ask: *ask,
             started: now,
+            latest: ask.deadline + ask.deadline.since(now),
             flights: [None; MOST],
             tried: [RouteId(u16::MAX); MOST],
             tries: 0,
@@ -220,7 +236,7 @@ impl Race {
                 if engine.standing == Standing::Outage {
                     race.next_try = now;
                 } else {
-                    let send = race.first(engine, now, rng)?;
+                    let send = race.first(engine, failed, now, rng)?;
                     step.send = Some(send);
                     step.also = race.duplicate(engine, send.route, now, rng);
                 }
@@ -229,7 +245,7 @@ impl Race {
                 if engine.standing != Standing::Clear {
                     return Err(Refused::Denied);
                 }
-                let route = engine.choose(now, rng)?;
+                let route = engine.choose_for(failed, now, rng)?;
                 if engine
                     .lane(route)
                     .limit
@@ -245,6 +261,15 @@ impl Race {
         }
         race.close(&mut step, now);
         Ok((race, step))
+    }
+
+    /// A client came that may wait until `deadline`: the race goes on for it, but in all no longer than twice
+    /// as long as it was to take at first. By then every server has been asked as often as it may be, and
+    /// those who ask for ever do not keep it from ending.
+    pub fn extend(&mut self, deadline: Time) {
+        if !self.finished {
+            self.ask.deadline = self.ask.deadline.max(deadline.min(self.latest));
+        }
     }
 
     /// The time of the last step's wake has come.
@@ -451,10 +476,13 @@ impl Race {
             return;
         }
         if engine.standing == Standing::Outage {
-            let asked = self
-                .flying()
-                .any(|flight| flight.kind != AttemptKind::Probe);
-            let in_doubt = asked && now < engine.stands_since + HOLD_ASKED;
+            let doubt = |flight: &Flight| match engine.lane(flight.route).estimate.is_measured() {
+                true => HOLD_ASKED.0,
+                false => HOLD_ASKED.1,
+            };
+            let asked = self.flying().filter(|it| it.kind != AttemptKind::Probe);
+            let doubted = asked.map(doubt).max();
+            let in_doubt = doubted.is_some_and(|doubt| now < engine.stands_since + doubt);
             if now >= self.started + HOLD && !in_doubt && !self.is_waiting() {
                 return self.fail(engine, Failure::Outage, now, step);
             }
@@ -469,7 +497,7 @@ impl Race {
             return self.try_another_server(engine, now, rng, step);
         }
         if self.tries == 0 {
-            match self.first(engine, now, rng) {
+            match self.first(engine, &[], now, rng) {
                 Ok(send) => step.send = Some(send),
                 Err(Refused::NoRoute) => self.fail(engine, Failure::NoRoute, now, step),
                 Err(_) => self.next_try = now + REFUSED_STEP,
@@ -575,10 +603,11 @@ impl Race {
     fn first(
         &mut self,
         engine: &mut Engine,
+        failed: &[RouteId],
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<Send, Refused> {
-        let route = engine.choose(now, rng)?;
+        let route = engine.choose_for(failed, now, rng)?;
         if engine.standing == Standing::Clear && engine.lane(route).rank < Rank::Suspect {
             engine.budgets.primary(now);
         } else if engine.standing == Standing::Clear {

@@ -169,6 +169,29 @@ impl Engine {
         Err(Refused::Busy)
     }
 
+    /// The route for the first packet of a question that has just failed over `failed`: to a server that has
+    /// not, if one is usable.
+    pub(super) fn choose_for(
+        &mut self,
+        failed: &[RouteId],
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
+        let route = self.choose(now, rng)?;
+        if !failed.contains(&route) {
+            return Ok(route);
+        }
+        let tried = Tried {
+            routes: failed,
+            poor: true,
+            clear_only: false,
+        };
+        let other = self.choose_other(tried, now, unit(rng));
+        Ok(other
+            .filter(|&other| self.lane(other).rank <= self.lane(route).rank.max(Rank::Recovering))
+            .unwrap_or(route))
+    }
+
     /// A clear route for a hedge or a retry, or `None`. It shares neither path nor upstream with those
     /// tried if that can be had; after a useless answer it is another server, whatever the path.
     pub(super) fn choose_other(&self, tried: Tried<'_>, now: Time, roll: f32) -> Option<RouteId> {
