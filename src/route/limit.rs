@@ -1,7 +1,9 @@
 //! How many attempts one route may have in flight.
 //!
-//! The limit is what takes byway's own load off a server that it overloads itself. Once a round it grows
-//! by a quarter while answers come back at base speed, and shrinks as they queue (the gradient of Netflix'
+//! The limit is what takes byway's own load off a server that it overloads itself. It grows when as many
+//! answers as it allows have come back at base speed: twofold until a queue or a loss was seen for the first
+//! time, so that a cold start does not turn clients away, by a quarter from then on. Once a round it shrinks as
+//! answers queue (the gradient of Netflix'
 //! concurrency limits, on the low quantile of round trips over the base); a loss takes a tenth off it. But
 //! while nothing is clear it does not fall below what the route carries in health at the present round
 //! trip, unless byway wants much more than that: somebody else's jam is not relieved by starving, the packet
@@ -25,8 +27,9 @@ const STEEPEST: f32 = 0.5;
 const QUEUED: f32 = 4.0;
 /// Of the way to where a round points, this much is gone at once.
 const SMOOTHING: f32 = 0.3;
-/// What a round without a queue adds.
+/// What a round without a queue makes of it, and what before the first queue was ever seen.
 const GROWTH: f32 = 1.25;
+const FIRST_GROWTH: f32 = 2.0;
 /// What one loss leaves of it.
 const BACK_OFF: f32 = 0.9;
 /// The least between two rounds, and between two back-offs: losses come in bunches and are one message.
@@ -38,6 +41,10 @@ pub struct Limit {
     limit: f32,
     floor: f32,
     ceiling: f32,
+    /// Answers since it last changed.
+    answers: u32,
+    /// No queue and no loss was ever seen.
+    untried: bool,
     round: Time,
     backed_off: Time,
 }
@@ -50,6 +57,8 @@ impl Limit {
             limit: START.min(ceiling),
             floor: FLOOR,
             ceiling,
+            answers: 0,
+            untried: true,
             round: Time::default(),
             backed_off: Time::default(),
         }
@@ -87,18 +96,29 @@ impl Limit {
     /// trip over the base.
     pub fn answered(&mut self, in_flight: u32, stretch: f32, rtt: Duration, now: Time) {
         // What is not used teaches nothing about what the route could carry.
-        if (in_flight as f32) < self.limit / 2.0 || now < self.round {
+        if (in_flight as f32) < self.limit / 2.0 {
             return;
         }
-        self.round = now + rtt.max(ROUND);
+        self.answers = self.answers.saturating_add(1);
+        if now < self.round {
+            return;
+        }
         let gradient = (TOLERANCE / stretch.max(1.0)).clamp(STEEPEST, 1.0);
-        self.limit = if gradient < 1.0 {
+        let limit = if gradient < 1.0 {
+            self.untried = false;
             let target = self.limit * gradient + QUEUED;
             self.limit + SMOOTHING * (target - self.limit)
+        } else if (self.answers as f32) < self.limit {
+            // The first answers of a burst come back early however long the queue behind them is.
+            return;
+        } else if self.untried {
+            self.limit * FIRST_GROWTH
         } else {
             self.limit * GROWTH
-        }
-        .clamp(self.floor, self.ceiling);
+        };
+        self.limit = limit.clamp(self.floor, self.ceiling);
+        self.round = now + rtt.max(ROUND);
+        self.answers = 0;
     }
 
     /// An attempt was lost while at least half the limit was in use.
@@ -107,6 +127,7 @@ impl Limit {
             return;
         }
         self.backed_off = now;
+        self.untried = false;
         self.limit = (self.limit * BACK_OFF).max(self.floor);
     }
 }
@@ -117,15 +138,13 @@ mod tests {
 
     const TRIP: Duration = Duration::from_millis(2);
 
-    /// `rounds` answers, a second apart, with the limit fully used.
+    /// As many rounds, a second apart, with the limit fully used.
     fn answer(limit: &mut Limit, stretch: f32, rounds: u64) {
+        let start = limit.round;
         for n in 1..=rounds {
-            limit.answered(
-                limit.get(),
-                stretch,
-                TRIP,
-                Time::from_secs(n) + limit.round.since(Time::default()),
-            );
+            for _ in 0..limit.get() {
+                limit.answered(limit.get(), stretch, TRIP, start + Duration::from_secs(n));
+            }
         }
     }
 
@@ -139,6 +158,38 @@ mod tests {
         answer(&mut limit, 10.0, 100);
         // Where half of it plus four is itself.
         assert_eq!(limit.get(), 8);
+    }
+
+    #[test]
+    fn the_first_answers_of_a_burst_do_not_let_it_grow() {
+        let mut limit = Limit::new(1024);
+        let start = limit.get();
+        for n in 1..start {
+            limit.answered(start, 1.0, TRIP, Time::from_secs(n.into()));
+        }
+        assert_eq!(limit.get(), start);
+        limit.answered(start, 1.0, TRIP, Time::from_secs(start.into()));
+        assert_eq!(limit.get(), 2 * start);
+    }
+
+    #[test]
+    fn a_cold_start_over_a_long_way_lets_a_thousand_through_in_half_a_second() {
+        let (mut limit, trip) = (Limit::new(1024), Duration::from_millis(100));
+        let (mut through, mut now) = (0, Time::from_secs(1));
+        for _ in 0..5 {
+            now = now + trip;
+            let under_way = limit.get();
+            through += under_way;
+            for _ in 0..under_way {
+                limit.answered(under_way, 1.0, trip, now);
+            }
+        }
+        assert!(through >= 1000, "{through}");
+        // A queue once seen, it gropes.
+        limit.lost(limit.get(), now);
+        let before = limit.get() as f32;
+        answer(&mut limit, 1.0, 1);
+        assert!(limit.get() as f32 <= before * GROWTH);
     }
 
     #[test]
