@@ -23,6 +23,8 @@ use crate::observe::event::{Event, Verdict};
 
 /// Events kept until someone takes them; older ones are dropped first.
 const EVENTS: usize = 256;
+/// The least that a hedge is given: hosts stall for some milliseconds now and then.
+const HEDGE_LEAST: Duration = Duration::from_millis(20);
 
 /// How things stand altogether.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,17 +178,15 @@ impl Engine {
             .is_some_and(|lane| matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering))
     }
 
-    /// About how long a hedge takes now: the wait before it, and its round trip.
+    /// About how long a hedge takes now: the wait before it, and for as long as it may take itself before it
+    /// would be overdue. Less would give stale answers in health, whenever the host stalls for a moment.
     pub fn hedge_wait(&self, _now: Time) -> Duration {
         let clear = || self.lanes.iter().filter(|lane| lane.rank == Rank::Clear);
-        let wait = clear()
-            .map(|lane| lane.estimate.hedge_wait(self.waits))
-            .min();
-        let trip = clear()
-            .map(|lane| lane.estimate.typical_us() as u64)
-            .max()
-            .unwrap_or_default();
-        wait.unwrap_or(self.waits.max) + Duration::from_micros(trip)
+        let waits = || clear().map(|lane| lane.estimate.hedge_wait(self.waits));
+        match (waits().min(), waits().max()) {
+            (Some(before), Some(trip)) => (before + trip).max(HEDGE_LEAST),
+            _ => 2 * self.waits.max,
+        }
     }
 
     /// Takes the events that happened since the last call, oldest first.
