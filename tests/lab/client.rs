@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::names::{Name, POPULAR, question_end};
+use crate::names::{Name, question_end};
 use crate::poll;
 use crate::topology::Way;
 use crate::upstream::NOERROR;
@@ -19,6 +19,28 @@ pub struct Load {
     pub rate: u32,
     /// The share of questions that were never asked before; the others are for popular names.
     pub new: f64,
+    /// How many names are popular.
+    pub popular: u32,
+}
+
+/// What is asked before, during and after the fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Loads {
+    /// Before and after.
+    pub usual: Load,
+    /// During.
+    pub during: Load,
+    /// The fault.
+    pub fault: (Instant, Instant),
+}
+
+impl Loads {
+    fn at(&self, now: Instant) -> Load {
+        match now >= self.fault.0 && now < self.fault.1 {
+            true => self.during,
+            false => self.usual,
+        }
+    }
 }
 
 /// A question and what became of it.
@@ -34,6 +56,16 @@ pub struct Question {
     pub took: Option<Duration>,
     /// The answer was useful.
     pub useful: bool,
+    /// The first Extended DNS Error in the answer; 0 if there was none.
+    pub ede: u16,
+}
+
+impl Question {
+    /// Whether the answer was useful and past its TTL (RFC 8914: 3, Stale Answer, or 19 for a stale
+    /// NXDOMAIN).
+    pub fn is_stale(&self) -> bool {
+        self.useful && [3, 19].contains(&self.ede)
+    }
 }
 
 /// Packets that had left the host over each way, at a moment.
@@ -61,7 +93,7 @@ pub const SAMPLE: Duration = Duration::from_millis(20);
 const SOCKETS: usize = 16;
 
 /// Asks from `start` to `end`, then waits for the answers to the last. Runs inside `near`.
-pub fn ask(load: Load, start: Instant, end: Instant, seed: u64) -> io::Result<Seen> {
+pub fn ask(loads: Loads, start: Instant, end: Instant, seed: u64) -> io::Result<Seen> {
     let sockets: Vec<_> = (0..SOCKETS)
         .map(|_| {
             let socket = UdpSocket::bind("127.0.0.1:0")?;
@@ -71,11 +103,9 @@ pub fn ask(load: Load, start: Instant, end: Instant, seed: u64) -> io::Result<Se
         })
         .collect::<io::Result<_>>()?;
     let mut rng = StdRng::seed_from_u64(seed);
-    let gap = Duration::from_secs(1) / load.rate;
+    let most = loads.usual.rate.max(loads.during.rate);
     let mut seen = Seen {
-        questions: Vec::with_capacity(
-            ((end - start).as_secs_f64() * f64::from(load.rate)) as usize + 16,
-        ),
+        questions: Vec::with_capacity(((end - start).as_secs_f64() * f64::from(most)) as usize),
         sent: Vec::new(),
     };
     let (mut popular, mut new) = (0, 0);
@@ -92,16 +122,17 @@ pub fn ask(load: Load, start: Instant, end: Instant, seed: u64) -> io::Result<Se
             sample += SAMPLE;
         }
         while next <= now && next < end {
+            let load = loads.at(next);
             let name = if rng.random_bool(load.new) {
                 new += 1;
                 Name::New(new)
             } else {
                 popular += 1;
                 // Each popular name once, so that all are known before the trouble, then at random.
-                Name::Popular(if popular <= POPULAR {
+                Name::Popular(if popular <= load.popular {
                     popular - 1
                 } else {
-                    rng.random_range(0..POPULAR)
+                    rng.random_range(0..load.popular)
                 })
             };
             let index = seen.questions.len();
@@ -115,8 +146,9 @@ pub fn ask(load: Load, start: Instant, end: Instant, seed: u64) -> io::Result<Se
                 name,
                 took: None,
                 useful: false,
+                ede: 0,
             });
-            next += gap;
+            next += Duration::from_secs(1) / load.rate;
         }
         poll::wait(&sockets, if next < end { next.min(sample) } else { sample })?;
         for socket in &sockets {
@@ -158,6 +190,20 @@ fn note(questions: &mut [Question], answer: &[u8], now: Instant) {
     if question.took.is_none() && took <= PATIENCE && answer[12..end] == question.name.question() {
         question.took = Some(took);
         question.useful = answer[3] & 0x0f == NOERROR && answer[6..8] != [0, 0];
+        question.ede = ede(answer);
+    }
+}
+
+/// The first Extended DNS Error of an answer whose last record is an OPT record that starts with one, as the
+/// daemons here write it; 0 if there is none.
+fn ede(answer: &[u8]) -> u16 {
+    let opt = answer
+        .windows(3)
+        .rposition(|it| it == [0, 0, 41])
+        .and_then(|at| answer.get(at + 11..));
+    match opt {
+        Some([0, 15, _, _, high, low, ..]) => u16::from_be_bytes([*high, *low]),
+        _ => 0,
     }
 }
 

@@ -70,6 +70,8 @@ pub enum Layout {
     Addresses,
     /// A single one with a single address, over both paths.
     One(By),
+    /// A single one over a single path: one route.
+    Sole,
 }
 
 /// A line of the daemon's log, and when it came.
@@ -197,6 +199,7 @@ fn addresses(layout: Layout) -> Vec<(std::net::Ipv4Addr, Way)> {
     match layout {
         Layout::Grid(_) | Layout::Addresses => [both(0, true), both(1, true)].concat(),
         Layout::One(_) => both(0, false).to_vec(),
+        Layout::Sole => both(0, false)[..1].to_vec(),
     }
 }
 
@@ -230,9 +233,13 @@ fn byway(layout: Layout) -> String {
     let mut text = String::from("version = 1\n[[listen]]\naddress = \"127.0.0.1:53\"\n");
     let by = match layout {
         Layout::Grid(by) | Layout::One(by) => by,
-        Layout::Addresses => By::Source,
+        Layout::Addresses | Layout::Sole => By::Source,
     };
-    for way in Way::ALL {
+    let ways = match layout {
+        Layout::Sole => &Way::ALL[..1],
+        _ => &Way::ALL,
+    };
+    for way in ways {
         let key = match by {
             By::Source => format!("source = \"{}\"", way.source()),
             By::Interface => format!("interface = \"{}\"", way.interface()),
@@ -245,11 +252,15 @@ fn byway(layout: Layout) -> String {
             "[[upstream]]\nname = \"{name}\"\naddress = \"{address}\"\npaths = [{paths}]\n"
         ));
     };
-    let numbers = if matches!(layout, Layout::One(_)) {
-        0..1
-    } else {
-        0..2
+    let numbers = match layout {
+        Layout::One(_) | Layout::Sole => 0..1,
+        _ => 0..2,
     };
+    let paths = ways
+        .iter()
+        .map(|way| format!("\"{}\"", way.name()))
+        .collect::<Vec<_>>()
+        .join(", ");
     for number in numbers {
         let name = format!("dc{}", number + 1);
         if layout == Layout::Addresses {
@@ -259,7 +270,7 @@ fn byway(layout: Layout) -> String {
                 upstream(format!("{name}-{path}"), address, &format!("\"{path}\""));
             }
         } else {
-            upstream(name, upstream_address(number, None), "\"a\", \"b\"");
+            upstream(name, upstream_address(number, None), &paths);
         }
     }
     text

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::noise::Noise;
 use crate::topology::{Links, Losses, Topology, Way};
-use crate::upstream::{Conditions, SERVFAIL, Upstreams};
+use crate::upstream::{Conditions, SERVFAIL, UPSTREAMS, Upstreams};
 
 /// A fault of the network or of a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +30,11 @@ pub enum Fault {
     ServerFails,
     /// dc1 answers no more than this many questions a second.
     ServerBusy(u32),
+    /// Both paths are black holes.
+    Outage,
+    /// Far more is asked than before, and both servers together answer no more than this many questions a
+    /// second.
+    Surge(u32),
 }
 
 /// Whose fault it is.
@@ -52,8 +57,8 @@ impl Fault {
     /// Whose fault it is.
     pub fn culprit(self) -> Culprit {
         match self {
-            Fault::Control => Culprit::Nobody,
-            Fault::BothSwamped => Culprit::Network,
+            Fault::Control | Fault::Surge(_) => Culprit::Nobody,
+            Fault::BothSwamped | Fault::Outage => Culprit::Network,
             Fault::Swamped
             | Fault::Losing(_)
             | Fault::Dead
@@ -117,6 +122,16 @@ impl<'t> Scene<'t> {
             }
             Fault::Losing(percent) => self.topology.drop_on(Way::A, Losses::Share(percent))?,
             Fault::Dead | Fault::Flapping => self.topology.drop_on(Way::A, Losses::All)?,
+            Fault::Outage => {
+                for way in Way::ALL {
+                    self.topology.drop_on(way, Losses::All)?;
+                }
+            }
+            Fault::Surge(a_second) => {
+                for server in &mut conditions.servers {
+                    server.work = Duration::from_secs(UPSTREAMS as u64) / a_second;
+                }
+            }
             Fault::Longer(by) => conditions.distance[Way::A as usize] += by,
             Fault::ServerSlow(by) => conditions.servers[0].slow = by,
             Fault::ServerFails => conditions.servers[0].rcode = SERVFAIL,
@@ -128,15 +143,18 @@ impl<'t> Scene<'t> {
         Ok(())
     }
 
-    /// Makes all well again. What stands in a queue still has to drain.
-    pub fn end(&mut self) -> io::Result<()> {
+    /// Makes all well again. What stands in a queue still has to drain, and servers do not get faster by
+    /// being asked less.
+    pub fn end(&mut self, fault: Fault) -> io::Result<()> {
         for noise in self.noise.drain(..) {
             noise.finish()?;
         }
         for way in Way::ALL {
             self.topology.drop_on(way, Losses::None)?;
         }
-        self.upstreams.set(Conditions::default());
+        if !matches!(fault, Fault::Surge(_)) {
+            self.upstreams.set(Conditions::default());
+        }
         Ok(())
     }
 

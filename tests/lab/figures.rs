@@ -1,8 +1,9 @@
 //! From what was seen to the figures of a row.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use crate::client::Question;
 use crate::fault::Culprit;
 use crate::names::Name;
 use crate::run::Run;
@@ -50,9 +51,38 @@ pub struct Figures {
     pub returns: usize,
     /// The latest that a question was asked after its time: how far the machine kept up.
     pub lag: Duration,
+    /// What the cache did.
+    pub cache: CacheFigures,
     /// Who was found guilty of what, in the daemon's words.
     pub blamed: Vec<String>,
 }
+
+/// What clients got while upstreams gave little: about the questions asked during the fault, as above.
+#[derive(Clone, Debug)]
+pub struct CacheFigures {
+    /// Stale answers.
+    pub stale: usize,
+    /// Questions without any answer in a stub's patience.
+    pub silent: usize,
+    /// How long errors took: half of them, 99 %, all. Those of the fault's first [`UNKNOWN`] are not counted:
+    /// what has just broken nobody knows of yet.
+    pub errors: [Duration; 3],
+    /// Errors by Extended DNS Error (0 for none).
+    pub reasons: Vec<(u16, usize)>,
+    /// Packets sent upstream a second, of those in health.
+    pub of_health: f64,
+    /// Answers from upstream a second that were of use.
+    pub used: f64,
+    /// Share of the questions for popular names that were answered from the cache, fresh and at once.
+    pub hits: f64,
+    /// How much more memory the daemon held at the end of the fault than at its beginning, in MiB.
+    pub grown: f64,
+    /// From healing until the last question was asked that got a stale answer.
+    pub fresh: Duration,
+}
+
+/// How long a fault may be there without anybody's knowing.
+pub const UNKNOWN: Duration = Duration::from_secs(2);
 
 /// How much of the warm-up, from its end, counts as health.
 const HEALTH: Duration = Duration::from_secs(5);
@@ -78,7 +108,7 @@ impl Figures {
             took
         };
         let all = useful(false);
-        let failed = |it: &&&crate::client::Question| !it.useful;
+        let failed = |it: &&&Question| !it.useful;
         let new: Vec<_> = questions
             .iter()
             .filter(|it| matches!(it.name, Name::New(_)))
@@ -90,7 +120,7 @@ impl Figures {
         let packets = flow.packets(run.broken, run.healed);
         let health = (run.broken - HEALTH, run.broken);
         let changes: Vec<_> = changes(run).collect();
-        let trouble = |it: &&crate::client::Question| {
+        let trouble = |it: &&Question| {
             it.at >= run.healed
                 && it.at < run.end
                 && (!it.useful || it.took.is_none_or(|it| it > SLOW))
@@ -127,8 +157,44 @@ impl Figures {
                 .iter()
                 .filter(|it| during(run, it.at) && it.to == IN_USE)
                 .count(),
+            cache: CacheFigures::of(run, &questions, packets, flow.packets(health.0, health.1)),
             lag: questions.iter().map(|it| it.lag).max().unwrap_or_default(),
             blamed: blamed(&changes, run),
+        }
+    }
+}
+
+impl CacheFigures {
+    fn of(run: &Run, questions: &[&Question], packets: f64, health: f64) -> CacheFigures {
+        let secs = (run.healed - run.broken).as_secs_f64();
+        let errors = |from: Instant| {
+            let errors = questions
+                .iter()
+                .filter(move |it| it.at >= from && !it.useful);
+            errors.filter_map(|it| Some((it.took?, it.ede)))
+        };
+        let mut took: Vec<_> = errors(run.broken + UNKNOWN).map(|it| it.0).collect();
+        took.sort();
+        let mut reasons: BTreeMap<u16, usize> = BTreeMap::new();
+        for (_, ede) in errors(run.broken) {
+            *reasons.entry(ede).or_default() += 1;
+        }
+        let new = questions
+            .iter()
+            .filter(|it| matches!(it.name, Name::New(_)));
+        let (new, all) = (new.count() as f64, questions.len() as f64);
+        let later = run.seen.questions.iter();
+        let stale = later.filter(|it| it.at >= run.healed && it.at < run.end && it.is_stale());
+        CacheFigures {
+            stale: questions.iter().filter(|it| it.is_stale()).count(),
+            silent: questions.iter().filter(|it| it.took.is_none()).count(),
+            errors: [0.5, 0.99, 1.0].map(|share| quantile(&took, share)),
+            reasons: reasons.into_iter().collect(),
+            of_health: packets / secs / (health / HEALTH.as_secs_f64()),
+            used: run.during("byway_attempts_total", "outcome=\"answered\"") / secs,
+            hits: run.during("byway_cache_lookups_total", "result=\"hit\"") / (all - new),
+            grown: run.during("process_resident_memory_bytes", "") / f64::from(1 << 20),
+            fresh: stale.map(|it| it.at - run.healed).max().unwrap_or_default(),
         }
     }
 }

@@ -205,6 +205,7 @@ fn one(options: &Options, row: &Row, serial: usize) -> io::Result<Figures> {
         program: options.program,
         layout: row.layout,
         load: row.load,
+        during: row.during,
         fault: row.fault,
         times: options.times,
         seed: options.seed,
@@ -230,7 +231,7 @@ fn write(folder: &Path, name: &str, run: &run::Run) -> io::Result<()> {
         .collect();
     fs::write(folder.join(format!("{name}.log")), log)?;
     match &run.metrics {
-        Some(page) => fs::write(folder.join(format!("{name}.metrics")), page),
+        Some([.., page]) => fs::write(folder.join(format!("{name}.metrics")), page),
         None => Ok(()),
     }
 }

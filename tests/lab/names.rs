@@ -1,8 +1,5 @@
 //! The names that are asked for, and their bytes.
 
-/// How many names are popular.
-pub const POPULAR: u32 = 2000;
-
 /// A name of the lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Name {

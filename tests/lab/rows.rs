@@ -18,6 +18,8 @@ pub struct Row {
     pub layout: Layout,
     /// What is asked.
     pub load: Load,
+    /// What is asked during the fault.
+    pub during: Load,
     /// What must be reached.
     pub limits: Limits,
 }
@@ -38,6 +40,18 @@ pub struct Limits {
     new_failed: Option<f64>,
     clean: Option<Duration>,
     returns: Option<usize>,
+    /// No stale answer in health.
+    stale: Option<usize>,
+    /// Without any answer in a stub's patience.
+    silent: Option<usize>,
+    errors: Option<Duration>,
+    fresh: Option<Duration>,
+    of_health: Option<f64>,
+    /// At least.
+    used: Option<f64>,
+    /// At least.
+    hits: Option<f64>,
+    grown: Option<f64>,
     /// Whoever is blamed has a name that starts so; nobody else may be.
     blamed: Option<&'static str>,
 }
@@ -45,8 +59,32 @@ pub struct Limits {
 const BUSY: Load = Load {
     rate: 1000,
     new: 0.3,
+    popular: 2000,
 };
-const SIDECAR: Load = Load { rate: 10, new: 1.0 };
+const SIDECAR: Load = Load {
+    rate: 10,
+    new: 1.0,
+    popular: 2000,
+};
+/// All of it is for names that are asked for again and again.
+const POPULAR: Load = Load {
+    rate: 1000,
+    new: 0.0,
+    popular: 100,
+};
+/// Few enough popular names for the servers of the surge to renew.
+const CALM: Load = Load {
+    popular: 200,
+    ..BUSY
+};
+/// Twenty times the new names.
+const SURGE: Load = Load {
+    rate: 6700,
+    new: 6.0 / 6.7,
+    ..CALM
+};
+/// What they can be given: a tenth.
+const SURGE_SERVED: u32 = 600;
 
 const fn ms(ms: u64) -> Option<Duration> {
     Some(Duration::from_millis(ms))
@@ -67,7 +105,30 @@ const HEALTH: Limits = Limits {
     new_failed: None,
     clean: None,
     returns: None,
+    stale: Some(0),
+    silent: Some(0),
+    errors: None,
+    fresh: None,
+    of_health: None,
+    used: None,
+    hits: None,
+    grown: None,
     blamed: None,
+};
+
+/// Nobody can be asked: what is known is all there is.
+const OUTAGE: Limits = Limits {
+    failed: None,
+    x: None,
+    stale: None,
+    known_failed: Some(0),
+    known_p99: ms(5),
+    errors: ms(1000),
+    of_health: Some(0.1),
+    clean: ms(500),
+    fresh: ms(500),
+    grown: Some(8.0),
+    ..HEALTH
 };
 
 /// A path or a server is in trouble and another is not.
@@ -76,7 +137,17 @@ const AROUND: Limits = Limits {
     worst: ms(150),
     share: Some(0.02),
     back: ms(10_000),
+    stale: None,
     ..HEALTH
+};
+
+/// Far more is asked than can be answered.
+const SURGED: Limits = Limits {
+    of_health: None,
+    used: Some(0.9 * SURGE_SERVED as f64),
+    clean: ms(1000),
+    fresh: ms(1000),
+    ..OUTAGE
 };
 
 /// The same for ten questions a second, where a probe or two is a share of its own.
@@ -85,6 +156,7 @@ const AROUND_SIDECAR: Limits = Limits {
     over_250: Some(0),
     x: Some(1.05),
     back: ms(10_000),
+    stale: None,
     ..HEALTH
 };
 
@@ -105,6 +177,7 @@ pub fn all() -> Vec<Row> {
         fault,
         layout,
         load: BUSY,
+        during: BUSY,
         limits,
     };
     let sidecar = |name, fault, layout, limits| Row {
@@ -112,6 +185,7 @@ pub fn all() -> Vec<Row> {
         fault,
         layout,
         load: SIDECAR,
+        during: SIDECAR,
         limits,
     };
     let noticed = |limits: Limits| Limits {
@@ -179,9 +253,41 @@ pub fn all() -> Vec<Row> {
                 x: Some(1.3),
                 // The noise leaves a second of queue behind; then half a second.
                 clean: ms(1500),
+                stale: None,
                 ..HEALTH
             },
         ),
+        busy("outage", Fault::Outage, grid, OUTAGE),
+        busy("outage-sole", Fault::Outage, Layout::Sole, OUTAGE),
+        Row {
+            load: CALM,
+            during: SURGE,
+            ..busy("surge", Fault::Surge(SURGE_SERVED), grid, SURGED)
+        },
+        Row {
+            load: CALM,
+            during: SURGE,
+            ..busy(
+                "surge-sole",
+                Fault::Surge(2 * SURGE_SERVED),
+                Layout::Sole,
+                Limits { ..SURGED },
+            )
+        },
+        Row {
+            load: POPULAR,
+            during: POPULAR,
+            ..busy(
+                "popular",
+                Fault::Control,
+                grid,
+                Limits {
+                    hits: Some(0.99),
+                    x: None,
+                    ..HEALTH
+                },
+            )
+        },
         busy(
             "one-swamped-source",
             swamped,
@@ -282,6 +388,11 @@ impl Row {
         limits.over_250 = None;
         limits.worst = None;
         limits.known_p99 = None;
+        limits.stale = None;
+        limits.errors = None;
+        limits.fresh = None;
+        limits.hits = None;
+        limits.used = None;
         limits.left = None;
         limits.clean = None;
         limits.back = None;
@@ -344,6 +455,26 @@ impl Row {
             " ms",
         );
         at_most("returns", is.returns as f64, count(want.returns), "");
+        let cache = &is.cache;
+        at_most("stale", cache.stale as f64, count(want.stale), "");
+        at_most("silent", cache.silent as f64, count(want.silent), "");
+        at_most(
+            "errors",
+            millis(cache.errors[2]),
+            want.errors.map(millis),
+            " ms",
+        );
+        at_most(
+            "fresh after",
+            millis(cache.fresh),
+            want.fresh.map(millis),
+            " ms",
+        );
+        at_most("packets", cache.of_health, want.of_health, "");
+        at_most("grown", cache.grown, want.grown, " MiB");
+        // What is to be much is little to be missed.
+        at_most("misses", 1.0 - cache.hits, want.hits.map(|it| 1.0 - it), "");
+        at_most("used", -cache.used, want.used.map(|it| -it), "/s");
         let never = Duration::MAX;
         let mut in_time = |what: &str, is: Option<Duration>, limit: Option<Duration>| {
             if limit.is_some_and(|limit| is.unwrap_or(never) > limit) {

@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{self, Load, Seen};
+use crate::client::{self, Load, Loads, Seen};
 use crate::daemon::{Daemon, Layout, Line, Program};
 use crate::fault::{Fault, Scene};
 use crate::topology::{Links, Place, Topology, join};
@@ -30,6 +30,8 @@ pub struct Plan {
     pub layout: Layout,
     /// What is asked.
     pub load: Load,
+    /// What is asked during the fault.
+    pub during: Load,
     /// What goes wrong.
     pub fault: Fault,
     /// When.
@@ -54,8 +56,27 @@ pub struct Run {
     pub arrivals: Vec<Arrival>,
     /// The daemon's log.
     pub log: Vec<Line>,
-    /// Its metrics at the end, if it has any.
-    pub metrics: Option<String>,
+    /// Its metrics, if it has any, as the fault begins, as it ends, and at the end.
+    pub metrics: Option<[String; 3]>,
+}
+
+impl Run {
+    /// How much the series of this name that have this label grew during the fault; not a number for a
+    /// daemon without metrics.
+    pub fn during(&self, name: &str, label: &str) -> f64 {
+        let Some([before, after, _]) = &self.metrics else {
+            return f64::NAN;
+        };
+        let sum = |page: &str| -> f64 {
+            let lines = page
+                .lines()
+                .filter(|it| it.starts_with(name) && it.contains(label));
+            lines
+                .filter_map(|it| it.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
+        };
+        sum(after) - sum(before)
+    }
 }
 
 /// Does it. `serial` tells labs of one process apart.
@@ -69,16 +90,34 @@ pub fn run(plan: &Plan, serial: usize) -> io::Result<Run> {
     let broken = start + plan.times.warm;
     let healed = broken + plan.times.fault;
     let end = healed + plan.times.heal;
-    let (load, seed) = (plan.load, plan.seed);
+    let loads = Loads {
+        usual: plan.load,
+        during: plan.during,
+        fault: (broken, healed),
+    };
+    let seed = plan.seed;
     let clients = topology.spawn(Place::Near, "clients", move || {
-        client::ask(load, start, end, seed)
+        client::ask(loads, start, end, seed)
     })?;
     let mut scene = Scene::new(&topology, &upstreams, links, seed);
-    for (turn, on) in plan.fault.turns(plan.times.fault) {
-        thread::sleep((broken + turn).saturating_duration_since(Instant::now()));
+    let page = |daemon: &Daemon| match plan.program {
+        Program::Byway => daemon.metrics(&topology),
+        _ => Ok(String::new()),
+    };
+    let mut pages = Vec::new();
+    let turns = plan.fault.turns(plan.times.fault);
+    for (number, &(turn, on)) in turns.iter().enumerate() {
+        let at = broken + turn;
+        if number == 0 || number + 1 == turns.len() {
+            // A page takes its time, and is about the moment before.
+            let before = at - Duration::from_millis(50);
+            thread::sleep(before.saturating_duration_since(Instant::now()));
+            pages.push(page(&daemon)?);
+        }
+        thread::sleep(at.saturating_duration_since(Instant::now()));
         match on {
             true => scene.begin(plan.fault)?,
-            false => scene.end()?,
+            false => scene.end(plan.fault)?,
         }
     }
     let seen = join(clients)?;
@@ -90,8 +129,9 @@ pub fn run(plan: &Plan, serial: usize) -> io::Result<Run> {
             last.join("\n")
         )));
     }
+    pages.push(page(&daemon)?);
     let metrics = match plan.program {
-        Program::Byway => Some(daemon.metrics(&topology)?),
+        Program::Byway => pages.try_into().ok(),
         _ => None,
     };
     let log = daemon.log();

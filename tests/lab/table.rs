@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::Culprit;
-use crate::figures::Figures;
+use crate::figures::{CacheFigures, Figures};
 use crate::rows::{Row, short};
 
 /// What the columns mean.
@@ -19,6 +19,11 @@ About the questions asked during the fault, measured at the client:
   clean       from healing until the last question that failed or took over 50 ms
   lag         how late the lab itself was in asking, at worst (ms): the machine's part in what is slow
   verdicts    changes of mind during the fault, and + how often a path was taken into use again
+The second line is about the cache and those who got an error; errors of the fault's first two seconds are not timed:
+  hits        share of the questions for popular names answered from the cache, fresh and at once
+  fresh       from healing until the last question was asked that got a stale answer
+  packets     sent upstream, of those in health      used  answers from upstream a second that settled a question
+  grown       memory, from the fault's beginning to its end
 ";
 
 const HEADS: [&str; 17] = [
@@ -75,8 +80,26 @@ pub fn print(rows: &[(Row, Figures)]) -> String {
             }
         }
         text.push('\n');
+        if let Some((_, figures)) = number.checked_sub(1).map(|it| &rows[it]) {
+            text.push_str(&cache(&figures.cache));
+        }
     }
     text
+}
+
+fn cache(is: &CacheFigures) -> String {
+    let [half, most, all] = is.errors.map(|it| short(it.as_secs_f64() * 1e3));
+    format!(
+        "    hits {:.2}%, stale {}, fresh {:.2}s, packets {:.3}, used {:.0}/s, grown {:.1} MiB, silent {}, errors {half}/{most}/{all} ms {:?}\n",
+        is.hits * 100.0,
+        is.stale,
+        is.fresh.as_secs_f64(),
+        is.of_health,
+        is.used,
+        is.grown,
+        is.silent,
+        is.reasons,
+    )
 }
 
 fn cells(row: &Row, is: &Figures) -> Vec<String> {
