@@ -139,6 +139,8 @@ impl<X: Exchanges> Core<X> {
             if let Some(Finish::Answer(_)) = step.finish {
                 answer = Some((response.to_answer(), route));
             }
+        } else if outcome == Outcome::Answered && !question.answered {
+            self.keep_late(slot, response.to_answer(), route, now);
         }
         self.apply(slot, step, answer, now);
         self.settle_failed_sends(now);
@@ -243,7 +245,10 @@ impl<X: Exchanges> Core<X> {
 
     /// Begins the newest of the queued questions for as long as there is room.
     pub(super) fn work_off_backlog(&mut self, now: Time) {
-        while let Some((slot, generation)) = self.backlog.newest() {
+        while !self.backlog.is_empty() && self.shared.engine().has_room(now) {
+            let Some((slot, generation)) = self.backlog.newest() else {
+                break;
+            };
             let question = self.questions.get(slot as usize);
             let queued = question.is_some_and(|question| {
                 question.generation == generation && matches!(question.stage, Stage::Queued)

@@ -44,16 +44,32 @@ impl<X: Exchanges> Core<X> {
             self.give(waiter, &Gift::Answer(&answer, QueryResult::Miss), now);
         }
         if rd && !matches!(why, Why::Probe(_)) {
-            let trusted = self.shared.engine().is_clear(route);
-            let origin = Origin {
-                route: route.0,
-                trusted,
-            };
-            self.shared.cache.store(&key, hash, answer, origin, now);
+            self.keep(&key, hash, answer, route, now);
         }
         if why == Why::Refresh {
             self.metrics.count(Counter::RefreshDone, 1);
         }
+    }
+
+    /// A useful answer came too late for those who asked: it is kept for those who will.
+    pub(super) fn keep_late(&mut self, slot: usize, answer: Answer, route: RouteId, now: Time) {
+        let question = &mut self.questions[slot];
+        if question.answered || !question.rd || matches!(question.why, Why::Probe(_)) {
+            return;
+        }
+        question.answered = true;
+        let (key, hash) = (question.key, question.hash);
+        self.shared.failures.clear(&key, hash, None);
+        self.keep(&key, hash, answer, route, now);
+    }
+
+    fn keep(&self, key: &QuestionKey, hash: u64, answer: Answer, route: RouteId, now: Time) {
+        let trusted = self.shared.engine().is_clear(route);
+        let origin = Origin {
+            route: route.0,
+            trusted,
+        };
+        self.shared.cache.store(key, hash, answer, origin, now);
     }
 
     /// Every upstream that may be asked answered uselessly.
@@ -78,8 +94,8 @@ impl<X: Exchanges> Core<X> {
             (None, None) => Gift::Error(failure.ede(), QueryResult::Failed),
         };
         let remembered = match failure {
-            // A failure of the routes, not of the name: once they heal it is to be asked at once.
-            Failure::Outage | Failure::NoRoute => None,
+            // A failure of the routes or of byway, not of the name: once that is over it is to be asked at once.
+            Failure::Outage | Failure::NoRoute | Failure::Overload => None,
             _ => Some(failure.ede().code),
         };
         self.settle_without(slot, remembered, &gift, now);

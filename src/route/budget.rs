@@ -233,6 +233,12 @@ impl Budgets {
         paid
     }
 
+    /// Whether the ceiling would pay for a question not asked before.
+    pub fn may_ask(&mut self, now: Time) -> bool {
+        self.ceiling.fill(now);
+        self.ceiling.left() >= 1.0
+    }
+
     /// A probe sent for want of real questions.
     pub fn probe(&mut self, now: Time) -> bool {
         let paid = self.probes.take(1.0, 0.0, now);

@@ -167,8 +167,29 @@ impl Engine {
             && self.lanes.iter().any(|lane| {
                 matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
                     && lane.queue.len() < lane.limit.get()
-                    && !self.is_stalled(lane, now)
+                    && !self.is_silent(lane, now)
             })
+    }
+
+    /// Whether a question that found no room before may find some now. To ask again and again would count as
+    /// so much more demand.
+    pub fn has_room(&mut self, now: Time) -> bool {
+        if self.standing == Standing::Outage {
+            return true;
+        }
+        let free = |lane: &Lane| lane.rank != Rank::Out && lane.queue.len() < lane.limit.get();
+        let out = |lane: &Lane| lane.rank == Rank::Out;
+        let paid = self.standing == Standing::Clear || self.budgets.may_ask(now);
+        (paid && self.lanes.iter().any(free)) || self.lanes.iter().all(out)
+    }
+
+    /// Nothing has come back for longer than the host itself may have stalled. Where there is one route only, each
+    /// answer that is a little late would count as trouble otherwise.
+    fn is_silent(&self, lane: &Lane, now: Time) -> bool {
+        let oldest = lane.queue.oldest;
+        let excusable = oldest == Time::NEVER || now.since(oldest) < HEDGE_LEAST;
+        let lost = lane.lost_sent > lane.answered_sent;
+        self.is_stalled(lane, now) && (lost || !excusable)
     }
 
     /// Whether this route is clear: what it says may be trusted.

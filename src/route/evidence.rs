@@ -142,6 +142,11 @@ impl Engine {
         self.lane(route).limit.load(in_flight) > 0.5 && self.budgets.is_surging(now)
     }
 
+    /// Whether byway's own load is what this route suffers from now.
+    pub(super) fn is_overloaded(&self, route: RouteId, now: Time) -> bool {
+        self.is_self_made(route, self.lane(route).queue.len(), now)
+    }
+
     /// A useless answer, and whether another upstream knew better.
     pub(super) fn was_poor(
         &mut self,

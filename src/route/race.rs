@@ -18,7 +18,7 @@ use crate::wire::{Ede, Rcode};
 
 /// Attempts of one question at most, duplicates for measurement included.
 const MOST: usize = 8;
-/// How long a question waits for the end of an outage before it fails.
+/// How long a question waits for the end of an outage, or of a surge in which it was lost, before it fails.
 const HOLD: Duration = Duration::from_millis(500);
 /// For so long after an outage began, those that were asked before wait on: their answers may be on
 /// their way from an upstream that is slow, not gone. The second where it has never been measured, so that
@@ -89,6 +89,9 @@ pub enum Failure {
     Deadline,
     /// Every route is dead.
     Outage,
+    /// It was asked and lost while so much is asked that upstreams lose some, and to ask it again would be to ask
+    /// another one less.
+    Overload,
     /// Every route is drained or lost.
     NoRoute,
 }
@@ -99,7 +102,7 @@ impl Failure {
     pub const fn ede(self) -> Ede<'static> {
         match self {
             Failure::Outage | Failure::NoRoute => Ede::NO_REACHABLE_AUTHORITY,
-            Failure::Deadline => Ede::NETWORK_ERROR,
+            Failure::Deadline | Failure::Overload => Ede::NETWORK_ERROR,
         }
     }
 }
@@ -518,6 +521,9 @@ impl Race {
     ) {
         let waiting = self.is_waiting();
         let last = self.tried[self.tries - 1];
+        if !waiting && now >= self.started + HOLD && engine.is_overloaded(last, now) {
+            return self.fail(engine, Failure::Overload, now, step);
+        }
         if waiting && now < self.hedge_at && !engine.is_stalled(engine.lane(last), now) {
             self.next_try = self.hedge_at;
             return;
