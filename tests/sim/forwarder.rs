@@ -191,6 +191,9 @@ impl Forwarder {
 
     fn work_off(&mut self, now: Time, out: &mut Vec<Action>) {
         while let Some(&id) = self.queued.last() {
+            if !self.engine.has_room(now) {
+                break;
+            }
             if self.asking.contains_key(&id) && !self.start(id, now, out) {
                 break;
             }

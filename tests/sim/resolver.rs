@@ -1,0 +1,361 @@
+//! The resolver as the daemon drives it: the order of things, the cache and the engine, everything but
+//! sockets.
+//!
+//! [`Resolver`] stands where a worker's sockets stand. Queries and responses are bytes, as on the wire,
+//! so what is measured is what clients would see, Extended DNS Errors included.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use byway::clock::Time;
+use byway::config::Config;
+use byway::net::{Exchanges, Handle, Outgoing, Tag as Attempt};
+use byway::observe::metrics::{
+    CacheSample, EngineSample, Metrics, QueryResult, Roster, RouteNames, Sources,
+};
+use byway::resolve::front::{Asker, Replies, Turn, Waiting, Way};
+use byway::resolve::{Core, Shared};
+use byway::route::{AttemptKind, Event, Outcome, RouteId};
+use byway::sys::Origin;
+use byway::wire::{self, Inspected, Rcode, Sent};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::subject::{Action, Name, Query, Subject, Tag};
+
+/// What clients take (EDNS).
+const LIMIT: usize = 1232;
+/// The ID of every query upstream: nobody forges answers here.
+const ID: u16 = 0x5117;
+
+/// An answer as a client got it.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    pub query: Query,
+    pub at: Time,
+    pub rcode: Rcode,
+    /// The first Extended DNS Error, 0 if there is none.
+    pub ede: u16,
+}
+
+impl Told {
+    /// Whether it is past its TTL, and says so.
+    pub fn is_stale(&self) -> bool {
+        [3, 19].contains(&self.ede)
+    }
+}
+
+/// The order of things, with a cache and an engine, as one worker has them.
+pub struct Resolver {
+    pub shared: Arc<Shared>,
+    core: Core<Wire>,
+    replies: Rc<Answers>,
+    clients: Arc<Waiting>,
+    /// Every answer given.
+    pub told: Vec<Told>,
+    /// Everything the engine told.
+    pub events: Vec<(Time, Event)>,
+    /// The most that was in hand at any time: questions, and clients that wait.
+    pub most: usize,
+    tick: Time,
+    _metrics: Metrics,
+}
+
+/// An attempt that is listened for.
+struct Open {
+    attempt: Attempt,
+    question: Vec<u8>,
+}
+
+/// The network's side of the core. Packets have numbers that are not used again.
+#[derive(Default)]
+struct Wire {
+    open: HashMap<Tag, Open>,
+    next: u32,
+    sent: Vec<Action>,
+    needed: u64,
+}
+
+impl Exchanges for Wire {
+    fn send(
+        &mut self,
+        attempt: Attempt,
+        route: RouteId,
+        _stream: bool,
+        query: &Outgoing<'_>,
+        _now: Time,
+    ) -> Result<Handle, Outcome> {
+        let socket = self.next;
+        self.next += 1;
+        let tag = Tag::from(socket);
+        let question = query.question.to_vec();
+        let kind = match name_of(&question) {
+            None => AttemptKind::Probe,
+            Some(_) if self.open.values().any(|it| it.question == question) => AttemptKind::Retry,
+            Some(_) => AttemptKind::Primary,
+        };
+        self.needed += u64::from(kind == AttemptKind::Primary);
+        self.open.insert(tag, Open { attempt, question });
+        self.sent.push(Action::Send { tag, route, kind });
+        Ok(Handle::Udp { socket, id: ID })
+    }
+
+    fn forget(&mut self, handle: Handle, _attempt: Attempt) {
+        if let Handle::Udp { socket, .. } = handle {
+            self.open.remove(&Tag::from(socket));
+        }
+    }
+
+    fn flush(&mut self, _now: Time, _failed: &mut Vec<(Attempt, Outcome)>) {}
+}
+
+/// Where answers go that come later.
+#[derive(Default)]
+struct Answers(RefCell<Vec<Told>>);
+
+impl Replies for Answers {
+    fn reply(
+        &self,
+        asker: Asker,
+        _result: QueryResult,
+        now: Time,
+        write: &mut dyn FnMut(&mut [u8], usize) -> usize,
+    ) {
+        let Way::Datagram { origin, .. } = asker.way else {
+            unreachable!("only datagrams here");
+        };
+        let Some(SocketAddr::V4(client)) = origin.peer() else {
+            unreachable!("made here");
+        };
+        let mut out = [0; LIMIT];
+        let length = write(&mut out, LIMIT);
+        let query = Query::from(client.ip().to_bits());
+        self.0.borrow_mut().push(read(query, &out[..length], now));
+    }
+
+    fn flush(&self) {}
+}
+
+impl Resolver {
+    pub fn new(config: &Config, seed: u64, now: Time) -> Resolver {
+        let config = Config {
+            workers: 1,
+            ..config.clone()
+        };
+        let shared = Arc::new(Shared::new(&config, seed, now));
+        let names = |route: &byway::route::Route| RouteNames {
+            upstream: config.upstreams[usize::from(route.upstream.0)].name.clone(),
+            path: config.paths[usize::from(route.path.0)].name.clone(),
+        };
+        let roster = Roster {
+            routes: shared.engine().routes().iter().map(names).collect(),
+            ..Roster::default()
+        };
+        let sources = Sources {
+            cache: Box::new(CacheSample::default),
+            engine: Box::new(EngineSample::default),
+            snapshot: None,
+        };
+        let metrics = Metrics::new(roster, &config.limits, sources).expect("names of their own");
+        let replies = Rc::new(Answers::default());
+        let core = Core::new(
+            Wire::default(),
+            Arc::clone(&shared),
+            Rc::clone(&replies) as Rc<dyn Replies>,
+            Rc::new(metrics.worker(now)),
+            0,
+            StdRng::seed_from_u64(!seed),
+            now,
+        );
+        Resolver {
+            shared,
+            core,
+            replies,
+            clients: Arc::default(),
+            told: Vec::new(),
+            events: Vec::new(),
+            most: 0,
+            tick: now,
+            _metrics: metrics,
+        }
+    }
+
+    fn turned(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.core.end_of_turn(now);
+        self.most = self
+            .most
+            .max(self.core.questions() + self.clients.clients());
+        out.append(&mut self.core.exchanges.sent);
+        for told in self.replies.0.borrow_mut().drain(..) {
+            self.told.push(told);
+            out.push(told.action());
+        }
+    }
+}
+
+impl Told {
+    fn action(self) -> Action {
+        Action::Answer {
+            query: self.query,
+            good: self.rcode == Rcode::NOERROR,
+        }
+    }
+}
+
+impl Subject for Resolver {
+    fn question(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>) {
+        let packet = ask(query, name);
+        let Inspected::Query(asked) = wire::inspect(&packet) else {
+            unreachable!("a plain question");
+        };
+        let client = Ipv4Addr::from_bits(u32::try_from(query).expect("fewer than 2^32 questions"));
+        let asker = || Asker {
+            listener: 0,
+            limit: LIMIT as u16,
+            since: now,
+            way: Way::Datagram {
+                origin: Origin::new((client, 53).into(), None),
+                ticket: self.clients.ticket(),
+            },
+        };
+        let mut room = [0; LIMIT];
+        if let Turn::Answer { length, .. } = self.core.ask(&asked, asker, now, LIMIT, &mut room) {
+            let told = read(query, &room[..length], now);
+            self.told.push(told);
+            out.push(told.action());
+        }
+        self.turned(now, out);
+    }
+
+    fn packet(&mut self, tag: Tag, rcode: Rcode, now: Time, out: &mut Vec<Action>) {
+        let Some(Open { attempt, question }) = self.core.exchanges.open.remove(&tag) else {
+            return;
+        };
+        let packet = respond(&question, rcode);
+        let sent = Sent {
+            id: ID,
+            question: &question,
+            exact_case: false,
+        };
+        let response = wire::examine(&packet, &sent).expect("the response to what was sent");
+        self.core.response(attempt, &response, now);
+        self.turned(now, out);
+    }
+
+    fn timer(&mut self, now: Time, out: &mut Vec<Action>) {
+        if self.core.next_wake().is_some_and(|wake| wake <= now) {
+            self.core.wake(now);
+        }
+        if now >= self.tick {
+            let tick = self.core.tick(now);
+            self.tick = tick.next;
+            for route in tick.probes {
+                self.core.probe(route, now);
+            }
+            self.events.extend(self.shared.engine().take_events());
+        }
+        self.turned(now, out);
+    }
+
+    fn next_timer(&self) -> Time {
+        self.core.next_wake().unwrap_or(Time::NEVER).min(self.tick)
+    }
+
+    fn needed(&self) -> u64 {
+        self.core.exchanges.needed
+    }
+
+    fn in_hand(&self) -> usize {
+        self.core.questions() + self.core.exchanges.open.len() + self.clients.clients()
+    }
+
+    fn events(&self) -> &[(Time, Event)] {
+        &self.events
+    }
+}
+
+/// The lab's TTLs: short, and not the same for all.
+fn ttl(name: Option<Name>) -> u32 {
+    match name {
+        Some(Name::Popular(n)) => 5 + n % 26,
+        Some(Name::Unknown(_)) => 60,
+        None => 3600,
+    }
+}
+
+/// A query with EDNS.
+fn ask(query: Query, name: Name) -> Vec<u8> {
+    let label = match name {
+        Name::Popular(number) => format!("p{number}"),
+        Name::Unknown(number) => format!("u{number}"),
+    };
+    let mut packet = (query as u16).to_be_bytes().to_vec();
+    packet.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+    packet.push(label.len() as u8);
+    packet.extend(label.bytes());
+    packet.extend(b"\x07example\x00\x00\x01\x00\x01");
+    packet.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
+    packet
+}
+
+/// The name that a question is for; `None` for the root.
+fn name_of(question: &[u8]) -> Option<Name> {
+    let label = question.get(1..=usize::from(*question.first()?))?;
+    let (letter, number) = std::str::from_utf8(label).ok()?.split_at_checked(1)?;
+    match letter {
+        "p" => number.parse().ok().map(Name::Popular),
+        "u" => number.parse().ok().map(Name::Unknown),
+        _ => None,
+    }
+}
+
+fn respond(question: &[u8], rcode: Rcode) -> Vec<u8> {
+    let good = rcode == Rcode::NOERROR;
+    let mut packet = ID.to_be_bytes().to_vec();
+    packet.extend([
+        0x81,
+        0x80 | rcode.0 as u8,
+        0,
+        1,
+        0,
+        u8::from(good),
+        0,
+        0,
+        0,
+        0,
+    ]);
+    packet.extend(question);
+    if good {
+        let name = name_of(question);
+        let (kind, data): (u8, &[u8]) = match name {
+            Some(_) => (1, &[192, 0, 2, 1]),
+            None => (2, b"\x01a\x00"),
+        };
+        packet.extend([0xc0, 12, 0, kind, 0, 1]);
+        packet.extend(ttl(name).to_be_bytes());
+        packet.extend([0, data.len() as u8]);
+        packet.extend(data);
+    }
+    packet
+}
+
+/// What an answer says. Its OPT record is the last thing in it, and starts with a root name.
+fn read(query: Query, answer: &[u8], at: Time) -> Told {
+    let rcode = Rcode(u16::from(answer[3] & 0x0f));
+    let opt = [0, 0, 41];
+    let place = answer.windows(3).rposition(|it| it == opt);
+    let options = place.map_or(&[][..], |place| &answer[place + 11..]);
+    let ede = match options {
+        [0, 15, _, _, high, low, ..] => u16::from_be_bytes([*high, *low]),
+        _ => 0,
+    };
+    Told {
+        query,
+        at,
+        rcode,
+        ede,
+    }
+}
