@@ -334,6 +334,39 @@ fn a_hundred_clients_ask_once() {
 }
 
 #[test]
+fn ten_thousand_clients_ask_once() {
+    let (upstream, gate) = Upstream::gated();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[routing]\ndeadline = \"60s\"")
+        .start();
+    daemon.warm_up();
+    let stubs: Vec<Stub> = (0..100).map(|_| Stub::new(daemon.dns())).collect();
+    for id in 0..100 {
+        let query = Build::query("stadium.example", A).id(id).bytes();
+        stubs.iter().for_each(|stub| stub.send(&query));
+        let followers = f64::from(100 * (id + 1)) - 1.0;
+        eventually("all are taken in", || {
+            daemon.metric("byway_coalesced_queries_total", &[]) == followers
+        });
+    }
+    daemon.expect_metric("byway_questions_in_flight", &[], 1.0);
+    gate.open();
+    for stub in &stubs {
+        let ids: BTreeSet<u16> = (0..100)
+            .map(|_| {
+                let reply = stub.receive();
+                assert_eq!(reply.answers.len(), 1, "{reply:?}");
+                reply.id
+            })
+            .collect();
+        assert_eq!(ids.len(), 100, "one reply each");
+    }
+    daemon.expect_questions(1);
+    daemon.expect_metric("byway_coalesced_queries_total", &[], 9_999.0);
+    daemon.expect_metric("byway_waiting_clients", &[], 0.0);
+}
+
+#[test]
 fn clients_of_different_workers_at_the_same_moment_ask_once() {
     let upstream =
         Upstream::new(|asked| vec![Act::Wait(Duration::from_millis(5)), Act::Send(asked.good())]);

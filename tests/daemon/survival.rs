@@ -223,3 +223,89 @@ fn the_cache_outlives_the_daemon() {
         daemon.expect_questions(1);
     }
 }
+
+#[test]
+fn a_server_that_fails_on_one_name_is_not_asked_for_it_first() {
+    // Nothing is kept, so every question goes upstream.
+    let answer = |asked: &Asked| asked.reply().answer(a(&asked.name(), 0, [192, 0, 2, 1]));
+    let first = Upstream::saying(move |asked| match asked.lower().starts_with("broken") {
+        true => asked.reply().rcode(SERVFAIL),
+        false => answer(asked),
+    });
+    let second = Upstream::saying(answer);
+    let daemon = Setup::to(&[&first, &second])
+        .tables("[routing]\npolicy = \"ordered\"\ndeadline = \"60s\"")
+        .start();
+    let stub = Stub::new(daemon.dns());
+    let (rounds, neighbours) = (20, 20);
+    for round in 0..rounds {
+        let reply = stub.ask(&Build::query("broken.example", A));
+        assert_eq!(reply.addresses(), ["192.0.2.1"], "{reply:?}");
+        for number in 0..neighbours {
+            let name = format!("fine{round}-{number}.example");
+            assert_eq!(stub.ask(&Build::query(&name, A)).rcode(), NOERROR);
+        }
+    }
+    // Again after a second, two, four, ...: as often as the test is slow.
+    let asked = first.asked_for("broken.example.").len();
+    assert!(asked <= 6, "asked {asked} times of {rounds}");
+    // Its neighbours go on asking it.
+    let names = first.questions().len();
+    assert!(names > rounds * neighbours * 3 / 4, "{names} names");
+}
+
+#[test]
+fn followers_keep_their_own_deadlines_and_no_server_is_tried_more_than_three_times() {
+    let answering = |asked: &Asked| match asked.lower().starts_with("silent") {
+        true => Vec::new(),
+        false => vec![Act::Send(asked.good())],
+    };
+    let upstreams = [Upstream::new(answering), Upstream::new(answering)];
+    let daemon = Setup::to(&[&upstreams[0], &upstreams[1]])
+        .tables("[routing]\ndeadline = \"3s\"")
+        .start();
+    daemon.warm_up();
+    let query = Build::query("silent.example", A).edns(Edns::new(1232));
+    let (leader, follower) = (Stub::new(daemon.dns()), Stub::new(daemon.dns()));
+    leader.send(&query.bytes());
+    thread::sleep(Duration::from_secs(2));
+    follower.send(&query.bytes());
+    let reply = leader.receive();
+    assert_eq!(reply.rcode(), SERVFAIL);
+    assert!(
+        follower.receive_within(MOMENT).is_none(),
+        "two seconds are left to it"
+    );
+    let reply = follower.receive();
+    assert_eq!(reply.rcode(), SERVFAIL);
+    assert!(
+        reply.edes().iter().any(|ede| [22, 23].contains(ede)),
+        "{reply:?}"
+    );
+    for upstream in &upstreams {
+        let asked = upstream.asked_for("silent.example.").len();
+        assert!((1..=3).contains(&asked), "asked {asked} times");
+    }
+    // It is remembered, as a failure of that name.
+    assert_eq!(leader.ask(&query).edes(), [13]);
+    assert_eq!(
+        leader.ask(&Build::query("fine.example", A)).rcode(),
+        NOERROR
+    );
+}
+
+#[test]
+fn an_answer_that_comes_after_the_outage_was_told_is_kept() {
+    let upstream = Upstream::good();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[routing]\ndeadline = \"60s\"")
+        .start();
+    daemon.warm_up();
+    upstream.now(|asked| vec![Act::Wait(Duration::from_secs(4)), Act::Send(asked.good())]);
+    let stub = Stub::new(daemon.dns());
+    let query = Build::query("late.example", A).edns(Edns::new(1232));
+    assert_eq!(stub.ask(&query).rcode(), SERVFAIL);
+    upstream.now(|_| Vec::new());
+    eventually("it is kept", || stub.ask(&query).rcode() == NOERROR);
+    assert_eq!(stub.ask(&query).edes(), []);
+}

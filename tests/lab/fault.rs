@@ -32,8 +32,8 @@ pub enum Fault {
     ServerBusy(u32),
     /// Both paths are black holes.
     Outage,
-    /// Far more is asked than before, and both servers together answer no more than this many questions a
-    /// second.
+    /// Far more is asked than before. Both servers together answer no more than this many questions a second,
+    /// all the time.
     Surge(u32),
 }
 
@@ -66,6 +66,17 @@ impl Fault {
             | Fault::Longer(_) => Culprit::Path,
             Fault::ServerSlow(_) | Fault::ServerFails | Fault::ServerBusy(_) => Culprit::Server,
         }
+    }
+
+    /// What is true of the servers and the distance to them before and after it.
+    pub fn usual(self) -> Conditions {
+        let mut conditions = Conditions::default();
+        if let Fault::Surge(a_second) = self {
+            for server in &mut conditions.servers {
+                server.work = Duration::from_secs(UPSTREAMS as u64) / a_second;
+            }
+        }
+        conditions
     }
 
     /// When it comes and goes, from its first moment to its last.
@@ -112,9 +123,9 @@ impl<'t> Scene<'t> {
 
     /// Breaks it.
     pub fn begin(&mut self, fault: Fault) -> io::Result<()> {
-        let mut conditions = Conditions::default();
+        let mut conditions = fault.usual();
         match fault {
-            Fault::Control => {}
+            Fault::Control | Fault::Surge(_) => {}
             Fault::Swamped => self.swamp(Way::A)?,
             Fault::BothSwamped => {
                 self.swamp(Way::A)?;
@@ -125,11 +136,6 @@ impl<'t> Scene<'t> {
             Fault::Outage => {
                 for way in Way::ALL {
                     self.topology.drop_on(way, Losses::All)?;
-                }
-            }
-            Fault::Surge(a_second) => {
-                for server in &mut conditions.servers {
-                    server.work = Duration::from_secs(UPSTREAMS as u64) / a_second;
                 }
             }
             Fault::Longer(by) => conditions.distance[Way::A as usize] += by,
@@ -143,8 +149,7 @@ impl<'t> Scene<'t> {
         Ok(())
     }
 
-    /// Makes all well again. What stands in a queue still has to drain, and servers do not get faster by
-    /// being asked less.
+    /// Makes all well again. What stands in a queue still has to drain.
     pub fn end(&mut self, fault: Fault) -> io::Result<()> {
         for noise in self.noise.drain(..) {
             noise.finish()?;
@@ -152,9 +157,7 @@ impl<'t> Scene<'t> {
         for way in Way::ALL {
             self.topology.drop_on(way, Losses::None)?;
         }
-        if !matches!(fault, Fault::Surge(_)) {
-            self.upstreams.set(Conditions::default());
-        }
+        self.upstreams.set(fault.usual());
         Ok(())
     }
 

@@ -84,6 +84,7 @@ pub fn run(plan: &Plan, serial: usize) -> io::Result<Run> {
     let links = Links::default();
     let topology = Topology::build(serial, links)?;
     let upstreams = Upstreams::start(&topology)?;
+    upstreams.set(plan.fault.usual());
     let mut daemon = Daemon::start(&topology, plan.program, plan.layout)?;
 
     let start = Instant::now() + Duration::from_millis(100);
