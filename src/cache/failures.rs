@@ -22,7 +22,7 @@ use crate::wire::QuestionKey;
 
 use super::segment::Hashed;
 
-/// Questions whose failures are held: at most 8 MB of them, and in a storm of names that do not resolve
+/// Questions whose failures are held: at most 9 MB of them, and in a storm of names that do not resolve
 /// some minutes' worth at a hundred new ones a second.
 const HELD: usize = 16 * 1024;
 /// Misses of all workers pass here, so there is more than one lock.

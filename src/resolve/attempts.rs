@@ -266,8 +266,9 @@ impl<X: Exchanges> Core<X> {
 
     fn queue(&mut self, slot: usize, now: Time) {
         let question = &mut self.questions[slot];
-        question.race_wake = question.race_wake.min(now + self.shared.queue_patience);
-        self.backlog.push((slot as u32, question.generation));
+        let entry = (slot as u32, question.generation);
+        let patience = self.backlog.push(entry, self.shared.queue_patience, now);
+        question.race_wake = question.race_wake.min(now + patience);
         self.schedule(slot, now);
     }
 

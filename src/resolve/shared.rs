@@ -33,7 +33,7 @@ pub struct Shared {
     pub stale_wait: Duration,
     /// TTL of stale answers, in seconds.
     pub stale_ttl: u32,
-    /// How long a question may wait for room on a route.
+    /// How long a question may wait for room on a route; less once the queue stands ([`super::backlog`]).
     pub queue_patience: Duration,
     /// The UDP payload size that is advertised.
     pub payload: u16,

@@ -23,8 +23,8 @@ use crate::observe::event::{Event, Verdict};
 
 /// Events kept until someone takes them; older ones are dropped first.
 const EVENTS: usize = 256;
-/// The least that a hedge is given: hosts stall for some milliseconds now and then.
-const HEDGE_LEAST: Duration = Duration::from_millis(20);
+/// The least that a hedge is given: hosts stall for tens of milliseconds now and then.
+const HEDGE_LEAST: Duration = Duration::from_millis(40);
 
 /// How things stand altogether.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
