@@ -186,13 +186,7 @@ impl<X: Exchanges> Core<X> {
         now: Time,
         out: &mut [u8],
     ) -> Turn {
-        if let Some(failure) = self.shared.failures.check(&query.key, hash, now) {
-            self.metrics.count(Counter::FailureCacheHit, 1);
-            let why = match Ede::new(failure.ede) {
-                Ede::NETWORK_ERROR => "no upstream answered",
-                _ => "no upstream gave a useful answer",
-            };
-            let ede = Ede::CACHED_ERROR.with_text(why);
+        if let Some(ede) = self.failed_lately(&query.key, hash, now) {
             return self.error(&query.asked, ede, QueryResult::Failed, out);
         }
         if !self.shared.inflight.waiting().take() {
@@ -207,6 +201,22 @@ impl<X: Exchanges> Core<X> {
         };
         self.enlist(query.key, hash, waiter, now);
         Turn::Pending
+    }
+
+    /// What to tell of a question that failed so lately that it is not asked again (RFC 9520).
+    pub(super) fn failed_lately(
+        &self,
+        key: &QuestionKey,
+        hash: u64,
+        now: Time,
+    ) -> Option<Ede<'static>> {
+        let failure = self.shared.failures.check(key, hash, now)?;
+        self.metrics.count(Counter::FailureCacheHit, 1);
+        let why = match Ede::new(failure.ede) {
+            Ede::NETWORK_ERROR => "no upstream answered",
+            _ => "no upstream gave a useful answer",
+        };
+        Some(Ede::CACHED_ERROR.with_text(why))
     }
 
     /// Lets `waiter` wait: with those who asked the same before, here or at another worker, or as the
@@ -271,7 +281,7 @@ impl<X: Exchanges> Core<X> {
                 deadline,
                 stale_at,
             };
-            // The answer may have come while the client was on its way.
+            // The answer, or the failure, may have come while the client was on its way.
             let leads = |leader: Leader| {
                 leader.worker == self.worker
                     && self
@@ -281,7 +291,7 @@ impl<X: Exchanges> Core<X> {
             };
             let waiter = match self.shared.inflight.leader(hash).is_some_and(leads) {
                 true => Some(waiter),
-                false => self.give_held(&key, hash, waiter, Counter::StaleFailed, now),
+                false => self.give_outcome(&key, hash, waiter, now),
             };
             match waiter {
                 Some(waiter) => self.enlist(key, hash, waiter, now),

@@ -205,6 +205,25 @@ impl<X: Exchanges> Core<X> {
         waiters
     }
 
+    /// Gives a client that comes too late for a race what that came to; returns it if nobody remembers.
+    pub(super) fn give_outcome(
+        &mut self,
+        key: &QuestionKey,
+        hash: u64,
+        waiter: Waiter,
+        now: Time,
+    ) -> Option<Waiter> {
+        let waiter = self.give_held(key, hash, waiter, Counter::StaleFailed, now)?;
+        if !waiter.asked.as_ref().rd {
+            return Some(waiter);
+        }
+        let Some(ede) = self.failed_lately(key, hash, now) else {
+            return Some(waiter);
+        };
+        self.give(waiter, &Gift::Error(ede, QueryResult::Failed), now);
+        None
+    }
+
     /// Gives the client what the cache holds, fresh or stale; returns it if that is nothing.
     pub(super) fn give_held(
         &mut self,
