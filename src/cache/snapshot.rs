@@ -4,7 +4,7 @@
 //! a file now and then and read back before the first answer. The file is written beside the old
 //! one and put in its place when it is on the disk: whatever happens, and whenever, the last
 //! complete one is there. It is read to its end, and every answer in it is checked, before
-//! anything is taken from it; one that is damaged in any place is refused as a whole.
+//! anything of it is given to anybody; one that is damaged in any place is refused as a whole.
 //!
 //! # Format, version 1
 //! All numbers are little-endian.
