@@ -1,6 +1,6 @@
 //! The yardstick: receive a batch, answer without looking, send it. What it costs is the kernel's.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
 use byway::sys::{self, RecvBatch, SendBatch};
@@ -8,9 +8,9 @@ use byway::sys::{self, RecvBatch, SendBatch};
 /// Octets behind the question: an A record whose owner points to it.
 const RECORD: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 192, 0, 2, 1];
 
-/// Answers every query on a new port of loopback, for ever. Prints the address.
-pub fn serve() -> ! {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+/// Answers every query to `address` for ever. Prints the address.
+pub fn serve(address: SocketAddr) -> ! {
+    let socket = UdpSocket::bind(address).expect("a port");
     sys::set_buffers(socket.as_fd(), 4 << 20).expect("buffers");
     println!("{}", socket.local_addr().expect("an address"));
     let mut recv = RecvBatch::listening(4096);

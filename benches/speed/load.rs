@@ -1,4 +1,7 @@
 //! The load: a closed loop that keeps a server busy, and a steady rate that leaves it room.
+//!
+//! Whatever else has to happen on the load's CPU, an upstream that answers, happens in its loops
+//! (`between`), so that it happens at once and the scheduler has no say in it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -32,18 +35,73 @@ pub struct Outcome {
     pub latencies: Vec<Duration>,
 }
 
+/// What is asked.
+pub enum Questions {
+    /// These queries, over and over.
+    Known(Vec<Vec<u8>>),
+    /// For a name that was never asked for before, every time.
+    New,
+}
+
+impl Questions {
+    /// Writes the `number`th query, with that for an ID; its length.
+    fn write(&self, number: usize, out: &mut [u8]) -> usize {
+        let length = match self {
+            Questions::Known(queries) => {
+                let query = &queries[number % queries.len()];
+                out[..query.len()].copy_from_slice(query);
+                query.len()
+            }
+            Questions::New => {
+                let mut label = *b"\x09n00000000";
+                let mut rest = number;
+                for digit in label[2..].iter_mut().rev() {
+                    *digit = b"0123456789abcdef"[rest % 16];
+                    rest /= 16;
+                }
+                write_query(&label, out)
+            }
+        };
+        out[..2].copy_from_slice(&(number as u16).to_be_bytes());
+        length
+    }
+}
+
+/// Queries of type A for `count` names, IDs zero.
+pub fn queries(count: usize) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|i| {
+            let mut query = vec![0; 512];
+            let length = write_query(format!("\x09host{i:05}").as_bytes(), &mut query);
+            query.truncate(length);
+            query
+        })
+        .collect()
+}
+
+/// A query of type A for `label` (its length in front) below bench.example.
+fn write_query(label: &[u8], out: &mut [u8]) -> usize {
+    const HEADER: [u8; 12] = [0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let mut length = 0;
+    for part in [&HEADER, label, b"\x05bench\x07example\0", &[0, 1, 0, 1]] {
+        out[length..length + part.len()].copy_from_slice(part);
+        length += part.len();
+    }
+    length
+}
+
 /// Sockets connected to one server.
-pub struct Load<'a> {
+pub struct Load {
     sockets: Vec<UdpSocket>,
-    queries: &'a [Vec<u8>],
+    questions: Questions,
     next: usize,
     recv: RecvBatch,
     send: SendBatch,
 }
 
-impl<'a> Load<'a> {
-    /// On `server`, asking `queries` in turn, over and over.
-    pub fn new(server: SocketAddr, queries: &'a [Vec<u8>]) -> Load<'a> {
+impl Load {
+    /// On `server`.
+    pub fn new(server: SocketAddr, questions: Questions) -> Load {
         let sockets = (0..SOCKETS).map(|_| {
             let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
             socket.connect(server).expect("loopback");
@@ -52,21 +110,24 @@ impl<'a> Load<'a> {
         });
         Load {
             sockets: sockets.collect(),
-            queries,
+            questions,
             next: 0,
             recv: RecvBatch::connected(ANSWER),
             send: SendBatch::new(512),
         }
     }
 
-    /// Asks every query, one after the other, until it has been answered. False if one is not within
+    /// Asks every known query, one after the other, until it has been answered. False if one is not within
     /// `patience`.
     pub fn ask_all(&mut self, patience: Duration) -> bool {
+        let Questions::Known(queries) = &self.questions else {
+            return true;
+        };
         let socket = &self.sockets[0];
         socket.set_nonblocking(false).expect("a blocking socket");
         socket.set_read_timeout(Some(LOST)).expect("a timeout");
         let mut answer = [0; ANSWER];
-        self.queries.iter().all(|query| {
+        queries.iter().all(|query| {
             let start = Instant::now();
             while start.elapsed() < patience {
                 let sent = socket.send(query);
@@ -82,7 +143,7 @@ impl<'a> Load<'a> {
     }
 
     /// Keeps all sockets' queries outstanding for `time`.
-    pub fn saturate(&mut self, time: Duration) -> Outcome {
+    pub fn saturate(&mut self, time: Duration, mut between: impl FnMut()) -> Outcome {
         let mut outcome = Outcome::default();
         let mut outstanding = [0usize; SOCKETS];
         let mut heard = [Instant::now(); SOCKETS];
@@ -92,13 +153,17 @@ impl<'a> Load<'a> {
             if now - start >= time {
                 outcome.took = now - start;
                 // What is still under way must not disturb the next round.
-                std::thread::sleep(LOST);
+                while now.elapsed() < LOST {
+                    between();
+                    std::thread::yield_now();
+                }
                 for socket in &self.sockets {
                     while self.recv.recv(socket.as_fd()).is_ok() {}
                 }
                 return outcome;
             }
             for i in 0..SOCKETS {
+                between();
                 let socket = &self.sockets[i];
                 if outstanding[i] > 0 {
                     if let Ok(count) = self.recv.recv(socket.as_fd()) {
@@ -117,10 +182,8 @@ impl<'a> Load<'a> {
                 }
                 while outstanding[i] < OUTSTANDING {
                     let Some(slot) = self.send.slot() else { break };
-                    let query = &self.queries[self.next % self.queries.len()];
-                    slot[..query.len()].copy_from_slice(query);
-                    slot[..2].copy_from_slice(&(self.next as u16).to_be_bytes());
-                    self.send.push_connected(query.len());
+                    let length = self.questions.write(self.next, slot);
+                    self.send.push_connected(length);
                     self.next += 1;
                     outstanding[i] += 1;
                 }
@@ -130,31 +193,30 @@ impl<'a> Load<'a> {
     }
 
     /// Sends `rate` queries a second at even distances for `time`, whatever comes back.
-    pub fn steady(&mut self, rate: u32, time: Duration) -> Outcome {
+    pub fn steady(&mut self, rate: u32, time: Duration, mut between: impl FnMut()) -> Outcome {
         let mut outcome = Outcome::default();
         let socket = &self.sockets[0];
         let every = Duration::from_secs(1) / rate;
         let mut sent: Vec<Option<Instant>> = vec![None; 1 << 16];
         let start = Instant::now();
         let mut due = start;
-        let mut id: u16 = 0;
         loop {
+            between();
             let now = Instant::now();
             if now - start >= time + LOST {
                 break;
             }
             if now >= due && now - start < time {
-                let query = &self.queries[usize::from(id) % self.queries.len()];
                 if let Some(slot) = self.send.slot() {
-                    slot[..query.len()].copy_from_slice(query);
-                    slot[..2].copy_from_slice(&id.to_be_bytes());
-                    self.send.push_connected(query.len());
+                    let length = self.questions.write(self.next, slot);
+                    self.send.push_connected(length);
                 }
-                if sent[usize::from(id)].replace(Instant::now()).is_some() {
+                let id = usize::from(self.next as u16);
+                if sent[id].replace(Instant::now()).is_some() {
                     outcome.lost += 1;
                 }
                 self.send.send(socket.as_fd());
-                id = id.wrapping_add(1);
+                self.next += 1;
                 due += every;
             }
             let Ok(count) = self.recv.recv(socket.as_fd()) else {

@@ -2,13 +2,29 @@
 
 use std::time::Duration;
 
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Keeps this thread, and what it starts from now on, on one CPU.
-pub fn pin(cpu: usize) {
+/// The CPU that servers run on.
+pub const SERVER: &[usize] = &[0];
+
+/// The CPU that the load runs on.
+pub const LOAD: &[usize] = &[1];
+
+/// Keeps this thread, and what it starts from now on, on these CPUs.
+pub fn pin(cpus: &[usize]) {
     let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).expect("the machine has two CPUs");
+    for &cpu in cpus {
+        set.set(cpu);
+    }
+    sched_setaffinity(None, &set).expect("the machine has these CPUs");
+}
+
+/// The CPUs that this thread may use.
+pub fn allowed() -> Vec<usize> {
+    let set = sched_getaffinity(None).expect("this thread runs");
+    (0..CpuSet::MAX_CPU)
+        .filter(|&cpu| set.is_set(cpu))
+        .collect()
 }
 
 /// CPU time that all threads of a process have used, in the kernel's own nanoseconds

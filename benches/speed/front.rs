@@ -1,0 +1,88 @@
+//! byway's front end with a service that answers without looking: what is between it and the bare loop is
+//! the front end's, what is between it and the daemon is cache and core.
+
+use std::rc::Rc;
+
+use byway::clock::{Clock, Time};
+use byway::config::{CacheConfig, Config, Limits, Listen, Routing};
+use byway::observe::metrics::{CacheSample, EngineSample, Metrics, QueryResult, Roster, Sources};
+use byway::resolve::front::{Asker, Service, Turn};
+use byway::serve::{Connections, Front, Listeners};
+use byway::wire::Query;
+
+use super::bare;
+
+/// Serves on a new port of loopback, for ever. Prints the address.
+pub fn serve() {
+    let limits = Limits::default();
+    let listen = vec![Listen {
+        address: ([127, 0, 0, 1], 0).into(),
+        udp: true,
+        tcp: true,
+    }];
+    let listeners = Listeners::bind(&listen, &limits).expect("a port");
+    let address = listeners.listen()[0].address;
+    let config = Config {
+        workers: 1,
+        listen,
+        paths: Vec::new(),
+        upstreams: Vec::new(),
+        routing: Routing::default(),
+        cache: CacheConfig::default(),
+        admin: None,
+        limits,
+        allow: vec!["127.0.0.0/8".parse().expect("a prefix")],
+    };
+    let roster = Roster {
+        listeners: vec![address.to_string()],
+        ..Roster::default()
+    };
+    let sources = Sources {
+        cache: Box::new(CacheSample::default),
+        engine: Box::new(EngineSample::default),
+        snapshot: None,
+    };
+    let metrics = Metrics::new(roster, &config.limits, sources).expect("one listener");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let clock = Clock::start();
+        let worker = Rc::new(metrics.worker(clock.now()));
+        let connections = Connections::new(4096, 4096);
+        let front = Front::new(listeners, &config, connections, worker, clock);
+        front
+            .open(&Rc::new(Blind))
+            .expect("a runtime that watches sockets");
+        println!("{address}");
+        std::future::pending::<()>().await;
+    });
+}
+
+/// Answers without looking.
+struct Blind;
+
+impl Service for Blind {
+    fn ask(
+        &self,
+        query: &Query<'_>,
+        _: impl FnOnce() -> Asker,
+        _: Time,
+        _: usize,
+        out: &mut [u8],
+    ) -> Turn {
+        let mut bytes = [0; 512];
+        let question = query.asked.question;
+        bytes[..2].copy_from_slice(&query.asked.id.to_be_bytes());
+        bytes[5] = 1;
+        bytes[12..12 + question.len()].copy_from_slice(question);
+        let length = bare::answer(&bytes[..12 + question.len()], out);
+        Turn::Answer {
+            length,
+            result: QueryResult::Hit,
+        }
+    }
+
+    fn end_of_turn(&self, _: Time) {}
+}
