@@ -8,12 +8,14 @@
 //! [`path`] makes sockets; [`udp`] and [`stream`] carry queries over them; [`Exchanges`] is the face
 //! that `resolve` sees, so that a simulated network can stand in for all of it.
 
+mod awaited;
 pub mod path;
 pub mod peers;
 mod sockets;
 pub mod stream;
 pub mod udp;
 
+pub use awaited::{Manner, Way};
 pub use sockets::Sockets;
 
 use crate::clock::Time;

@@ -77,8 +77,8 @@ impl Path {
     }
 
     fn socket(&self, upstream: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-        let socket = Socket::new(Domain::for_address(upstream), kind, Some(protocol))?;
-        socket.set_nonblocking(true)?;
+        let domain = Domain::for_address(upstream);
+        let socket = Socket::new(domain, kind.nonblocking(), Some(protocol))?;
         if let Some(interface) = &self.config.interface {
             socket.bind_device(Some(interface.as_bytes()))?;
         }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use rand::rngs::StdRng;
 
+use super::awaited::{Manner, Way};
 use super::stream::Streams;
-use super::udp::{Manner, UdpSockets, Way};
+use super::udp::UdpSockets;
 use super::{Exchanges, Handle, Outgoing, Tag};
 use crate::clock::Time;
 use crate::config::Limits;

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
-use super::udp::{Awaited, Manner, Way};
+use super::awaited::{Awaited, Manner, Way};
 use super::{Outgoing, Tag};
 use crate::clock::Time;
 use crate::observe::metrics::{Gauge, Limit};

@@ -10,35 +10,34 @@
 //! one of the route's `POOL` youngest sockets, none older than `LIFETIME`, so that a port that was
 //! found out by watching is of no use a moment later.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt};
 use rustix::event::epoll;
 use slab::Slab;
 use socket2::Socket;
 
-use super::path::Path;
-use super::peers::Peers;
+use super::awaited::{Awaited, Manner, Way};
 use super::{Handle, Outgoing, Tag};
 use crate::clock::Time;
-use crate::observe::metrics::{Gauge, Limit, Mismatch, WorkerMetrics};
-use crate::route::{Outcome, RouteId, UpstreamId};
+use crate::observe::metrics::{Gauge, Limit, Mismatch};
+use crate::route::{Outcome, RouteId};
 use crate::sys::{RecvBatch, SendBatch};
-use crate::wire::{self, OutgoingEdns, QueryFlags, Response, Sent};
+use crate::wire::Response;
 
-/// Sockets a worker opens in a second before turns begin to share them: about 1 % of a core.
-const OPEN_RATE: u32 = 1_000;
+/// Sockets a worker opens in a second before turns begin to share them. One costs as much as several
+/// queries (30 to 60 us with its end, measured), so this is about 1 % of a core.
+const OPEN_RATE: u32 = 250;
 
 /// Sockets that may be opened at once after a rest.
-const OPEN_BURST: u32 = 1_000;
+const OPEN_BURST: u32 = 250;
 
 /// Sockets of one route that turns may share.
 const POOL: usize = 16;
@@ -52,123 +51,11 @@ const QUERY_MAX: usize = 12 + 255 + 4 + 11;
 /// Longest answer over UDP. Most stay under the payload size advertised; some upstreams do not care.
 const ANSWER_MAX: usize = 65_535;
 
-/// A route as this room needs it.
-#[derive(Clone, Debug)]
-pub struct Way {
-    /// The upstream's index.
-    pub upstream: UpstreamId,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// The way out of this host.
-    pub path: Rc<Path>,
-    /// Whether its queries go over a stream from the first.
-    pub stream: bool,
-}
-
-/// What the attempts of one worker are made with.
-#[derive(Clone)]
-pub struct Manner {
-    /// UDP payload size advertised by EDNS.
-    pub payload: u16,
-    /// Whether to send names in random letter case.
-    pub randomize_case: bool,
-    /// What is known of the upstreams.
-    pub peers: Arc<Peers>,
-    /// Where what happens is counted.
-    pub metrics: Rc<WorkerMetrics>,
-}
-
-/// A query that is out: what its response must match.
-#[derive(Debug)]
-pub(super) struct Awaited {
-    pub tag: Tag,
-    /// The question as sent, letter case included.
-    pub question: Box<[u8]>,
-    /// Whether the case was drawn at random.
-    pub random_case: bool,
-}
-
-impl Awaited {
-    /// The question of `query`, in random case if that is wanted.
-    pub(super) fn new(
-        tag: Tag,
-        query: &Outgoing<'_>,
-        upstream: UpstreamId,
-        manner: &Manner,
-        rng: &mut StdRng,
-        now: Time,
-    ) -> Awaited {
-        let mut question: Box<[u8]> = query.question.into();
-        let random_case = manner.randomize_case && manner.peers.takes_random_case(upstream, now);
-        if random_case {
-            wire::randomize_case(&mut question, || rng.next_u64());
-        }
-        Awaited {
-            tag,
-            question,
-            random_case,
-        }
-    }
-
-    /// Writes the query under `id`.
-    pub(super) fn write(
-        &self,
-        query: &Outgoing<'_>,
-        id: u16,
-        payload: u16,
-        out: &mut [u8],
-    ) -> usize {
-        // AD asks for the AD bit of the answer (RFC 6840 section 5.7): clients that did not ask for it
-        // do not get it, but those who share the cached answer may.
-        let flags = QueryFlags {
-            rd: query.rd,
-            cd: query.cd,
-            ad: true,
-        };
-        let edns = query.edns.then_some(OutgoingEdns {
-            payload,
-            dnssec_ok: query.dnssec_ok,
-        });
-        wire::write_query(out, id, flags, &self.question, edns)
-    }
-
-    /// Checks what came back under `id`.
-    ///
-    /// # Errors
-    /// What does not match. A forgery leaves the attempt waiting.
-    pub(super) fn check<'a>(
-        &self,
-        packet: &'a [u8],
-        id: u16,
-        upstream: UpstreamId,
-        manner: &Manner,
-        now: Time,
-    ) -> Result<Response<'a>, Mismatch> {
-        let exact_case = self.random_case && manner.peers.keeps_case(upstream);
-        let sent = Sent {
-            id,
-            question: &self.question,
-            exact_case,
-        };
-        let response = wire::examine(packet, &sent).map_err(|mismatch| match mismatch {
-            wire::Mismatch::Id => Mismatch::Id,
-            wire::Mismatch::Question => Mismatch::Question,
-            wire::Mismatch::Case => Mismatch::Case,
-            _ => Mismatch::Garbled,
-        })?;
-        if self.random_case {
-            manner
-                .peers
-                .answered_case(upstream, response.case_kept(), now);
-        }
-        Ok(response)
-    }
-}
-
 struct UdpSocket {
     socket: Socket,
     route: RouteId,
-    awaited: HashMap<u16, Awaited, FixedState>,
+    /// Queries out on it.
+    awaited: u32,
     opened: Time,
     /// Whether it still takes new questions.
     pooled: bool,
@@ -188,12 +75,15 @@ pub struct UdpSockets {
     manner: Manner,
     limit: usize,
     sockets: Slab<UdpSocket>,
+    /// The queries that are out, by socket and identifier. One table for all sockets: those of a single turn
+    /// come and go, and a table of each one's own would have to grow anew every time.
+    awaited: HashMap<(u32, u16), Awaited, FixedState>,
     pools: Vec<Pool>,
     ready: OwnedFd,
+    events: Vec<epoll::Event>,
     batch: SendBatch,
-    /// Whose datagrams the batch holds, and their tags.
+    /// Whose datagrams the batch holds.
     batch_socket: Option<u32>,
-    batch_tags: Vec<Tag>,
     failed: Vec<(Tag, Outcome)>,
     /// Sockets that may still be opened, as of then.
     openings: f64,
@@ -212,10 +102,11 @@ impl UdpSockets {
             manner,
             limit,
             sockets: Slab::new(),
+            awaited: HashMap::default(),
+            events: Vec::with_capacity(UdpSockets::READY_MAX),
             ready: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             batch: SendBatch::new(QUERY_MAX),
             batch_socket: None,
-            batch_tags: Vec::new(),
             failed: Vec::new(),
             openings: f64::from(OPEN_BURST),
             openings_at: Time::default(),
@@ -239,15 +130,15 @@ impl UdpSockets {
     pub const READY_MAX: usize = 64;
 
     /// The sockets on which something has arrived, an error perhaps.
-    pub fn ready(&self, slots: &mut Vec<u32>) {
-        let mut events = Vec::with_capacity(UdpSockets::READY_MAX);
+    pub fn ready(&mut self, slots: &mut Vec<u32>) {
+        self.events.clear();
         let none = rustix::event::Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        let buffer = rustix::buffer::spare_capacity(&mut events);
+        let buffer = rustix::buffer::spare_capacity(&mut self.events);
         if epoll::wait(&self.ready, buffer, Some(&none)).is_ok() {
-            slots.extend(events.iter().map(|event| event.data.u64() as u32));
+            slots.extend(self.events.iter().map(|event| event.data.u64() as u32));
         }
     }
 
@@ -262,23 +153,26 @@ impl UdpSockets {
     ) -> Result<Handle, Outcome> {
         let way = &self.ways[usize::from(route.0)];
         let awaited = Awaited::new(tag, query, way.upstream, &self.manner, rng, now);
+        // First, because it may show that the turn's socket is of no use any more.
+        if self.batch.is_full() {
+            self.send_batch();
+        }
         let slot = self.choose(route, rng, now)?;
-        if self.batch_socket != Some(slot) || self.batch.is_full() {
+        if self.batch_socket != Some(slot) {
             self.send_batch();
             self.batch_socket = Some(slot);
         }
-        let socket = &mut self.sockets[slot as usize];
-        let id = loop {
+        let out = self.batch.slot().ok_or(Outcome::Unreachable)?;
+        let (id, place) = loop {
             let id: u16 = rng.random();
-            if !socket.awaited.contains_key(&id) {
-                break id;
+            if let Entry::Vacant(place) = self.awaited.entry((slot, id)) {
+                break (id, place);
             }
         };
-        let out = self.batch.slot().ok_or(Outcome::Unreachable)?;
         let length = awaited.write(query, id, self.manner.payload, out);
         self.batch.push_connected(length);
-        self.batch_tags.push(tag);
-        socket.awaited.insert(id, awaited);
+        place.insert(awaited);
+        self.sockets[slot as usize].awaited += 1;
         Ok(Handle::Udp { socket: slot, id })
     }
 
@@ -307,7 +201,7 @@ impl UdpSockets {
     fn takes_more(&self, slot: u32) -> bool {
         let socket = self.sockets.get(slot as usize);
         // An identifier must stay hard to guess and easy to find.
-        socket.is_some_and(|socket| socket.pooled && socket.awaited.len() < 16_384)
+        socket.is_some_and(|socket| socket.pooled && socket.awaited < 16_384)
     }
 
     fn may_open(&mut self, now: Time) -> bool {
@@ -336,7 +230,7 @@ impl UdpSockets {
         entry.insert(UdpSocket {
             socket,
             route,
-            awaited: HashMap::default(),
+            awaited: 0,
             opened: now,
             pooled: true,
         });
@@ -361,7 +255,7 @@ impl UdpSockets {
     }
 
     fn close_if_idle(&mut self, slot: u32) {
-        let idle = |socket: &UdpSocket| !socket.pooled && socket.awaited.is_empty();
+        let idle = |socket: &UdpSocket| !socket.pooled && socket.awaited == 0;
         if self.batch_socket != Some(slot) && self.sockets.get(slot as usize).is_some_and(idle) {
             self.sockets.remove(slot as usize);
             self.manner
@@ -396,7 +290,6 @@ impl UdpSockets {
         let Some(slot) = self.batch_socket.take() else {
             return;
         };
-        let tags = std::mem::take(&mut self.batch_tags);
         let Some(socket) = self.sockets.get(slot as usize) else {
             return;
         };
@@ -406,8 +299,6 @@ impl UdpSockets {
         if report.refused > 0 {
             self.break_socket(slot);
         }
-        self.batch_tags = tags;
-        self.batch_tags.clear();
         self.close_if_idle(slot);
     }
 
@@ -427,7 +318,7 @@ impl UdpSockets {
 
     /// An error was reported for the socket: its attempts have failed, and it is closed.
     fn break_socket(&mut self, slot: u32) {
-        let Some(mut socket) = self.sockets.try_remove(slot as usize) else {
+        let Some(socket) = self.sockets.try_remove(slot as usize) else {
             return;
         };
         let pool = &mut self.pools[usize::from(socket.route.0)];
@@ -435,11 +326,11 @@ impl UdpSockets {
         if pool.turn == Some(slot) {
             pool.turn = None;
         }
-        let lost = socket
-            .awaited
-            .drain()
-            .map(|(_, awaited)| (awaited.tag, Outcome::Unreachable));
-        self.failed.extend(lost);
+        if socket.awaited > 0 {
+            let lost = self.awaited.extract_if(|(of, _), _| *of == slot);
+            self.failed
+                .extend(lost.map(|(_, awaited)| (awaited.tag, Outcome::Unreachable)));
+        }
         self.manner
             .metrics
             .set(Gauge::UpstreamSockets, self.sockets.len() as u64);
@@ -453,23 +344,22 @@ impl UdpSockets {
         packet: &'a [u8],
         now: Time,
     ) -> Option<(Tag, Response<'a>)> {
-        let socket = self.sockets.get_mut(slot as usize)?;
-        let route = usize::from(socket.route.0);
+        let route = usize::from(self.sockets.get(slot as usize)?.route.0);
         let upstream = self.ways[route].upstream;
         let checked = match packet.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) {
             None => Err(Mismatch::Garbled),
-            Some(id) => match socket.awaited.get(&id) {
-                None => Err(Mismatch::Id),
-                Some(awaited) => awaited
+            Some(id) => match self.awaited.entry((slot, id)) {
+                Entry::Vacant(_) => Err(Mismatch::Id),
+                Entry::Occupied(awaited) => awaited
+                    .get()
                     .check(packet, id, upstream, &self.manner, now)
-                    .map(|found| (id, found)),
+                    .map(|response| (awaited.remove().tag, response)),
             },
         };
         match checked {
-            Ok((id, response)) => {
-                let awaited = socket.awaited.remove(&id)?;
-                self.close_if_idle(slot);
-                Some((awaited.tag, response))
+            Ok((tag, response)) => {
+                self.answered(slot);
+                Some((tag, response))
             }
             Err(mismatch) => {
                 self.manner.metrics.mismatched(route, mismatch);
@@ -480,15 +370,19 @@ impl UdpSockets {
 
     /// Stops waiting for a response.
     pub(super) fn forget(&mut self, slot: u32, id: u16, tag: Tag) {
-        if let Some(socket) = self.sockets.get_mut(slot as usize) {
-            if socket
-                .awaited
-                .get(&id)
-                .is_some_and(|awaited| awaited.tag == tag)
-            {
-                socket.awaited.remove(&id);
-            }
-            self.close_if_idle(slot);
+        if let Entry::Occupied(awaited) = self.awaited.entry((slot, id))
+            && awaited.get().tag == tag
+        {
+            awaited.remove();
+            self.answered(slot);
         }
+    }
+
+    /// One query less is out on the socket.
+    fn answered(&mut self, slot: u32) {
+        if let Some(socket) = self.sockets.get_mut(slot as usize) {
+            socket.awaited -= 1;
+        }
+        self.close_if_idle(slot);
     }
 }
