@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod link;
 mod origin;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub use batch::{BATCH, RecvBatch, SendBatch, SendReport};
+pub use link::{Link, link};
 pub use origin::{Arrival, Origin};
 
 /// Makes a listening UDP socket report where each datagram arrived ([`Origin::arrival`]).

@@ -1,6 +1,7 @@
 //! Wiring: from a configuration to a running daemon, and to its end.
 
 pub mod once;
+mod paths;
 mod signals;
 mod survival;
 mod watch;
@@ -28,6 +29,7 @@ use crate::resolve::{Core, Shared};
 use crate::route::Route;
 use crate::serve::{BindError, Connections, Front, Listeners};
 use crate::sys;
+use paths::{Fate, Paths};
 use survival::Keeper;
 use worker::Worker;
 
@@ -85,7 +87,8 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
 
     let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));
     let routes: Vec<Route> = shared.engine().routes().to_vec();
-    check_paths(config, &routes, &mut rng)?;
+    let mut paths = Paths::new(config, &routes);
+    paths.check(config, &routes, &shared, clock, &mut rng)?;
     let keeper = Keeper::open(&config.cache, &shared, clock);
     let metrics = watch::metrics(
         config,
@@ -122,6 +125,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
                 metrics: Arc::clone(&metrics),
                 rngs: [entropy()?, entropy()?],
                 clock,
+                fate: paths.fate(),
                 stopped: stopped.clone(),
             };
             let name = format!("byway-{number}");
@@ -143,6 +147,8 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         admin_at,
         keeper.as_deref(),
     );
+    paths.confess();
+    paths.run(Arc::clone(&shared), clock)?;
     if let Some(granted) = short_buffer {
         warn!(
             "the kernel grants {granted} bytes of UDP buffer, less than `limits.udp-buffer`; raise net.core.rmem_max to keep more of a burst"
@@ -172,28 +178,6 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
 fn entropy() -> Result<StdRng, StartError> {
     StdRng::try_from_rng(&mut rand::rngs::SysRng)
         .map_err(|error| StartError::Random(error.to_string()))
-}
-
-/// Makes a socket for every route, so that what is wrong with a path is said at start. A missing
-/// privilege ends the start; an interface or address that may still come does not.
-fn check_paths(config: &Config, routes: &[Route], rng: &mut StdRng) -> Result<(), StartError> {
-    let mut told = vec![false; config.paths.len()];
-    for route in routes {
-        let number = usize::from(route.path.0);
-        let path = Path::new(config.paths[number].clone());
-        let address = config.upstreams[usize::from(route.upstream.0)].address;
-        let Err(error) = path.udp(address, rng) else {
-            continue;
-        };
-        let line = path.explain(&error);
-        if error.kind() == io::ErrorKind::PermissionDenied {
-            return Err(StartError::Path(line));
-        }
-        if !std::mem::replace(&mut told[number], true) {
-            warn!("{line}; its routes stay unused until then");
-        }
-    }
-    Ok(())
 }
 
 /// Says what is listened on, who is asked and where the metrics are.
@@ -246,6 +230,7 @@ struct Seat {
     metrics: Arc<Metrics>,
     rngs: [StdRng; 2],
     clock: Clock,
+    fate: Fate,
     stopped: stopping::Receiver<bool>,
 }
 
@@ -267,6 +252,7 @@ impl Seat {
             connections,
             shared,
             clock,
+            fate,
             mut stopped,
             ..
         } = self;
@@ -286,6 +272,8 @@ impl Seat {
         );
         let worker = Worker::new(core, clock, metrics);
         worker.drive(Arc::clone(&shared), number)?;
+        let routes = shared.engine().routes().to_vec();
+        tokio::task::spawn_local(fate.follow(Rc::clone(&worker), routes));
         if number == 0 {
             let tick = watch::tick(Rc::clone(&worker), shared, self.metrics, clock);
             tokio::task::spawn_local(tick);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::paths::Paths;
 use super::worker::Worker;
 use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::{Clock, Time};
@@ -79,7 +80,7 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
     local.block_on(&runtime, async {
         let shared = Arc::new(Shared::new(config, 0, clock.now()));
         let routes = shared.engine().routes().to_vec();
-        super::check_paths(config, &routes, &mut entropy()?)?;
+        Paths::new(config, &routes).check(config, &routes, &shared, clock, &mut entropy()?)?;
         let metrics = watch::metrics(config, &[], &routes, &shared, &None, clock)
             .map_err(|error| StartError::Names(error.to_string()))?;
         let metrics = Rc::new(metrics.worker(clock.now()));

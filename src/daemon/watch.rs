@@ -96,6 +96,7 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
                 limit: route.limit.into(),
             })
             .collect(),
+        missing: report.paths.iter().map(|path| path.missing).collect(),
         budgets: vec![
             budget("steady", steady),
             budget("burst", burst),
@@ -117,18 +118,18 @@ pub(super) fn state(metrics: &Arc<Metrics>, shared: &Arc<Shared>, clock: Clock) 
     }
 }
 
-/// Queries can be answered while some route is not dead, or the cache holds something.
+/// Queries can be answered while some route can be used and is not dead, or the cache holds something.
 fn ready(shared: &Shared, clock: Clock) -> Result<(), String> {
     let report = shared.engine().report(clock.now());
     let alive = report
         .routes
         .iter()
-        .any(|route| route.verdict != Verdict::Dead);
+        .any(|route| route.verdict != Verdict::Dead && !route.missing && !route.drained);
     if alive || shared.cache.stats().entries > 0 {
         return Ok(());
     }
     Err(format!(
-        "all {} routes are dead and the cache is empty",
+        "all {} routes are dead, drained or lost and the cache is empty",
         report.routes.len()
     ))
 }

@@ -5,10 +5,11 @@
 //! connection means for it. It decides nothing: which route, when, and how often is the race's
 //! business ([`crate::route::Race`]).
 //!
-//! [`path`] makes sockets; [`udp`] and [`stream`] carry queries over them; [`Exchanges`] is the face
+//! [`host`] sees whether a path can be used; [`path`] makes sockets; [`udp`] and [`stream`] carry queries over them; [`Exchanges`] is the face
 //! that `resolve` sees, so that a simulated network can stand in for all of it.
 
 mod awaited;
+pub mod host;
 pub mod path;
 pub mod peers;
 mod sockets;

@@ -76,6 +76,22 @@ impl Path {
         Ok(socket)
     }
 
+    /// Whether a socket of this path can have this address of the host's. True where that cannot be found
+    /// out.
+    pub fn holds(&self, local: SocketAddr) -> bool {
+        let local = match local {
+            SocketAddr::V4(local) => SocketAddr::from((*local.ip(), 0)),
+            SocketAddr::V6(mut local) => {
+                local.set_port(0);
+                local.into()
+            }
+        };
+        let bound = self
+            .socket(local, Type::DGRAM, Protocol::UDP)
+            .and_then(|socket| socket.bind(&SockAddr::from(local)));
+        !bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+    }
+
     fn socket(&self, upstream: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
         let domain = Domain::for_address(upstream);
         let socket = Socket::new(domain, kind.nonblocking(), Some(protocol))?;

@@ -1,6 +1,7 @@
 //! The real [`Exchanges`]: UDP sockets and TCP connections together.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use rand::rngs::StdRng;
@@ -37,6 +38,33 @@ impl Sockets {
             rng,
             failed: Vec::new(),
         })
+    }
+
+    /// Gives up what leads nowhere any more: sockets of the routes that are `lost`, by [`RouteId`], and
+    /// those whose address is not on the host any more. What waited on them has failed.
+    pub fn abandon(&mut self, lost: &[bool]) {
+        let ways = Rc::clone(&self.ways);
+        // Sockets are many, addresses few.
+        let mut known: Vec<(RouteId, IpAddr, bool)> = Vec::new();
+        let mut gone = |route: RouteId, local: SocketAddr| {
+            let way = usize::from(route.0);
+            if lost.get(way).is_some_and(|lost| *lost) {
+                return true;
+            }
+            let asked = |(of, ip, _): &&(RouteId, IpAddr, bool)| *of == route && *ip == local.ip();
+            if let Some((_, _, gone)) = known.iter().find(asked) {
+                return *gone;
+            }
+            let gone = !ways[way].path.holds(local);
+            known.push((route, local.ip(), gone));
+            gone
+        };
+        self.udp.abandon(&mut gone);
+        let unmade = |route: RouteId| lost.get(usize::from(route.0)).is_some_and(|lost| *lost);
+        self.streams.abandon(
+            |route, local| local.map_or(unmade(route), |local| gone(route, local)),
+            &mut self.failed,
+        );
     }
 
     /// A connection has ended.

@@ -2,11 +2,14 @@
 //!
 //! A connection's task only moves bytes; which query an answer belongs to is decided here, where the
 //! worker's other state is. A connection that was closed while it lay idle is the upstream's good right:
-//! what was just sent on it is sent once more on a new one, without blame (RFC 7766 section 6.2.4).
+//! what was just sent on it is sent once more on a new one, without blame (RFC 7766 section 6.2.4). One on
+//! which a query went without an answer, and nothing else came since, gets no further ones: the way it was
+//! made over may be gone while a new one can be made.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -55,6 +58,10 @@ struct Wires {
     wake: Notify,
     /// No queries: the task may close it after a while.
     idle: Cell<bool>,
+    /// The task shall end at once.
+    over: Notify,
+    /// The address it was made from.
+    local: Cell<Option<SocketAddr>>,
 }
 
 struct Query {
@@ -62,6 +69,7 @@ struct Query {
     /// The bytes as sent, for once more.
     frame: Box<[u8]>,
     again: bool,
+    sent: Time,
 }
 
 struct Connection {
@@ -70,6 +78,26 @@ struct Connection {
     queries: HashMap<u16, Query, FixedState>,
     /// It has carried an answer.
     served: bool,
+    /// When it last did.
+    heard: Time,
+    /// It takes no further queries.
+    retired: bool,
+}
+
+impl Connection {
+    /// What follows from the number of its queries.
+    fn settle(&self) {
+        self.wires.idle.set(self.queries.is_empty());
+        if self.retired && self.queries.is_empty() {
+            self.wires.over.notify_one();
+        }
+    }
+
+    /// It is given up; its task will tell when it has ended.
+    fn end(&mut self) {
+        self.retired = true;
+        self.wires.over.notify_one();
+    }
 }
 
 /// The TCP connections of one worker towards upstreams, and the queries that are out on them.
@@ -116,6 +144,7 @@ impl Streams {
             awaited,
             frame: frame[..2 + length].into(),
             again: false,
+            sent: now,
         };
         let connection = self.choose(route)?;
         self.put(connection, query, rng);
@@ -128,7 +157,9 @@ impl Streams {
                 .iter()
                 .filter(|(_, connection)| connection.route == route)
         };
-        let least = open().min_by_key(|(_, connection)| connection.queries.len());
+        let least = open()
+            .filter(|(_, connection)| !connection.retired)
+            .min_by_key(|(_, connection)| connection.queries.len());
         match least.map(|(slot, connection)| (slot, connection.queries.len())) {
             Some((slot, queries)) if queries < PIPELINE => Ok(slot),
             Some((slot, queries)) if open().count() >= self.per_route => {
@@ -155,22 +186,31 @@ impl Streams {
             outgoing: RefCell::default(),
             wake: Notify::new(),
             idle: Cell::new(true),
+            over: Notify::new(),
+            local: Cell::new(None),
         });
         let slot = self.connections.insert(Connection {
             route,
             wires: Rc::clone(&wires),
             queries: HashMap::default(),
             served: false,
+            heard: Time::default(),
+            retired: false,
         });
         let address = way.address;
         tokio::task::spawn_local(async move {
             let connect = tokio::time::timeout(CONNECT, socket.connect(address));
-            let Ok(Ok(stream)) = connect.await else {
+            let connected = tokio::select! {
+                connected = connect => connected.ok().and_then(Result::ok),
+                () = wires.over.notified() => None,
+            };
+            let Some(stream) = connected else {
                 if let Some(events) = events.upgrade() {
                     events.closed(slot, false);
                 }
                 return;
             };
+            wires.local.set(stream.local_addr().ok());
             if let Some(events) = events.upgrade() {
                 events.connected(slot);
             }
@@ -182,6 +222,23 @@ impl Streams {
         });
         self.count();
         Ok(slot)
+    }
+
+    /// Gives up the connections that `lost` says so of, by their route and, once made, address: their
+    /// queries have failed.
+    pub(super) fn abandon(
+        &mut self,
+        mut lost: impl FnMut(RouteId, Option<SocketAddr>) -> bool,
+        failed: &mut Vec<(Tag, Outcome)>,
+    ) {
+        for (_, connection) in &mut self.connections {
+            if !lost(connection.route, connection.wires.local.get()) {
+                continue;
+            }
+            let queries = connection.queries.drain();
+            failed.extend(queries.map(|(_, query)| (query.awaited.tag, Outcome::Unreachable)));
+            connection.end();
+        }
     }
 
     fn put(&mut self, slot: usize, mut query: Query, rng: &mut StdRng) {
@@ -238,7 +295,8 @@ impl Streams {
             Ok(response) => {
                 let tag = connection.queries.remove(&id)?.awaited.tag;
                 connection.served = true;
-                connection.wires.idle.set(connection.queries.is_empty());
+                connection.heard = now;
+                connection.settle();
                 Some((tag, response))
             }
             Err(mismatch) => {
@@ -278,15 +336,22 @@ impl Streams {
         }
     }
 
-    /// Stops waiting for a response.
+    /// Stops waiting for a response. A connection that has been silent since the query was put on it is
+    /// doubted from then on.
     pub(super) fn forget(&mut self, route: RouteId, tag: Tag) {
         for (_, connection) in &mut self.connections {
-            if connection.route == route {
-                connection
-                    .queries
-                    .retain(|_, query| query.awaited.tag != tag);
-                connection.wires.idle.set(connection.queries.is_empty());
+            if connection.route != route {
+                continue;
             }
+            let heard = connection.heard;
+            let mut silent = false;
+            connection.queries.retain(|_, query| {
+                let ours = query.awaited.tag == tag;
+                silent |= ours && heard < query.sent;
+                !ours
+            });
+            connection.retired |= silent;
+            connection.settle();
         }
     }
 
@@ -344,5 +409,6 @@ async fn carry(
     tokio::select! {
         ended = reading => ended,
         ended = writing => ended,
+        () = wires.over.notified() => Ok(()),
     }
 }

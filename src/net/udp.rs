@@ -316,6 +316,18 @@ impl UdpSockets {
         }
     }
 
+    /// Closes the sockets that `lost` says so of, by their route and address: their attempts have failed.
+    pub(super) fn abandon(&mut self, mut lost: impl FnMut(RouteId, SocketAddr) -> bool) {
+        let given_up = |(slot, socket): (usize, &UdpSocket)| {
+            let local = socket.socket.local_addr().ok()?.as_socket()?;
+            lost(socket.route, local).then_some(slot as u32)
+        };
+        let slots: Vec<u32> = self.sockets.iter().filter_map(given_up).collect();
+        for slot in slots {
+            self.break_socket(slot);
+        }
+    }
+
     /// An error was reported for the socket: its attempts have failed, and it is closed.
     fn break_socket(&mut self, slot: u32) {
         let Some(socket) = self.sockets.try_remove(slot as usize) else {

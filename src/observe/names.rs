@@ -140,6 +140,8 @@ series! {
         "Attempts under way on the route.";
     ROUTE_LIMIT = Gauge "byway_route_in_flight_limit" ["upstream", "path"]
         "The route's adaptive limit on attempts under way.";
+    PATH_MISSING = Gauge "byway_path_missing" ["path"]
+        "1 while the path cannot be used: its interface or source address is not on this host, or has no carrier.";
     EVACUATIONS = Counter "byway_evacuations_total" ["path", "cause"]
         "Times that all traffic left a path at once.";
     BUDGET = Gauge "byway_budget_tokens" ["budget"]

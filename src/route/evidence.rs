@@ -131,6 +131,9 @@ impl Engine {
 
     fn was_lost(&mut self, attempt: Attempt, in_flight: u32, now: Time) {
         let Attempt { route, sent, .. } = attempt;
+        if self.paths[self.lane(route).route.path.0 as usize].missing {
+            return;
+        }
         let self_made = self.is_self_made(route, in_flight, now);
         let lane = self.lane_mut(route);
         lane.lost_sent = lane.lost_sent.max(sent);

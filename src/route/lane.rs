@@ -78,7 +78,7 @@ pub(super) struct Group {
     pub(super) name: Arc<str>,
     pub(super) health: Health,
     pub(super) drained: bool,
-    /// Why it cannot be used, if so.
+    /// Its interface or source address is not there.
     pub(super) missing: bool,
     /// An open question hangs over it.
     pub(super) doubted: bool,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, Hedges, Standing};
+use super::health::{Row, Tally};
 use super::lane::Group;
-use super::{RouteId, Verdict};
+use super::{PathId, RouteId, Verdict};
 use crate::clock::Time;
 use crate::observe::event::{Event, Evidence, Subject};
 
@@ -63,6 +64,8 @@ pub struct RouteReport {
     pub hedge_wait: Duration,
     /// Taken out of use by the operator, itself or its path or upstream.
     pub drained: bool,
+    /// Its path's interface or source address is not on this host.
+    pub missing: bool,
 }
 
 /// A path at one moment.
@@ -123,6 +126,7 @@ impl Engine {
                 drained: lane.drained
                     || self.paths[lane.route.path.0 as usize].drained
                     || self.upstreams[lane.route.upstream.0 as usize].drained,
+                missing: self.paths[lane.route.path.0 as usize].missing,
             }
         });
         Report {
@@ -170,11 +174,13 @@ impl Engine {
         self.set_drained(name, false, now)
     }
 
-    /// A path's interface or source address is gone from this host.
-    pub fn path_lost(&mut self, path: super::PathId, why: &str, now: Time) {
+    /// A path's interface or source address is gone from this host, or it has no carrier. Nothing is sent over
+    /// it, and what was under way teaches nothing.
+    pub fn path_lost(&mut self, path: PathId, why: &str, now: Time) {
         let group = &mut self.paths[path.0 as usize];
         if !group.missing {
             group.missing = true;
+            group.left = now;
             let name = group.name.clone();
             self.tell(
                 now,
@@ -187,13 +193,26 @@ impl Engine {
         }
     }
 
-    /// It is back: the path is tried at once, and used when it earned it.
-    pub fn path_found(&mut self, path: super::PathId, now: Time) {
+    /// It is back. While others are clear it is tried first, at once, and used when it earned it; otherwise
+    /// questions are the trial.
+    pub fn path_found(&mut self, path: PathId, now: Time) {
+        let (others, patience) = (self.standing == Standing::Clear, self.patience);
         let group = &mut self.paths[path.0 as usize];
         if group.missing {
             group.missing = false;
+            if others && group.health.verdict() == Verdict::Clear {
+                // Not told: that it was lost and found says as much.
+                let _ = group
+                    .health
+                    .accuse(Verdict::Suspect, Tally::default(), now, &patience);
+            }
             group.health.try_now(now);
             let name = group.name.clone();
+            for lane in self.lanes.iter_mut().filter(|lane| lane.route.path == path) {
+                lane.health.try_now(now);
+                lane.row = Row::default();
+            }
+            self.next_trial = now;
             self.tell(now, Event::PathFound { path: name });
             self.settle(now);
         }
@@ -264,4 +283,148 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::config::{Config, PathConfig, UpstreamConfig};
+    use crate::route::{Ask, Outcome, Purpose, Race, Refused, Step};
+
+    /// One upstream over the paths `a` and `b`, in that order of preference.
+    struct World {
+        engine: Engine,
+        rng: StdRng,
+        now: Time,
+    }
+
+    impl World {
+        fn new() -> World {
+            let address = "192.0.2.1:53".parse().expect("an address");
+            let mut config = Config::default_with_upstreams(&[address]);
+            config.paths = ["a", "b"]
+                .map(|name| PathConfig {
+                    name: name.into(),
+                    ..PathConfig::kernels_choice()
+                })
+                .to_vec();
+            config.upstreams = vec![UpstreamConfig {
+                paths: vec![0, 1],
+                ..UpstreamConfig::at(address)
+            }];
+            config.routing.policy = crate::config::Policy::Ordered;
+            World {
+                engine: Engine::new(&config, Time::START),
+                rng: StdRng::seed_from_u64(1),
+                now: Time::START,
+            }
+        }
+
+        fn race(&mut self, purpose: Purpose) -> Result<(Race, Step), Refused> {
+            let ask = Ask {
+                purpose,
+                deadline: self.now + Duration::from_secs(4),
+            };
+            Race::start(&mut self.engine, &ask, self.now, &mut self.rng)
+        }
+
+        /// Every attempt of the step is answered after 2 ms.
+        fn answer(&mut self, race: &mut Race, step: &Step) {
+            let later = self.now + Duration::from_millis(2);
+            for send in [step.send, step.also].into_iter().flatten() {
+                let answered = Outcome::Answered;
+                race.outcome(
+                    &mut self.engine,
+                    send.attempt,
+                    answered,
+                    later,
+                    &mut self.rng,
+                );
+            }
+        }
+
+        /// Asks a question, and what the engine wants to know; says which path the question went over.
+        fn ask(&mut self) -> u16 {
+            let (mut race, step) = self.race(Purpose::Client).expect("a route");
+            self.answer(&mut race, &step);
+            for route in self.engine.tick(self.now, &mut self.rng).probes {
+                let (mut race, step) = self.race(Purpose::Probe(route)).expect("a probe");
+                self.answer(&mut race, &step);
+            }
+            self.now = self.now + Duration::from_millis(50);
+            let route = step.send.expect("sent at once").route;
+            self.engine.lane(route).route.path.0
+        }
+    }
+
+    #[test]
+    fn a_lost_path_carries_nothing_and_is_not_blamed_for_what_was_under_way() {
+        let mut world = World::new();
+        for _ in 0..10 {
+            assert_eq!(world.ask(), 0);
+        }
+        let mut under_way = Vec::new();
+        for _ in 0..5 {
+            under_way.push(world.race(Purpose::Client).expect("a route"));
+        }
+        world.engine.path_lost(PathId(0), "gone", world.now);
+        for (mut race, step) in under_way {
+            let (now, attempt) = (world.now, step.send.expect("sent").attempt);
+            let outcome = Outcome::Unreachable;
+            race.outcome(&mut world.engine, attempt, outcome, now, &mut world.rng);
+        }
+        for _ in 0..10 {
+            assert_eq!(world.ask(), 1);
+        }
+        let report = world.engine.report(world.now);
+        assert!(report.paths[0].missing && report.routes[0].missing);
+        assert_eq!(report.routes[0].verdict, Verdict::Clear);
+        let told: Vec<String> = world
+            .engine
+            .take_events()
+            .map(|(_, event)| event.to_string())
+            .collect();
+        assert_eq!(told, ["path a lost: gone"]);
+    }
+
+    #[test]
+    fn a_path_that_was_found_again_is_tried_before_it_is_used() {
+        let mut world = World::new();
+        world.engine.path_lost(PathId(0), "gone", world.now);
+        for _ in 0..10 {
+            assert_eq!(world.ask(), 1);
+        }
+        let found = world.now;
+        world.engine.path_found(PathId(0), found);
+        assert_eq!(world.ask(), 1, "it is tried first");
+        let mut asked = 0;
+        while world.ask() != 0 {
+            asked += 1;
+            assert!(asked < 100, "it stays unused");
+        }
+        assert!(world.now.since(found) < Duration::from_secs(2));
+        let told: Vec<String> = world
+            .engine
+            .take_events()
+            .map(|(_, event)| event.to_string())
+            .collect();
+        let again = |line: &String| line.starts_with("path a in use again after");
+        assert!(told.iter().any(again), "{told:?}");
+    }
+
+    #[test]
+    fn with_every_path_lost_there_is_no_route_until_one_is_found() {
+        let mut world = World::new();
+        for path in [0, 1] {
+            world.engine.path_lost(PathId(path), "gone", world.now);
+        }
+        let refused = world.race(Purpose::Client).err();
+        assert_eq!(refused, Some(Refused::NoRoute));
+        world.engine.path_found(PathId(1), world.now);
+        // Nothing else is clear: the question is the trial.
+        assert_eq!(world.ask(), 1);
+    }
 }

@@ -16,6 +16,7 @@ mod front_end;
 mod kit;
 mod listeners;
 mod passing;
+mod paths;
 mod stopping;
 mod streams;
 mod survival;

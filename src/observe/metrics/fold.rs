@@ -243,6 +243,9 @@ impl Shared {
                 }
             }
         }
+        for (path, missing) in self.roster.paths.iter().zip(engine.missing) {
+            page.put(&names::PATH_MISSING, &[path], f64::from(u8::from(missing)));
+        }
         page.put(&names::HEDGES, &["denied"], engine.hedges_denied as f64);
         page.put(&names::RETRIES, &["denied"], engine.retries_denied as f64);
         for budget in engine.budgets {

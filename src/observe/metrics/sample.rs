@@ -64,6 +64,8 @@ pub struct SnapshotFile {
 pub struct EngineSample {
     /// The routes, in the order of [`Roster::routes`](super::Roster::routes).
     pub routes: Vec<RouteSample>,
+    /// Whether each path is missing, in the order of [`Roster::paths`](super::Roster::paths).
+    pub missing: Vec<bool>,
     /// The budgets, each under a name of its own.
     pub budgets: Vec<BudgetSample>,
     /// Hedges that were due and found no budget, since the start.

@@ -70,6 +70,7 @@ fn sources() -> Sources {
                 ..route
             },
         ],
+        missing: vec![true; 2],
         budgets: vec![BudgetSample {
             name: "extra",
             tokens: 12.5,

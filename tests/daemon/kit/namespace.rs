@@ -44,6 +44,11 @@ impl Namespace {
         Some(Namespace { keeper })
     }
 
+    /// The process that `ip` knows it by.
+    pub fn id(&self) -> u32 {
+        self.keeper.id()
+    }
+
     /// Runs `inside` on a thread in the namespace: its sockets and child processes belong there.
     pub fn enter<R: Send>(&self, inside: impl FnOnce() -> R + Send) -> R {
         let network = format!("/proc/{}/ns/net", self.keeper.id());
