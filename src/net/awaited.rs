@@ -1,6 +1,7 @@
 //! What both transports need of an attempt: where it goes, how its query is written, and how its response
 //! is told from everybody else's (RFC 5452).
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub(super) struct Awaited {
     pub question: SmallVec<[u8; 64]>,
     /// Whether the case was drawn at random.
     pub random_case: bool,
+    /// Everything matched but the case.
+    pub other_case: Cell<bool>,
 }
 
 impl Awaited {
@@ -72,6 +75,7 @@ impl Awaited {
             tag,
             question,
             random_case,
+            other_case: Cell::new(false),
         }
     }
 
@@ -118,10 +122,18 @@ impl Awaited {
         let response = wire::examine(packet, &sent).map_err(|mismatch| match mismatch {
             wire::Mismatch::Id => Mismatch::Id,
             wire::Mismatch::Question => Mismatch::Question,
-            wire::Mismatch::Case => Mismatch::Case,
+            wire::Mismatch::Case => {
+                // A forger would have had to guess port and identifier. One of several servers behind
+                // the address is likelier, and the next attempt must not fail for it.
+                self.other_case.set(true);
+                manner.peers.answered_case(upstream, false, now);
+                Mismatch::Case
+            }
             _ => Mismatch::Garbled,
         })?;
-        if self.random_case {
+        if self.other_case.get() && response.case_kept() {
+            manner.peers.vindicated(upstream);
+        } else if self.random_case {
             manner
                 .peers
                 .answered_case(upstream, response.case_kept(), now);

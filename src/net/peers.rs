@@ -72,6 +72,13 @@ impl Peers {
         }
     }
 
+    /// It sent the right name back in other case, and then as it was: the first was a forgery.
+    pub fn vindicated(&self, upstream: UpstreamId) {
+        if let Some(peer) = self.peers.get(usize::from(upstream.0)) {
+            peer.caseless_until.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn before(&self, upstream: UpstreamId, now: Time, field: fn(&Peer) -> &AtomicU64) -> bool {
         self.peers
             .get(usize::from(upstream.0))
@@ -110,5 +117,7 @@ mod tests {
         assert!(peers.keeps_case(UpstreamId(0)));
         peers.answered_case(UpstreamId(0), false, now);
         assert!(!peers.takes_random_case(UpstreamId(0), now));
+        peers.vindicated(UpstreamId(0));
+        assert!(peers.takes_random_case(UpstreamId(0), now));
     }
 }

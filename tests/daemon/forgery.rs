@@ -320,3 +320,25 @@ fn an_upstream_that_lowers_letters_is_understood() {
         assert_eq!(reply.question, query.question);
     }
 }
+
+/// Behind one address may be servers that keep the letter case and servers that do not.
+#[test]
+fn a_server_that_stops_keeping_the_letter_case() {
+    let upstream = Upstream::good();
+    let daemon = Daemon::to(&[&upstream]);
+    daemon.warm_up();
+    upstream.now(|asked| {
+        let question = asked.question.to_ascii_lowercase();
+        let reply = asked.reply().question(question);
+        vec![Act::Send(
+            reply.answer(a(&asked.lower(), 60, [192, 0, 2, 1])).bytes(),
+        )]
+    });
+    // The first attempt waits in vain for the right case; what comes after it is asked in plain case.
+    for number in 0..5 {
+        let name = format!("a-name-of-many-letters-{number}.example");
+        let reply = Stub::new(daemon.dns()).ask(&Build::query(&name, A));
+        assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1));
+    }
+    assert!(daemon.metric("byway_mismatched_responses_total", &[("reason", "case")]) >= 1.0);
+}
