@@ -359,3 +359,6 @@ impl Budgets {
         self.refreshes.set(refreshes, refreshes, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

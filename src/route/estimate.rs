@@ -355,3 +355,6 @@ fn duration(us: f32) -> Duration {
 fn minute(now: Time) -> u64 {
     now.secs() / 60
 }
+
+#[cfg(test)]
+mod tests;

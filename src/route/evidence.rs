@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::engine::{Engine, Standing};
 use super::flight::{Attempt, AttemptId, Departure};
-use super::health::{Row, Sample};
 use super::lane::Lane;
 use super::selector::Rank;
+use super::tally::{Row, Sample};
 use super::{AttemptKind, Outcome, Route, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::wire::Rcode;

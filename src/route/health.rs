@@ -13,9 +13,10 @@
 
 use std::time::Duration;
 
-use super::{Evidence, Verdict};
+use super::Verdict;
+use super::patience::Patience;
+use super::tally::{Change, Row, Sample, Tally};
 use crate::clock::Time;
-use crate::wire::Rcode;
 
 /// ln(0.05 / 0.005): a lost attempt.
 const LOST: f32 = 2.3;
@@ -64,178 +65,8 @@ const ROW_SLOW: u32 = 8;
 const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
 /// A return that did not last doubles both, so often at most.
 const RELAPSES_DESPERATE: u32 = 2;
-
-/// Good answers in a row that a return takes at most, and the share of a second's healthy traffic that may
-/// go into more: each is a duplicate that somebody pays for. The growing share goes on judging.
-const MANY: (u32, u32) = (4, 24);
-const MANY_SHARE: f64 = 0.06;
-
 /// The least between two trials.
 const TRIAL_STEP: Duration = Duration::from_millis(20);
-
-/// Times of return, all shares of `return-within` so that they add up to less than it: the longest
-/// wait for a trial (with its jitter), the row of good answers, the growing share.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    first: Duration,
-    longest: Duration,
-    hold: Duration,
-    hold_relapsed: Duration,
-    ramp: Duration,
-    memory: Duration,
-    many: u32,
-}
-
-impl Patience {
-    /// From the bound that the operator set.
-    pub fn new(return_within: Duration) -> Patience {
-        let share = |share: f64| return_within.mul_f64(share);
-        Patience {
-            first: share(0.4),
-            longest: share(0.55),
-            hold: share(0.02),
-            hold_relapsed: share(0.15),
-            ramp: share(0.12),
-            memory: share(3.0),
-            many: MANY.0,
-        }
-    }
-
-    /// Where health sees more packets a second, a return can be judged by more of them.
-    pub fn suit(&mut self, healthy_rate: f64) {
-        self.many = ((MANY_SHARE * healthy_rate) as u32).clamp(MANY.0, MANY.1);
-    }
-}
-
-/// One outcome, as the verdict sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sample {
-    /// Answered as in health.
-    Good,
-    /// Answered, later than health's far tail.
-    Late,
-    /// Not answered within the retransmission timeout.
-    Lost,
-    /// An answer came for an attempt that was counted as lost.
-    Found,
-    /// Answered uselessly. `compared`: another upstream answered the same question usefully.
-    Poor {
-        /// What it said, if it could be read.
-        rcode: Option<Rcode>,
-        /// Another upstream knew better.
-        compared: bool,
-    },
-}
-
-/// A verdict changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// From this ...
-    pub from: Verdict,
-    /// ... to this ...
-    pub to: Verdict,
-    /// ... on these attempts.
-    pub tally: Tally,
-    /// When the first attempt was sent that spoke for the latest return.
-    pub relief: Time,
-}
-
-/// Outcomes since something began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// When.
-    pub from: Time,
-    /// Attempts that ended.
-    pub attempts: u32,
-    /// Of those lost.
-    pub lost: u32,
-    /// Of those late.
-    pub late: u32,
-    /// Of those useless.
-    pub poor: u32,
-    /// The latest useless rcode.
-    pub rcode: Option<Rcode>,
-}
-
-impl Tally {
-    fn add(&mut self, sample: Sample, now: Time) {
-        if self.attempts == 0 {
-            self.from = now;
-        }
-        match sample {
-            Sample::Good => {}
-            Sample::Late => self.late += 1,
-            Sample::Lost => self.lost += 1,
-            Sample::Found => {
-                // It was counted already, as lost.
-                self.lost = self.lost.saturating_sub(1);
-                self.late += 1;
-                return;
-            }
-            Sample::Poor { rcode, .. } => {
-                self.poor += 1;
-                self.rcode = rcode;
-            }
-        }
-        self.attempts = self.attempts.saturating_add(1);
-    }
-
-    /// As evidence, still without round trips.
-    pub fn evidence(&self, now: Time) -> Evidence {
-        Evidence {
-            attempts: self.attempts,
-            lost: self.lost,
-            late: self.late,
-            poor: self.poor,
-            rcode: self.rcode,
-            span: if self.attempts == 0 {
-                Duration::ZERO
-            } else {
-                now.since(self.from)
-            },
-            ..Evidence::default()
-        }
-    }
-}
-
-/// Good answers of one route, one after the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Row {
-    /// How many.
-    pub count: u32,
-    /// When the first one came ...
-    pub from: Time,
-    /// ... and its attempt was sent.
-    pub sent: Time,
-    /// Which of the route's attempts that was,
-    first: u32,
-    /// and the latest of them, by number.
-    last: u32,
-}
-
-impl Row {
-    /// One more: the route's attempt number `serial`, sent at `sent`.
-    pub fn grow(&mut self, serial: u32, sent: Time, now: Time) {
-        if self.count == 0 {
-            (self.from, self.sent, self.first, self.last) = (now, sent, serial, serial);
-        }
-        // Numbers wrap; one sent before the first, answered after it, does not lengthen the row.
-        let ahead = serial.wrapping_sub(self.last);
-        if ahead < u32::MAX / 2 {
-            self.last = serial;
-        }
-        self.count = self.count.saturating_add(1);
-    }
-
-    /// Nearly all that was sent before its latest attempt was answered too. A lossy way answers what it
-    /// carries at once, while what it loses is known for lost only after the timeout (compare RACK, RFC
-    /// 8985 section 3: what was sent later and came first tells of a loss).
-    fn is_solid(&self) -> bool {
-        let spanned = self.last.wrapping_sub(self.first).saturating_add(1);
-        u64::from(self.count) * 4 >= u64::from(spanned) * 3
-    }
-}
-
 /// What is believed of one route, path or upstream, and why.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -634,3 +465,6 @@ impl Health {
         self.poor *= (-dt.as_secs_f32() / (10.0 * TRUST_FADES.as_secs_f32())).exp();
     }
 }
+
+#[cfg(test)]
+mod tests;

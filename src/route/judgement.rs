@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::blame::{Culprit, Seen, culprit};
 use super::engine::{Engine, Standing};
-use super::health::{Change, Row, Tally};
 use super::lane::{Group, Lane};
 use super::selector::Rank;
+use super::tally::{Change, Row, Tally};
 use super::{PathId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::observe::event::{Event, Evidence, Subject, Verdict};

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::estimate::Estimate;
 use super::flight::Queue;
-use super::health::{Health, Row};
+use super::health::Health;
 use super::limit::Limit;
 use super::selector::Rank;
+use super::tally::Row;
 use super::{Route, RouteId, Verdict};
 use crate::clock::Time;
 use crate::config::{PathConfig, UpstreamConfig};

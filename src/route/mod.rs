@@ -24,10 +24,12 @@ pub mod judgement;
 mod lane;
 pub mod limit;
 pub mod outcome;
+pub mod patience;
 pub mod probe;
 pub mod race;
 pub mod report;
 pub mod selector;
+pub mod tally;
 
 use std::sync::Arc;
 

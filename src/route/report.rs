@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, Hedges, Standing};
-use super::health::{Row, Tally};
 use super::lane::Group;
+use super::tally::{Row, Tally};
 use super::{PathId, RouteId, Verdict};
 use crate::clock::Time;
 use crate::observe::event::{Event, Evidence, Subject};

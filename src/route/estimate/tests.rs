@@ -1,0 +1,111 @@
+use super::*;
+
+const WAITS: Waits = Waits {
+    min: Duration::from_millis(4),
+    max: Duration::from_millis(250),
+};
+
+fn ms(ms: f64) -> Duration {
+    Duration::from_secs_f64(ms / 1e3)
+}
+
+/// A hundred round trips of these milliseconds in turn, ten a second, in health.
+fn healthy(trips: &[f64]) -> (Estimate, Time) {
+    let (mut estimate, mut now) = (Estimate::default(), Time::START);
+    for trip in trips.iter().cycle().take(100) {
+        now = now + Duration::from_millis(100);
+        estimate.sample(ms(*trip), now, true, true);
+    }
+    (estimate, now)
+}
+
+#[test]
+fn a_queue_lifts_the_excess_and_hard_questions_do_not() {
+    let (mut jammed, mut now) = healthy(&[2.0, 2.2, 2.1]);
+    let (mut hard, _) = healthy(&[2.0, 2.2, 2.1]);
+    for n in 0..28 {
+        now = now + Duration::from_millis(100);
+        jammed.sample(ms(80.0), now, false, false);
+        hard.sample(ms(if n % 2 == 0 { 80.0 } else { 2.1 }), now, true, true);
+    }
+    assert!(
+        jammed.excess(now) > Some(ms(70.0)),
+        "{:?}",
+        jammed.excess(now)
+    );
+    assert!(hard.excess(now) < Some(ms(1.0)), "{:?}", hard.excess(now));
+}
+
+#[test]
+fn what_is_learnt_in_a_jam_teaches_patience_to_the_timeout_alone() {
+    let (mut estimate, mut now) = healthy(&[2.0, 2.4]);
+    let (hedge, rto) = (estimate.hedge_wait(WAITS), estimate.rto(WAITS));
+    for _ in 0..50 {
+        now = now + Duration::from_millis(100);
+        estimate.sample(ms(900.0), now, false, false);
+    }
+    assert_eq!(estimate.hedge_wait(WAITS), hedge);
+    assert!(estimate.rto(WAITS) > 10 * rto);
+    assert_eq!(estimate.base(), Some(ms(2.0)));
+}
+
+#[test]
+fn the_hedge_keeps_within_the_operators_bounds() {
+    let (near, _) = healthy(&[0.1]);
+    assert_eq!(near.hedge_wait(WAITS), WAITS.min);
+    let (far, _) = healthy(&[700.0, 900.0]);
+    assert_eq!(far.hedge_wait(WAITS), WAITS.max);
+    let unmeasured = Estimate::default();
+    assert!(unmeasured.hedge_wait(WAITS) <= WAITS.max);
+}
+
+#[test]
+fn an_hour_of_jam_does_not_become_the_base() {
+    let (mut estimate, mut now) = healthy(&[2.0]);
+    for _ in 0..3600 {
+        now = now + Duration::from_secs(1);
+        estimate.sample(ms(300.0), now, false, false);
+    }
+    assert_eq!(estimate.base(), Some(ms(2.0)));
+}
+
+#[test]
+fn a_way_that_has_become_longer_is_told_from_a_queue() {
+    let (mut longer, mut now) = healthy(&[2.0]);
+    let (mut queue, _) = healthy(&[2.0]);
+    let (mut rebased, mut mistaken) = (None, None);
+    for n in 0..700u32 {
+        now = now + Duration::from_secs(1);
+        longer.sample(ms(30.0 + f64::from(n % 3) / 10.0), now, false, false);
+        queue.sample(ms(30.0 + f64::from(n * 7 % 60)), now, false, false);
+        rebased = rebased.or(longer.rebase(now, true));
+        mistaken = mistaken.or(queue.rebase(now, true));
+    }
+    let (from, to) = rebased.expect("ten minutes are enough");
+    assert_eq!((from, to), (ms(2.0), ms(30.0)));
+    assert_eq!(mistaken, None);
+    assert_eq!(longer.base(), Some(ms(30.0)));
+}
+
+#[test]
+fn a_restart_keeps_what_health_was() {
+    let (before, now) = healthy(&[5.0, 6.0]);
+    let remembered = before.remembered().expect("measured");
+    let mut after = Estimate::default();
+    after.recall(remembered, now);
+    assert_eq!(after.base(), before.base());
+    assert_eq!(after.hedge_wait(WAITS), before.hedge_wait(WAITS));
+    // What this process has measured is not overwritten.
+    after.sample(ms(1.0), now, true, true);
+    after.recall(remembered, now);
+    assert_eq!(after.base(), Some(ms(1.0)));
+}
+
+#[test]
+fn a_peak_shows_at_once_and_fades() {
+    let (mut estimate, now) = healthy(&[2.0]);
+    estimate.sample(ms(100.0), now, true, false);
+    assert!(estimate.current_us(now) >= 100_000.0);
+    let later = now + 5 * Duration::from_secs(2);
+    assert!(estimate.current_us(later) < 20_000.0);
+}

@@ -1,0 +1,193 @@
+use super::*;
+
+const STEP: Duration = Duration::from_millis(100);
+
+/// A record and the time, ten outcomes a second.
+struct Life {
+    health: Health,
+    patience: Patience,
+    row: Row,
+    serial: u32,
+    now: Time,
+}
+
+impl Life {
+    fn of(health: Health) -> Life {
+        Life {
+            health,
+            patience: Patience::new(Duration::from_secs(10)),
+            row: Row::default(),
+            serial: 0,
+            now: Time::START,
+        }
+    }
+
+    fn see(&mut self, sample: Sample) -> Verdict {
+        self.see_while(sample, false)
+    }
+
+    fn see_while(&mut self, sample: Sample, desperate: bool) -> Verdict {
+        self.now = self.now + STEP;
+        self.serial += 1;
+        match sample {
+            Sample::Good => self.row.grow(self.serial, self.now, self.now),
+            _ => self.row = Row::default(),
+        }
+        let (row, now, patience) = (self.row, self.now, self.patience);
+        self.health
+            .note(sample, row, now, now, &patience, desperate);
+        self.health.verdict()
+    }
+
+    fn see_times(&mut self, sample: Sample, times: usize) -> Verdict {
+        (0..times).for_each(|_| {
+            self.see(sample);
+        });
+        self.health.verdict()
+    }
+}
+
+fn useless(compared: bool) -> Sample {
+    Sample::Poor {
+        rcode: Some(crate::wire::Rcode::SERVFAIL),
+        compared,
+    }
+}
+
+#[test]
+fn one_loss_at_ten_a_second_makes_suspicious_and_three_prove_it() {
+    let mut life = Life::of(Health::of_a_way());
+    assert_eq!(life.see_times(Sample::Good, 50), Verdict::Clear);
+    assert_eq!(life.see(Sample::Lost), Verdict::Suspect);
+    assert_eq!(life.see(Sample::Lost), Verdict::Suspect);
+    assert_eq!(life.see(Sample::Lost), Verdict::Congested);
+}
+
+#[test]
+fn a_single_late_answer_is_nothing_and_a_row_of_them_is_a_queue() {
+    let mut life = Life::of(Health::of_a_way());
+    life.see_times(Sample::Good, 20);
+    for _ in 0..50 {
+        assert_eq!(life.see(Sample::Late), Verdict::Clear);
+        assert_eq!(life.see(Sample::Good), Verdict::Clear);
+    }
+    assert_eq!(life.see_times(Sample::Late, 3), Verdict::Suspect);
+    assert_eq!(life.see(Sample::Late), Verdict::Congested);
+}
+
+#[test]
+fn a_server_that_is_late_is_sick_and_a_way_congested() {
+    for (health, proven) in [
+        (Health::of_a_way(), Verdict::Congested),
+        (Health::of_a_server(), Verdict::Sick),
+    ] {
+        let mut life = Life::of(health);
+        life.see_times(Sample::Good, 20);
+        assert_eq!(life.see_times(Sample::Late, 8), proven);
+    }
+}
+
+#[test]
+fn death_takes_silence_for_longer_than_a_queue_holds() {
+    let mut life = Life::of(Health::of_a_way());
+    life.see_times(Sample::Good, 20);
+    assert_eq!(life.see_times(Sample::Lost, 6), Verdict::Congested);
+    assert_eq!(life.see_times(Sample::Lost, 3), Verdict::Dead);
+    assert_eq!(life.see(Sample::Late), Verdict::Congested, "it answers");
+}
+
+#[test]
+fn two_useless_answers_that_another_server_knew_better_are_a_sick_server() {
+    let mut life = Life::of(Health::of_a_server());
+    life.see_times(Sample::Good, 20);
+    assert_eq!(life.see(useless(true)), Verdict::Clear);
+    assert_eq!(life.see(useless(true)), Verdict::Sick);
+    assert!(life.health.is_useless());
+
+    // A name that fails everywhere is nobody's fault for long.
+    let mut alone = Life::of(Health::of_a_server());
+    alone.see_times(Sample::Good, 20);
+    assert_eq!(alone.see_times(useless(false), 6), Verdict::Clear);
+    for _ in 0..100 {
+        alone.see_times(Sample::Good, 5);
+        assert_eq!(alone.see(useless(false)), Verdict::Clear);
+    }
+}
+
+#[test]
+fn a_return_is_earned_and_grows_and_the_next_one_takes_longer() {
+    let mut life = Life::of(Health::of_a_way());
+    life.see_times(Sample::Good, 20);
+    life.see_times(Sample::Lost, 6);
+    let mut answers = 0;
+    while life.health.verdict() == Verdict::Congested {
+        life.see(Sample::Good);
+        answers += 1;
+    }
+    assert_eq!(life.health.verdict(), Verdict::Recovering);
+    assert!((2..=4).contains(&answers), "{answers} good answers");
+    let share = |life: &Life| life.health.share(life.now, &life.patience);
+    let first = share(&life);
+    assert!(first > 0.0 && first < 0.2);
+    for _ in 0..20 {
+        life.see(Sample::Good);
+        life.health.turn(life.now, &life.patience);
+    }
+    assert_eq!((life.health.verdict(), share(&life)), (Verdict::Clear, 1.0));
+    assert!(life.health.returned_lately(life.now, &life.patience));
+
+    life.see_times(Sample::Lost, 6);
+    let mut again = 0;
+    while life.health.verdict() == Verdict::Congested {
+        life.see(Sample::Good);
+        again += 1;
+    }
+    assert!(
+        again > 2 * answers,
+        "{again} after a relapse, {answers} before"
+    );
+}
+
+#[test]
+fn while_nothing_is_clear_a_long_row_returns_at_once() {
+    let mut life = Life::of(Health::of_a_way());
+    life.see_times(Sample::Good, 20);
+    life.see_times(Sample::Lost, 6);
+    let mut answers = 0;
+    while life.see_while(Sample::Good, true) != Verdict::Clear {
+        answers += 1;
+        assert!(answers < 30);
+    }
+    assert!(answers >= ROW_SLOW as usize, "after {answers}");
+}
+
+#[test]
+fn what_was_sent_before_the_relief_is_no_evidence() {
+    let mut life = Life::of(Health::of_a_way());
+    life.see_times(Sample::Lost, 6);
+    let before = life.now;
+    while life.health.verdict() != Verdict::Recovering {
+        life.see(Sample::Good);
+    }
+    let (row, now, patience) = (life.row, life.now + STEP, life.patience);
+    for _ in 0..20 {
+        life.health
+            .note(Sample::Late, row, before, now, &patience, false);
+    }
+    assert_eq!(life.health.verdict(), Verdict::Recovering);
+}
+
+#[test]
+fn trials_come_further_apart_within_the_bound() {
+    let mut life = Life::of(Health::of_a_way());
+    life.see_times(Sample::Lost, 6);
+    let mut last = Duration::ZERO;
+    for _ in 0..10 {
+        let now = life.health.trial_due().max(life.now);
+        life.health.trying(now, &life.patience, 1.0);
+        let gap = life.health.trial_due().since(now);
+        assert!(gap >= last.min(life.patience.longest));
+        assert!(gap <= life.patience.longest.mul_f64(1.11));
+        last = gap;
+    }
+}

@@ -1,0 +1,168 @@
+//! What was seen of a route, a path or an upstream: outcomes counted, good answers in a row.
+
+use std::time::Duration;
+
+use super::{Evidence, Verdict};
+use crate::clock::Time;
+use crate::wire::Rcode;
+
+/// One outcome, as the verdict sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// Answered as in health.
+    Good,
+    /// Answered, later than health's far tail.
+    Late,
+    /// Not answered within the retransmission timeout.
+    Lost,
+    /// An answer came for an attempt that was counted as lost.
+    Found,
+    /// Answered uselessly. `compared`: another upstream answered the same question usefully.
+    Poor {
+        /// What it said, if it could be read.
+        rcode: Option<Rcode>,
+        /// Another upstream knew better.
+        compared: bool,
+    },
+}
+
+/// A verdict changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// From this ...
+    pub from: Verdict,
+    /// ... to this ...
+    pub to: Verdict,
+    /// ... on these attempts.
+    pub tally: Tally,
+    /// When the first attempt was sent that spoke for the latest return.
+    pub relief: Time,
+}
+
+/// Outcomes since something began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// When.
+    pub from: Time,
+    /// Attempts that ended.
+    pub attempts: u32,
+    /// Of those lost.
+    pub lost: u32,
+    /// Of those late.
+    pub late: u32,
+    /// Of those useless.
+    pub poor: u32,
+    /// The latest useless rcode.
+    pub rcode: Option<Rcode>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, sample: Sample, now: Time) {
+        if self.attempts == 0 {
+            self.from = now;
+        }
+        match sample {
+            Sample::Good => {}
+            Sample::Late => self.late += 1,
+            Sample::Lost => self.lost += 1,
+            Sample::Found => {
+                // It was counted already, as lost.
+                self.lost = self.lost.saturating_sub(1);
+                self.late += 1;
+                return;
+            }
+            Sample::Poor { rcode, .. } => {
+                self.poor += 1;
+                self.rcode = rcode;
+            }
+        }
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    /// As evidence, still without round trips.
+    pub fn evidence(&self, now: Time) -> Evidence {
+        Evidence {
+            attempts: self.attempts,
+            lost: self.lost,
+            late: self.late,
+            poor: self.poor,
+            rcode: self.rcode,
+            span: if self.attempts == 0 {
+                Duration::ZERO
+            } else {
+                now.since(self.from)
+            },
+            ..Evidence::default()
+        }
+    }
+}
+
+/// Good answers of one route, one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// How many.
+    pub count: u32,
+    /// When the first one came ...
+    pub from: Time,
+    /// ... and its attempt was sent.
+    pub sent: Time,
+    /// Which of the route's attempts that was,
+    first: u32,
+    /// and the latest of them, by number.
+    last: u32,
+}
+
+impl Row {
+    /// One more: the route's attempt number `serial`, sent at `sent`.
+    pub fn grow(&mut self, serial: u32, sent: Time, now: Time) {
+        if self.count == 0 {
+            (self.from, self.sent, self.first, self.last) = (now, sent, serial, serial);
+        }
+        // Numbers wrap; one sent before the first, answered after it, does not lengthen the row.
+        let ahead = serial.wrapping_sub(self.last);
+        if ahead < u32::MAX / 2 {
+            self.last = serial;
+        }
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// Nearly all that was sent before its latest attempt was answered too. A lossy way answers what it
+    /// carries at once, while what it loses is known for lost only after the timeout (compare RACK, RFC
+    /// 8985 section 3: what was sent later and came first tells of a loss).
+    pub(super) fn is_solid(&self) -> bool {
+        let spanned = self.last.wrapping_sub(self.first).saturating_add(1);
+        u64::from(self.count) * 4 >= u64::from(spanned) * 3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_found_after_all_was_late_and_not_lost() {
+        let mut tally = Tally::default();
+        tally.add(Sample::Lost, Time::from_secs(1));
+        tally.add(Sample::Lost, Time::from_secs(2));
+        tally.add(Sample::Found, Time::from_secs(3));
+        assert_eq!((tally.attempts, tally.lost, tally.late), (2, 1, 1));
+        assert_eq!(
+            tally.evidence(Time::from_secs(4)).span,
+            Duration::from_secs(3)
+        );
+    }
+
+    #[test]
+    fn a_row_with_gaps_proves_nothing() {
+        let now = Time::from_secs(1);
+        let grown = |serials: &[u32]| {
+            let mut row = Row::default();
+            serials.iter().for_each(|&it| row.grow(it, now, now));
+            row
+        };
+        assert!(grown(&[7, 8, 9, 10]).is_solid());
+        assert!(grown(&[7, 9, 10, 8]).is_solid(), "order does not matter");
+        assert!(!grown(&[7, 9, 12, 14]).is_solid());
+        assert!(grown(&[u32::MAX, 0, 1]).is_solid(), "numbers wrap");
+    }
+}
