@@ -57,7 +57,7 @@ pub struct Selector {
     incumbent: Option<RouteId>,
     since: Time,
     /// The routes one question may take, while it chooses.
-    open: Vec<RouteId>,
+    open: Vec<Open>,
 }
 
 impl Selector {
@@ -70,22 +70,37 @@ impl Selector {
             open: Vec::with_capacity(routes),
         }
     }
+
+    fn take_over(&mut self, route: RouteId, now: Time) {
+        (self.incumbent, self.since) = (Some(route), now);
+    }
+}
+
+/// A route that a question may take, and its expected time where that decides.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    id: RouteId,
+    cost: f32,
 }
 
 /// Paths and upstreams with a route that stalls: until it is known which of the two is the trouble, the
 /// next question rather keeps away from both. Those beyond the 64th are not told apart.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stalls {
-    any: bool,
     paths: u64,
     upstreams: u64,
 }
 
 impl Stalls {
     fn add(&mut self, route: &Route) {
-        self.any = true;
         self.paths |= Stalls::bit(route.path.0);
         self.upstreams |= Stalls::bit(route.upstream.0);
+    }
+
+    /// Whether this route may be one of those that stall.
+    fn may_be(&self, route: &Route) -> bool {
+        self.paths & Stalls::bit(route.path.0) != 0
+            && self.upstreams & Stalls::bit(route.upstream.0) != 0
     }
 
     fn shares(&self, route: &Route) -> bool {
@@ -122,16 +137,16 @@ type Order = (bool, bool, bool, u8);
 
 impl Engine {
     /// The route for a question's first packet.
-    pub(super) fn choose(
-        &mut self,
-        now: Time,
-        rng: &mut impl rand::Rng,
-    ) -> Result<RouteId, Refused> {
+    ///
+    /// # Errors
+    /// When no route has room, or there is none to use.
+    pub fn choose(&mut self, now: Time, rng: &mut impl rand::Rng) -> Result<RouteId, Refused> {
         let roll = unit(rng);
         let mut open = std::mem::take(&mut self.selector.open);
         open.clear();
         let (mut best, mut exists) = (u8::MAX, false);
         let stalls = self.stalls(now);
+        let by_time = self.selector.policy == Policy::Fastest && self.standing == Standing::Clear;
         for (index, lane) in self.lanes.iter().enumerate() {
             let Some(tier) = self.tier(lane, &stalls, roll, now) else {
                 continue;
@@ -144,13 +159,15 @@ impl Engine {
                 best = tier;
                 open.clear();
             }
-            open.push(RouteId(index as u16));
+            let cost = if by_time { self.expected(lane) } else { 0.0 };
+            let id = RouteId(index as u16);
+            open.push(Open { id, cost });
         }
         let route = match (open.as_slice(), self.selector.policy) {
             ([], _) => None,
-            ([only], _) => Some(*only),
+            ([only], _) => Some(only.id),
             (_, _) if self.standing != Standing::Clear => self.least_bad(&open, now, rng),
-            ([first, ..], Policy::Ordered) => Some(*first),
+            ([first, ..], Policy::Ordered) => Some(first.id),
             (_, Policy::Spread) => self.next_turn(&open),
             (_, Policy::Fastest) => self.fastest(&open, now, rng),
         };
@@ -274,13 +291,14 @@ impl Engine {
             Rank::Recovering if roll < self.share_of(lane, now) => Rank::Clear,
             rank => rank,
         };
-        let rank = if rank < Rank::Suspect && stalls.any && self.is_stalled(lane, now) {
-            Rank::Suspect
-        } else if rank == Rank::Clear && stalls.shares(&lane.route) {
-            Rank::Doubted
-        } else {
-            rank
-        };
+        let rank =
+            if rank < Rank::Suspect && stalls.may_be(&lane.route) && self.is_stalled(lane, now) {
+                Rank::Suspect
+            } else if rank == Rank::Clear && stalls.shares(&lane.route) {
+                Rank::Doubted
+            } else {
+                rank
+            };
         Some(2 * rank as u8 + u8::from(lane.backup))
     }
 
@@ -305,54 +323,42 @@ impl Engine {
             .fold(1.0, f32::min)
     }
 
-    fn fastest(
-        &mut self,
-        open: &[RouteId],
-        now: Time,
-        rng: &mut impl rand::Rng,
-    ) -> Option<RouteId> {
-        let cost = |id: RouteId| self.expected(self.lane(id));
-        let least = open
-            .iter()
-            .copied()
-            .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
+    fn fastest(&mut self, open: &[Open], now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
+        let least = open.iter().min_by(|a, b| a.cost.total_cmp(&b.cost))?;
         let clear = |id: RouteId| self.lane(id).rank.is_clear();
-        let incumbent = self.selector.incumbent.filter(|&it| clear(it));
+        let least_is_clear = clear(least.id);
         let mut chosen = least;
-        match incumbent {
-            // Full or stalled for a moment: that is no reason to leave it for longer.
-            Some(incumbent) if !open.contains(&incumbent) => {}
-            Some(incumbent)
-                if clear(least)
-                    && (cost(least) >= SWITCH * cost(incumbent)
-                        || now.since(self.selector.since) < STAY) =>
-            {
-                chosen = incumbent;
+        match self.selector.incumbent.filter(|&it| clear(it)) {
+            Some(incumbent) if incumbent == least.id => {}
+            Some(incumbent) => {
+                let changes = now.since(self.selector.since) >= STAY;
+                match open.iter().find(|it| it.id == incumbent) {
+                    // Full or stalled for a moment: that is no reason to leave it for longer.
+                    None => {}
+                    Some(it) if least_is_clear && (least.cost >= SWITCH * it.cost || !changes) => {
+                        chosen = it;
+                    }
+                    Some(_) if least_is_clear => self.selector.take_over(least.id, now),
+                    Some(_) => {}
+                }
             }
-            incumbent if clear(least) && incumbent != Some(least) => {
-                (self.selector.incumbent, self.selector.since) = (Some(least), now);
-            }
-            _ => {}
+            None if least_is_clear => self.selector.take_over(least.id, now),
+            None => {}
         }
-        Some(self.less_loaded(open, chosen, rng).unwrap_or(chosen))
+        Some(self.less_loaded(open, chosen, rng).unwrap_or(chosen.id))
     }
 
     /// Among the routes about as good as `chosen` the one with less in flight: of two drawn at random,
     /// where there are more than two. With as much in flight the chosen one keeps the question.
     fn less_loaded(
         &self,
-        open: &[RouteId],
-        chosen: RouteId,
+        open: &[Open],
+        chosen: &Open,
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
-        let cost = self.expected(self.lane(chosen));
-        let near = (cost * PEERS).max(cost + PEERS_US);
-        let peers = || {
-            open.iter().copied().filter(|&id| {
-                let lane = self.lane(id);
-                lane.estimate.is_measured() && self.expected(lane) <= near
-            })
-        };
+        let near = (chosen.cost * PEERS).max(chosen.cost + PEERS_US);
+        let is_peer = |it: &&Open| it.cost <= near && self.lane(it.id).estimate.is_measured();
+        let peers = || open.iter().filter(is_peer);
         let count = peers().count() as u32;
         let (first, second) = match count {
             0 | 1 => return None,
@@ -364,28 +370,26 @@ impl Engine {
                 (first, if second >= first { second + 1 } else { second })
             }
         };
-        let load = |id: RouteId| (self.lane(id).queue.len(), id != chosen);
-        let drawn = |nth: u32| peers().nth(nth as usize);
+        let drawn = |nth: u32| peers().nth(nth as usize).map(|it| it.id);
+        let load = |id: RouteId| (self.lane(id).queue.len(), id != chosen.id);
         [drawn(first)?, drawn(second)?]
             .into_iter()
             .min_by_key(|&id| load(id))
     }
 
-    fn next_turn(&mut self, open: &[RouteId]) -> Option<RouteId> {
+    fn next_turn(&mut self, open: &[Open]) -> Option<RouteId> {
         let turn = |id: RouteId| self.lane(id).turn;
-        let chosen = open
-            .iter()
-            .copied()
-            .min_by(|a, b| turn(*a).total_cmp(&turn(*b)))?;
-        let furthest = open.iter().map(|&id| turn(id)).fold(0.0, f64::max);
+        let ids = || open.iter().map(|it| it.id);
+        let chosen = ids().min_by(|a, b| turn(*a).total_cmp(&turn(*b)))?;
+        let furthest = ids().map(turn).fold(0.0, f64::max);
         let lane = self.lane_mut(chosen);
         // One that was away does not make up for it.
         lane.turn = lane.turn.max(furthest - 2.0 * f64::from(lane.cost)) + f64::from(lane.cost);
         Some(chosen)
     }
 
-    fn least_bad(&self, open: &[RouteId], now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
-        let drawn = open.iter().map(|&id| {
+    fn least_bad(&self, open: &[Open], now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
+        let drawn = open.iter().map(|&Open { id, .. }| {
             // Every way is tried: which one heals first is not known.
             (
                 self.expected_now(self.lane(id), now) * (0.5 + unit(rng)),
