@@ -113,20 +113,15 @@ impl Engine {
         }
     }
 
-    /// An attempt's retransmission timeout passed; it goes on listening. `again`: an earlier attempt at the same
-    /// question was lost over the same route, which says nothing new of that.
-    pub(super) fn lose(&mut self, id: AttemptId, again: bool, now: Time) {
+    /// An attempt's retransmission timeout passed; it goes on listening.
+    pub(super) fn lose(&mut self, id: AttemptId, now: Time) {
         let Some(attempt) = self.flights.get(id).filter(|attempt| !attempt.lost) else {
             return;
         };
         let lane = &mut self.lanes[attempt.route.0 as usize];
         let in_flight = lane.queue.len();
         self.flights.lose(id, &mut lane.queue);
-        if again {
-            self.lane_mut(attempt.route).limit.lost(in_flight, now);
-        } else {
-            self.was_lost(attempt, in_flight, now);
-        }
+        self.was_lost(attempt, in_flight, now);
     }
 
     fn was_lost(&mut self, attempt: Attempt, in_flight: u32, now: Time) {

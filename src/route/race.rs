@@ -191,8 +191,6 @@ pub struct Race {
     finished: bool,
     /// Those who come later extend it no further than this.
     latest: Time,
-    /// Routes over which an attempt of it was lost.
-    silent: [RouteId; MOST],
 }
 
 impl Race {
@@ -219,7 +217,6 @@ impl Race {
             ask: *ask,
             started: now,
             latest: ask.deadline + ask.deadline.since(now),
-            silent: [RouteId(u16::MAX); MOST],
             flights: [None; MOST],
             tried: [RouteId(u16::MAX); MOST],
             tries: 0,
@@ -682,13 +679,7 @@ impl Race {
         for flight in self.flights.iter_mut().flatten() {
             if !flight.lost && now >= flight.lost_at {
                 flight.lost = true;
-                // That this question gets no answer over a route is said once. It may be the question: a zone
-                // whose servers are silent must not make the upstream look dead.
-                let again = self.silent.contains(&flight.route);
-                if let Some(place) = self.silent.iter_mut().find(|it| it.0 == u16::MAX) {
-                    *place = flight.route;
-                }
-                engine.lose(flight.id, again, now);
+                engine.lose(flight.id, now);
                 if flight.kind != AttemptKind::Probe {
                     self.next_try = self.next_try.min(now);
                 }
