@@ -126,13 +126,17 @@ impl<X: Exchanges> Core<X> {
         };
         let question = &mut self.questions[slot];
         let mut answer = None;
-        if matches!(question.stage, Stage::Racing(_)) {
+        if let Stage::Racing(race) = &mut question.stage {
             match outcome {
-                Outcome::Poor(_) if question.poor.is_none() => {
-                    question.poor = Some(response.to_answer());
+                Outcome::Poor(_) if question.second.poor.is_none() => {
+                    question.second.poor = Some(response.to_answer());
                 }
-                Outcome::Truncated if question.partial.is_none() => {
-                    question.partial = Some(response.to_answer());
+                // Without records it would look like "there is nothing" to who asks over a stream.
+                Outcome::Truncated
+                    if question.second.partial.is_none() && response.lowest_ttl().is_some() =>
+                {
+                    question.second.partial = Some(response.to_answer());
+                    race.hold_partial();
                 }
                 _ => {}
             }

@@ -43,6 +43,15 @@ pub enum Stage {
     Over,
 }
 
+/// What serves for want of an answer.
+#[derive(Debug, Default)]
+pub struct SecondBest {
+    /// The first of the useless answers.
+    pub poor: Option<Answer>,
+    /// A truncated answer with records in it, in case the whole one cannot be had over a stream.
+    pub partial: Option<Answer>,
+}
+
 /// A question in flight.
 #[derive(Debug)]
 pub struct Question {
@@ -64,10 +73,8 @@ pub struct Question {
     pub waiters: Vec<Waiter>,
     /// Attempts that are out, by tag.
     pub attempts: Vec<u32>,
-    /// The first of the useless answers.
-    pub poor: Option<Answer>,
-    /// A truncated answer, kept in case the whole one cannot be had over a stream.
-    pub partial: Option<Answer>,
+    /// What came that is not the answer.
+    pub second: SecondBest,
     /// Whether it was answered usefully.
     pub answered: bool,
     /// When the race wants its timer, or the queue gives up.
@@ -91,8 +98,7 @@ impl Question {
             stage: Stage::Queued,
             waiters: Vec::new(),
             attempts: Vec::new(),
-            poor: None,
-            partial: None,
+            second: SecondBest::default(),
             answered: false,
             race_wake: Time::NEVER,
             waiter_wake: Time::NEVER,

@@ -2,7 +2,7 @@
 
 use super::core::{Core, OVERLOADED};
 use super::inflight::Leader;
-use super::question::{Question, Stage, Waiter, Why};
+use super::question::{Question, SecondBest, Stage, Waiter, Why};
 use crate::cache::{Freshness, Origin};
 use crate::clock::Time;
 use crate::net::Exchanges;
@@ -18,6 +18,18 @@ enum Gift<'a> {
     Poor(&'a Answer, Ede<'static>),
     /// SERVFAIL, and why.
     Error(Ede<'static>, QueryResult),
+}
+
+impl SecondBest {
+    /// What a client gets for want of an answer, `ede` saying why.
+    fn gift(&self, ede: Ede<'static>) -> Gift<'_> {
+        match (&self.partial, &self.poor) {
+            // Truncated is better than nothing: some clients never ask over TCP.
+            (Some(answer), _) => Gift::Answer(answer, QueryResult::Miss),
+            (None, Some(answer)) => Gift::Poor(answer, ede),
+            (None, None) => Gift::Error(ede, QueryResult::Failed),
+        }
+    }
 }
 
 impl<X: Exchanges> Core<X> {
@@ -74,26 +86,20 @@ impl<X: Exchanges> Core<X> {
 
     /// Every upstream that may be asked answered uselessly.
     pub(super) fn settle_poor(&mut self, slot: usize, now: Time) {
-        let poor = self.questions[slot].poor.take();
-        let gift = match &poor {
-            Some(answer) => Gift::Poor(answer, Ede::NO_REACHABLE_AUTHORITY),
-            None => Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed),
-        };
+        let second = std::mem::take(&mut self.questions[slot].second);
+        let gift = second.gift(Ede::NO_REACHABLE_AUTHORITY);
         let remembered = Some(Ede::NO_REACHABLE_AUTHORITY.code);
+        let remembered = remembered.filter(|_| second.partial.is_none());
         self.settle_without(slot, remembered, &gift, now);
     }
 
     /// Nobody answered in time, or nobody can be asked.
     pub(super) fn settle_failed(&mut self, slot: usize, failure: Failure, now: Time) {
-        let question = &mut self.questions[slot];
-        let (poor, partial) = (question.poor.take(), question.partial.take());
-        let gift = match (&partial, &poor) {
-            // Truncated is better than nothing: some clients never ask over TCP.
-            (Some(answer), _) => Gift::Answer(answer, QueryResult::Miss),
-            (None, Some(answer)) => Gift::Poor(answer, failure.ede()),
-            (None, None) => Gift::Error(failure.ede(), QueryResult::Failed),
-        };
+        let second = std::mem::take(&mut self.questions[slot].second);
+        let gift = second.gift(failure.ede());
         let remembered = match failure {
+            // Truncated again the next time, and better than an error.
+            _ if second.partial.is_some() => None,
             // A failure of the routes or of byway, not of the name: once that is over it is to be asked at once.
             Failure::Outage | Failure::NoRoute | Failure::Overload => None,
             _ => Some(failure.ede().code),
@@ -174,7 +180,9 @@ impl<X: Exchanges> Core<X> {
                     continue;
                 }
                 Some(waiter) => {
-                    let gift = Gift::Error(Ede::NO_REACHABLE_AUTHORITY, QueryResult::Failed);
+                    let gift = self.questions[slot]
+                        .second
+                        .gift(Ede::NO_REACHABLE_AUTHORITY);
                     self.give(waiter, &gift, now);
                 }
                 None => {}

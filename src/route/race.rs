@@ -34,7 +34,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(800), Duration::from_
 const SAME_AGAIN: Duration = Duration::from_millis(800);
 /// Where the budget refused, it is asked again after this, and twice as long each time.
 const REFUSED_STEP: Duration = Duration::from_millis(50);
-/// How long a useless answer is held back for a better one.
+/// How long a useless answer, or a truncated one, is held back for a better one.
 const POOR_HELD: Duration = Duration::from_secs(1);
 /// A stream needs a handshake before its round trip: it is given this many timeouts.
 const STREAM_PATIENCE: u32 = 4;
@@ -94,6 +94,8 @@ pub enum Failure {
     Overload,
     /// Every route is drained or lost.
     NoRoute,
+    /// The answer does not fit a datagram, and no stream brought it. The truncated one is all there is.
+    Partial,
 }
 
 impl Failure {
@@ -102,7 +104,7 @@ impl Failure {
     pub const fn ede(self) -> Ede<'static> {
         match self {
             Failure::Outage | Failure::NoRoute => Ede::NO_REACHABLE_AUTHORITY,
-            Failure::Deadline | Failure::Overload => Ede::NETWORK_ERROR,
+            Failure::Deadline | Failure::Overload | Failure::Partial => Ede::NETWORK_ERROR,
         }
     }
 }
@@ -188,6 +190,9 @@ pub struct Race {
     hedge_at: Time,
     refused: u32,
     reopened: bool,
+    /// An answer was truncated; the driver holds what there is of it.
+    truncated: bool,
+    partial: bool,
     finished: bool,
     /// Those who come later extend it no further than this.
     latest: Time,
@@ -226,6 +231,8 @@ impl Race {
             hedge_at: Time::NEVER,
             refused: 0,
             reopened: false,
+            truncated: false,
+            partial: false,
             finished: false,
         };
         let mut step = Step::default();
@@ -314,6 +321,7 @@ impl Race {
                 self.poor(engine, flight, None, now, rng, &mut step);
             }
             Outcome::Truncated if !self.finished => {
+                self.truncated = true;
                 let streaming = self.flying().any(|f| f.kind == AttemptKind::StreamFallback);
                 if !streaming && self.has_room() {
                     engine.budgets.forced(now);
@@ -343,6 +351,11 @@ impl Race {
         }
         self.close(&mut step, now);
         step
+    }
+
+    /// What there is of a truncated answer is of use: whoever cannot ask over a stream need not wait long.
+    pub fn hold_partial(&mut self) {
+        self.partial = true;
     }
 
     /// The connection that `attempt` waited for stands, and the query goes out now: what passed before
@@ -433,6 +446,23 @@ impl Race {
             engine.was_poor(held.upstream, held.rcode, false, now);
             self.finish(Finish::Poor(held.attempt), step);
         }
+    }
+
+    /// Ends the wait for a whole answer in place of a truncated one when no stream may bring it any more, or
+    /// soon if there is something to give. False if there is nothing of the kind.
+    fn settle_for_partial(&mut self, engine: &mut Engine, now: Time, step: &mut Step) -> bool {
+        let hoping = self
+            .flying()
+            .any(|flight| flight.kind != AttemptKind::Probe);
+        let until = self.last_sent + POOR_HELD;
+        if (self.truncated && !hoping) || (self.partial && now >= until) {
+            self.fail(engine, Failure::Partial, now, step);
+        } else if self.partial {
+            self.next_try = until;
+        } else {
+            return false;
+        }
+        true
     }
 
     /// After a useless answer: another server, if it can be had and paid.
@@ -539,6 +569,9 @@ impl Race {
             false => other.or_else(|| engine.choose_again(&self.tried[..self.tries], now, rng)),
         };
         let same = route.is_some_and(|route| self.tried[..self.tries].contains(&route));
+        if !waiting && (same || route.is_none()) && self.settle_for_partial(engine, now, step) {
+            return;
+        }
         if same && now < self.last_sent + SAME_AGAIN {
             self.next_try = self.last_sent + SAME_AGAIN;
             return;
@@ -585,6 +618,9 @@ impl Race {
         rng: &mut impl rand::Rng,
         step: &mut Step,
     ) {
+        if !self.is_waiting() && self.settle_for_partial(engine, now, step) {
+            return;
+        }
         let last = engine.lane(self.tried[self.tries - 1]);
         let due = self.last_sent + last.estimate.rto(engine.waits).clamp(AGAIN.0, AGAIN.1);
         if now < due {

@@ -83,6 +83,36 @@ fn truncated_and_tcp_refused() {
     );
 }
 
+/// What fits is given to whoever never asks over TCP, every time, when TCP to the upstream fails however.
+#[test]
+fn what_fitted_is_given_where_tcp_fails() {
+    type OverTcp = fn(&Asked) -> Vec<Act>;
+    let ways: [(Hears, OverTcp); 3] = [
+        (Hears::OnlyUdp, |_| unreachable!()),
+        (Hears::Both, |_| vec![Act::Close]),
+        (Hears::Both, |_| Vec::new()),
+    ];
+    for (hears, over_tcp) in ways {
+        let upstream = Upstream::hearing(hears, move |asked| match asked.tcp {
+            true => over_tcp(asked),
+            false => {
+                let reply = asked.reply().set(TC);
+                vec![Act::Send(
+                    reply.answer(a(&asked.name(), 60, [1; 4])).bytes(),
+                )]
+            }
+        });
+        let useless = Upstream::saying(|asked| asked.reply().rcode(SERVFAIL));
+        for daemon in [Daemon::to(&[&upstream]), Daemon::to(&[&upstream, &useless])] {
+            for _ in 0..2 {
+                let reply = Stub::new(daemon.dns()).ask(&Build::query("fits.example", A));
+                let seen = (reply.rcode(), reply.has(TC), reply.answers.len());
+                assert_eq!(seen, (NOERROR, true, 1), "{reply:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_truncated_answer_is_not_kept() {
     let upstream = Upstream::new(|asked| match asked.tcp {
