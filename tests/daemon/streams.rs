@@ -83,6 +83,24 @@ fn truncated_and_tcp_refused() {
     );
 }
 
+/// One answer of 60 KB that a whole pipeline of queries waited for does not cost their client its connection.
+#[test]
+fn a_pipeline_of_large_answers_that_come_at_once() {
+    let upstream = truncating(Hears::Both, |asked| {
+        let texts = (0..250).map(|_| txt(&asked.name(), 60, b'x', 220));
+        vec![Act::Send(asked.reply().answers(texts).bytes())]
+    });
+    let daemon = Daemon::to(&[&upstream]);
+    let mut connection = Connection::new(daemon.dns());
+    for _ in 0..100 {
+        connection.send(&Build::query("large.example", TXT));
+    }
+    for _ in 0..100 {
+        let reply = connection.receive().expect("a reply");
+        assert_eq!((reply.answers.len(), reply.has(TC)), (250, false));
+    }
+}
+
 /// What fits is given to whoever never asks over TCP, every time, when TCP to the upstream fails however.
 #[test]
 fn what_fitted_is_given_where_tcp_fails() {

@@ -212,14 +212,15 @@ impl<S: Service> Conversation<S> {
     /// Writes what the client will take of the answers there are.
     fn give(&mut self, cx: &mut Context<'_>, now: Time) -> Result<Option<Order>, Ending> {
         loop {
-            let mut mail = self.seated.seat.mailbox.open(cx.waker());
+            let mailbox = &self.seated.seat.mailbox;
+            let mut mail = mailbox.open(cx.waker());
             self.in_flight -= mem::take(&mut mail.settled);
             if mail.overflown {
                 return Err(Ending::Stalled);
             }
             // While the client takes none they stay where their number is bounded.
             if self.outbox.is_empty() {
-                self.outbox = mem::take(&mut mail.answers);
+                self.outbox = mailbox.collect(&mut mail);
             }
             let order = mail.order;
             drop(mail);

@@ -1,30 +1,59 @@
 //! Where a connection finds the answers that were not known at once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::resolve::front::Connection;
 
-/// The most octets of answers that wait here. Reading pauses long before; what comes on top is a
-/// pipeline of the largest answers to a client that takes none.
+/// The most octets of answers that wait in every mailbox, whatever waits in others. Reading pauses long
+/// before; what comes on top are the largest answers to a whole pipeline.
 const MOST: usize = 512 * 1024;
+
+/// The most octets that wait in the mailboxes of one worker on top of that: room for whole pipelines of
+/// the largest answers to a few clients at a time.
+const ANNEX: usize = 32 * 1024 * 1024;
+
+/// How much of the common room of a worker's mailboxes is taken, in octets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Annex(Arc<AtomicUsize>);
+
+impl Annex {
+    fn take(&self, octets: usize) -> bool {
+        let taken = |taken: usize| Some(taken + octets).filter(|&sum| sum <= ANNEX);
+        octets == 0
+            || self
+                .0
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
+                .is_ok()
+    }
+
+    fn give_back(&self, octets: usize) {
+        if octets > 0 {
+            self.0.fetch_sub(octets, Ordering::Relaxed);
+        }
+    }
+}
 
 /// One connection's mailbox: filled from any thread, emptied by the connection.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     open: AtomicBool,
     mail: Mutex<Mail>,
+    annex: Annex,
 }
 
 /// What lies in a mailbox.
 #[derive(Debug, Default)]
 pub(super) struct Mail {
     /// Answers, each behind its length.
-    pub(super) answers: Vec<u8>,
+    answers: Vec<u8>,
+    /// What they, and those collected last, take of the annex.
+    borrowed: usize,
     /// How many answers have come, or will not, since this was last asked.
     pub(super) settled: usize,
-    /// The answers are more than the box holds: this client takes none.
+    /// The answers are more than there is room for: this client takes none.
     pub(super) overflown: bool,
     /// What the front end wants of the connection.
     pub(super) order: Option<Order>,
@@ -41,11 +70,20 @@ pub(super) enum Order {
 }
 
 impl Mailbox {
-    pub(super) fn new() -> Mailbox {
+    pub(super) fn new(annex: Annex) -> Mailbox {
         Mailbox {
             open: AtomicBool::new(true),
             mail: Mutex::default(),
+            annex,
         }
+    }
+
+    /// Takes the answers out of the open box, those collected before having been sent.
+    pub(super) fn collect(&self, mail: &mut Mail) -> Vec<u8> {
+        let still = mail.answers.len().saturating_sub(MOST).min(mail.borrowed);
+        self.annex.give_back(mail.borrowed - still);
+        mail.borrowed = still;
+        mem::take(&mut mail.answers)
     }
 
     /// Gives `order` and wakes the connection. The last order counts.
@@ -68,7 +106,8 @@ impl Mailbox {
     /// The connection has ended: nothing is taken any more.
     pub(super) fn close(&self) {
         self.open.store(false, Ordering::Release);
-        *self.mail() = Mail::default();
+        let mail = mem::take(&mut *self.mail());
+        self.annex.give_back(mail.borrowed);
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {
@@ -99,7 +138,10 @@ impl Connection for Mailbox {
         if let Some(answer) = answer
             && let Ok(length) = u16::try_from(answer.len())
         {
-            if mail.answers.len() + 2 + answer.len() <= MOST {
+            let over = (mail.answers.len() + 2 + answer.len()).saturating_sub(MOST);
+            let more = over.saturating_sub(mail.borrowed);
+            if self.annex.take(more) {
+                mail.borrowed += more;
                 mail.answers.extend_from_slice(&length.to_be_bytes());
                 mail.answers.extend_from_slice(answer);
             } else {
@@ -116,7 +158,7 @@ mod tests {
 
     #[test]
     fn answers_are_framed_and_counted() {
-        let mailbox = Mailbox::new();
+        let mailbox = Mailbox::new(Annex::default());
         mailbox.settle(Some(b"abc"));
         mailbox.settle(None);
         mailbox.settle(Some(b""));
@@ -127,21 +169,35 @@ mod tests {
     }
 
     #[test]
-    fn a_box_that_is_not_emptied_overflows_and_stays_bounded() {
-        let mailbox = Mailbox::new();
+    fn boxes_that_are_not_emptied_overflow_and_stay_bounded() {
+        let annex = Annex::default();
         let answer = vec![0; usize::from(u16::MAX)];
-        for _ in 0..100 {
-            mailbox.settle(Some(&answer));
+        let boxes: Vec<Mailbox> = (0..10).map(|_| Mailbox::new(annex.clone())).collect();
+        for mailbox in &boxes {
+            (0..128).for_each(|_| mailbox.settle(Some(&answer)));
         }
-        let mail = mailbox.open(Waker::noop());
-        assert!(mail.overflown);
-        assert!(mail.answers.len() <= MOST);
-        assert_eq!(mail.settled, 100);
+        let held = |mailbox: &Mailbox| mailbox.mail().answers.len();
+        let overflown = |mailbox: &&Mailbox| mailbox.mail().overflown;
+        assert!(!boxes[0].mail().overflown, "a whole pipeline has room");
+        assert!(boxes.iter().filter(overflown).count() > 3);
+        assert!(boxes.iter().map(held).sum::<usize>() <= ANNEX + 10 * MOST);
+        // What is collected, or lost with its connection, makes room for others.
+        for mailbox in &boxes[..9] {
+            mailbox.close();
+        }
+        let last = &boxes[9];
+        last.collect(&mut last.mail());
+        last.collect(&mut last.mail());
+        assert_eq!(annex.0.load(Ordering::Relaxed), 0);
+        let fresh = Mailbox::new(annex);
+        (0..128).for_each(|_| fresh.settle(Some(&answer)));
+        assert!(!fresh.mail().overflown);
+        assert_eq!(fresh.mail().settled, 128);
     }
 
     #[test]
     fn a_closed_box_takes_nothing() {
-        let mailbox = Mailbox::new();
+        let mailbox = Mailbox::new(Annex::default());
         mailbox.settle(Some(b"abc"));
         mailbox.close();
         assert!(!mailbox.is_open());

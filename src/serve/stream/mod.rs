@@ -23,7 +23,7 @@ use crate::observe::metrics::{Counter, Drop as Dropped, Gauge, Limit, WorkerMetr
 use crate::observe::quiet::Quiet;
 use crate::resolve::front::Service;
 use conversation::Conversation;
-use mailbox::{Mailbox, Order};
+use mailbox::{Annex, Mailbox, Order};
 
 /// What one read takes at most. Some hundred queries: more would keep the worker from others too long.
 const READ: usize = 16 * 1024;
@@ -41,6 +41,7 @@ pub(super) struct Streams {
     connections: Arc<Connections>,
     seats: RefCell<Slab<Rc<Seat>>>,
     none: Notify,
+    annex: Annex,
     /// Buffers that every connection uses in its turn, so that an idle one needs none.
     desk: RefCell<Desk>,
 }
@@ -63,6 +64,7 @@ impl Streams {
             connections,
             seats: RefCell::default(),
             none: Notify::new(),
+            annex: Annex::default(),
             desk: RefCell::new(Desk {
                 read: vec![0; READ].into_boxed_slice(),
                 write: vec![0; WRITE].into_boxed_slice(),
@@ -127,7 +129,7 @@ impl Streams {
     /// Seats a connection until the guard is dropped.
     fn seat(front: &Rc<Front>, place: Place, now: Time) -> Seated {
         let seat = Rc::new(Seat {
-            mailbox: Arc::new(Mailbox::new()),
+            mailbox: Arc::new(Mailbox::new(front.streams.annex.clone())),
             idle_since: Cell::new(Some(now)),
         });
         let key = front.streams.seats.borrow_mut().insert(Rc::clone(&seat));
