@@ -553,6 +553,38 @@ error: `default` is the kernel's own choice
 }
 
 #[test]
+fn a_listener_that_a_wildcard_covers() {
+    mistake(
+        r#"
+version = 1
+[[listen]]
+address = "127.0.0.1:53"
+[[listen]]
+address = "[::]:53"
+[[listen]]
+address = "0.0.0.0:53"
+transports = ["udp"]
+[[listen]]
+address = "127.0.0.1:5335"
+"#,
+        r#"
+error: a listener on 127.0.0.1:53 that 0.0.0.0:53 covers
+ --> byway.toml:3:11
+  |
+3 | address = "127.0.0.1:53"
+  |           ^^^^^^^^^^^^^^ the wildcard takes in this address
+  |
+  = help: leave one of them out
+note: the wildcard is given here
+ --> byway.toml:7:11
+  |
+7 | address = "0.0.0.0:53"
+  |           ^^^^^^^^^^^^
+"#,
+    );
+}
+
+#[test]
 fn listeners_in_each_others_way() {
     mistake(
         r#"

@@ -146,7 +146,7 @@ fn listeners(written: &[ListenSpec], host: &Host, reports: &mut Vec<Report>) -> 
         reports,
     );
     let mut seen = HashMap::new();
-    let mut listeners = Vec::new();
+    let (mut listeners, mut places) = (Vec::new(), Vec::new());
     for it in written {
         let (udp, tcp) = transports(it, reports);
         let Some(endpoint) = &it.address else {
@@ -172,9 +172,37 @@ fn listeners(written: &[ListenSpec], host: &Host, reports: &mut Vec<Report>) -> 
                 });
         if fresh {
             listeners.push(Listen { address, udp, tcp });
+            places.push(&endpoint.place);
         }
     }
+    covered(&listeners, &places, reports);
     listeners
+}
+
+/// Reports listeners whose address a wildcard on the same port takes in: the kernel gives it to one of them.
+fn covered(listeners: &[Listen], places: &[&Place], reports: &mut Vec<Report>) {
+    let all = || listeners.iter().zip(places);
+    for (one, place) in all() {
+        let covers = |(other, _): &(&Listen, _)| {
+            let (wildcard, address) = (other.address, one.address);
+            wildcard.ip().is_unspecified()
+                && !address.ip().is_unspecified()
+                && wildcard.is_ipv4() == address.is_ipv4()
+                && wildcard.port() == address.port()
+                && address.port() != 0
+                && (one.udp && other.udp || one.tcp && other.tcp)
+        };
+        if let Some((other, wider)) = all().find(covers) {
+            let message = format!(
+                "a listener on {} that {} covers",
+                one.address, other.address
+            );
+            let label = "the wildcard takes in this address";
+            let report = Report::error(message, place, label);
+            let report = report.help("leave one of them out");
+            reports.push(report.related(wider, "the wildcard is given here"));
+        }
+    }
 }
 
 /// Whether UDP and TCP are wanted.
