@@ -12,7 +12,7 @@ use super::run::{ConfigArgs, upstream};
 use super::{exit, fail, load, print};
 use crate::config::address::Endpoint;
 use crate::daemon::once;
-use crate::wire::{self, CLASS_IN, QuestionKey, RecordType};
+use crate::wire::{self, CLASS_IN, QuestionKey, Rcode, RecordType};
 
 /// Ask one question through the routing engine and print the answer, the route and the time it took
 #[derive(Args, Debug)]
@@ -67,10 +67,10 @@ pub(super) fn query(args: &QueryArgs) -> u8 {
 fn describe(key: &QuestionKey, message: &Message, once: &once::Once) -> String {
     let route = match &once.route {
         Some(route) => format!("over {route}"),
-        None => "over no route".to_string(),
+        None => "no route brought an answer".to_string(),
     };
     let took = once.took.as_secs_f64() * 1e3;
-    let rcode = message.metadata.response_code;
+    let rcode = Rcode(message.metadata.response_code.into());
     let mut text = format!(";; {key}: {rcode}, {route}, in {took:.1} ms\n");
     let sections = [&message.answers, &message.authorities, &message.additionals];
     for (name, records) in ["answer", "authority", "additional"].iter().zip(sections) {
@@ -94,17 +94,54 @@ fn describe(key: &QuestionKey, message: &Message, once: &once::Once) -> String {
 /// The option code of Extended DNS Errors (RFC 8914 section 2).
 const EXTENDED_ERROR: u16 = 15;
 
-/// An extended error's code and text.
+/// What the codes stand for, by number (the IANA registry of Extended DNS Error Codes).
+const EXTENDED_ERRORS: [&str; 31] = [
+    "Other Error",
+    "Unsupported DNSKEY Algorithm",
+    "Unsupported DS Digest Type",
+    "Stale Answer",
+    "Forged Answer",
+    "DNSSEC Indeterminate",
+    "DNSSEC Bogus",
+    "Signature Expired",
+    "Signature Not Yet Valid",
+    "DNSKEY Missing",
+    "RRSIGs Missing",
+    "No Zone Key Bit Set",
+    "NSEC Missing",
+    "Cached Error",
+    "Not Ready",
+    "Blocked",
+    "Censored",
+    "Filtered",
+    "Prohibited",
+    "Stale NXDOMAIN Answer",
+    "Not Authoritative",
+    "Not Supported",
+    "No Reachable Authority",
+    "Network Error",
+    "Invalid Data",
+    "Signature Expired before Valid",
+    "Too Early",
+    "Unsupported NSEC3 Iterations Value",
+    "Unable to conform to policy",
+    "Synthesized",
+    "Invalid Query Type",
+];
+
+/// An extended error's code, what it stands for, and its text.
 fn extended_error(octets: &[u8]) -> String {
     let Some((code, text)) = octets.split_first_chunk::<2>() else {
         return String::new();
     };
-    let text = String::from_utf8_lossy(text);
-    format!(
-        ";; extended error {} {}\n",
-        u16::from_be_bytes(*code),
-        text.escape_debug()
-    )
+    let code = u16::from_be_bytes(*code);
+    let purpose = EXTENDED_ERRORS.get(usize::from(code)).copied();
+    let purpose = purpose.map_or(String::new(), |purpose| format!(" ({purpose})"));
+    let text = match String::from_utf8_lossy(text) {
+        text if text.is_empty() => String::new(),
+        text => format!(": {}", text.escape_debug()),
+    };
+    format!(";; extended error {code}{purpose}{text}\n")
 }
 
 impl QueryArgs {

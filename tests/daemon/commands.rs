@@ -69,7 +69,7 @@ fn query_asks_once() {
         let output = run(byway().args(["query", name, rtype, "--upstream", &address]));
         assert!(output.status.success(), "{}", stderr(&output));
         let text = stdout(&output);
-        for part in [expected, "ms", &address, "@default"] {
+        for part in [expected, "NOERROR", "ms", &address, "@default"] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
@@ -99,6 +99,10 @@ fn query_says_when_nobody_answers() {
         .args(["query", "www.example", "--config"])
         .arg(&file));
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stdout(&output);
+    for part in ["SERVFAIL", "extended error 22 (No Reachable Authority)"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
 }
 
 #[test]
