@@ -239,6 +239,6 @@ impl StreamEvents for Worker {
     }
 
     fn closed(&self, connection: usize, made: bool) {
-        self.turn(|core, _| core.exchanges.stream_closed(connection, made));
+        self.turn(|core, now| core.exchanges.stream_closed(connection, made, now));
     }
 }

@@ -68,9 +68,9 @@ impl Sockets {
     }
 
     /// A connection has ended.
-    pub fn stream_closed(&mut self, connection: usize, made: bool) {
+    pub fn stream_closed(&mut self, connection: usize, made: bool, now: Time) {
         self.streams
-            .closed(connection, made, &mut self.rng, &mut self.failed);
+            .closed(connection, made, now, &mut self.rng, &mut self.failed);
     }
 }
 

@@ -3,8 +3,8 @@
 //! A connection's task only moves bytes; which query an answer belongs to is decided here, where the
 //! worker's other state is. A connection that was closed while it lay idle is the upstream's good right:
 //! what was just sent on it is sent once more on a new one, without blame (RFC 7766 section 6.2.4). One on
-//! which a query went without an answer, and nothing else came since, gets no further ones: the way it was
-//! made over may be gone while a new one can be made.
+//! which a query waits for long, and nothing else came since, gets no further ones for now, and none at all
+//! if the query went without an answer: the way it was made over may be gone while a new one can be made.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -36,6 +36,10 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Queries in flight on one connection before another one is opened.
 const PIPELINE: usize = 64;
+
+/// How long a connection may be silent while a query waits before others go elsewhere; shorter than the
+/// time after which a question is asked again over the same route.
+const SILENT: Duration = Duration::from_millis(700);
 
 /// Length prefix, header, a name of 255 octets, type and class, OPT.
 const FRAME_MAX: usize = 2 + 12 + 255 + 4 + 11;
@@ -85,6 +89,13 @@ struct Connection {
 }
 
 impl Connection {
+    /// Nothing has come for long although a query waits.
+    fn is_silent(&self, now: Time) -> bool {
+        let waits_in_vain =
+            |query: &Query| self.heard < query.sent && now.since(query.sent) > SILENT;
+        self.queries.values().any(waits_in_vain)
+    }
+
     /// What follows from the number of its queries.
     fn settle(&self) {
         self.wires.idle.set(self.queries.is_empty());
@@ -146,19 +157,19 @@ impl Streams {
             again: false,
             sent: now,
         };
-        let connection = self.choose(route)?;
+        let connection = self.choose(route, now)?;
         self.put(connection, query, rng);
         Ok(())
     }
 
-    fn choose(&mut self, route: RouteId) -> Result<usize, Outcome> {
+    fn choose(&mut self, route: RouteId, now: Time) -> Result<usize, Outcome> {
         let open = || {
             self.connections
                 .iter()
                 .filter(|(_, connection)| connection.route == route)
         };
         let least = open()
-            .filter(|(_, connection)| !connection.retired)
+            .filter(|(_, connection)| !connection.retired && !connection.is_silent(now))
             .min_by_key(|(_, connection)| connection.queries.len());
         match least.map(|(slot, connection)| (slot, connection.queries.len())) {
             Some((slot, queries)) if queries < PIPELINE => Ok(slot),
@@ -311,6 +322,7 @@ impl Streams {
         &mut self,
         slot: usize,
         made: bool,
+        now: Time,
         rng: &mut StdRng,
         failed: &mut Vec<(Tag, Outcome)>,
     ) {
@@ -327,7 +339,7 @@ impl Streams {
             let tag = query.awaited.tag;
             if connection.served && !query.again {
                 query.again = true;
-                if let Ok(fresh) = self.choose(connection.route) {
+                if let Ok(fresh) = self.choose(connection.route, now) {
                     self.put(fresh, query, rng);
                     continue;
                 }

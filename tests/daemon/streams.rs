@@ -83,6 +83,26 @@ fn truncated_and_tcp_refused() {
     );
 }
 
+/// What is asked again goes over another connection than the one that has gone silent.
+#[test]
+fn a_connection_that_goes_silent_is_left() {
+    let upstream = Upstream::new(|asked| match asked.connection {
+        1 if !asked.lower().ends_with(".known.test.") => Vec::new(),
+        _ => vec![Act::Send(asked.good())],
+    });
+    let daemon = Setup::bare()
+        .one_worker()
+        .upstream(upstream.address, "transport = \"tcp\"")
+        .start();
+    daemon.warm_up();
+    for number in 0..3 {
+        let name = format!("silent{number}.example");
+        let reply = Stub::new(daemon.dns()).ask(&Build::query(&name, A));
+        assert_eq!(reply.rcode(), NOERROR, "{number}: {reply:?}");
+    }
+    assert!(upstream.connections() > 1);
+}
+
 /// One answer of 60 KB that a whole pipeline of queries waited for does not cost their client its connection.
 #[test]
 fn a_pipeline_of_large_answers_that_come_at_once() {
