@@ -52,7 +52,7 @@ pub enum Garbage {
 /// | packet | verdict |
 /// | --- | --- |
 /// | shorter than a header, or a response | dropped |
-/// | opcode other than QUERY | NOTIMP, header only (RFC 8906 section 3.1.4) |
+/// | opcode other than QUERY | NOTIMP, header only (RFC 8906 section 3.1.4), and an OPT for an OPT (RFC 6891 section 6.1.1) |
 /// | no question, or several | FORMERR (RFC 9619) |
 /// | question garbled, cut short or compressed | FORMERR |
 /// | records garbled, or fewer than the header claims | FORMERR |
@@ -72,14 +72,14 @@ pub fn inspect(packet: &[u8]) -> Inspected<'_> {
         return Inspected::Drop(Garbage::Response);
     }
     if header.has(header::OPCODE) {
-        return Inspected::Refuse(Refusal::new(&header, Rcode::NOTIMP));
+        return Inspected::Refuse(at_a_glance(packet, &header, Rcode::NOTIMP));
     }
     let question = match header.questions {
         1 => question_at(packet),
         _ => None,
     };
     let Some(question) = question else {
-        return Inspected::Refuse(unreadable(packet, &header));
+        return Inspected::Refuse(at_a_glance(packet, &header, Rcode::FORMERR));
     };
     let extra = extra_records(packet, header::LEN + question.len(), &header);
     let asked = Asked {
@@ -123,10 +123,10 @@ fn meta<'a>(asked: &Asked<'a>, record_type: RecordType) -> Refusal<'a> {
     }
 }
 
-/// The reply to a query without exactly one readable question. Where the records behind the
-/// questions can be reached, the client still learns that byway speaks EDNS.
+/// The reply to a query of another kind, or without exactly one readable question. Where the records behind
+/// the questions can be reached, the client still learns that byway speaks EDNS.
 #[cold]
-fn unreadable<'a>(packet: &'a [u8], header: &Header) -> Refusal<'a> {
+fn at_a_glance<'a>(packet: &'a [u8], header: &Header, rcode: Rcode) -> Refusal<'a> {
     let mut at = header::LEN;
     let mut reached = true;
     for _ in 0..header.questions {
@@ -139,7 +139,7 @@ fn unreadable<'a>(packet: &'a [u8], header: &Header) -> Refusal<'a> {
         }
     }
     let edns = reached.then(|| extra_records(packet, at, header).edns);
-    Refusal::new(header, Rcode::FORMERR).with_edns(edns.flatten())
+    Refusal::new(header, rcode).with_edns(edns.flatten())
 }
 
 /// What the records of a query came to.

@@ -58,12 +58,14 @@ fn other_opcodes_are_not_implemented() {
             Build::query("opcode.example", A),
             Build::query("opcode.example", SOA).authority(a("opcode.example", 0, [192, 0, 2, 1])),
             Build::query(".", A).without_question(),
+            Build::query("opcode.example", A).edns(Edns::new(1232)),
         ];
-        for query in bodies {
+        for (number, query) in bodies.into_iter().enumerate() {
             let query = query.opcode(opcode);
             let length = query.bytes().len();
             let reply = stub.ask(&query);
             assert_eq!(reply.rcode(), NOTIMP, "opcode {opcode}: {reply:?}");
+            assert_eq!(reply.edns.is_some(), number == 3, "{reply:?}");
             assert!(
                 reply.bytes.len() <= length,
                 "not longer than the query: {reply:?}"

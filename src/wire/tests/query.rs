@@ -94,15 +94,21 @@ fn what_is_no_query_is_never_answered() {
 #[test]
 fn other_opcodes_are_not_implemented() {
     for opcode in 1..16u16 {
-        let packet = www().flags(opcode << 11 | 0x0170).opt(1232, 0, &[]);
-        let (refusal, reply) = refused(&packet);
-        assert_eq!(refusal.rcode(), Rcode::NOTIMP);
-        assert_eq!(reply.len(), 12, "a header only");
-        assert_eq!(
-            u16::from_be_bytes([reply[2], reply[3]]),
-            0x8104 | opcode << 11
-        );
-        assert_eq!(reply[4..], [0; 8]);
+        let plain = www().flags(opcode << 11 | 0x0170);
+        for (packet, opts) in [(plain.clone(), 0), (plain.opt(1232, 0, &[]), 1)] {
+            let (refusal, reply) = refused(&packet);
+            assert_eq!(refusal.rcode(), Rcode::NOTIMP);
+            assert_eq!(
+                reply.len(),
+                12 + 11 * opts,
+                "a header, and an OPT for an OPT"
+            );
+            assert_eq!(
+                u16::from_be_bytes([reply[2], reply[3]]),
+                0x8104 | opcode << 11
+            );
+            assert_eq!(reply[4..12], [0, 0, 0, 0, 0, 0, 0, opts as u8]);
+        }
     }
 }
 
