@@ -36,6 +36,8 @@ const SAME_AGAIN: Duration = Duration::from_millis(800);
 const REFUSED_STEP: Duration = Duration::from_millis(50);
 /// How long a useless answer, or a truncated one, is held back for a better one.
 const POOR_HELD: Duration = Duration::from_secs(1);
+/// Attempts of a question that was truncated and asked over a stream twice.
+const TWICE: usize = 4;
 /// A stream needs a handshake before its round trip: it is given this many timeouts.
 const STREAM_PATIENCE: u32 = 4;
 
@@ -448,14 +450,15 @@ impl Race {
         }
     }
 
-    /// Ends the wait for a whole answer in place of a truncated one when no stream may bring it any more, or
-    /// soon if there is something to give. False if there is nothing of the kind.
+    /// Ends the wait for a whole answer in place of a truncated one when no stream may bring it any more: at the
+    /// first failure, or soon, if there is something to give, at the second otherwise. False if it goes on.
     fn settle_for_partial(&mut self, engine: &mut Engine, now: Time, step: &mut Step) -> bool {
         let hoping = self
             .flying()
             .any(|flight| flight.kind != AttemptKind::Probe);
         let until = self.last_sent + POOR_HELD;
-        if (self.truncated && !hoping) || (self.partial && now >= until) {
+        let in_vain = self.truncated && !hoping && (self.partial || self.tries >= TWICE);
+        if in_vain || (self.partial && now >= until) {
             self.fail(engine, Failure::Partial, now, step);
         } else if self.partial {
             self.next_try = until;
