@@ -26,14 +26,17 @@ impl<X: Exchanges> Core<X> {
         let mut failed = Failed::default();
         self.shared
             .failures
-            .routes_failed(&question.key, question.hash, now, |route| failed.add(route));
+            .routes_failed(&question.key.key(), question.hash, now, |route| {
+                failed.add(route)
+            });
         let started = {
             let mut engine = self.shared.engine();
             Race::start_elsewhere(&mut engine, &ask, failed.routes(), now, &mut self.rng)
         };
         match started {
             Ok((race, step)) => {
-                self.questions[slot].stage = Stage::Racing(race);
+                let question = &mut self.questions[slot];
+                (question.stage, question.race) = (Stage::Racing, Some(race));
                 self.apply(slot, step, None, now);
             }
             Err(Refused::Busy) if ask.purpose == Purpose::Client => self.queue(slot, now),
@@ -88,11 +91,12 @@ impl<X: Exchanges> Core<X> {
     fn dispatch(&mut self, tag: Tag, now: Time) {
         let attempt = &mut self.attempts[tag as usize];
         let question = &self.questions[attempt.question as usize];
+        let key = question.key.key();
         let outgoing = Outgoing {
-            question: question.key.question(),
+            question: key.question(),
             rd: question.rd,
-            cd: question.key.checking_disabled(),
-            dnssec_ok: question.key.dnssec_ok(),
+            cd: key.checking_disabled(),
+            dnssec_ok: key.dnssec_ok(),
             edns: attempt.edns,
         };
         match self
@@ -126,7 +130,7 @@ impl<X: Exchanges> Core<X> {
         };
         let question = &mut self.questions[slot];
         let mut answer = None;
-        if let Stage::Racing(race) = &mut question.stage {
+        if question.stage == Stage::Racing {
             match outcome {
                 Outcome::Poor(_) if question.second.poor.is_none() => {
                     question.second.poor = Some(response.to_answer());
@@ -136,7 +140,9 @@ impl<X: Exchanges> Core<X> {
                     if question.second.partial.is_none() && response.lowest_ttl().is_some() =>
                 {
                     question.second.partial = Some(response.to_answer());
-                    race.hold_partial();
+                    if let Some(race) = &mut question.race {
+                        race.hold_partial();
+                    }
                 }
                 _ => {}
             }
@@ -157,7 +163,7 @@ impl<X: Exchanges> Core<X> {
             return;
         };
         let question = self.questions.get_mut(attempt.question as usize);
-        if let Some(Stage::Racing(race) | Stage::Settled(race)) = question.map(|q| &mut q.stage) {
+        if let Some(race) = question.and_then(|question| question.race.as_mut()) {
             race.connected(&mut self.shared.engine(), attempt.id, now);
         }
     }
@@ -175,10 +181,8 @@ impl<X: Exchanges> Core<X> {
         let slot = attempt.question as usize;
         let question = self.questions.get_mut(slot)?;
         question.attempts.retain(|other| *other != tag);
-        let late = matches!(question.stage, Stage::Settled(_));
-        let (Stage::Racing(race) | Stage::Settled(race)) = &mut question.stage else {
-            return None;
-        };
+        let late = question.stage == Stage::Settled;
+        let race = question.race.as_mut()?;
         let step = {
             let mut engine = self.shared.engine();
             race.outcome(&mut engine, attempt.id, outcome, now, &mut self.rng)
@@ -195,9 +199,10 @@ impl<X: Exchanges> Core<X> {
         if !question.rd || matches!(question.why, Why::Probe(_)) {
             return;
         }
-        let (key, hash, failures) = (&question.key, question.hash, &self.shared.failures);
+        let (key, hash) = (question.key.key(), question.hash);
+        let failures = &self.shared.failures;
         let ede = match outcome {
-            Outcome::Answered => return failures.clear(key, hash, Some(route.0)),
+            Outcome::Answered => return failures.clear(&key, hash, Some(route.0)),
             Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => {
                 Ede::NO_REACHABLE_AUTHORITY
             }
@@ -208,7 +213,7 @@ impl<X: Exchanges> Core<X> {
             }
             _ => return,
         };
-        failures.record(key, hash, Some(route.0), ede.code, now);
+        failures.record(&key, hash, Some(route.0), ede.code, now);
     }
 
     /// Tells the races about attempts that could not even be sent.
@@ -221,10 +226,10 @@ impl<X: Exchanges> Core<X> {
     /// The race's timer.
     pub(super) fn race_timer(&mut self, slot: usize, now: Time) {
         let question = &mut self.questions[slot];
-        let step = match &mut question.stage {
-            Stage::Queued => return self.turn_away(slot, now),
-            Stage::Over => return,
-            Stage::Racing(race) | Stage::Settled(race) => {
+        let step = match &mut question.race {
+            None if question.stage == Stage::Queued => return self.turn_away(slot, now),
+            None => return,
+            Some(race) => {
                 let mut engine = self.shared.engine();
                 race.timer(&mut engine, now, &mut self.rng)
             }
@@ -255,7 +260,7 @@ impl<X: Exchanges> Core<X> {
             };
             let question = self.questions.get(slot as usize);
             let queued = question.is_some_and(|question| {
-                question.generation == generation && matches!(question.stage, Stage::Queued)
+                question.generation == generation && question.stage == Stage::Queued
             });
             if queued {
                 self.start(slot as usize, now);
@@ -278,7 +283,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Forgets a question whose race is over; attempts that are still out were lost.
     pub(super) fn free(&mut self, slot: usize, now: Time) {
-        let mut question = self.questions.remove(slot);
+        let mut question = self.remove(slot);
         let mut lost = Vec::new();
         for tag in std::mem::take(&mut question.attempts) {
             let Some(attempt) = self.attempts.try_remove(tag as usize) else {

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use slab::Slab;
+use smallvec::smallvec;
 
 use super::backlog::Backlog;
 use super::front::{Asker, Replies, Turn};
 use super::inflight::Leader;
 use super::mailbox::Handoff;
-use super::question::{Attempt, Question, Stage, Waiter, Why};
+use super::question::{Attempt, Question, Stage, Waiter, Waiters, Why};
 use super::shared::Shared;
 use super::timers::Timers;
 use crate::cache::Freshness;
@@ -42,6 +43,8 @@ pub struct Core<X> {
     pub(super) failed: Vec<(Tag, Outcome)>,
     /// Room for an answer whose client may not be there.
     pub(super) scratch: Vec<u8>,
+    /// Room for what is due.
+    due: Vec<(u32, u32)>,
     /// When room for queued questions was last looked for.
     looked: Time,
     /// Whose answer was the last.
@@ -79,6 +82,7 @@ impl<X: Exchanges> Core<X> {
             rng,
             failed: Vec::new(),
             scratch: Vec::new(),
+            due: Vec::new(),
             last_route: None,
             looked: now,
             generation: 0,
@@ -199,7 +203,7 @@ impl<X: Exchanges> Core<X> {
             deadline: now + self.shared.deadline,
             stale_at,
         };
-        self.enlist(query.key, hash, waiter, now);
+        self.enlist(&query.key, hash, waiter, now);
         Turn::Pending
     }
 
@@ -221,17 +225,17 @@ impl<X: Exchanges> Core<X> {
 
     /// Lets `waiter` wait: with those who asked the same before, here or at another worker, or as the
     /// first.
-    fn enlist(&mut self, key: QuestionKey, hash: u64, waiter: Waiter, now: Time) {
+    fn enlist(&mut self, key: &QuestionKey, hash: u64, waiter: Waiter, now: Time) {
         if !waiter.asked.as_ref().rd {
             // Without recursion the upstream may answer otherwise than it would: for nobody else.
-            return self.begin(key, hash, Why::Client, false, vec![waiter], now);
+            return self.begin(key, hash, Why::Client, false, smallvec![waiter], now);
         }
         let leader = self.shared.inflight.leader(hash);
         match leader {
             Some(leader) if leader.worker == self.worker => {
                 let slot = leader.slot as usize;
                 let leads = |question: &&mut Question| {
-                    question.generation == leader.generation && question.key == key
+                    question.generation == leader.generation && question.key == *key
                 };
                 if let Some(question) = self.questions.get_mut(slot).filter(leads) {
                     self.metrics.count(Counter::Coalesced, 1);
@@ -243,11 +247,11 @@ impl<X: Exchanges> Core<X> {
             Some(leader) => return self.hand_over(leader, key, hash, waiter),
             None => {}
         }
-        self.begin(key, hash, Why::Client, true, vec![waiter], now);
+        self.begin(key, hash, Why::Client, true, smallvec![waiter], now);
     }
 
     /// Lets a client wait at the worker that leads its question. It is counted where it joins.
-    fn hand_over(&self, leader: Leader, key: QuestionKey, hash: u64, waiter: Waiter) {
+    fn hand_over(&self, leader: Leader, key: &QuestionKey, hash: u64, waiter: Waiter) {
         let Waiter {
             asker,
             asked,
@@ -255,7 +259,7 @@ impl<X: Exchanges> Core<X> {
             ..
         } = waiter;
         let handoff = Handoff {
-            key,
+            key: key.into(),
             hash,
             asked,
             asker,
@@ -274,6 +278,7 @@ impl<X: Exchanges> Core<X> {
                 asker,
                 stale_at,
             } = handoff;
+            let key = key.key();
             let deadline = asker.since + self.shared.deadline;
             let waiter = Waiter {
                 asker,
@@ -294,7 +299,7 @@ impl<X: Exchanges> Core<X> {
                 false => self.give_outcome(&key, hash, waiter, now),
             };
             match waiter {
-                Some(waiter) => self.enlist(key, hash, waiter, now),
+                Some(waiter) => self.enlist(&key, hash, waiter, now),
                 None => self.shared.inflight.waiting().give(1),
             }
         }
@@ -303,7 +308,7 @@ impl<X: Exchanges> Core<X> {
     /// Renews an entry of the cache before it expires, if there is room for that.
     fn refresh(&mut self, key: &QuestionKey, hash: u64, now: Time) {
         if self.shared.inflight.leader(hash).is_none() {
-            self.begin(*key, hash, Why::Refresh, true, Vec::new(), now);
+            self.begin(key, hash, Why::Refresh, true, Waiters::new(), now);
         }
     }
 
@@ -316,18 +321,18 @@ impl<X: Exchanges> Core<X> {
     pub fn probe(&mut self, route: RouteId, now: Time) {
         let key = QuestionKey::root_name_servers();
         let hash = self.shared.cache.hash(&key);
-        self.begin(key, hash, Why::Probe(route), true, Vec::new(), now);
+        self.begin(&key, hash, Why::Probe(route), true, Waiters::new(), now);
     }
 
     /// Makes a new question and its first attempt.
     #[allow(clippy::too_many_arguments)]
     fn begin(
         &mut self,
-        key: QuestionKey,
+        key: &QuestionKey,
         hash: u64,
         why: Why,
         rd: bool,
-        waiters: Vec<Waiter>,
+        waiters: Waiters,
         now: Time,
     ) {
         let room = self.shared.inflight.questions().take() || self.make_room(why, now);
@@ -378,7 +383,7 @@ impl<X: Exchanges> Core<X> {
         while let Some((slot, generation)) = self.backlog.oldest() {
             let slot = slot as usize;
             let queued = |question: &Question| {
-                question.generation == generation && matches!(question.stage, Stage::Queued)
+                question.generation == generation && question.stage == Stage::Queued
             };
             if self.questions.get(slot).is_some_and(queued) {
                 self.turn_away(slot, now);
@@ -399,16 +404,29 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn schedule(&mut self, slot: usize, now: Time) {
         let question = &mut self.questions[slot];
         let wake = question.next_wake();
-        if wake < question.scheduled {
-            question.scheduled = wake;
-            self.timers
-                .set(wake.max(now), (slot as u32, question.generation));
+        if question.timer.as_ref().is_none_or(|(at, _)| wake < *at) {
+            if let Some((_, timer)) = question.timer.take() {
+                self.timers.cancel(timer);
+            }
+            if wake < Time::NEVER {
+                let item = (slot as u32, question.generation);
+                question.timer = Some((wake, self.timers.set(wake.max(now), item)));
+            }
         }
     }
 
+    /// Forgets a question, and its wake-up.
+    pub(super) fn remove(&mut self, slot: usize) -> Question {
+        let mut question = self.questions.remove(slot);
+        if let Some((_, timer)) = question.timer.take() {
+            self.timers.cancel(timer);
+        }
+        question
+    }
+
     /// When [`Core::wake`] should next be called.
-    pub fn next_wake(&self) -> Option<Time> {
-        let timers = self.timers.next();
+    pub fn next_wake(&mut self) -> Option<Time> {
+        let timers = self.timers.next_due();
         if self.backlog.is_empty() {
             return timers;
         }
@@ -420,15 +438,20 @@ impl<X: Exchanges> Core<X> {
     /// Does what is due at `now`.
     pub fn wake(&mut self, now: Time) {
         self.looked = now;
-        let mut due = Vec::new();
-        self.timers.expired(now, &mut due);
-        for (slot, generation) in due {
+        let mut due = std::mem::take(&mut self.due);
+        while let Some((slot, generation)) = self.timers.expired(now) {
+            if let Some(question) = self.questions.get_mut(slot as usize) {
+                question.timer = None;
+            }
+            due.push((slot, generation));
+        }
+        for (slot, generation) in due.drain(..) {
             let slot = slot as usize;
+            // What was due before it may have been its end.
             let alive = |question: &&mut Question| question.generation == generation;
             let Some(question) = self.questions.get_mut(slot).filter(alive) else {
                 continue;
             };
-            question.scheduled = Time::NEVER;
             if question.waiter_wake <= now {
                 self.serve_waiters(slot, now);
             }
@@ -444,6 +467,7 @@ impl<X: Exchanges> Core<X> {
                 self.schedule(slot, now);
             }
         }
+        self.due = due;
         self.work_off_backlog(now);
     }
 
@@ -471,7 +495,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Tells the metrics how much is going on. To be called now and then.
     pub fn gauge(&self) {
-        let asking = |question: &&Question| !matches!(question.stage, Stage::Settled(_));
+        let asking = |question: &&Question| question.stage != Stage::Settled;
         let (mut questions, mut waiting, mut followers) = (0, 0, 0);
         for question in self
             .questions

@@ -6,13 +6,13 @@ use tokio::sync::Notify;
 
 use crate::clock::Time;
 use crate::resolve::front::Asker;
-use crate::wire::{OwnedAsked, QuestionKey};
+use crate::wire::{KeptKey, OwnedAsked};
 
 /// A client on its way to the worker that leads its question.
 #[derive(Debug)]
 pub struct Handoff {
     /// What it asks.
-    pub key: QuestionKey,
+    pub key: KeptKey,
     /// The key's hash.
     pub hash: u64,
     /// What its answer must match.

@@ -1,10 +1,13 @@
 //! A question in flight and those who wait for its answer.
 
+use smallvec::SmallVec;
+
 use super::front::Asker;
+use super::timers::TimerId;
 use crate::clock::Time;
-use crate::net::Handle;
+use crate::net::{Handle, Tag};
 use crate::route::{AttemptId, AttemptKind, Race, RouteId};
-use crate::wire::{Answer, OwnedAsked, QuestionKey};
+use crate::wire::{Answer, KeptKey, OwnedAsked, QuestionKey};
 
 /// A client that waits.
 #[derive(Debug)]
@@ -31,14 +34,14 @@ pub enum Why {
 }
 
 /// Where a question stands.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Every usable route is at its limit: it waits for room.
     Queued,
     /// Attempts are out.
-    Racing(Race),
+    Racing,
     /// Answered; attempts that lost are still listened for.
-    Settled(Race),
+    Settled,
     /// Answered, or turned away; no attempt was ever made.
     Over,
 }
@@ -52,13 +55,16 @@ pub struct SecondBest {
     pub partial: Option<Answer>,
 }
 
-/// A question in flight.
+/// Clients that wait for one answer; nearly always there is one.
+pub type Waiters = SmallVec<[Waiter; 1]>;
+
+/// A question in flight. Its usual case, one client and one attempt, is all in one place.
 #[derive(Debug)]
 pub struct Question {
     /// Tells this slot's successive questions apart.
     pub generation: u32,
     /// What is asked.
-    pub key: QuestionKey,
+    pub key: KeptKey,
     /// Its hash in the cache and the table of questions in flight.
     pub hash: u64,
     /// Why.
@@ -69,10 +75,12 @@ pub struct Question {
     pub leads: bool,
     /// Where it stands.
     pub stage: Stage,
+    /// Its attempts, once any was made.
+    pub race: Option<Race>,
     /// Who waits.
-    pub waiters: Vec<Waiter>,
+    pub waiters: Waiters,
     /// Attempts that are out, by tag.
-    pub attempts: Vec<u32>,
+    pub attempts: SmallVec<[Tag; 4]>,
     /// What came that is not the answer.
     pub second: SecondBest,
     /// Whether it was answered usefully.
@@ -81,28 +89,29 @@ pub struct Question {
     pub race_wake: Time,
     /// When the first of the waiters must be looked after.
     pub waiter_wake: Time,
-    /// The earliest wake-up that is set for it.
-    pub scheduled: Time,
+    /// The wake-up that is set for it, and when it comes.
+    pub timer: Option<(Time, TimerId)>,
 }
 
 impl Question {
     /// A question of which nothing has been asked yet.
-    pub fn new(generation: u32, key: QuestionKey, hash: u64, why: Why, rd: bool) -> Question {
+    pub fn new(generation: u32, key: &QuestionKey, hash: u64, why: Why, rd: bool) -> Question {
         Question {
             generation,
-            key,
+            key: key.into(),
             hash,
             why,
             rd,
             leads: false,
             stage: Stage::Queued,
-            waiters: Vec::new(),
-            attempts: Vec::new(),
+            race: None,
+            waiters: Waiters::new(),
+            attempts: SmallVec::new(),
             second: SecondBest::default(),
             answered: false,
             race_wake: Time::NEVER,
             waiter_wake: Time::NEVER,
-            scheduled: Time::NEVER,
+            timer: None,
         }
     }
 
@@ -114,7 +123,9 @@ impl Question {
     /// Lets a client wait for its answer. The race goes on for as long as it may wait: the deadline of who
     /// asked first is not that of those who came later.
     pub fn join(&mut self, waiter: Waiter) {
-        if let Stage::Racing(race) = &mut self.stage {
+        if self.stage == Stage::Racing
+            && let Some(race) = &mut self.race
+        {
             race.extend(waiter.deadline);
         }
         self.waiter_wake = self.waiter_wake.min(waiter.wake());
@@ -122,8 +133,10 @@ impl Question {
     }
 
     /// Takes out the clients for which `due` holds.
-    pub fn part(&mut self, due: impl FnMut(&mut Waiter) -> bool) -> Vec<Waiter> {
-        let parted = self.waiters.extract_if(.., due).collect();
+    pub fn part(&mut self, due: impl FnMut(&Waiter) -> bool) -> Waiters {
+        let waiters = std::mem::take(&mut self.waiters);
+        let (parted, left): (Waiters, Waiters) = waiters.into_iter().partition(due);
+        self.waiters = left;
         self.waiter_wake = self
             .waiters
             .iter()

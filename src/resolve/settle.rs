@@ -2,7 +2,7 @@
 
 use super::core::{Core, OVERLOADED};
 use super::inflight::Leader;
-use super::question::{Question, SecondBest, Stage, Waiter, Why};
+use super::question::{Question, SecondBest, Stage, Waiter, Waiters, Why};
 use crate::cache::{Freshness, Origin};
 use crate::clock::Time;
 use crate::net::Exchanges;
@@ -43,7 +43,8 @@ impl<X: Exchanges> Core<X> {
     ) {
         let question = &mut self.questions[slot];
         question.answered = true;
-        let (key, hash, why, rd) = (question.key, question.hash, question.why, question.rd);
+        let (key, hash) = (question.key.key(), question.hash);
+        let (why, rd) = (question.why, question.rd);
         self.last_route = Some(route);
         let (waiters, mut answer) = (self.conclude(slot), answer);
         if rd && !matches!(why, Why::Probe(_)) {
@@ -70,7 +71,7 @@ impl<X: Exchanges> Core<X> {
             return;
         }
         question.answered = true;
-        let (key, hash) = (question.key, question.hash);
+        let (key, hash) = (question.key.key(), question.hash);
         self.shared.failures.clear(&key, hash, None);
         self.keep(&key, hash, answer, route, now);
     }
@@ -124,11 +125,11 @@ impl<X: Exchanges> Core<X> {
         if question.why == Why::Refresh {
             self.shared
                 .cache
-                .refresh_failed(&question.key, question.hash, now);
+                .refresh_failed(&question.key.key(), question.hash, now);
             self.metrics.count(Counter::RefreshDenied, 1);
         }
         self.give_all(slot, gift, now);
-        self.questions.remove(slot);
+        self.remove(slot);
     }
 
     /// The question has failed: that is remembered, if it is the name's failure (RFC 9520), and stale
@@ -139,12 +140,12 @@ impl<X: Exchanges> Core<X> {
         if let Some(ede) = ede.filter(|_| names) {
             self.shared
                 .failures
-                .record(&question.key, question.hash, None, ede, now);
+                .record(&question.key.key(), question.hash, None, ede, now);
         }
         if question.why == Why::Refresh {
             self.shared
                 .cache
-                .refresh_failed(&question.key, question.hash, now);
+                .refresh_failed(&question.key.key(), question.hash, now);
             self.metrics.count(Counter::RefreshFailed, 1);
         }
         self.give_all(slot, gift, now);
@@ -152,7 +153,7 @@ impl<X: Exchanges> Core<X> {
 
     fn give_all(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
-        let (key, hash, rd) = (question.key, question.hash, question.rd);
+        let (key, hash, rd) = (question.key.key(), question.hash, question.rd);
         for waiter in self.conclude(slot) {
             let left = match rd {
                 true => self.give_held(&key, hash, waiter, Counter::StaleFailed, now),
@@ -167,7 +168,7 @@ impl<X: Exchanges> Core<X> {
     /// Looks after the clients whose time it is: a stale answer is due, or the deadline has come.
     pub(super) fn serve_waiters(&mut self, slot: usize, now: Time) {
         let question = &mut self.questions[slot];
-        let (key, hash, rd) = (question.key, question.hash, question.rd);
+        let (key, hash, rd) = (question.key.key(), question.hash, question.rd);
         for waiter in question.part(|waiter| waiter.wake() <= now) {
             let left = match rd {
                 true => self.give_held(&key, hash, waiter, Counter::StaleSlow, now),
@@ -193,7 +194,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Takes a question out of the books and returns its waiters, whose places are given back. Attempts
     /// that are still out are listened for.
-    fn conclude(&mut self, slot: usize) -> Vec<Waiter> {
+    fn conclude(&mut self, slot: usize) -> Waiters {
         let question = &mut self.questions[slot];
         if std::mem::take(&mut question.leads) {
             let (slot, generation) = (slot as u32, question.generation);
@@ -298,17 +299,13 @@ impl<X: Exchanges> Core<X> {
 impl Question {
     /// From here on only attempts that lost are of interest. False if that was so before.
     fn settle(&mut self) -> bool {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Racing(race) => {
-                self.stage = Stage::Settled(race);
-                true
-            }
-            Stage::Queued => true,
-            settled => {
-                self.stage = settled;
-                false
-            }
-        }
+        let (settled, first) = match self.stage {
+            Stage::Racing => (Stage::Settled, true),
+            Stage::Queued => (Stage::Over, true),
+            settled => (settled, false),
+        };
+        self.stage = settled;
+        first
     }
 }
 

@@ -1,8 +1,9 @@
 //! Wake-ups for questions in flight.
 //!
 //! A hashed wheel of millisecond ticks: a question's timer nearly always dies unused because the
-//! answer came first, so setting one must cost next to nothing and cancelling one nothing at all.
-//! Whoever is woken looks for itself whether it is due; an entry whose question has gone is ignored.
+//! answer came first, so setting one and cancelling one must cost next to nothing. The wheel's lists
+//! are linked through one table, in which the places given back last are used first: under load the
+//! same few lines of memory serve all questions.
 
 use std::time::Duration;
 
@@ -11,23 +12,49 @@ use crate::clock::Time;
 const SLOTS: usize = 4096;
 const TICK_NANOS: u64 = 1_000_000;
 
+/// The list of what is being handed out; the wheel's own lists are before it.
+const DUE: u32 = SLOTS as u32;
+
 /// Wake-ups by time, exact to a millisecond and never early.
 ///
-/// Memory: one entry for each call of [`Timers::set`] until its time has come.
+/// Memory: as much as the most timers ever set at once took.
 #[derive(Debug)]
 pub struct Timers<T> {
-    slots: Vec<Vec<(Time, T)>>,
+    /// The heads of the lists, which are circular, and then the timers.
+    nodes: Vec<Node<T>>,
+    /// Places given back, linked by `after`; 0 ends it.
+    free: u32,
+    /// Lists that may hold timers.
     occupied: [u64; SLOTS / 64],
     /// The first tick that has not been looked at yet.
     cursor: u64,
     len: usize,
 }
 
-impl<T> Timers<T> {
+#[derive(Clone, Copy, Debug)]
+struct Node<T> {
+    at: Time,
+    item: T,
+    before: u32,
+    after: u32,
+}
+
+/// A timer that is set: good for one [`Timers::cancel`], until the timer has been handed out.
+#[derive(Debug)]
+pub struct TimerId(u32);
+
+impl<T: Copy + Default> Timers<T> {
     /// No timers, at `now`.
     pub fn new(now: Time) -> Timers<T> {
+        let head = |list| Node {
+            at: Time::NEVER,
+            item: T::default(),
+            before: list,
+            after: list,
+        };
         Timers {
-            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            nodes: (0..=DUE).map(head).collect(),
+            free: 0,
             occupied: [0; SLOTS / 64],
             cursor: now.nanos() / TICK_NANOS,
             len: 0,
@@ -35,51 +62,65 @@ impl<T> Timers<T> {
     }
 
     /// Has `item` handed out by [`Timers::expired`] once `at` has come.
-    pub fn set(&mut self, at: Time, item: T) {
-        let tick = at.nanos().div_ceil(TICK_NANOS);
-        // What lies beyond the wheel's horizon waits in its last slot and is set again from there.
-        let tick = tick.clamp(self.cursor, self.cursor + SLOTS as u64 - 1);
-        let slot = (tick % SLOTS as u64) as usize;
-        self.slots[slot].push((at, item));
-        self.occupied[slot / 64] |= 1 << (slot % 64);
+    pub fn set(&mut self, at: Time, item: T) -> TimerId {
+        let node = Node {
+            at,
+            item,
+            before: 0,
+            after: 0,
+        };
+        let id = match self.free {
+            0 => {
+                self.nodes.push(node);
+                (self.nodes.len() - 1) as u32
+            }
+            id => {
+                self.free = self.nodes[id as usize].after;
+                self.nodes[id as usize] = node;
+                id
+            }
+        };
         self.len += 1;
+        self.enter(id);
+        TimerId(id)
     }
 
-    /// Moves everything due at `now` to `due`.
-    pub fn expired(&mut self, now: Time, due: &mut Vec<T>) {
+    /// Takes a timer back.
+    pub fn cancel(&mut self, id: TimerId) {
+        self.remove(id.0);
+    }
+
+    /// Something that is due at `now`. To be called until there is nothing more.
+    pub fn expired(&mut self, now: Time) -> Option<T> {
         let last = now.nanos() / TICK_NANOS;
-        let mut later = Vec::new();
-        while self.cursor <= last && self.len > 0 {
-            let Some(tick) = self.next_occupied() else {
-                break;
-            };
-            if tick > last {
-                break;
-            }
-            self.cursor = tick + 1;
-            let slot = (tick % SLOTS as u64) as usize;
-            self.occupied[slot / 64] &= !(1 << (slot % 64));
-            self.len -= self.slots[slot].len();
-            for (at, item) in self.slots[slot].drain(..) {
+        loop {
+            let id = self.nodes[DUE as usize].after;
+            if id != DUE {
+                let Node { at, item, .. } = self.nodes[id as usize];
                 if at <= now {
-                    due.push(item)
-                } else {
-                    later.push((at, item))
+                    self.remove(id);
+                    return Some(item);
+                }
+                // It lies beyond the wheel's horizon.
+                self.unlink(id);
+                self.enter(id);
+                continue;
+            }
+            match self.next_occupied().filter(|tick| *tick <= last) {
+                Some(tick) => {
+                    self.cursor = tick + 1;
+                    self.hand_out((tick % SLOTS as u64) as usize);
+                }
+                None => {
+                    self.cursor = self.cursor.max(last + 1);
+                    return None;
                 }
             }
-            // A burst leaves no memory behind.
-            if self.slots[slot].capacity() > 1024 {
-                self.slots[slot] = Vec::new();
-            }
-        }
-        self.cursor = self.cursor.max(last + 1);
-        for (at, item) in later {
-            self.set(at, item);
         }
     }
 
     /// When [`Timers::expired`] should next be called: not after the earliest timer has come.
-    pub fn next(&self) -> Option<Time> {
+    pub fn next_due(&mut self) -> Option<Time> {
         if self.len == 0 {
             return None;
         }
@@ -87,7 +128,7 @@ impl<T> Timers<T> {
             .map(|tick| Time::from_nanos(tick * TICK_NANOS))
     }
 
-    /// Timers set and not yet expired.
+    /// Timers set, not cancelled and not yet expired.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -97,20 +138,70 @@ impl<T> Timers<T> {
         self.len == 0
     }
 
-    fn next_occupied(&self) -> Option<u64> {
+    /// Puts a timer into the list of its tick.
+    fn enter(&mut self, id: u32) {
+        let tick = self.nodes[id as usize].at.nanos().div_ceil(TICK_NANOS);
+        // What lies beyond the wheel's horizon waits in its last list and is entered again from there.
+        let tick = tick.clamp(self.cursor, self.cursor + SLOTS as u64 - 1);
+        let list = (tick % SLOTS as u64) as usize;
+        self.occupied[list / 64] |= 1 << (list % 64);
+        let first = self.nodes[list].after;
+        (
+            self.nodes[id as usize].before,
+            self.nodes[id as usize].after,
+        ) = (list as u32, first);
+        self.nodes[first as usize].before = id;
+        self.nodes[list].after = id;
+    }
+
+    fn unlink(&mut self, id: u32) {
+        let Node { before, after, .. } = self.nodes[id as usize];
+        self.nodes[before as usize].after = after;
+        self.nodes[after as usize].before = before;
+    }
+
+    fn remove(&mut self, id: u32) {
+        self.unlink(id);
+        self.nodes[id as usize].after = self.free;
+        self.free = id;
+        self.len -= 1;
+    }
+
+    /// Makes all of a list what is being handed out.
+    fn hand_out(&mut self, list: usize) {
+        self.occupied[list / 64] &= !(1 << (list % 64));
+        let Node { before, after, .. } = self.nodes[list];
+        (self.nodes[list].before, self.nodes[list].after) = (list as u32, list as u32);
+        self.nodes[DUE as usize].after = after;
+        self.nodes[DUE as usize].before = before;
+        self.nodes[after as usize].before = DUE;
+        self.nodes[before as usize].after = DUE;
+    }
+
+    /// The first tick that has timers.
+    fn next_occupied(&mut self) -> Option<u64> {
         let start = (self.cursor % SLOTS as u64) as usize;
         let words = self.occupied.len();
         for step in 0..=words {
             let word = (start / 64 + step) % words;
-            let mut bits = self.occupied[word];
+            let mut mask = u64::MAX;
             if step == 0 {
-                bits &= u64::MAX << (start % 64);
+                mask = u64::MAX << (start % 64);
             } else if step == words {
-                bits &= !(u64::MAX << (start % 64));
+                mask = !(u64::MAX << (start % 64));
             }
-            if bits != 0 {
-                let slot = word * 64 + bits.trailing_zeros() as usize;
-                let ahead = (slot + SLOTS - start) % SLOTS;
+            loop {
+                let bits = self.occupied[word] & mask;
+                if bits == 0 {
+                    break;
+                }
+                let list = word * 64 + bits.trailing_zeros() as usize;
+                if self.nodes[list].after == list as u32 {
+                    // All of its timers were cancelled.
+                    self.occupied[word] &= !(1 << (list % 64));
+                    continue;
+                }
+                let ahead = (list + SLOTS - start) % SLOTS;
                 return Some(self.cursor + ahead as u64);
             }
         }
@@ -123,6 +214,8 @@ pub const TICK: Duration = Duration::from_nanos(TICK_NANOS);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -134,47 +227,67 @@ mod tests {
     #[test]
     fn a_timer_beyond_the_horizon_comes_when_it_should() {
         let mut timers = Timers::new(at(0));
-        timers.set(at(60_000), 'x');
-        let mut due = Vec::new();
+        timers.set(at(60_000), 7u32);
         let mut now = at(0);
-        while due.is_empty() {
-            now = timers.next().expect("one timer is set").max(now + TICK);
-            timers.expired(now, &mut due);
+        while !timers.is_empty() {
+            now = timers.next_due().expect("one timer is set").max(now + TICK);
+            if let Some(item) = timers.expired(now) {
+                assert_eq!((item, now), (7, at(60_000)));
+            }
         }
         assert_eq!(now, at(60_000));
-        assert!(timers.is_empty());
+    }
+
+    /// Memory is that of the timers set at once, however many were set before.
+    #[test]
+    fn places_are_used_again() {
+        let mut timers = Timers::new(at(0));
+        for round in 0..1000 {
+            let ids: Vec<TimerId> = (0..10u32)
+                .map(|n| timers.set(at(round + 5000), n))
+                .collect();
+            ids.into_iter().for_each(|id| timers.cancel(id));
+            assert_eq!((timers.next_due(), timers.expired(at(round))), (None, None));
+        }
+        assert!(timers.nodes.len() <= SLOTS + 1 + 10);
     }
 
     proptest! {
+        /// Long pauses, in which the wheel turns more than once, are among the steps.
         #[test]
-        fn every_timer_comes_once_and_never_early(
-            plan in prop::collection::vec((0u64..20_000, 0u64..300), 1..200),
+        fn every_timer_comes_once_and_never_early_unless_it_is_cancelled(
+            plan in prop::collection::vec((0u64..20_000, 0u64..300, 0u32..3, 0u32..50), 1..200),
         ) {
             let mut timers = Timers::new(at(0));
-            let (mut now, mut seen) = (at(0), vec![0u32; plan.len()]);
-            let mut due = Vec::new();
-            let mut wanted = Vec::new();
-            for (index, (delay, step)) in plan.iter().enumerate() {
+            let mut now = at(0);
+            let mut set: HashMap<usize, (Time, TimerId)> = HashMap::new();
+            for (index, (delay, step, cancels, pause)) in plan.iter().enumerate() {
                 let when = now + Duration::from_micros(delay * 997);
-                wanted.push(when);
-                timers.set(when, index);
-                now = now + Duration::from_millis(*step);
-                timers.expired(now, &mut due);
-                for index in due.drain(..) {
-                    prop_assert!(wanted[index] <= now);
-                    seen[index] += 1;
+                set.insert(index, (when, timers.set(when, index)));
+                if *cancels == 0
+                    && let Some(victim) = set.keys().min().copied()
+                {
+                    let (_, id) = set.remove(&victim).expect("it is set");
+                    timers.cancel(id);
                 }
+                prop_assert_eq!(timers.len(), set.len());
+                now = now + Duration::from_millis(if *pause == 0 { 9_000 } else { *step });
+                while let Some(index) = timers.expired(now) {
+                    let (when, _) = set.remove(&index).expect("once, and not if cancelled");
+                    prop_assert!(when <= now);
+                }
+                prop_assert!(set.values().all(|(when, _)| now.since(*when) < 2 * TICK));
             }
-            while let Some(next) = timers.next() {
+            while let Some(next) = timers.next_due() {
+                prop_assert!(set.values().all(|(when, _)| next <= (*when).max(now) + TICK));
                 now = next.max(now + TICK);
-                timers.expired(now, &mut due);
-                for index in due.drain(..) {
-                    prop_assert!(wanted[index] <= now);
-                    prop_assert!(now.since(wanted[index]) <= 2 * TICK);
-                    seen[index] += 1;
+                while let Some(index) = timers.expired(now) {
+                    let (when, _) = set.remove(&index).expect("once, and not if cancelled");
+                    prop_assert!(when <= now);
+                    prop_assert!(now.since(when) <= 2 * TICK);
                 }
             }
-            prop_assert!(seen.iter().all(|count| *count == 1), "{seen:?}");
+            prop_assert!(set.is_empty() && timers.is_empty());
         }
     }
 }

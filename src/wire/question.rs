@@ -3,6 +3,8 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use smallvec::SmallVec;
+
 use super::header;
 use super::name;
 use super::types::{CLASS_IN, RecordType};
@@ -136,6 +138,38 @@ impl QuestionKey {
     }
 }
 
+/// A [`QuestionKey`] that is kept: it takes little more room than its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptKey(Few);
+
+/// The octets of a question. Nearly all names are short enough not to need a place on the heap.
+type Few = SmallVec<[u8; 40]>;
+
+impl KeptKey {
+    /// The key itself.
+    pub fn key(&self) -> QuestionKey {
+        let mut octets = [0; MAX_KEY];
+        let len = self.0.len().min(MAX_KEY);
+        octets[..len].copy_from_slice(&self.0[..len]);
+        QuestionKey {
+            len: len as u16,
+            octets,
+        }
+    }
+}
+
+impl From<&QuestionKey> for KeptKey {
+    fn from(key: &QuestionKey) -> KeptKey {
+        KeptKey(Few::from_slice(key.as_bytes()))
+    }
+}
+
+impl PartialEq<QuestionKey> for KeptKey {
+    fn eq(&self, key: &QuestionKey) -> bool {
+        *self.0 == *key.as_bytes()
+    }
+}
+
 impl PartialEq for QuestionKey {
     fn eq(&self, other: &QuestionKey) -> bool {
         self.as_bytes() == other.as_bytes()
@@ -230,7 +264,7 @@ pub struct OwnedAsked {
     cd: bool,
     ad: bool,
     edns: Option<ClientEdns>,
-    question: Box<[u8]>,
+    question: Few,
 }
 
 impl OwnedAsked {
@@ -255,7 +289,7 @@ impl From<Asked<'_>> for OwnedAsked {
             cd: asked.cd,
             ad: asked.ad,
             edns: asked.edns,
-            question: asked.question.into(),
+            question: Few::from_slice(asked.question),
         }
     }
 }
