@@ -15,9 +15,10 @@ pub const BATCH: usize = 32;
 
 /// What came in with one system call: up to [`BATCH`] datagrams.
 pub struct RecvBatch {
-    /// [`BATCH`] buffers of `size` bytes.
+    /// [`BATCH`] buffers of `size` bytes, `stride` apart.
     bytes: Vec<u8>,
     size: usize,
+    stride: usize,
     addressed: bool,
     names: Vec<[u8; NAME]>,
     controls: Vec<[u8; CONTROL]>,
@@ -46,8 +47,9 @@ impl RecvBatch {
     fn new(size: usize, addressed: bool) -> RecvBatch {
         let addresses = if addressed { BATCH } else { 0 };
         RecvBatch {
-            bytes: vec![0; BATCH * size],
+            bytes: vec![0; BATCH * stride(size)],
             size,
+            stride: stride(size),
             addressed,
             names: vec![[0; NAME]; addresses],
             controls: vec![[0; CONTROL]; addresses],
@@ -73,7 +75,7 @@ impl RecvBatch {
         let mut vectors = [EMPTY_VECTOR; BATCH];
         let mut headers = empty_headers();
         for (i, (header, vector)) in headers.iter_mut().zip(&mut vectors).enumerate() {
-            let buffer = &mut self.bytes[i * self.size..(i + 1) * self.size];
+            let buffer = &mut self.bytes[i * self.stride..][..self.size];
             vector.iov_base = buffer.as_mut_ptr().cast();
             vector.iov_len = buffer.len();
             header.msg_hdr.msg_iov = vector;
@@ -131,7 +133,7 @@ impl RecvBatch {
     /// If `i` is not below [`RecvBatch::len`].
     pub fn datagram(&self, i: usize) -> Option<&[u8]> {
         let received = self.received[i];
-        let start = i * self.size;
+        let start = i * self.stride;
         let whole = received.flags & libc::MSG_TRUNC == 0;
         whole.then(|| &self.bytes[start..start + received.length.min(self.size)])
     }
@@ -152,9 +154,10 @@ impl RecvBatch {
 
 /// Datagrams to be sent with one system call, up to [`BATCH`] of them, written in place.
 pub struct SendBatch {
-    /// [`BATCH`] slots of `size` bytes.
+    /// [`BATCH`] slots of `size` bytes, `stride` apart.
     bytes: Vec<u8>,
     size: usize,
+    stride: usize,
     pending: Vec<Pending>,
     controls: Vec<[u8; CONTROL]>,
 }
@@ -188,8 +191,9 @@ impl SendBatch {
     /// With slots of `size` bytes.
     pub fn new(size: usize) -> SendBatch {
         SendBatch {
-            bytes: vec![0; BATCH * size],
+            bytes: vec![0; BATCH * stride(size)],
             size,
+            stride: stride(size),
             pending: Vec::with_capacity(BATCH),
             controls: vec![[0; CONTROL]; BATCH],
         }
@@ -198,7 +202,7 @@ impl SendBatch {
     /// Where the next datagram is to be written; `None` while the batch is full. Nothing is added until
     /// [`SendBatch::push`].
     pub fn slot(&mut self) -> Option<&mut [u8]> {
-        let start = self.pending.len() * self.size;
+        let start = self.pending.len() * self.stride;
         self.bytes.get_mut(start..start + self.size)
     }
 
@@ -260,7 +264,7 @@ impl SendBatch {
         let mut headers = empty_headers();
         for (i, pending) in self.pending.iter_mut().enumerate() {
             let (header, vector) = (&mut headers[i].msg_hdr, &mut vectors[i]);
-            vector.iov_base = self.bytes[i * self.size..].as_mut_ptr().cast();
+            vector.iov_base = self.bytes[i * self.stride..].as_mut_ptr().cast();
             vector.iov_len = pending.length;
             header.msg_iov = vector;
             header.msg_iovlen = 1;
@@ -325,6 +329,13 @@ impl SendBatch {
         self.pending.clear();
         report
     }
+}
+
+/// How far buffers of `size` bytes lie apart: an odd number of cache lines. Messages are short; were the
+/// buffers a power of two apart, the beginnings of all of them would compete for the same few lines of the
+/// cache.
+fn stride(size: usize) -> usize {
+    64 * (size.div_ceil(64) | 1)
 }
 
 const EMPTY_VECTOR: libc::iovec = libc::iovec {
