@@ -7,14 +7,16 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::name;
 
 /// As far as a pointer reaches, and the longest name from there.
 const REACH: usize = 0x4000 + name::MAX_LEN + 1;
-const WORDS: usize = REACH.div_ceil(64);
 
-/// A bit for each octet a pointer can lead to.
-type Marks = [u64; WORDS];
+/// A bit for each octet a pointer can lead to, as far as the message goes. In place up to 2 KiB: clearing
+/// room for the longest message would cost more than all the rest of reading a usual one.
+type Marks = SmallVec<[u64; 32]>;
 
 /// The octets of a message that no name may borrow.
 pub(super) struct OffLimits {
@@ -25,10 +27,11 @@ pub(super) struct OffLimits {
 }
 
 impl OffLimits {
+    /// None yet, of a message of `len` octets.
     #[inline]
-    pub fn new() -> OffLimits {
+    pub fn new(len: usize) -> OffLimits {
         OffLimits {
-            changing: [0; WORDS],
+            changing: SmallVec::from_elem(0, len.min(REACH).div_ceil(64)),
             corrected: None,
         }
     }
@@ -42,8 +45,9 @@ impl OffLimits {
     /// The pointer at the end of the name at `start`, if it has one, will be corrected.
     pub fn add_pointer(&mut self, packet: &[u8], start: usize) {
         if let (at, true) = name::inline_end(packet, start) {
-            let corrected = self.corrected.get_or_insert([0; WORDS]);
-            mark(corrected, at + 1..at + 2);
+            let words = self.changing.len();
+            let none = || SmallVec::from_elem(0, words);
+            mark(self.corrected.get_or_insert_with(none), at + 1..at + 2);
         }
     }
 
@@ -68,7 +72,7 @@ impl OffLimits {
 #[inline]
 fn words(octets: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
     let Range { start, end } = octets;
-    (start / 64..end.div_ceil(64).min(WORDS)).map(move |word| {
+    (start / 64..end.div_ceil(64).min(REACH.div_ceil(64))).map(move |word| {
         let from = start.saturating_sub(word * 64).min(63);
         let to = (end - word * 64).min(64);
         (word, u64::MAX << from & u64::MAX >> (64 - to))
@@ -76,7 +80,7 @@ fn words(octets: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
 }
 
 #[inline]
-fn mark(marks: &mut Marks, octets: Range<usize>) {
+fn mark(marks: &mut [u64], octets: Range<usize>) {
     for (word, bits) in words(octets) {
         if let Some(word) = marks.get_mut(word) {
             *word |= bits;
@@ -85,7 +89,7 @@ fn mark(marks: &mut Marks, octets: Range<usize>) {
 }
 
 #[inline]
-fn touches(marks: &Marks, octets: Range<usize>) -> bool {
+fn touches(marks: &[u64], octets: Range<usize>) -> bool {
     words(octets).any(|(word, bits)| marks.get(word).is_some_and(|word| word & bits != 0))
 }
 
@@ -97,7 +101,7 @@ mod tests {
     fn marks_are_where_they_were_made() {
         for start in 0..140 {
             for len in 1..140 {
-                let mut off_limits = OffLimits::new();
+                let mut off_limits = OffLimits::new(512);
                 off_limits.add(start..start + len);
                 for at in 0..300 {
                     let inside = (start..start + len).contains(&at);
@@ -117,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_no_pointer_reaches_is_not_marked() {
-        let mut off_limits = OffLimits::new();
+        let mut off_limits = OffLimits::new(0x10000);
         off_limits.add(0x3ff0..0x10000);
         off_limits.add(0xffff..0x10000);
         assert!(off_limits.bar_label(0x3fff..0x4001));

@@ -222,7 +222,7 @@ impl Walked {
         mut each: impl FnMut(&Record) -> Result<(), &'static str>,
     ) -> Result<Walked, &'static str> {
         let before_additional = usize::from(header.answers) + usize::from(header.authorities);
-        let mut off_limits = OffLimits::new();
+        let mut off_limits = OffLimits::new(packet.len());
         let mut opt = None;
         for index in 0..header.records() {
             let record = Record::read(packet, at, Some(&off_limits))?;
