@@ -15,7 +15,10 @@ const SOCKETS: usize = 20;
 const OUTSTANDING: usize = 16;
 
 /// No answer for so long means that the queries outstanding are lost.
-const LOST: Duration = Duration::from_millis(50);
+const LOST: Duration = Duration::from_secs(1);
+
+/// What is still under way at the end of a round has so long to come in.
+const DRAIN: Duration = Duration::from_millis(50);
 
 /// The longest answer expected.
 const ANSWER: usize = 1500;
@@ -153,7 +156,7 @@ impl Load {
             if now - start >= time {
                 outcome.took = now - start;
                 // What is still under way must not disturb the next round.
-                while now.elapsed() < LOST {
+                while now.elapsed() < DRAIN {
                     between();
                     std::thread::yield_now();
                 }
@@ -203,7 +206,7 @@ impl Load {
         loop {
             between();
             let now = Instant::now();
-            if now - start >= time + LOST {
+            if now - start >= time + DRAIN {
                 break;
             }
             if now >= due && now - start < time {

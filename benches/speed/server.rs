@@ -129,6 +129,9 @@ pub struct Configured {
 
 impl Configured {
     /// To listen on `address` and forward to `upstream`. The program named by BYWAY, or this build's.
+    ///
+    /// It is more patient than by default: if the machine takes the upstream off its CPU for a moment, that is
+    /// no trouble to be dealt with here.
     pub fn new(address: SocketAddr, workers: usize, upstream: SocketAddr) -> Configured {
         let program =
             std::env::var_os("BYWAY").unwrap_or(OsString::from(env!("CARGO_BIN_EXE_byway")));
@@ -137,7 +140,8 @@ impl Configured {
             file,
             "version = 1\nworkers = {workers}\n[admin]\nlisten = \"off\"\n\
              [[listen]]\naddress = \"{address}\"\n\
-             [[upstream]]\nname = \"bench\"\naddress = \"{upstream}\"\n"
+             [[upstream]]\nname = \"bench\"\naddress = \"{upstream}\"\n\
+             [routing]\nhedge-min = \"200 ms\"\n"
         )
         .expect("room for a file");
         Configured { program, file }
