@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
-use byway::sys::{self, BATCH, RecvBatch, SendBatch};
+use byway::sys::{self, RecvBatch, SendBatch};
 
 use super::bare;
 
@@ -33,7 +33,12 @@ impl Upstream {
 
     /// Answers what has arrived.
     pub fn turn(&mut self) {
-        while self.recv.recv(self.socket.as_fd()).is_ok() && self.answer() == BATCH {}
+        while self.recv.recv(self.socket.as_fd()).is_ok() {
+            self.answer();
+            if !self.recv.is_full() {
+                break;
+            }
+        }
     }
 
     /// Answers from a thread of its own, for as long as this process lives. Returns where it is asked.
@@ -48,7 +53,7 @@ impl Upstream {
     }
 
     /// Answers the batch received.
-    fn answer(&mut self) -> usize {
+    fn answer(&mut self) {
         for i in 0..self.recv.len() {
             let (Some(query), Some(origin)) = (self.recv.datagram(i), self.recv.origin(i)) else {
                 continue;
@@ -66,6 +71,5 @@ impl Upstream {
             }
         }
         self.send.send(self.socket.as_fd());
-        self.recv.len()
     }
 }

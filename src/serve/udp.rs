@@ -155,7 +155,9 @@ impl<S: Service> Intake<S> {
         // There is a slot for each datagram of a batch.
         let Some(slot) = self.send.slot() else { return };
         let admitted = front.admission.admits(peer.ip());
-        let length = match inspect(packet) {
+        let inspected = inspect(packet);
+        let length = match &inspected {
+            // By reference: a query with its key is a third of a kilobyte.
             Inspected::Query(query) if admitted => {
                 let limit = query.asked.udp_limit(front.limits.udp_payload);
                 let asker = || Asker {
@@ -168,7 +170,7 @@ impl<S: Service> Intake<S> {
                         ticket: front.waiting.ticket(),
                     },
                 };
-                match self.service.ask(&query, asker, now, limit, slot) {
+                match self.service.ask(query, asker, now, limit, slot) {
                     Turn::Answer { length, result } => {
                         tally.add(result);
                         length
@@ -176,7 +178,7 @@ impl<S: Service> Intake<S> {
                     Turn::Pending | Turn::Drop => return,
                 }
             }
-            other => match front.turn_away(other, admitted, slot) {
+            _ => match front.turn_away(inspected, admitted, slot) {
                 (0, _) => return,
                 (length, result) => {
                     tally.add(result);

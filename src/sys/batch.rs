@@ -5,6 +5,7 @@
 //! threads.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -12,6 +13,10 @@ use super::origin::{CONTROL, NAME, Origin, read_control};
 
 /// Most datagrams that one system call moves. Measured: 64 gains nothing over 32.
 pub const BATCH: usize = 32;
+
+/// Datagrams that are asked for at least. Most calls bring one or two while there is little to do, and what is
+/// laid out for the kernel in vain would cost more than the call.
+const FEW: usize = 4;
 
 /// What came in with one system call: up to [`BATCH`] datagrams.
 pub struct RecvBatch {
@@ -23,6 +28,9 @@ pub struct RecvBatch {
     names: Vec<[u8; NAME]>,
     controls: Vec<[u8; CONTROL]>,
     received: Vec<Received>,
+    /// How many datagrams the last call asked for, and the next one will.
+    asked: usize,
+    next: usize,
 }
 
 /// What the kernel says of one datagram.
@@ -54,12 +62,15 @@ impl RecvBatch {
             names: vec![[0; NAME]; addresses],
             controls: vec![[0; CONTROL]; addresses],
             received: Vec::with_capacity(BATCH),
+            asked: 0,
+            next: FEW,
         }
     }
 
     /// Receives what is waiting, replacing what the batch held. Never blocks: an empty socket is
-    /// [`io::ErrorKind::WouldBlock`]. Fewer than [`BATCH`] datagrams mean that the socket was seen empty
-    /// (or, on a connected socket, that an error is next), so there is no need to ask again.
+    /// [`io::ErrorKind::WouldBlock`]. A batch that is not [full](RecvBatch::is_full) has seen the socket empty
+    /// (or, on a connected socket, an error is next), so there is no need to ask again. How many
+    /// datagrams make it full, 4 to [`BATCH`], goes by what the last calls brought.
     pub fn recv(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.call(socket, libc::MSG_DONTWAIT)
     }
@@ -72,12 +83,20 @@ impl RecvBatch {
 
     fn call(&mut self, socket: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
         self.received.clear();
-        let mut vectors = [EMPTY_VECTOR; BATCH];
-        let mut headers = empty_headers();
-        for (i, (header, vector)) in headers.iter_mut().zip(&mut vectors).enumerate() {
+        self.asked = self.next;
+        let mut vectors = [const { MaybeUninit::uninit() }; BATCH];
+        let mut headers = [const { MaybeUninit::uninit() }; BATCH];
+        for (i, (header, vector)) in headers[..self.asked]
+            .iter_mut()
+            .zip(&mut vectors)
+            .enumerate()
+        {
             let buffer = &mut self.bytes[i * self.stride..][..self.size];
-            vector.iov_base = buffer.as_mut_ptr().cast();
-            vector.iov_len = buffer.len();
+            let vector = vector.write(libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                iov_len: buffer.len(),
+            });
+            let header = header.write(empty_header());
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             if self.addressed {
@@ -87,20 +106,23 @@ impl RecvBatch {
                 header.msg_hdr.msg_controllen = CONTROL as _;
             }
         }
-        // SAFETY: `headers` holds BATCH initialised headers. Their pointers lead to `vectors`, which lives
-        // on this stack, and to disjoint parts of this batch's own vectors with their true lengths; all of
-        // them outlive the call, and nothing else refers to them while `self` is borrowed mutably.
+        // SAFETY: the first `asked` headers, at most BATCH, are initialised. Their pointers lead to as many
+        // initialised `vectors`, which live on this stack, and to disjoint parts of this batch's own vectors
+        // with their true lengths; all of them outlive the call, and nothing else refers to them while
+        // `self` is borrowed mutably.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                BATCH as libc::c_uint,
+                headers.as_mut_ptr().cast::<libc::mmsghdr>(),
+                self.asked as libc::c_uint,
                 flags as _,
                 ptr::null_mut(),
             )
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        for header in &headers[..count.min(BATCH)] {
+        for header in &headers[..count.min(self.asked)] {
+            // SAFETY: one of the first `asked` headers, which were initialised above.
+            let header = unsafe { header.assume_init_ref() };
             self.received.push(Received {
                 length: header.msg_len as usize,
                 // Another type in other C libraries.
@@ -109,6 +131,11 @@ impl RecvBatch {
                 flags: header.msg_hdr.msg_flags,
             });
         }
+        self.next = match self.received.len() {
+            full if full == self.asked => (2 * self.asked).min(BATCH),
+            little if little < self.asked / 4 => (self.asked / 2).max(FEW),
+            _ => self.asked,
+        };
         Ok(self.received.len())
     }
 
@@ -124,7 +151,7 @@ impl RecvBatch {
 
     /// Whether the socket may hold more.
     pub fn is_full(&self) -> bool {
-        self.received.len() == BATCH
+        !self.received.is_empty() && self.received.len() == self.asked
     }
 
     /// The bytes of datagram `i`; `None` if it was longer than the batch's buffers and its end is lost.
@@ -260,12 +287,14 @@ impl SendBatch {
         if self.pending.is_empty() {
             return report;
         }
-        let mut vectors = [EMPTY_VECTOR; BATCH];
-        let mut headers = empty_headers();
+        let mut vectors = [const { MaybeUninit::uninit() }; BATCH];
+        let mut headers = [const { MaybeUninit::uninit() }; BATCH];
         for (i, pending) in self.pending.iter_mut().enumerate() {
-            let (header, vector) = (&mut headers[i].msg_hdr, &mut vectors[i]);
-            vector.iov_base = self.bytes[i * self.stride..].as_mut_ptr().cast();
-            vector.iov_len = pending.length;
+            let vector = vectors[i].write(libc::iovec {
+                iov_base: self.bytes[i * self.stride..].as_mut_ptr().cast(),
+                iov_len: pending.length,
+            });
+            let header = &mut headers[i].write(empty_header()).msg_hdr;
             header.msg_iov = vector;
             header.msg_iovlen = 1;
             if pending.name_length > 0 {
@@ -282,13 +311,14 @@ impl SendBatch {
         let mut repeated = false;
         while next < count {
             let rest = &mut headers[next..count];
-            // SAFETY: `rest` holds initialised headers. Their pointers lead to `vectors` on this stack and to
-            // this batch's own vectors, with lengths that lie within them (`add` asserts it); all outlive the
-            // call and nothing else refers to them while `self` is borrowed mutably.
+            // SAFETY: the first `count` headers are initialised, and `rest` is of them. Their pointers lead to
+            // as many initialised `vectors` on this stack and to this batch's own vectors, with lengths that
+            // lie within them (`add` asserts it); all outlive the call and nothing else refers to them while
+            // `self` is borrowed mutably.
             let sent = unsafe {
                 libc::sendmmsg(
                     socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
+                    rest.as_mut_ptr().cast::<libc::mmsghdr>(),
                     rest.len() as libc::c_uint,
                     (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
                 )
@@ -338,12 +368,7 @@ fn stride(size: usize) -> usize {
     64 * (size.div_ceil(64) | 1)
 }
 
-const EMPTY_VECTOR: libc::iovec = libc::iovec {
-    iov_base: ptr::null_mut(),
-    iov_len: 0,
-};
-
-fn empty_headers() -> [libc::mmsghdr; BATCH] {
+fn empty_header() -> libc::mmsghdr {
     // SAFETY: `mmsghdr` is made of integers and raw pointers (and, on some targets, private padding), for
     // all of which zero bytes are a valid value.
     unsafe { std::mem::zeroed() }

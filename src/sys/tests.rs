@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::origin::{CONTROL, read_control};
 use super::*;
 
@@ -101,25 +103,65 @@ fn replies_leave_from_the_address_the_query_came_to() {
     }
 }
 
+/// Sends `waiting` datagrams, each longer than the one before, and takes them all in; the sizes of the batches.
+fn taken_in(
+    socket: &UdpSocket,
+    client: &UdpSocket,
+    batch: &mut RecvBatch,
+    waiting: usize,
+) -> Vec<usize> {
+    for i in 0..waiting {
+        client.send(&[i as u8; 100][..i]).unwrap();
+    }
+    let (mut seen, mut sizes) = (0, Vec::new());
+    loop {
+        match batch.recv(socket.as_fd()) {
+            Ok(count) => {
+                for i in 0..count {
+                    let i = seen + i;
+                    assert_eq!(batch.datagram(i - seen), Some(&[i as u8; 100][..i]));
+                }
+                seen += count;
+                sizes.push(count);
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                assert!(batch.is_empty());
+            }
+        }
+        // One that is not full says that there is nothing more.
+        if !batch.is_full() {
+            assert_eq!(seen, waiting);
+            return sizes;
+        }
+    }
+}
+
 #[test]
-fn a_batch_takes_32_and_leaves_the_rest() {
+fn a_batch_grows_to_32_while_more_is_waiting() {
     let socket = listener("127.0.0.1:0");
     let client = client("127.0.0.1", socket.local_addr().unwrap().port());
-    for i in 0..40u8 {
-        client.send(&[i; 40][..usize::from(i)]).unwrap();
-    }
     let mut batch = RecvBatch::listening(512);
-    assert_eq!(batch.recv(socket.as_fd()).unwrap(), BATCH);
-    assert!(batch.is_full());
-    for i in 0..BATCH {
-        assert_eq!(batch.datagram(i), Some(&[i as u8; 40][..i]));
+    assert_eq!(taken_in(&socket, &client, &mut batch, 40), [4, 8, 16, 12]);
+    assert_eq!(
+        taken_in(&socket, &client, &mut batch, 72),
+        [BATCH, BATCH, 8]
+    );
+    assert_eq!(taken_in(&socket, &client, &mut batch, 64), [BATCH, BATCH]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn no_datagram_is_left_whatever_came_before(plan in prop::collection::vec(0usize..80, 1..12)) {
+        let socket = listener("127.0.0.1:0");
+        let client = client("127.0.0.1", socket.local_addr().unwrap().port());
+        let mut batch = RecvBatch::listening(512);
+        for waiting in plan {
+            taken_in(&socket, &client, &mut batch, waiting);
+        }
     }
-    assert_eq!(batch.recv(socket.as_fd()).unwrap(), 8);
-    assert!(!batch.is_full());
-    assert_eq!(batch.datagram(7), Some(&[39; 39][..]));
-    let error = batch.recv(socket.as_fd()).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-    assert!(batch.is_empty());
 }
 
 #[test]
