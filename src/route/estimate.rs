@@ -133,9 +133,14 @@ impl Estimate {
     }
 
     /// The last lower quartile over `base`, as a ratio: what the in-flight limit watches. 1 is no queue.
+    /// What may be the host's own doing is left out: over a base of a tenth of a millisecond, waiting for
+    /// one's turn on the CPU looks like a queue tenfold.
     pub fn stretch(&self) -> f32 {
         match (self.low, self.base) {
-            (Some(low), Some(base)) => low as f32 / base.max(1) as f32,
+            (Some(low), Some(base)) => {
+                let base = base.max(1) as f32;
+                (low as f32 - HOST_NOISE_US).max(base) / base
+            }
             _ => 1.0,
         }
     }
