@@ -115,8 +115,10 @@ impl Worker {
             };
             if self.upstream_turn() {
                 guard.clear_ready();
+            } else {
+                // Not otherwise: a step back makes the runtime ask the kernel what there is to do, for nothing.
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
         }
     }
 

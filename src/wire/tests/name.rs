@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::name::{plain_len, same, walk};
 use super::support::name;
-use crate::wire::{NameError, QuestionKey, RecordType, name_from_text, name_to_text};
+use crate::wire::{KeptKey, NameError, QuestionKey, RecordType, name_from_text, name_to_text};
 
 #[test]
 fn texts_become_names() {
@@ -129,6 +129,7 @@ fn keys_forget_case_and_keep_the_rest() {
     );
     let longest = name(&"a.".repeat(127));
     let key = QuestionKey::new(&longest, RecordType::A, 1, true, true).expect("a key");
+    assert_eq!(KeptKey::from(&key).key(), key);
     assert_eq!(key.name(), longest);
     assert_eq!(key.as_bytes().len(), 260);
 }
@@ -154,6 +155,9 @@ proptest! {
         let name = name(&format!("{}.", labels.join(".")));
         let key = QuestionKey::new(&name, RecordType(number), class, dnssec_ok, cd).unwrap();
         prop_assert_eq!(QuestionKey::from_bytes(key.as_bytes()), Some(key));
+        let kept = KeptKey::from(&key);
+        prop_assert_eq!(kept.key(), key);
+        prop_assert!(kept == key);
         prop_assert_eq!(key.name(), &name);
         prop_assert_eq!(key.record_type(), RecordType(number));
         prop_assert_eq!(key.class(), class);
