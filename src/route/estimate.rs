@@ -132,15 +132,12 @@ impl Estimate {
         Some(Duration::from_micros(over.into()))
     }
 
-    /// The last lower quartile over `base`, as a ratio: what the in-flight limit watches. 1 is no queue.
-    /// What may be the host's own doing is left out: over a base of a tenth of a millisecond, waiting for
-    /// one's turn on the CPU looks like a queue tenfold.
+    /// The last lower quartile over `base`, as a ratio: what the in-flight limit watches. 1 is no queue. A
+    /// base below what may be the host's own doing counts as that: over a tenth of a millisecond, waiting
+    /// for one's turn on the CPU would look like a queue tenfold.
     pub fn stretch(&self) -> f32 {
         match (self.low, self.base) {
-            (Some(low), Some(base)) => {
-                let base = base.max(1) as f32;
-                (low as f32 - HOST_NOISE_US).max(base) / base
-            }
+            (Some(low), Some(base)) => low as f32 / (base as f32).max(HOST_NOISE_US),
             _ => 1.0,
         }
     }

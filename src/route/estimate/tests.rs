@@ -109,3 +109,21 @@ fn a_peak_shows_at_once_and_fades() {
     let later = now + 5 * Duration::from_secs(2);
     assert!(estimate.current_us(later) < 20_000.0);
 }
+
+/// The stretch of a route whose base is `base` and whose round trips are `now` by now, in microseconds.
+fn stretch(base: u64, now: u64) -> f32 {
+    let mut estimate = Estimate::default();
+    for (n, micros) in [base].into_iter().chain([now; RECENT]).enumerate() {
+        let at = Time::from_secs(1) + Duration::from_millis(n as u64);
+        estimate.sample(Duration::from_micros(micros), at, true, true);
+    }
+    estimate.stretch()
+}
+
+#[test]
+fn the_hosts_own_delay_is_no_queue_and_a_real_one_is() {
+    assert!(stretch(50, 2_000) <= 1.0);
+    assert!(stretch(50, 10_000) > 4.0);
+    assert!(stretch(20_000, 60_000) > 2.5);
+    assert_eq!(stretch(20_000, 20_000), 1.0);
+}
