@@ -160,7 +160,7 @@ impl Worker {
 
     async fn keep_time(self: Rc<Self>) {
         loop {
-            let wake = self.core.borrow_mut().next_wake();
+            let wake = self.core.borrow().next_wake();
             self.armed.set(wake.unwrap_or(Time::NEVER));
             match wake {
                 Some(wake) => {

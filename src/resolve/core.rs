@@ -425,7 +425,7 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// When [`Core::wake`] should next be called.
-    pub fn next_wake(&mut self) -> Option<Time> {
+    pub fn next_wake(&self) -> Option<Time> {
         let timers = self.timers.next_due();
         if self.backlog.is_empty() {
             return timers;

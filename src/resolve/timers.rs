@@ -5,6 +5,7 @@
 //! are linked through one table, in which the places given back last are used first: under load the
 //! same few lines of memory serve all questions.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::clock::Time;
@@ -24,8 +25,8 @@ pub struct Timers<T> {
     nodes: Vec<Node<T>>,
     /// Places given back, linked by `after`; 0 ends it.
     free: u32,
-    /// Lists that may hold timers.
-    occupied: [u64; SLOTS / 64],
+    /// Lists that may hold timers. Whoever finds one empty says so.
+    occupied: [Cell<u64>; SLOTS / 64],
     /// The first tick that has not been looked at yet.
     cursor: u64,
     len: usize,
@@ -55,7 +56,7 @@ impl<T: Copy + Default> Timers<T> {
         Timers {
             nodes: (0..=DUE).map(head).collect(),
             free: 0,
-            occupied: [0; SLOTS / 64],
+            occupied: std::array::from_fn(|_| Cell::new(0)),
             cursor: now.nanos() / TICK_NANOS,
             len: 0,
         }
@@ -120,7 +121,7 @@ impl<T: Copy + Default> Timers<T> {
     }
 
     /// When [`Timers::expired`] should next be called: not after the earliest timer has come.
-    pub fn next_due(&mut self) -> Option<Time> {
+    pub fn next_due(&self) -> Option<Time> {
         if self.len == 0 {
             return None;
         }
@@ -144,7 +145,8 @@ impl<T: Copy + Default> Timers<T> {
         // What lies beyond the wheel's horizon waits in its last list and is entered again from there.
         let tick = tick.clamp(self.cursor, self.cursor + SLOTS as u64 - 1);
         let list = (tick % SLOTS as u64) as usize;
-        self.occupied[list / 64] |= 1 << (list % 64);
+        let word = &self.occupied[list / 64];
+        word.set(word.get() | 1 << (list % 64));
         let first = self.nodes[list].after;
         (
             self.nodes[id as usize].before,
@@ -169,7 +171,8 @@ impl<T: Copy + Default> Timers<T> {
 
     /// Makes all of a list what is being handed out.
     fn hand_out(&mut self, list: usize) {
-        self.occupied[list / 64] &= !(1 << (list % 64));
+        let word = &self.occupied[list / 64];
+        word.set(word.get() & !(1 << (list % 64)));
         let Node { before, after, .. } = self.nodes[list];
         (self.nodes[list].before, self.nodes[list].after) = (list as u32, list as u32);
         self.nodes[DUE as usize].after = after;
@@ -179,7 +182,7 @@ impl<T: Copy + Default> Timers<T> {
     }
 
     /// The first tick that has timers.
-    fn next_occupied(&mut self) -> Option<u64> {
+    fn next_occupied(&self) -> Option<u64> {
         let start = (self.cursor % SLOTS as u64) as usize;
         let words = self.occupied.len();
         for step in 0..=words {
@@ -191,14 +194,15 @@ impl<T: Copy + Default> Timers<T> {
                 mask = !(u64::MAX << (start % 64));
             }
             loop {
-                let bits = self.occupied[word] & mask;
+                let bits = self.occupied[word].get() & mask;
                 if bits == 0 {
                     break;
                 }
                 let list = word * 64 + bits.trailing_zeros() as usize;
                 if self.nodes[list].after == list as u32 {
                     // All of its timers were cancelled.
-                    self.occupied[word] &= !(1 << (list % 64));
+                    let word = &self.occupied[word];
+                    word.set(word.get() & !(1 << (list % 64)));
                     continue;
                 }
                 let ahead = (list + SLOTS - start) % SLOTS;
