@@ -19,6 +19,7 @@ pub mod engine;
 pub mod estimate;
 pub mod evidence;
 pub mod flight;
+pub mod further;
 pub mod health;
 pub mod judgement;
 mod lane;
@@ -30,6 +31,7 @@ pub mod race;
 pub mod report;
 pub mod selector;
 pub mod tally;
+pub mod terms;
 
 use std::sync::Arc;
 
@@ -37,8 +39,9 @@ pub use baseline::Baseline;
 pub use engine::{Engine, Hedges, Standing, Tick};
 pub use flight::AttemptId;
 pub use outcome::{AttemptKind, Outcome};
-pub use race::{Ask, Failure, Finish, Purpose, Race, Refused, Send, Step};
+pub use race::Race;
 pub use report::{PathReport, Report, RouteReport, UnknownName, UpstreamReport};
+pub use terms::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
 
 pub use crate::observe::event::{Event, Evidence, Subject, Verdict};
 

@@ -11,193 +11,60 @@
 use std::time::Duration;
 
 use super::engine::{Engine, Standing};
-use super::selector::{Rank, Tried, unit};
+use super::selector::Rank;
+use super::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
 use super::{AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
 use crate::clock::Time;
-use crate::wire::{Ede, Rcode};
+use crate::wire::Rcode;
 
 /// Attempts of one question at most, duplicates for measurement included.
 const MOST: usize = 8;
-/// How long a question waits for the end of an outage, or of a surge in which it was lost, before it fails.
-const HOLD: Duration = Duration::from_millis(500);
-/// For so long after an outage began, those that were asked before wait on: their answers may be on
-/// their way from an upstream that is slow, not gone. The second where it has never been measured, so that
-/// nobody knows how slow it is.
-const HOLD_ASKED: (Duration, Duration) = (Duration::from_millis(850), Duration::from_secs(3));
-/// How often it looks.
-const HOLD_STEP: Duration = Duration::from_millis(100);
-/// While nothing is clear a question is asked again no sooner and no later than this: three tries must
-/// fit a deadline of 4.5 s.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(1200));
-/// The same over a route that was tried already while others are clear but cannot be had: a hard question
-/// takes an upstream longer than a packet does.
-const SAME_AGAIN: Duration = Duration::from_millis(800);
 /// Where the budget refused, it is asked again after this, and twice as long each time.
-const REFUSED_STEP: Duration = Duration::from_millis(50);
+pub(super) const REFUSED_STEP: Duration = Duration::from_millis(50);
 /// How long a useless answer, or a truncated one, is held back for a better one.
-const POOR_HELD: Duration = Duration::from_secs(1);
-/// Attempts of a question that was truncated and asked over a stream twice.
-const TWICE: usize = 4;
+pub(super) const POOR_HELD: Duration = Duration::from_secs(1);
 /// A stream needs a handshake before its round trip: it is given this many timeouts.
 const STREAM_PATIENCE: u32 = 4;
 
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// A client waits.
-    Client,
-    /// The cache asks ahead of expiry.
-    Refresh,
-    /// The engine measures this route ([`Tick::probes`](super::Tick::probes)).
-    Probe(RouteId),
-}
-
-/// What a race is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
-    /// Who asks.
-    pub purpose: Purpose,
-    /// When the race must have finished.
-    pub deadline: Time,
-}
-
-/// Why a race did not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// Every usable route is at its limit, or the ceiling on packets is reached: try again when
-    /// something came back.
-    Busy,
-    /// The budget has nothing left for it (refreshes and probes only).
-    Denied,
-    /// There is no route: all are drained or lost.
-    NoRoute,
-}
-
-impl Refused {
-    /// The Extended DNS Error that tells the client (RFC 8914): 22 where nothing can be asked, 23 where
-    /// there is no room to ask.
-    pub const fn ede(self) -> Ede<'static> {
-        match self {
-            Refused::NoRoute => Ede::NO_REACHABLE_AUTHORITY,
-            Refused::Busy | Refused::Denied => Ede::NETWORK_ERROR,
-        }
-    }
-}
-
-/// Why a question goes without an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Its deadline came first.
-    Deadline,
-    /// Every route is dead.
-    Outage,
-    /// It was asked and lost while so much is asked that upstreams lose some, and to ask it again would be to ask
-    /// another one less.
-    Overload,
-    /// Every route is drained or lost.
-    NoRoute,
-    /// The answer does not fit a datagram, and no stream brought it. The truncated one is all there is.
-    Partial,
-}
-
-impl Failure {
-    /// The Extended DNS Error that tells the client (RFC 8914): 22, No Reachable Authority, where
-    /// nothing can be asked; 23, Network Error, where something was and did not answer.
-    pub const fn ede(self) -> Ede<'static> {
-        match self {
-            Failure::Outage | Failure::NoRoute => Ede::NO_REACHABLE_AUTHORITY,
-            Failure::Deadline | Failure::Overload | Failure::Partial => Ede::NETWORK_ERROR,
-        }
-    }
-}
-
-/// How a race ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// This attempt's answer.
-    Answer(AttemptId),
-    /// This attempt's useless answer, for want of a better one.
-    Poor(AttemptId),
-    /// None.
-    Failed(Failure),
-}
-
-/// An attempt to make now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Send {
-    /// The name under which its outcome is reported.
-    pub attempt: AttemptId,
-    /// Over which route.
-    pub route: RouteId,
-    /// What for.
-    pub kind: AttemptKind,
-    /// Over a stream whatever the upstream's transport.
-    pub stream: bool,
-}
-
-/// What the driver must do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Step {
-    /// Make this attempt.
-    pub send: Option<Send>,
-    /// And this duplicate, which no client waits for.
-    pub also: Option<Send>,
-    /// Call [`Race::timer`] then; replaces any earlier wake.
-    pub wake: Option<Time>,
-    /// The question is decided. Said once per race.
-    pub finish: Option<Finish>,
-    /// Nothing more will come of this race.
-    pub done: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Flight {
-    id: AttemptId,
-    route: RouteId,
-    kind: AttemptKind,
+pub(super) struct Flight {
+    pub(super) id: AttemptId,
+    pub(super) route: RouteId,
+    pub(super) kind: AttemptKind,
     /// Counted as lost then.
-    lost_at: Time,
-    lost: bool,
+    pub(super) lost_at: Time,
+    pub(super) lost: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Held {
-    attempt: AttemptId,
-    upstream: UpstreamId,
-    rcode: Option<Rcode>,
-    until: Time,
-}
-
-/// What came of the wish to ask another server.
-enum Elsewhere {
-    Asked(Send),
-    /// The budget has nothing for it now.
-    Denied,
-    /// There is none that was not asked.
-    Nobody,
+pub(super) struct Held {
+    pub(super) attempt: AttemptId,
+    pub(super) upstream: UpstreamId,
+    pub(super) rcode: Option<Rcode>,
+    pub(super) until: Time,
 }
 
 /// The race itself.
 #[derive(Clone, Debug)]
 pub struct Race {
-    ask: Ask,
-    started: Time,
-    flights: [Option<Flight>; MOST],
-    tried: [RouteId; MOST],
-    tries: usize,
-    held: Option<Held>,
-    last_sent: Time,
+    pub(super) ask: Ask,
+    pub(super) started: Time,
+    pub(super) flights: [Option<Flight>; MOST],
+    pub(super) tried: [RouteId; MOST],
+    pub(super) tries: usize,
+    pub(super) held: Option<Held>,
+    pub(super) last_sent: Time,
     /// When a further attempt is considered, and from when on without looking for a stall first.
-    next_try: Time,
-    hedge_at: Time,
-    refused: u32,
-    reopened: bool,
+    pub(super) next_try: Time,
+    pub(super) hedge_at: Time,
+    pub(super) refused: u32,
+    pub(super) reopened: bool,
     /// An answer was truncated; the driver holds what there is of it.
-    truncated: bool,
-    partial: bool,
-    finished: bool,
+    pub(super) truncated: bool,
+    pub(super) partial: bool,
+    pub(super) finished: bool,
     /// Those who come later extend it no further than this.
-    latest: Time,
+    pub(super) latest: Time,
 }
 
 impl Race {
@@ -424,228 +291,7 @@ impl Race {
         self.try_another_server(engine, now, rng, step);
     }
 
-    /// Something useless is held: another server is asked as soon as that can be paid.
-    fn try_another_server(
-        &mut self,
-        engine: &mut Engine,
-        now: Time,
-        rng: &mut impl rand::Rng,
-        step: &mut Step,
-    ) {
-        match self.ask_elsewhere(engine, now, rng) {
-            Elsewhere::Asked(send) => step.send = Some(send),
-            Elsewhere::Denied => {
-                engine.hedges.retries_denied += 1;
-                self.next_try = self.refused_until(now);
-            }
-            Elsewhere::Nobody if self.is_waiting() => self.next_try = self.next_loss(),
-            Elsewhere::Nobody => self.settle_for_poor(engine, now, step),
-        }
-    }
-
-    fn settle_for_poor(&mut self, engine: &mut Engine, now: Time, step: &mut Step) {
-        if let Some(held) = self.held.take() {
-            engine.was_poor(held.upstream, held.rcode, false, now);
-            self.finish(Finish::Poor(held.attempt), step);
-        }
-    }
-
-    /// Ends the wait for a whole answer in place of a truncated one when no stream may bring it any more: at the
-    /// first failure, or soon, if there is something to give, at the second otherwise. False if it goes on.
-    fn settle_for_partial(&mut self, engine: &mut Engine, now: Time, step: &mut Step) -> bool {
-        let hoping = self
-            .flying()
-            .any(|flight| flight.kind != AttemptKind::Probe);
-        let until = self.last_sent + POOR_HELD;
-        let in_vain = self.truncated && !hoping && (self.partial || self.tries >= TWICE);
-        if in_vain || (self.partial && now >= until) {
-            self.fail(engine, Failure::Partial, now, step);
-        } else if self.partial {
-            self.next_try = until;
-        } else {
-            return false;
-        }
-        true
-    }
-
-    /// After a useless answer: another server, if it can be had and paid.
-    fn ask_elsewhere(
-        &mut self,
-        engine: &mut Engine,
-        now: Time,
-        rng: &mut impl rand::Rng,
-    ) -> Elsewhere {
-        if !self.has_room() || engine.standing == Standing::Outage {
-            return Elsewhere::Nobody;
-        }
-        let tried = Tried {
-            routes: &self.tried[..self.tries],
-            poor: true,
-            clear_only: false,
-        };
-        let Some(route) = engine.choose_other(tried, now, unit(rng)) else {
-            return Elsewhere::Nobody;
-        };
-        let paid = match engine.standing {
-            Standing::Clear => engine.budgets.extra(true, now),
-            _ => engine.budgets.under_ceiling(false, now),
-        };
-        match paid {
-            true => Elsewhere::Asked(self.depart(engine, route, AttemptKind::Retry, now)),
-            false => Elsewhere::Denied,
-        }
-    }
-
-    /// Considers a further attempt, or the end.
-    fn go_on(&mut self, engine: &mut Engine, now: Time, rng: &mut impl rand::Rng, step: &mut Step) {
-        if now >= self.ask.deadline {
-            let failure = match engine.standing {
-                Standing::Outage => Failure::Outage,
-                _ => Failure::Deadline,
-            };
-            return self.fail(engine, failure, now, step);
-        }
-        if self.held.is_some_and(|held| now >= held.until) {
-            return self.settle_for_poor(engine, now, step);
-        }
-        if matches!(self.ask.purpose, Purpose::Probe(_)) {
-            return;
-        }
-        if engine.standing == Standing::Outage {
-            let doubt = |flight: &Flight| match engine.lane(flight.route).estimate.is_measured() {
-                true => HOLD_ASKED.0,
-                false => HOLD_ASKED.1,
-            };
-            let asked = self.flying().filter(|it| it.kind != AttemptKind::Probe);
-            let doubted = asked.map(doubt).max();
-            let in_doubt = doubted.is_some_and(|doubt| now < engine.stands_since + doubt);
-            if now >= self.started + HOLD && !in_doubt && !self.is_waiting() {
-                return self.fail(engine, Failure::Outage, now, step);
-            }
-            self.next_try = now + HOLD_STEP;
-            return;
-        }
-        if now < self.next_try {
-            return;
-        }
-        let clear = engine.standing == Standing::Clear;
-        if self.held.is_some() && !self.is_waiting() {
-            return self.try_another_server(engine, now, rng, step);
-        }
-        if self.tries == 0 {
-            match self.first(engine, &[], now, rng) {
-                Ok(send) => step.send = Some(send),
-                Err(Refused::NoRoute) => self.fail(engine, Failure::NoRoute, now, step),
-                Err(_) => self.next_try = now + REFUSED_STEP,
-            }
-        } else if clear {
-            self.hedge_or_retry(engine, now, rng, step);
-        } else {
-            self.ask_again(engine, now, rng, step);
-        }
-    }
-
-    fn hedge_or_retry(
-        &mut self,
-        engine: &mut Engine,
-        now: Time,
-        rng: &mut impl rand::Rng,
-        step: &mut Step,
-    ) {
-        let waiting = self.is_waiting();
-        let last = self.tried[self.tries - 1];
-        if !waiting && now >= self.started + HOLD && engine.is_overloaded(last, now) {
-            return self.fail(engine, Failure::Overload, now, step);
-        }
-        if waiting && now < self.hedge_at && !engine.is_stalled(engine.lane(last), now) {
-            self.next_try = self.hedge_at;
-            return;
-        }
-        let tried = Tried {
-            routes: &self.tried[..self.tries],
-            poor: false,
-            clear_only: waiting,
-        };
-        let other = engine.choose_other(tried, now, unit(rng));
-        let route = match waiting {
-            true => other,
-            false => other.or_else(|| engine.choose_again(&self.tried[..self.tries], now, rng)),
-        };
-        let same = route.is_some_and(|route| self.tried[..self.tries].contains(&route));
-        if !waiting && (same || route.is_none()) && self.settle_for_partial(engine, now, step) {
-            return;
-        }
-        if same && now < self.last_sent + SAME_AGAIN {
-            self.next_try = self.last_sent + SAME_AGAIN;
-            return;
-        }
-        let Some(route) = route.filter(|_| self.has_room()) else {
-            if self.held.is_some() && !waiting {
-                return self.settle_for_poor(engine, now, step);
-            }
-            // The next loss, or the deadline, is the next occasion.
-            self.next_try = match waiting {
-                true => self.next_loss(),
-                false => self.refused_until(now),
-            };
-            return;
-        };
-        let lane = engine.lane(route);
-        let has_room = lane.limit.load(lane.queue.len()) < 0.5;
-        let urgent = lane.rank.is_clear() && has_room;
-        // A question that has nothing left under way is asked again as it would be under the ceiling.
-        let stranded = !waiting && has_room;
-        let paid = engine.budgets.extra(urgent, now)
-            || (stranded && engine.budgets.under_ceiling(false, now));
-        if !paid {
-            match waiting {
-                true => engine.hedges.denied += 1,
-                false => engine.hedges.retries_denied += 1,
-            }
-            self.next_try = self.refused_until(now);
-            return;
-        }
-        let kind = if waiting {
-            AttemptKind::Hedge
-        } else {
-            AttemptKind::Retry
-        };
-        step.send = Some(self.depart(engine, route, kind, now));
-    }
-
-    /// Nothing is clear: patiently, under the ceiling.
-    fn ask_again(
-        &mut self,
-        engine: &mut Engine,
-        now: Time,
-        rng: &mut impl rand::Rng,
-        step: &mut Step,
-    ) {
-        if !self.is_waiting() && self.settle_for_partial(engine, now, step) {
-            return;
-        }
-        let last = engine.lane(self.tried[self.tries - 1]);
-        let due = self.last_sent + last.estimate.rto(engine.waits).clamp(AGAIN.0, AGAIN.1);
-        if now < due {
-            self.next_try = due;
-            return;
-        }
-        let route = engine.choose_again(&self.tried[..self.tries], now, rng);
-        let Some(route) = route.filter(|_| self.has_room()) else {
-            if !self.is_waiting() {
-                self.settle_for_poor(engine, now, step);
-            }
-            self.next_try = self.refused_until(now);
-            return;
-        };
-        if !engine.budgets.under_ceiling(false, now) {
-            self.next_try = self.refused_until(now);
-            return;
-        }
-        step.send = Some(self.depart(engine, route, AttemptKind::Retry, now));
-    }
-
-    fn first(
+    pub(super) fn first(
         &mut self,
         engine: &mut Engine,
         failed: &[RouteId],
@@ -674,7 +320,7 @@ impl Race {
         Some(self.depart(engine, route, AttemptKind::Probe, now))
     }
 
-    fn depart(
+    pub(super) fn depart(
         &mut self,
         engine: &mut Engine,
         route: RouteId,
@@ -735,14 +381,20 @@ impl Race {
         }
     }
 
-    fn fail(&mut self, engine: &mut Engine, failure: Failure, now: Time, step: &mut Step) {
+    pub(super) fn fail(
+        &mut self,
+        engine: &mut Engine,
+        failure: Failure,
+        now: Time,
+        step: &mut Step,
+    ) {
         if self.held.is_some() {
             return self.settle_for_poor(engine, now, step);
         }
         self.finish(Finish::Failed(failure), step);
     }
 
-    fn finish(&mut self, finish: Finish, step: &mut Step) {
+    pub(super) fn finish(&mut self, finish: Finish, step: &mut Step) {
         debug_assert!(!self.finished, "a race finishes once");
         self.finished = true;
         step.finish = Some(finish);
@@ -763,13 +415,13 @@ impl Race {
         step.wake = Some(wake.max(now + Duration::from_micros(100)));
     }
 
-    fn refused_until(&mut self, now: Time) -> Time {
+    pub(super) fn refused_until(&mut self, now: Time) -> Time {
         let wait = REFUSED_STEP * (1 << self.refused.min(4));
         self.refused += 1;
         now + wait
     }
 
-    fn next_loss(&self) -> Time {
+    pub(super) fn next_loss(&self) -> Time {
         let open = self.flying().filter(|flight| !flight.lost);
         open.map(|flight| flight.lost_at)
             .min()
@@ -777,7 +429,7 @@ impl Race {
     }
 
     /// Something is under way that the question may still hope for.
-    fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         self.flying()
             .any(|flight| !flight.lost && flight.kind != AttemptKind::Probe)
     }
@@ -786,11 +438,11 @@ impl Race {
         self.flying().next().is_some()
     }
 
-    fn flying(&self) -> impl Iterator<Item = &Flight> {
+    pub(super) fn flying(&self) -> impl Iterator<Item = &Flight> {
         self.flights.iter().flatten()
     }
 
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.tries < MOST && self.flights.iter().any(Option::is_none)
     }
 

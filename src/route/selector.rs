@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use super::engine::{Engine, Standing};
 use super::lane::Lane;
-use super::race::Refused;
-use super::{PathId, Route, RouteId, UpstreamId};
+use super::{PathId, Refused, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Policy;
 

@@ -1,0 +1,265 @@
+//! A question's further attempts, or its end: hedges, retries, another server after a useless answer, and
+//! what it waits for meanwhile.
+
+use std::time::Duration;
+
+use super::engine::{Engine, Standing};
+use super::race::{Flight, POOR_HELD, REFUSED_STEP, Race};
+use super::selector::{Tried, unit};
+use super::{AttemptKind, Failure, Finish, Purpose, Refused, Send, Step};
+use crate::clock::Time;
+
+/// How long a question waits for the end of an outage, or of a surge in which it was lost, before it fails.
+const HOLD: Duration = Duration::from_millis(500);
+/// For so long after an outage began, those that were asked before wait on: their answers may be on
+/// their way from an upstream that is slow, not gone. The second where it has never been measured, so that
+/// nobody knows how slow it is.
+const HOLD_ASKED: (Duration, Duration) = (Duration::from_millis(850), Duration::from_secs(3));
+/// How often it looks.
+const HOLD_STEP: Duration = Duration::from_millis(100);
+/// While nothing is clear a question is asked again no sooner and no later than this: three tries must
+/// fit a deadline of 4.5 s.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(1200));
+/// The same over a route that was tried already while others are clear but cannot be had: a hard question
+/// takes an upstream longer than a packet does.
+const SAME_AGAIN: Duration = Duration::from_millis(800);
+/// Attempts of a question that was truncated and asked over a stream twice.
+const TWICE: usize = 4;
+
+/// What came of the wish to ask another server.
+enum Elsewhere {
+    Asked(Send),
+    /// The budget has nothing for it now.
+    Denied,
+    /// There is none that was not asked.
+    Nobody,
+}
+
+impl Race {
+    /// Something useless is held: another server is asked as soon as that can be paid.
+    pub(super) fn try_another_server(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        rng: &mut impl rand::Rng,
+        step: &mut Step,
+    ) {
+        match self.ask_elsewhere(engine, now, rng) {
+            Elsewhere::Asked(send) => step.send = Some(send),
+            Elsewhere::Denied => {
+                engine.hedges.retries_denied += 1;
+                self.next_try = self.refused_until(now);
+            }
+            Elsewhere::Nobody if self.is_waiting() => self.next_try = self.next_loss(),
+            Elsewhere::Nobody => self.settle_for_poor(engine, now, step),
+        }
+    }
+
+    pub(super) fn settle_for_poor(&mut self, engine: &mut Engine, now: Time, step: &mut Step) {
+        if let Some(held) = self.held.take() {
+            engine.was_poor(held.upstream, held.rcode, false, now);
+            self.finish(Finish::Poor(held.attempt), step);
+        }
+    }
+
+    /// Ends the wait for a whole answer in place of a truncated one when no stream may bring it any more: at the
+    /// first failure, or soon, if there is something to give, at the second otherwise. False if it goes on.
+    fn settle_for_partial(&mut self, engine: &mut Engine, now: Time, step: &mut Step) -> bool {
+        let hoping = self
+            .flying()
+            .any(|flight| flight.kind != AttemptKind::Probe);
+        let until = self.last_sent + POOR_HELD;
+        let in_vain = self.truncated && !hoping && (self.partial || self.tries >= TWICE);
+        if in_vain || (self.partial && now >= until) {
+            self.fail(engine, Failure::Partial, now, step);
+        } else if self.partial {
+            self.next_try = until;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// After a useless answer: another server, if it can be had and paid.
+    fn ask_elsewhere(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Elsewhere {
+        if !self.has_room() || engine.standing == Standing::Outage {
+            return Elsewhere::Nobody;
+        }
+        let tried = Tried {
+            routes: &self.tried[..self.tries],
+            poor: true,
+            clear_only: false,
+        };
+        let Some(route) = engine.choose_other(tried, now, unit(rng)) else {
+            return Elsewhere::Nobody;
+        };
+        let paid = match engine.standing {
+            Standing::Clear => engine.budgets.extra(true, now),
+            _ => engine.budgets.under_ceiling(false, now),
+        };
+        match paid {
+            true => Elsewhere::Asked(self.depart(engine, route, AttemptKind::Retry, now)),
+            false => Elsewhere::Denied,
+        }
+    }
+
+    /// Considers a further attempt, or the end.
+    pub(super) fn go_on(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        rng: &mut impl rand::Rng,
+        step: &mut Step,
+    ) {
+        if now >= self.ask.deadline {
+            let failure = match engine.standing {
+                Standing::Outage => Failure::Outage,
+                _ => Failure::Deadline,
+            };
+            return self.fail(engine, failure, now, step);
+        }
+        if self.held.is_some_and(|held| now >= held.until) {
+            return self.settle_for_poor(engine, now, step);
+        }
+        if matches!(self.ask.purpose, Purpose::Probe(_)) {
+            return;
+        }
+        if engine.standing == Standing::Outage {
+            let doubt = |flight: &Flight| match engine.lane(flight.route).estimate.is_measured() {
+                true => HOLD_ASKED.0,
+                false => HOLD_ASKED.1,
+            };
+            let asked = self.flying().filter(|it| it.kind != AttemptKind::Probe);
+            let doubted = asked.map(doubt).max();
+            let in_doubt = doubted.is_some_and(|doubt| now < engine.stands_since + doubt);
+            if now >= self.started + HOLD && !in_doubt && !self.is_waiting() {
+                return self.fail(engine, Failure::Outage, now, step);
+            }
+            self.next_try = now + HOLD_STEP;
+            return;
+        }
+        if now < self.next_try {
+            return;
+        }
+        let clear = engine.standing == Standing::Clear;
+        if self.held.is_some() && !self.is_waiting() {
+            return self.try_another_server(engine, now, rng, step);
+        }
+        if self.tries == 0 {
+            match self.first(engine, &[], now, rng) {
+                Ok(send) => step.send = Some(send),
+                Err(Refused::NoRoute) => self.fail(engine, Failure::NoRoute, now, step),
+                Err(_) => self.next_try = now + REFUSED_STEP,
+            }
+        } else if clear {
+            self.hedge_or_retry(engine, now, rng, step);
+        } else {
+            self.ask_again(engine, now, rng, step);
+        }
+    }
+
+    fn hedge_or_retry(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        rng: &mut impl rand::Rng,
+        step: &mut Step,
+    ) {
+        let waiting = self.is_waiting();
+        let last = self.tried[self.tries - 1];
+        if !waiting && now >= self.started + HOLD && engine.is_overloaded(last, now) {
+            return self.fail(engine, Failure::Overload, now, step);
+        }
+        if waiting && now < self.hedge_at && !engine.is_stalled(engine.lane(last), now) {
+            self.next_try = self.hedge_at;
+            return;
+        }
+        let tried = Tried {
+            routes: &self.tried[..self.tries],
+            poor: false,
+            clear_only: waiting,
+        };
+        let other = engine.choose_other(tried, now, unit(rng));
+        let route = match waiting {
+            true => other,
+            false => other.or_else(|| engine.choose_again(&self.tried[..self.tries], now, rng)),
+        };
+        let same = route.is_some_and(|route| self.tried[..self.tries].contains(&route));
+        if !waiting && (same || route.is_none()) && self.settle_for_partial(engine, now, step) {
+            return;
+        }
+        if same && now < self.last_sent + SAME_AGAIN {
+            self.next_try = self.last_sent + SAME_AGAIN;
+            return;
+        }
+        let Some(route) = route.filter(|_| self.has_room()) else {
+            if self.held.is_some() && !waiting {
+                return self.settle_for_poor(engine, now, step);
+            }
+            // The next loss, or the deadline, is the next occasion.
+            self.next_try = match waiting {
+                true => self.next_loss(),
+                false => self.refused_until(now),
+            };
+            return;
+        };
+        let lane = engine.lane(route);
+        let has_room = lane.limit.load(lane.queue.len()) < 0.5;
+        let urgent = lane.rank.is_clear() && has_room;
+        // A question that has nothing left under way is asked again as it would be under the ceiling.
+        let stranded = !waiting && has_room;
+        let paid = engine.budgets.extra(urgent, now)
+            || (stranded && engine.budgets.under_ceiling(false, now));
+        if !paid {
+            match waiting {
+                true => engine.hedges.denied += 1,
+                false => engine.hedges.retries_denied += 1,
+            }
+            self.next_try = self.refused_until(now);
+            return;
+        }
+        let kind = if waiting {
+            AttemptKind::Hedge
+        } else {
+            AttemptKind::Retry
+        };
+        step.send = Some(self.depart(engine, route, kind, now));
+    }
+
+    /// Nothing is clear: patiently, under the ceiling.
+    fn ask_again(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        rng: &mut impl rand::Rng,
+        step: &mut Step,
+    ) {
+        if !self.is_waiting() && self.settle_for_partial(engine, now, step) {
+            return;
+        }
+        let last = engine.lane(self.tried[self.tries - 1]);
+        let due = self.last_sent + last.estimate.rto(engine.waits).clamp(AGAIN.0, AGAIN.1);
+        if now < due {
+            self.next_try = due;
+            return;
+        }
+        let route = engine.choose_again(&self.tried[..self.tries], now, rng);
+        let Some(route) = route.filter(|_| self.has_room()) else {
+            if !self.is_waiting() {
+                self.settle_for_poor(engine, now, step);
+            }
+            self.next_try = self.refused_until(now);
+            return;
+        };
+        if !engine.budgets.under_ceiling(false, now) {
+            self.next_try = self.refused_until(now);
+            return;
+        }
+        step.send = Some(self.depart(engine, route, AttemptKind::Retry, now));
+    }
+}
