@@ -105,7 +105,7 @@ pub struct Step {
     pub send: Option<Send>,
     /// And this duplicate, which no client waits for.
     pub also: Option<Send>,
-    /// Call [`Race::timer`] then; replaces any earlier wake.
+    /// Call [`Race::timer`](super::Race::timer) then; replaces any earlier wake.
     pub wake: Option<Time>,
     /// The question is decided. Said once per race.
     pub finish: Option<Finish>,
