@@ -35,6 +35,8 @@ const TIMELY: f32 = 1.03;
 /// Sum at which lateness makes suspicious: three in a row.
 const SUSPECT_LATE: f32 = 2.5;
 const LATE_MAX: f32 = 4.0;
+/// Late answers that come closer together than this count as one.
+const BUNCH: Duration = Duration::from_millis(1);
 /// ln(0.2 / 0.02) and ln(0.98 / 0.8): a useless answer where another upstream knew, and a useful one.
 const POOR: f32 = 2.3;
 const USEFUL: f32 = 0.2;
@@ -76,6 +78,7 @@ pub struct Health {
     since: Time,
     loss: f32,
     late: f32,
+    late_at: Time,
     poor: f32,
     faded: Time,
     tally: Tally,
@@ -290,7 +293,12 @@ impl Health {
                 self.late = (self.late - TIMELY).max(0.0);
                 self.poor = (self.poor - USEFUL).max(0.0);
             }
-            Sample::Late => self.late = (self.late + LATE).min(LATE_MAX),
+            // What waited for one hiccup, the host's own perhaps, comes all at once: it is one message.
+            Sample::Late if now.since(self.late_at) < BUNCH => self.late_at = now,
+            Sample::Late => {
+                self.late_at = now;
+                self.late = (self.late + LATE).min(LATE_MAX);
+            }
             Sample::Found => self.loss = (self.loss - LOST).max(-TRUST),
             Sample::Lost => {
                 self.lost_in_row += 1;

