@@ -27,19 +27,15 @@ fn main() {
     println!("{:<46}{:>8.0} ns", "a reading of the clock", clock);
     for (upstreams, paths) in [(1, 1), (2, 2), (8, 3)] {
         for policy in [Policy::Fastest, Policy::Ordered, Policy::Spread] {
+            let name = format!("{upstreams} x {paths}, {policy:?}");
             let mut host = Host::new(upstreams, paths, policy);
-            report(
-                &format!("{upstreams} x {paths}, {policy:?}, all clear"),
-                clock,
-                &mut host,
-            );
+            host.load();
+            report(&format!("{name}, all clear"), clock, &mut host);
             if paths > 1 {
+                let mut host = Host::new(upstreams, paths, policy);
                 host.lose_the_first_path();
-                report(
-                    &format!("{upstreams} x {paths}, {policy:?}, a path left"),
-                    clock,
-                    &mut host,
-                );
+                host.load();
+                report(&format!("{name}, a path left"), clock, &mut host);
             }
         }
     }
@@ -65,7 +61,7 @@ fn median(mut round: impl FnMut() -> Duration) -> f64 {
     took[ROUNDS / 2]
 }
 
-/// An engine that has seen some traffic, with some of it under way.
+/// An engine that has seen some traffic.
 struct Host {
     engine: Engine,
     rng: StdRng,
@@ -99,16 +95,12 @@ impl Host {
         for _ in 0..2_000 {
             host.ask(|_| true);
         }
-        // What is under way while the choice is timed.
-        for _ in 0..upstreams * paths {
-            host.start();
-        }
         host
     }
 
-    /// Starts a question at the next millisecond.
-    fn start(&mut self) -> (Race, byway::route::Step) {
-        self.now = self.now + Duration::from_millis(1);
+    /// Starts a question, so long after the one before.
+    fn start(&mut self, after: Duration) -> (Race, byway::route::Step) {
+        self.now = self.now + after;
         let ask = Ask {
             purpose: Purpose::Client,
             deadline: self.now + Duration::from_secs(4),
@@ -118,7 +110,7 @@ impl Host {
 
     /// Asks one question; attempts over routes for which `answers` holds are answered.
     fn ask(&mut self, answers: impl Fn(u16) -> bool) {
-        let (mut race, step) = self.start();
+        let (mut race, step) = self.start(Duration::from_millis(3));
         for send in [step.send, step.also].into_iter().flatten() {
             let path = self.engine.routes()[usize::from(send.route.0)].path.0;
             let trip = Duration::from_micros(2_000 + 500 * u64::from(send.route.0));
@@ -130,6 +122,13 @@ impl Host {
             race.outcome(&mut self.engine, send.attempt, outcome, at, &mut self.rng);
         }
         self.engine.tick(self.now, &mut self.rng);
+    }
+
+    /// Puts one attempt for each route under way.
+    fn load(&mut self) {
+        for _ in self.engine.routes().to_vec() {
+            self.start(Duration::from_micros(20));
+        }
     }
 
     fn lose_the_first_path(&mut self) {

@@ -23,10 +23,13 @@ impl Engine {
         let oldest = lane.queue.oldest;
         if oldest != Time::NEVER && lane.answered_sent < oldest {
             let age = now.since(oldest);
-            if age > lane.estimate.hedge_wait(self.waits) {
+            // No wait is shorter than the operator's floor: mostly there is nothing to compute.
+            let due = age > self.waits.min;
+            if due && age > lane.estimate.hedge_wait(self.waits) {
                 return true;
             }
-            if lane.queue.len() >= HANGING && age > lane.estimate.check_wait(self.waits) {
+            let hanging = due && lane.queue.len() >= HANGING;
+            if hanging && age > lane.estimate.check_wait(self.waits) {
                 return true;
             }
         }
