@@ -46,6 +46,9 @@ impl Keeper {
         let path = config.snapshot.clone()?;
         let now = clock.now();
         let mut state = State::default();
+        if let Some(line) = homeless(&path) {
+            warn!("{line}");
+        }
         match snapshot::read(&path, &shared.cache, now, clock.wall()) {
             Ok(Some(restored)) => {
                 let baselines = read_baselines(&restored.baselines);
@@ -131,6 +134,20 @@ impl Keeper {
     }
 }
 
+/// What to say, before the first snapshot is due, of one whose directory is not there.
+fn homeless(path: &Path) -> Option<String> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    (!folder.is_dir()).then(|| {
+        format!(
+            "the cache will not survive a restart: there is no directory {}; create it, or correct `[cache] snapshot`",
+            folder.display()
+        )
+    })
+}
+
 /// The thread that writes.
 pub(super) struct Writing {
     end: Sender<()>,
@@ -204,6 +221,18 @@ mod tests {
         };
         let all = [baseline("dc1@eth0", 2_000), baseline("dc 2@a b", 4_000)];
         assert_eq!(read_baselines(&write_baselines(&all)), all);
+    }
+
+    #[test]
+    fn a_snapshot_without_a_directory_is_told_of_at_once() {
+        let folder = tempfile::tempdir().expect("a directory");
+        assert_eq!(homeless(&folder.path().join("cache.snapshot")), None);
+        assert_eq!(homeless(Path::new("cache.snapshot")), None);
+        let line = homeless(&folder.path().join("gone/cache.snapshot")).expect("a line");
+        assert!(
+            line.contains("gone") && line.contains("create it"),
+            "{line}"
+        );
     }
 
     #[test]
