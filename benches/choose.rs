@@ -1,7 +1,10 @@
-//! What choosing a route costs: `cargo bench --bench choose`.
+//! What the engine costs: choosing a route, and a whole race that its first attempt wins.
 //!
-//! The engine alone, no sockets. As a yardstick each figure is also given in readings of the monotonic
-//! clock, taken in the same run.
+//! `cargo bench --bench choose` runs all, `cargo bench --bench choose -- 8x3 race` the lines that hold one of these
+//! words. The engine alone, no sockets. As a yardstick each figure is also given in readings of the monotonic
+//! clock, taken in the same run. On a busy machine instructions tell more: `BYWAY_ROUNDS=1 valgrind --tool=callgrind
+//! --toggle-collect='choose::choice' target/release/deps/choose-... 8x3` counts those of 100,000 choices, and
+//! `choose::race` those of races.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,53 +15,87 @@ use byway::route::{Ask, Engine, Outcome, Purpose, Race};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-/// Choices timed together, and how often.
-const CHOICES: u32 = 100_000;
+/// Calls timed together, and how often unless `BYWAY_ROUNDS` says otherwise.
+const CALLS: u32 = 100_000;
 const ROUNDS: usize = 11;
+/// What a race's attempt takes, and how long after its end the next question comes.
+const TRIP: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(50);
 
 fn main() {
     let clock = median(|| {
-        let start = Instant::now();
-        for _ in 0..CHOICES {
-            black_box(Instant::now());
-        }
-        start.elapsed()
+        black_box(Instant::now());
     });
     println!("{:<46}{:>8.0} ns", "a reading of the clock", clock);
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let report = |what: &str, call: fn(&mut Host), host: &dyn Fn() -> Host| {
+        if words.is_empty() || words.iter().any(|word| what.contains(word.as_str())) {
+            let mut host = host();
+            let took = median(|| call(&mut host));
+            println!("{what:<46}{took:>8.0} ns{:>8.1} x", took / clock);
+        }
+    };
     for (upstreams, paths) in [(1, 1), (2, 2), (8, 3)] {
         for policy in [Policy::Fastest, Policy::Ordered, Policy::Spread] {
-            let name = format!("{upstreams} x {paths}, {policy:?}");
-            let mut host = Host::new(upstreams, paths, policy);
-            host.load();
-            report(&format!("{name}, all clear"), clock, &mut host);
-            if paths > 1 {
-                let mut host = Host::new(upstreams, paths, policy);
+            let name = format!("{upstreams}x{paths}, {policy:?}");
+            let healthy = || Host::new(upstreams, paths, policy);
+            let troubled = || {
+                let mut host = healthy();
                 host.lose_the_first_path();
-                host.load();
-                report(&format!("{name}, a path left"), clock, &mut host);
+                host
+            };
+            report(&format!("{name}, all clear"), choice, &|| healthy().load());
+            if paths > 1 {
+                report(&format!("{name}, a path left"), choice, &|| {
+                    troubled().load()
+                });
             }
+            report(&format!("{name}, a race"), race, &healthy);
         }
     }
 }
 
-fn report(what: &str, clock: f64, host: &mut Host) {
-    let choice = median(|| {
-        let start = Instant::now();
-        for _ in 0..CHOICES {
-            let _ = black_box(host.engine.choose(host.now, &mut host.rng));
-        }
-        start.elapsed()
-    });
-    println!("{what:<46}{choice:>8.0} ns{:>8.1} x", choice / clock);
-}
-
-/// Nanoseconds for one of [`CHOICES`], the median of [`ROUNDS`].
-fn median(mut round: impl FnMut() -> Duration) -> f64 {
-    let mut took: Vec<f64> = (0..ROUNDS)
-        .map(|_| round().as_secs_f64() * 1e9 / f64::from(CHOICES))
+/// Nanoseconds that one of [`CALLS`] takes, the median of all rounds.
+fn median(mut call: impl FnMut()) -> f64 {
+    let rounds = std::env::var("BYWAY_ROUNDS").ok();
+    let rounds = rounds
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(ROUNDS)
+        .max(1);
+    let mut took: Vec<f64> = (0..rounds)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..CALLS {
+                call();
+            }
+            start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+        })
         .collect();
     took.sort_by(f64::total_cmp);
-    took[ROUNDS / 2]
+    took[rounds / 2]
+}
+
+/// Chooses a route for a question's first packet.
+#[inline(never)]
+fn choice(host: &mut Host) {
+    let _ = black_box(host.engine.choose(host.now, &mut host.rng));
+}
+
+/// All that a question asks of the engine when its first attempt is answered in time.
+#[inline(never)]
+fn race(host: &mut Host) {
+    let (mut race, step) = host.start(PAUSE);
+    if host.engine.any_clear(host.now) {
+        black_box(host.engine.hedge_wait(host.now));
+    }
+    host.now = host.now + TRIP;
+    for send in [step.send, step.also].into_iter().flatten() {
+        let (engine, rng) = (&mut host.engine, &mut host.rng);
+        black_box(race.outcome(engine, send.attempt, Outcome::Answered, host.now, rng));
+    }
 }
 
 /// An engine that has seen some traffic.
@@ -125,10 +162,11 @@ impl Host {
     }
 
     /// Puts one attempt for each route under way.
-    fn load(&mut self) {
+    fn load(mut self) -> Host {
         for _ in self.engine.routes().to_vec() {
             self.start(Duration::from_micros(20));
         }
+        self
     }
 
     fn lose_the_first_path(&mut self) {

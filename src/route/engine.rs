@@ -100,6 +100,11 @@ pub struct Tick {
 impl Engine {
     /// An engine for the routes of `config`: upstreams by their paths, in the order of the file.
     pub fn new(config: &Config, now: Time) -> Engine {
+        let routing = &config.routing;
+        let waits = Waits {
+            min: routing.hedge_min,
+            max: routing.hedge_max,
+        };
         let mut lanes = Vec::new();
         for (upstream, of) in (0u16..).zip(&config.upstreams) {
             for &index in &of.paths {
@@ -109,10 +114,9 @@ impl Engine {
                     name: format!("{}@{}", of.name, config.paths[index].name).into(),
                 };
                 let most = config.limits.attempts_per_route;
-                lanes.push(Lane::new(route, of, &config.paths[index], most));
+                lanes.push(Lane::new(route, of, &config.paths[index], waits, most));
             }
         }
-        let routing = &config.routing;
         let routes: Vec<Route> = lanes.iter().map(|lane: &Lane| lane.route.clone()).collect();
         Engine {
             routes,
@@ -131,10 +135,7 @@ impl Engine {
                 .collect(),
             flights: Flights::default(),
             budgets: Budgets::new(routing.extra_share, routing.ceiling, now),
-            waits: Waits {
-                min: routing.hedge_min,
-                max: routing.hedge_max,
-            },
+            waits,
             patience: Patience::new(routing.return_within),
             standing: Standing::Clear,
             stands_since: now,
@@ -204,7 +205,7 @@ impl Engine {
     /// would be overdue. Less would give stale answers in health, whenever the host stalls for a moment.
     pub fn hedge_wait(&self, _now: Time) -> Duration {
         let clear = || self.lanes.iter().filter(|lane| lane.rank == Rank::Clear);
-        let waits = || clear().map(|lane| lane.estimate.hedge_wait(self.waits));
+        let waits = || clear().map(|lane| lane.estimate.hedge_wait());
         match (waits().min(), waits().max()) {
             (Some(before), Some(trip)) => (before + trip).max(HEDGE_LEAST),
             _ => 2 * self.waits.max,

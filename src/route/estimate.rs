@@ -46,9 +46,23 @@ pub struct Waits {
     pub max: Duration,
 }
 
+/// What follows from the round trips, worked out whenever they change: every question asks for it several
+/// times over.
+#[derive(Clone, Copy, Debug)]
+struct Outlook {
+    typical_us: f32,
+    hedge_wait: Duration,
+    check_wait: Duration,
+    rto: Duration,
+    /// A round trip longer than this is late.
+    late: Duration,
+}
+
 /// The round trips of one route. Microseconds inside.
 #[derive(Clone, Debug)]
 pub struct Estimate {
+    outlook: Outlook,
+    waits: Waits,
     minima: [u32; BASE_MINUTES],
     minute: u64,
     base: Option<u32>,
@@ -68,9 +82,19 @@ pub struct Estimate {
     steady_since: Option<Time>,
 }
 
-impl Default for Estimate {
-    fn default() -> Estimate {
+impl Estimate {
+    /// That of a route never measured, whose hedges keep within `waits`.
+    pub fn new(waits: Waits) -> Estimate {
+        let unknown = Duration::from_millis(100).clamp(waits.min, waits.max);
         Estimate {
+            outlook: Outlook {
+                typical_us: UNKNOWN_US,
+                hedge_wait: unknown,
+                check_wait: duration(HOST_NOISE_US).max(waits.min).min(unknown),
+                rto: UNKNOWN_RTO,
+                late: Duration::MAX,
+            },
+            waits,
             minima: [u32::MAX; BASE_MINUTES],
             minute: 0,
             base: None,
@@ -90,9 +114,7 @@ impl Default for Estimate {
             steady_since: None,
         }
     }
-}
 
-impl Estimate {
     /// Records a round trip. `clear`: the route was clear, so this is what health looks like. `timely`: it
     /// was not late; a late one moves the tail alone, for it may be the first of a jam.
     pub fn sample(&mut self, rtt: Duration, now: Time, clear: bool, timely: bool) {
@@ -119,6 +141,7 @@ impl Estimate {
         if self.samples < RECENT as u64 || self.next.is_multiple_of(8) {
             self.low = self.quantile(now, 4);
         }
+        self.look_ahead();
     }
 
     /// The round trip without queues, once measured.
@@ -144,10 +167,7 @@ impl Estimate {
 
     /// Expected time of the next round trip in health, in microseconds; a guess if never measured.
     pub fn typical_us(&self) -> f32 {
-        match self.clear_samples {
-            0 => self.base.map_or(UNKNOWN_US, |us| us as f32),
-            _ => self.mean,
-        }
+        self.outlook.typical_us
     }
 
     /// Expected time of the next round trip as things are, in microseconds: jumps up at once, comes
@@ -167,38 +187,25 @@ impl Estimate {
 
     /// When an attempt is overdue: beyond what the route does in health (mean + 3 deviations, and its
     /// far tail), within the operator's floor and ceiling.
-    pub fn hedge_wait(&self, waits: Waits) -> Duration {
-        if self.clear_samples == 0 && self.base.is_none() {
-            return Duration::from_millis(100).clamp(waits.min, waits.max);
-        }
-        let late = self.mean + (3.0 * self.deviation).max(HOST_NOISE_US);
-        duration(late.max(self.tail)).clamp(waits.min, waits.max)
+    pub fn hedge_wait(&self) -> Duration {
+        self.outlook.hedge_wait
     }
 
     /// Whether a round trip speaks of trouble: later than health's far tail, and by more over the base than
     /// is worth leaving a route for.
-    pub fn is_late(&self, rtt: Duration, waits: Waits) -> bool {
-        self.base()
-            .is_some_and(|base| rtt > self.hedge_wait(waits).max(base + EXCESS))
+    pub fn is_late(&self, rtt: Duration) -> bool {
+        rtt > self.outlook.late
     }
 
     /// When it is worth asking whether the route stalled: twice the mean. At most the hedge wait; much
     /// less where hard questions stretch the tail.
-    pub fn check_wait(&self, waits: Waits) -> Duration {
-        let hedge = self.hedge_wait(waits);
-        duration(2.0 * self.mean + HOST_NOISE_US)
-            .max(waits.min)
-            .min(hedge)
+    pub fn check_wait(&self) -> Duration {
+        self.outlook.check_wait
     }
 
     /// The retransmission timeout: an attempt without an answer after this counts as lost.
-    pub fn rto(&self, waits: Waits) -> Duration {
-        if self.samples == 0 && self.base.is_none() {
-            return UNKNOWN_RTO;
-        }
-        let learnt = duration(self.srtt + (4.0 * self.rttvar).max(1_000.0));
-        let patient = 2 * self.hedge_wait(waits);
-        learnt.max(patient).max(RTO_MIN).min(RTO_MAX)
+    pub fn rto(&self) -> Duration {
+        self.outlook.rto
     }
 
     /// What a restart should remember: base, mean, deviation and tail.
@@ -227,6 +234,7 @@ impl Estimate {
         self.rttvar = self.deviation;
         // Enough to be trusted, few enough to be corrected soon.
         self.clear_samples = 8;
+        self.look_ahead();
     }
 
     /// Round trips recorded by this process.
@@ -255,10 +263,31 @@ impl Estimate {
         self.minima[slot] = low;
         self.base = Some(low);
         (self.mean, self.deviation, self.tail) = (self.srtt, self.rttvar, self.srtt);
+        self.look_ahead();
         Some((
             Duration::from_micros(old.into()),
             Duration::from_micros(low.into()),
         ))
+    }
+
+    /// Works out what follows from the round trips.
+    fn look_ahead(&mut self) {
+        let Some(base) = self.base else { return };
+        let Waits { min, max } = self.waits;
+        let late = self.mean + (3.0 * self.deviation).max(HOST_NOISE_US);
+        let hedge_wait = duration(late.max(self.tail)).clamp(min, max);
+        let check = duration(2.0 * self.mean + HOST_NOISE_US);
+        let learnt = duration(self.srtt + (4.0 * self.rttvar).max(1_000.0));
+        self.outlook = Outlook {
+            typical_us: match self.clear_samples {
+                0 => base as f32,
+                _ => self.mean,
+            },
+            hedge_wait,
+            check_wait: check.max(min).min(hedge_wait),
+            rto: learnt.max(2 * hedge_wait).max(RTO_MIN).min(RTO_MAX),
+            late: hedge_wait.max(Duration::from_micros(base.into()) + EXCESS),
+        };
     }
 
     fn note_minimum(&mut self, micros: u32, now: Time, clear: bool) {
@@ -325,10 +354,11 @@ impl Estimate {
         let mut fresh = [0u32; RECENT];
         let mut len = 0;
         let filled = self.samples.min(RECENT as u64) as usize;
+        let expired = now - RECENT_AGE;
         for back in 1..=filled {
             let index = (self.next + RECENT - back) % RECENT;
             // At least the last three, however old: a sidecar asks twice a second.
-            if len >= 3 && now.since(self.stamps[index]) > RECENT_AGE {
+            if len >= 3 && self.stamps[index] < expired {
                 break;
             }
             fresh[len] = self.recent[index];

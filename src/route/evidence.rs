@@ -25,11 +25,11 @@ impl Engine {
             let age = now.since(oldest);
             // No wait is shorter than the operator's floor: mostly there is nothing to compute.
             let due = age > self.waits.min;
-            if due && age > lane.estimate.hedge_wait(self.waits) {
+            if due && age > lane.estimate.hedge_wait() {
                 return true;
             }
             let hanging = due && lane.queue.len() >= HANGING;
-            if hanging && age > lane.estimate.check_wait(self.waits) {
+            if hanging && age > lane.estimate.check_wait() {
                 return true;
             }
         }
@@ -77,7 +77,7 @@ impl Engine {
         self.flights.land(id, &mut lane.queue);
         if outcome.came_back() {
             let rtt = now.since(attempt.sent);
-            let late = lane.estimate.is_late(rtt, self.waits);
+            let late = lane.estimate.is_late(rtt);
             let sample = match (attempt.lost, late) {
                 (true, _) => Sample::Found,
                 (false, true) => Sample::Late,
@@ -104,8 +104,7 @@ impl Engine {
         match outcome {
             // A wait cut short by the driver teaches nothing.
             Outcome::TimedOut
-                if !attempt.lost
-                    && now.since(attempt.sent) >= self.lane(route).estimate.rto(self.waits) =>
+                if !attempt.lost && now.since(attempt.sent) >= self.lane(route).estimate.rto() =>
             {
                 self.was_lost(attempt, in_flight, now);
             }

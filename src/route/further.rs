@@ -243,7 +243,7 @@ impl Race {
             return;
         }
         let last = engine.lane(self.tried[self.tries - 1]);
-        let due = self.last_sent + last.estimate.rto(engine.waits).clamp(AGAIN.0, AGAIN.1);
+        let due = self.last_sent + last.estimate.rto().clamp(AGAIN.0, AGAIN.1);
         if now < due {
             self.next_try = due;
             return;

@@ -127,7 +127,7 @@ impl Engine {
         let oldest = lane.queue.oldest;
         let overdue = (oldest != Time::NEVER)
             .then(|| now.since(oldest))
-            .filter(|&age| age > lane.estimate.hedge_wait(self.waits));
+            .filter(|&age| age > lane.estimate.hedge_wait());
         Evidence {
             base: lane.estimate.base(),
             excess: lane.estimate.excess(now),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::estimate::Estimate;
+use super::estimate::{Estimate, Waits};
 use super::flight::Queue;
 use super::health::Health;
 use super::limit::Limit;
@@ -46,11 +46,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// One of which nothing is known yet, for at most `most` attempts in flight.
-    pub(super) fn new(route: Route, of: &UpstreamConfig, over: &PathConfig, most: usize) -> Lane {
+    /// One of which nothing is known yet, whose hedges keep within `waits`, for at most `most` attempts in flight.
+    pub(super) fn new(
+        route: Route,
+        of: &UpstreamConfig,
+        over: &PathConfig,
+        waits: Waits,
+        most: usize,
+    ) -> Lane {
         Lane {
             route,
-            estimate: Estimate::default(),
+            estimate: Estimate::new(waits),
             health: Health::of_a_way(),
             limit: Limit::new(most),
             queue: Queue::default(),

@@ -331,7 +331,7 @@ impl Race {
         let attempt = engine.depart(route, kind, stream, now);
         let estimate = &engine.lane(route).estimate;
         let patience = if stream { STREAM_PATIENCE } else { 1 };
-        let lost_at = now + estimate.rto(engine.waits) * patience;
+        let lost_at = now + estimate.rto() * patience;
         let flight = Flight {
             id: attempt,
             route,
@@ -349,8 +349,8 @@ impl Race {
             }
             self.last_sent = now;
             self.refused = 0;
-            self.next_try = now + estimate.check_wait(engine.waits) * patience;
-            self.hedge_at = now + estimate.hedge_wait(engine.waits) * patience;
+            self.next_try = now + estimate.check_wait() * patience;
+            self.hedge_at = now + estimate.hedge_wait() * patience;
         }
         Send {
             attempt,

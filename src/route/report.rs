@@ -122,7 +122,7 @@ impl Engine {
                 loss: f64::from(evidence.lost) / f64::from(evidence.attempts.max(1)),
                 in_flight: lane.queue.len(),
                 limit: lane.limit.get(),
-                hedge_wait: lane.estimate.hedge_wait(self.waits),
+                hedge_wait: lane.estimate.hedge_wait(),
                 drained: lane.drained
                     || self.paths[lane.route.path.0 as usize].drained
                     || self.upstreams[lane.route.upstream.0 as usize].drained,

@@ -11,7 +11,7 @@ fn ms(ms: f64) -> Duration {
 
 /// A hundred round trips of these milliseconds in turn, ten a second, in health.
 fn healthy(trips: &[f64]) -> (Estimate, Time) {
-    let (mut estimate, mut now) = (Estimate::default(), Time::START);
+    let (mut estimate, mut now) = (Estimate::new(WAITS), Time::START);
     for trip in trips.iter().cycle().take(100) {
         now = now + Duration::from_millis(100);
         estimate.sample(ms(*trip), now, true, true);
@@ -39,24 +39,24 @@ fn a_queue_lifts_the_excess_and_hard_questions_do_not() {
 #[test]
 fn what_is_learnt_in_a_jam_teaches_patience_to_the_timeout_alone() {
     let (mut estimate, mut now) = healthy(&[2.0, 2.4]);
-    let (hedge, rto) = (estimate.hedge_wait(WAITS), estimate.rto(WAITS));
+    let (hedge, rto) = (estimate.hedge_wait(), estimate.rto());
     for _ in 0..50 {
         now = now + Duration::from_millis(100);
         estimate.sample(ms(900.0), now, false, false);
     }
-    assert_eq!(estimate.hedge_wait(WAITS), hedge);
-    assert!(estimate.rto(WAITS) > 10 * rto);
+    assert_eq!(estimate.hedge_wait(), hedge);
+    assert!(estimate.rto() > 10 * rto);
     assert_eq!(estimate.base(), Some(ms(2.0)));
 }
 
 #[test]
 fn the_hedge_keeps_within_the_operators_bounds() {
     let (near, _) = healthy(&[0.1]);
-    assert_eq!(near.hedge_wait(WAITS), WAITS.min);
+    assert_eq!(near.hedge_wait(), WAITS.min);
     let (far, _) = healthy(&[700.0, 900.0]);
-    assert_eq!(far.hedge_wait(WAITS), WAITS.max);
-    let unmeasured = Estimate::default();
-    assert!(unmeasured.hedge_wait(WAITS) <= WAITS.max);
+    assert_eq!(far.hedge_wait(), WAITS.max);
+    let unmeasured = Estimate::new(WAITS);
+    assert!(unmeasured.hedge_wait() <= WAITS.max);
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn a_way_that_has_become_longer_is_told_from_a_queue() {
 fn a_restart_keeps_what_health_was() {
     let (before, now) = healthy(&[5.0, 6.0]);
     let remembered = before.remembered().expect("measured");
-    let mut after = Estimate::default();
+    let mut after = Estimate::new(WAITS);
     after.recall(remembered, now);
     assert_eq!(after.base(), before.base());
-    assert_eq!(after.hedge_wait(WAITS), before.hedge_wait(WAITS));
+    assert_eq!(after.hedge_wait(), before.hedge_wait());
     // What this process has measured is not overwritten.
     after.sample(ms(1.0), now, true, true);
     after.recall(remembered, now);
@@ -112,7 +112,7 @@ fn a_peak_shows_at_once_and_fades() {
 
 /// The stretch of a route whose base is `base` and whose round trips are `now` by now, in microseconds.
 fn stretch(base: u64, now: u64) -> f32 {
-    let mut estimate = Estimate::default();
+    let mut estimate = Estimate::new(WAITS);
     for (n, micros) in [base].into_iter().chain([now; RECENT]).enumerate() {
         let at = Time::from_secs(1) + Duration::from_millis(n as u64);
         estimate.sample(Duration::from_micros(micros), at, true, true);
