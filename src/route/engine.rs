@@ -48,6 +48,8 @@ pub struct Engine {
     pub(super) budgets: Budgets,
     pub(super) selector: Selector,
     pub(super) waits: Waits,
+    /// Until then no route that is held for clear stalls ([`stall`](super::stall)).
+    pub(super) calm_until: Time,
     pub(super) patience: Patience,
     pub(super) standing: Standing,
     pub(super) stands_since: Time,
@@ -136,6 +138,7 @@ impl Engine {
             flights: Flights::default(),
             budgets: Budgets::new(routing.extra_share, routing.ceiling, now),
             waits,
+            calm_until: Time::default(),
             patience: Patience::new(routing.return_within),
             standing: Standing::Clear,
             stands_since: now,
@@ -168,7 +171,7 @@ impl Engine {
         self.standing == Standing::Clear
             && self.lanes.iter().any(|lane| {
                 matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
-                    && lane.queue.len() < lane.limit.get()
+                    && lane.has_room()
                     && !self.is_silent(lane, now)
             })
     }
@@ -179,7 +182,7 @@ impl Engine {
         if self.standing == Standing::Outage {
             return true;
         }
-        let free = |lane: &Lane| lane.rank != Rank::Out && lane.queue.len() < lane.limit.get();
+        let free = |lane: &Lane| lane.rank != Rank::Out && lane.has_room();
         let out = |lane: &Lane| lane.rank == Rank::Out;
         let paid = self.standing == Standing::Clear || self.budgets.may_ask(now);
         (paid && self.lanes.iter().any(free)) || self.lanes.iter().all(out)
@@ -191,7 +194,7 @@ impl Engine {
         let oldest = lane.queue.oldest;
         let excusable = oldest == Time::NEVER || now.since(oldest) < HEDGE_LEAST;
         let lost = lane.lost_sent > lane.answered_sent;
-        self.is_stalled(lane, now) && (lost || !excusable)
+        lane.is_stalled(now) && (lost || !excusable)
     }
 
     /// Whether this route is clear: what it says may be trusted.
@@ -309,6 +312,7 @@ impl Engine {
             if lane.health.verdict() != Verdict::Clear {
                 let lossless = lane.health.tally().lost == 0;
                 if let Some((from, to)) = lane.estimate.rebase(now, lossless) {
+                    self.calm_until = Time::default();
                     let route = lane.route.name.clone();
                     self.tell(now, Event::Rebased { route, from, to });
                 }

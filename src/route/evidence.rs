@@ -1,41 +1,14 @@
 //! Evidence: attempts leave, land and are lost, and each end moves what is known of its route.
 
-use std::time::Duration;
-
 use super::engine::{Engine, Standing};
 use super::flight::{Attempt, AttemptId, Departure};
-use super::lane::Lane;
 use super::selector::Rank;
 use super::tally::{Row, Sample};
 use super::{AttemptKind, Outcome, Route, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::wire::Rcode;
 
-/// How long a loss after which nothing was answered keeps questions away.
-const SILENCE: Duration = Duration::from_secs(1);
-/// Attempts that must hang together before a route counts as stalled early.
-const HANGING: u32 = 3;
-
 impl Engine {
-    /// An answer is overdue and nothing sent after it was answered, or something was lost and nothing
-    /// since was answered. Later answers tell a hard question, or a single loss, from a stall.
-    pub(super) fn is_stalled(&self, lane: &Lane, now: Time) -> bool {
-        let oldest = lane.queue.oldest;
-        if oldest != Time::NEVER && lane.answered_sent < oldest {
-            let age = now.since(oldest);
-            // No wait is shorter than the operator's floor: mostly there is nothing to compute.
-            let due = age > self.waits.min;
-            if due && age > lane.estimate.hedge_wait() {
-                return true;
-            }
-            let hanging = due && lane.queue.len() >= HANGING;
-            if hanging && age > lane.estimate.check_wait() {
-                return true;
-            }
-        }
-        lane.lost_sent > lane.answered_sent && now.since(lane.lost_at) < SILENCE
-    }
-
     /// An attempt leaves over `route`.
     pub(super) fn depart(
         &mut self,
@@ -63,7 +36,9 @@ impl Engine {
             stream,
             serial: lane.departed,
         };
-        self.flights.depart(&mut lane.queue, departure, now)
+        let id = self.flights.depart(&mut lane.queue, departure, now);
+        self.calm_until = self.calm_until.min(lane.overdue_after());
+        id
     }
 
     /// An attempt ended. `compared`: this useless answer was better known elsewhere.
@@ -93,6 +68,7 @@ impl Engine {
                 lane.estimate
                     .sample(rtt, now, clear, sample == Sample::Good);
             }
+            self.calm_until = self.calm_until.min(lane.overdue_after());
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch, rtt, now);
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
@@ -101,6 +77,7 @@ impl Engine {
             }
             return;
         }
+        self.calm_until = Time::default();
         match outcome {
             // A wait cut short by the driver teaches nothing.
             Outcome::TimedOut
@@ -123,6 +100,7 @@ impl Engine {
         let lane = &mut self.lanes[attempt.route.0 as usize];
         let in_flight = lane.queue.len();
         self.flights.lose(id, &mut lane.queue);
+        self.calm_until = Time::default();
         self.was_lost(attempt, in_flight, now);
     }
 

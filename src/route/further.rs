@@ -175,7 +175,7 @@ impl Race {
         if !waiting && now >= self.started + HOLD && engine.is_overloaded(last, now) {
             return self.fail(engine, Failure::Overload, now, step);
         }
-        if waiting && now < self.hedge_at && !engine.is_stalled(engine.lane(last), now) {
+        if waiting && now < self.hedge_at && !engine.lane(last).is_stalled(now) {
             self.next_try = self.hedge_at;
             return;
         }

@@ -77,6 +77,11 @@ impl Lane {
             sent: 0,
         }
     }
+
+    /// Its limit allows another attempt.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < self.limit.get()
+    }
 }
 
 /// A path or an upstream.

@@ -39,6 +39,8 @@ const ROUND: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Limit {
     limit: f32,
+    /// The whole of it.
+    whole: u32,
     floor: f32,
     ceiling: f32,
     /// Answers since it last changed.
@@ -55,6 +57,7 @@ impl Limit {
         let ceiling = (ceiling as f32).max(FLOOR);
         Limit {
             limit: START.min(ceiling),
+            whole: START.min(ceiling) as u32,
             floor: FLOOR,
             ceiling,
             answers: 0,
@@ -66,7 +69,7 @@ impl Limit {
 
     /// Attempts that may be in flight now.
     pub fn get(&self) -> u32 {
-        self.limit as u32
+        self.whole
     }
 
     /// Share of the limit in use.
@@ -77,13 +80,13 @@ impl Limit {
     /// It is not to fall below what health needs: `rate` packets a second at `rtt_us` each (Little's law).
     pub fn keep_room_for(&mut self, rate: f32, rtt_us: f32) {
         self.floor = (rate * rtt_us / 1e6).clamp(FLOOR, self.ceiling);
-        self.limit = self.limit.max(self.floor);
+        self.set(self.limit.max(self.floor));
     }
 
     /// A second of health passed: what an earlier trouble took is given back little by little.
     pub fn relax(&mut self) {
         if self.limit < EASY {
-            self.limit = (self.limit * GROWTH + 1.0).min(EASY).min(self.ceiling);
+            self.set((self.limit * GROWTH + 1.0).min(EASY).min(self.ceiling));
         }
     }
 
@@ -116,7 +119,7 @@ impl Limit {
         } else {
             self.limit * GROWTH
         };
-        self.limit = limit.clamp(self.floor, self.ceiling);
+        self.set(limit.clamp(self.floor, self.ceiling));
         self.round = now + rtt.max(ROUND);
         self.answers = 0;
     }
@@ -128,7 +131,11 @@ impl Limit {
         }
         self.backed_off = now;
         self.untried = false;
-        self.limit = (self.limit * BACK_OFF).max(self.floor);
+        self.set((self.limit * BACK_OFF).max(self.floor));
+    }
+
+    fn set(&mut self, limit: f32) {
+        (self.limit, self.whole) = (limit, limit as u32);
     }
 }
 

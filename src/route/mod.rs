@@ -30,6 +30,7 @@ pub mod probe;
 pub mod race;
 pub mod report;
 pub mod selector;
+mod stall;
 pub mod tally;
 pub mod terms;
 

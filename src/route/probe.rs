@@ -78,9 +78,7 @@ impl Engine {
             self.tried(trial, now, rng);
             return None;
         }
-        if self.lane(route).queue.len() >= self.lane(route).limit.get()
-            || !self.budgets.measurement(trial.is_owed(), now)
-        {
+        if !self.lane(route).has_room() || !self.budgets.measurement(trial.is_owed(), now) {
             self.next_trial = now + FIRST_STEP;
             return None;
         }

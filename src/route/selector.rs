@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::engine::{Engine, Standing};
 use super::lane::Lane;
-use super::{PathId, Refused, Route, RouteId, UpstreamId};
+use super::stall::Stalls;
+use super::{PathId, Refused, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Policy;
 
@@ -80,36 +81,7 @@ impl Selector {
 struct Open {
     id: RouteId,
     cost: f32,
-}
-
-/// Paths and upstreams with a route that stalls: until it is known which of the two is the trouble, the
-/// next question rather keeps away from both. Those beyond the 64th are not told apart.
-#[derive(Clone, Copy, Debug, Default)]
-struct Stalls {
-    paths: u64,
-    upstreams: u64,
-}
-
-impl Stalls {
-    fn add(&mut self, route: &Route) {
-        self.paths |= Stalls::bit(route.path.0);
-        self.upstreams |= Stalls::bit(route.upstream.0);
-    }
-
-    /// Whether this route may be one of those that stall.
-    fn may_be(&self, route: &Route) -> bool {
-        self.paths & Stalls::bit(route.path.0) != 0
-            && self.upstreams & Stalls::bit(route.upstream.0) != 0
-    }
-
-    fn shares(&self, route: &Route) -> bool {
-        self.paths & Stalls::bit(route.path.0) != 0
-            || self.upstreams & Stalls::bit(route.upstream.0) != 0
-    }
-
-    fn bit(index: u16) -> u64 {
-        1 << (index % 64)
-    }
+    measured: bool,
 }
 
 /// What a further attempt of a question should keep away from.
@@ -143,38 +115,44 @@ impl Engine {
         let roll = unit(rng);
         let mut open = std::mem::take(&mut self.selector.open);
         open.clear();
-        let (mut best, mut exists) = (u8::MAX, false);
+        let mut best = LAST_IN_USE;
         let stalls = self.stalls(now);
-        let by_time = self.selector.policy == Policy::Fastest && self.standing == Standing::Clear;
+        let policy = match self.standing {
+            Standing::Clear => Some(self.selector.policy),
+            _ => None,
+        };
         for (index, lane) in self.lanes.iter().enumerate() {
-            let Some(tier) = self.tier(lane, &stalls, roll, now) else {
-                continue;
-            };
-            exists = true;
-            if tier > best || lane.queue.len() >= lane.limit.get() {
+            let tier = self.tier(lane, stalls, roll, now);
+            if tier > best || !lane.has_room() {
                 continue;
             }
             if tier < best {
                 best = tier;
                 open.clear();
             }
-            let cost = if by_time { self.expected(lane) } else { 0.0 };
-            let id = RouteId(index as u16);
-            open.push(Open { id, cost });
+            let cost = match policy {
+                Some(Policy::Fastest) => self.expected(lane),
+                _ => 0.0,
+            };
+            open.push(Open {
+                id: RouteId(index as u16),
+                cost,
+                measured: lane.estimate.is_measured(),
+            });
         }
-        let route = match (open.as_slice(), self.selector.policy) {
+        let route = match (open.as_slice(), policy) {
             ([], _) => None,
             ([only], _) => Some(only.id),
-            (_, _) if self.standing != Standing::Clear => self.least_bad(&open, now, rng),
-            ([first, ..], Policy::Ordered) => Some(first.id),
-            (_, Policy::Spread) => self.next_turn(&open),
-            (_, Policy::Fastest) => self.fastest(&open, now, rng),
+            (_, None) => self.least_bad(&open, now, rng),
+            ([first, ..], Some(Policy::Ordered)) => Some(first.id),
+            (_, Some(Policy::Spread)) => self.next_turn(&open),
+            (_, Some(Policy::Fastest)) => self.fastest(&mut open, now, rng),
         };
         self.selector.open = open;
         if let Some(route) = route {
             return Ok(route);
         }
-        if !exists {
+        if self.lanes.iter().all(|lane| lane.rank == Rank::Out) {
             return Err(Refused::NoRoute);
         }
         self.budgets.disturb();
@@ -210,14 +188,17 @@ impl Engine {
 
     /// A clear route for a hedge or a retry, or `None`. It shares neither path nor upstream with those
     /// tried if that can be had; after a useless answer it is another server, whatever the path.
-    pub(super) fn choose_other(&self, tried: Tried<'_>, now: Time, roll: f32) -> Option<RouteId> {
+    pub(super) fn choose_other(
+        &mut self,
+        tried: Tried<'_>,
+        now: Time,
+        roll: f32,
+    ) -> Option<RouteId> {
         let mut best: Option<(Order, f32, RouteId)> = None;
         let stalls = self.stalls(now);
         for (index, lane) in self.lanes.iter().enumerate() {
             let id = RouteId(index as u16);
-            let Some(tier) = self.tier(lane, &stalls, roll, now) else {
-                continue;
-            };
+            let tier = self.tier(lane, stalls, roll, now);
             let last = match tried {
                 Tried { poor: true, .. } => LAST_ANSWERING,
                 Tried {
@@ -227,7 +208,7 @@ impl Engine {
             };
             if tier > last
                 || tried.routes.contains(&id)
-                || lane.queue.len() >= lane.limit.get()
+                || !lane.has_room()
                 || self.tries_at(tried.routes, lane.route.upstream) >= TRIES_PER_SERVER
             {
                 continue;
@@ -266,7 +247,7 @@ impl Engine {
             let id = RouteId(index as u16);
             if matches!(lane.rank, Rank::Out)
                 || (lane.rank == Rank::Dead && self.standing != Standing::Outage)
-                || lane.queue.len() >= lane.limit.get()
+                || !lane.has_room()
                 || self.tries_at(tried, lane.route.upstream) >= TRIES_PER_SERVER
             {
                 continue;
@@ -283,33 +264,29 @@ impl Engine {
         best.map(|(.., id)| id)
     }
 
-    /// The rank a route has for this question, backups after what is not; `None` if it is out of use.
-    fn tier(&self, lane: &Lane, stalls: &Stalls, roll: f32, now: Time) -> Option<u8> {
+    /// Where a route comes for this question, least first: by rank, and backups after what is not.
+    #[inline]
+    fn tier(&self, lane: &Lane, stalls: Stalls, roll: f32, now: Time) -> u8 {
         let rank = match lane.rank {
-            Rank::Out => return None,
+            rank if stalls.is_empty() && rank != Rank::Recovering => rank,
+            rank => self.rank_now(lane, rank, stalls, roll, now),
+        };
+        2 * rank as u8 + u8::from(lane.backup)
+    }
+
+    /// The rank of a route while some route stalls, or of one that takes a share only.
+    fn rank_now(&self, lane: &Lane, rank: Rank, stalls: Stalls, roll: f32, now: Time) -> Rank {
+        let rank = match rank {
             Rank::Recovering if roll < self.share_of(lane, now) => Rank::Clear,
             rank => rank,
         };
-        let rank =
-            if rank < Rank::Suspect && stalls.may_be(&lane.route) && self.is_stalled(lane, now) {
-                Rank::Suspect
-            } else if rank == Rank::Clear && stalls.shares(&lane.route) {
-                Rank::Doubted
-            } else {
-                rank
-            };
-        Some(2 * rank as u8 + u8::from(lane.backup))
-    }
-
-    /// What stalls at this moment, among the routes that are held for clear.
-    fn stalls(&self, now: Time) -> Stalls {
-        let mut stalls = Stalls::default();
-        for lane in &self.lanes {
-            if lane.rank < Rank::Suspect && self.is_stalled(lane, now) {
-                stalls.add(&lane.route);
-            }
+        if rank < Rank::Suspect && stalls.may_be(&lane.route) && lane.is_stalled(now) {
+            Rank::Suspect
+        } else if rank == Rank::Clear && stalls.shares(&lane.route) {
+            Rank::Doubted
+        } else {
+            rank
         }
-        stalls
     }
 
     /// Share of questions that a recovering route, path or upstream may take.
@@ -322,8 +299,14 @@ impl Engine {
             .fold(1.0, f32::min)
     }
 
-    fn fastest(&mut self, open: &[Open], now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
-        let least = open.iter().min_by(|a, b| a.cost.total_cmp(&b.cost))?;
+    fn fastest(
+        &mut self,
+        open: &mut Vec<Open>,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Option<RouteId> {
+        let lesser = |a: Open, b: Open| if b.cost < a.cost { b } else { a };
+        let least = open.iter().copied().reduce(lesser)?;
         let clear = |id: RouteId| self.lane(id).rank.is_clear();
         let least_is_clear = clear(least.id);
         let mut chosen = least;
@@ -331,7 +314,7 @@ impl Engine {
             Some(incumbent) if incumbent == least.id => {}
             Some(incumbent) => {
                 let changes = now.since(self.selector.since) >= STAY;
-                match open.iter().find(|it| it.id == incumbent) {
+                match open.iter().copied().find(|it| it.id == incumbent) {
                     // Full or stalled for a moment: that is no reason to leave it for longer.
                     None => {}
                     Some(it) if least_is_clear && (least.cost >= SWITCH * it.cost || !changes) => {
@@ -349,16 +332,16 @@ impl Engine {
 
     /// Among the routes about as good as `chosen` the one with less in flight: of two drawn at random,
     /// where there are more than two. With as much in flight the chosen one keeps the question.
+    /// `open` is left with those that are about as good.
     fn less_loaded(
         &self,
-        open: &[Open],
-        chosen: &Open,
+        open: &mut Vec<Open>,
+        chosen: Open,
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
         let near = (chosen.cost * PEERS).max(chosen.cost + PEERS_US);
-        let is_peer = |it: &&Open| it.cost <= near && self.lane(it.id).estimate.is_measured();
-        let peers = || open.iter().filter(is_peer);
-        let count = peers().count() as u32;
+        open.retain(|it| it.cost <= near && it.measured);
+        let count = open.len() as u32;
         let (first, second) = match count {
             0 | 1 => return None,
             2 => (0, 1),
@@ -369,18 +352,24 @@ impl Engine {
                 (first, if second >= first { second + 1 } else { second })
             }
         };
-        let drawn = |nth: u32| peers().nth(nth as usize).map(|it| it.id);
         let load = |id: RouteId| (self.lane(id).queue.len(), id != chosen.id);
-        [drawn(first)?, drawn(second)?]
-            .into_iter()
-            .min_by_key(|&id| load(id))
+        let (first, second) = (open[first as usize].id, open[second as usize].id);
+        match load(second) < load(first) {
+            true => Some(second),
+            false => Some(first),
+        }
     }
 
     fn next_turn(&mut self, open: &[Open]) -> Option<RouteId> {
-        let turn = |id: RouteId| self.lane(id).turn;
-        let ids = || open.iter().map(|it| it.id);
-        let chosen = ids().min_by(|a, b| turn(*a).total_cmp(&turn(*b)))?;
-        let furthest = ids().map(turn).fold(0.0, f64::max);
+        let mut turns = open.iter().map(|it| (it.id, self.lane(it.id).turn));
+        let (mut chosen, mut least) = turns.next()?;
+        let mut furthest = least;
+        for (id, turn) in turns {
+            if turn < least {
+                (chosen, least) = (id, turn);
+            }
+            furthest = furthest.max(turn);
+        }
         let lane = self.lane_mut(chosen);
         // One that was away does not make up for it.
         lane.turn = lane.turn.max(furthest - 2.0 * f64::from(lane.cost)) + f64::from(lane.cost);
@@ -439,8 +428,9 @@ impl Engine {
     }
 }
 
-/// The last tier that a hedge may go to, the last that a retry may, and the last that may know better
+/// The last tier that may be used at all, the last that a hedge may go to, the last that a retry may, and the last that may know better
 /// than a useless answer.
+const LAST_IN_USE: u8 = 2 * Rank::Dead as u8 + 1;
 const LAST_CLEAR: u8 = 2 * Rank::Doubted as u8 + 1;
 const LAST_USABLE: u8 = 2 * Rank::Recovering as u8 + 1;
 const LAST_ANSWERING: u8 = 2 * Rank::Sick as u8 + 1;
