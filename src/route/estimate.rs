@@ -351,18 +351,21 @@ impl Estimate {
     }
 
     fn ranked(&self, now: Time, rank: impl Fn(usize) -> usize) -> Option<u32> {
-        let mut fresh = [0u32; RECENT];
-        let mut len = 0;
         let filled = self.samples.min(RECENT as u64) as usize;
         let expired = now - RECENT_AGE;
-        for back in 1..=filled {
-            let index = (self.next + RECENT - back) % RECENT;
-            // At least the last three, however old: a sidecar asks twice a second.
-            if len >= 3 && self.stamps[index] < expired {
-                break;
+        let mut fresh = self.recent;
+        let mut len = filled;
+        if self.stamps[self.next % filled.max(1)] < expired {
+            len = 0;
+            for back in 1..=filled {
+                let index = (self.next + RECENT - back) % RECENT;
+                // At least the last three, however old: a sidecar asks twice a second.
+                if len >= 3 && self.stamps[index] < expired {
+                    break;
+                }
+                fresh[len] = self.recent[index];
+                len += 1;
             }
-            fresh[len] = self.recent[index];
-            len += 1;
         }
         if len == 0 {
             return None;
@@ -380,8 +383,9 @@ fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1)
 }
 
+/// Whole microseconds, at most an hour's; what is below none is none.
 fn duration(us: f32) -> Duration {
-    Duration::from_micros(us.max(0.0) as u64)
+    Duration::from_micros((us as u32).into())
 }
 
 fn minute(now: Time) -> u64 {

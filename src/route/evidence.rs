@@ -156,7 +156,7 @@ impl Engine {
     fn witnessed(&mut self, attempt: Attempt, sample: Sample, useful: bool, now: Time) {
         let Attempt { route, sent, .. } = attempt;
         let desperate = self.standing != Standing::Clear;
-        let patience = self.patience;
+        let patience = &self.patience;
         let lane = &mut self.lanes[route.0 as usize];
         let Route { upstream, path, .. } = lane.route;
         let over = &mut self.paths[path.0 as usize];
@@ -180,14 +180,14 @@ impl Engine {
             let row = over.row_after(route, lane.row);
             path_change = over
                 .health
-                .note(sample, row, sent, now, &patience, desperate);
+                .note(sample, row, sent, now, patience, desperate);
         }
         let mut upstream_change = None;
         if !(useful || bad) {
             // The race says what to make of it.
         } else if of.health.verdict() != Verdict::Clear {
             let row = of.row_after(route, lane.row);
-            upstream_change = of.health.note(sample, row, sent, now, &patience, desperate);
+            upstream_change = of.health.note(sample, row, sent, now, patience, desperate);
         } else if sample == Sample::Good {
             of.health.useful();
         }
@@ -198,7 +198,7 @@ impl Engine {
         if !(bad && explained && !was_bad) {
             own_change = lane
                 .health
-                .note(sample, lane.row, sent, now, &patience, desperate);
+                .note(sample, lane.row, sent, now, patience, desperate);
         }
         if let Some(change) = path_change {
             self.path_changed(path, change, now);

@@ -69,7 +69,7 @@ impl Race {
             .flying()
             .any(|flight| flight.kind != AttemptKind::Probe);
         let until = self.last_sent + POOR_HELD;
-        let in_vain = self.truncated && !hoping && (self.partial || self.tries >= TWICE);
+        let in_vain = self.truncated && !hoping && (self.partial || self.tried.len() >= TWICE);
         if in_vain || (self.partial && now >= until) {
             self.fail(engine, Failure::Partial, now, step);
         } else if self.partial {
@@ -91,7 +91,7 @@ impl Race {
             return Elsewhere::Nobody;
         }
         let tried = Tried {
-            routes: &self.tried[..self.tries],
+            routes: &self.tried,
             poor: true,
             clear_only: false,
         };
@@ -150,7 +150,7 @@ impl Race {
         if self.held.is_some() && !self.is_waiting() {
             return self.try_another_server(engine, now, rng, step);
         }
-        if self.tries == 0 {
+        if self.tried.is_empty() {
             match self.first(engine, &[], now, rng) {
                 Ok(send) => step.send = Some(send),
                 Err(Refused::NoRoute) => self.fail(engine, Failure::NoRoute, now, step),
@@ -171,7 +171,7 @@ impl Race {
         step: &mut Step,
     ) {
         let waiting = self.is_waiting();
-        let last = self.tried[self.tries - 1];
+        let last = self.tried[self.tried.len() - 1];
         if !waiting && now >= self.started + HOLD && engine.is_overloaded(last, now) {
             return self.fail(engine, Failure::Overload, now, step);
         }
@@ -180,16 +180,16 @@ impl Race {
             return;
         }
         let tried = Tried {
-            routes: &self.tried[..self.tries],
+            routes: &self.tried,
             poor: false,
             clear_only: waiting,
         };
         let other = engine.choose_other(tried, now, unit(rng));
         let route = match waiting {
             true => other,
-            false => other.or_else(|| engine.choose_again(&self.tried[..self.tries], now, rng)),
+            false => other.or_else(|| engine.choose_again(&self.tried, now, rng)),
         };
-        let same = route.is_some_and(|route| self.tried[..self.tries].contains(&route));
+        let same = route.is_some_and(|route| self.tried.contains(&route));
         if !waiting && (same || route.is_none()) && self.settle_for_partial(engine, now, step) {
             return;
         }
@@ -242,13 +242,13 @@ impl Race {
         if !self.is_waiting() && self.settle_for_partial(engine, now, step) {
             return;
         }
-        let last = engine.lane(self.tried[self.tries - 1]);
+        let last = engine.lane(self.tried[self.tried.len() - 1]);
         let due = self.last_sent + last.estimate.rto().clamp(AGAIN.0, AGAIN.1);
         if now < due {
             self.next_try = due;
             return;
         }
-        let route = engine.choose_again(&self.tried[..self.tries], now, rng);
+        let route = engine.choose_again(&self.tried, now, rng);
         let Some(route) = route.filter(|_| self.has_room()) else {
             if !self.is_waiting() {
                 self.settle_for_poor(engine, now, step);

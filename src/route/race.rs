@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::engine::{Engine, Standing};
 use super::selector::Rank;
 use super::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
@@ -44,14 +46,16 @@ pub(super) struct Held {
     pub(super) until: Time,
 }
 
-/// The race itself.
+/// The race itself. It is moved into its question, so its usual case, an attempt and perhaps a hedge, is what it has
+/// room for in place.
 #[derive(Clone, Debug)]
 pub struct Race {
     pub(super) ask: Ask,
     pub(super) started: Time,
-    pub(super) flights: [Option<Flight>; MOST],
-    pub(super) tried: [RouteId; MOST],
-    pub(super) tries: usize,
+    /// Attempts under way, in the order they were made; at most [`MOST`].
+    pub(super) flights: SmallVec<[Flight; 2]>,
+    /// Routes asked so far, with repetitions; at most [`MOST`].
+    pub(super) tried: SmallVec<[RouteId; MOST]>,
     pub(super) held: Option<Held>,
     pub(super) last_sent: Time,
     /// When a further attempt is considered, and from when on without looking for a stall first.
@@ -91,9 +95,8 @@ impl Race {
             ask: *ask,
             started: now,
             latest: ask.deadline + ask.deadline.since(now),
-            flights: [None; MOST],
-            tried: [RouteId(u16::MAX); MOST],
-            tries: 0,
+            flights: SmallVec::new(),
+            tried: SmallVec::new(),
             held: None,
             last_sent: now,
             next_try: Time::NEVER,
@@ -330,8 +333,11 @@ impl Race {
         let stream = kind == AttemptKind::StreamFallback;
         let attempt = engine.depart(route, kind, stream, now);
         let estimate = &engine.lane(route).estimate;
-        let patience = if stream { STREAM_PATIENCE } else { 1 };
-        let lost_at = now + estimate.rto() * patience;
+        let after = |wait: Duration| match stream {
+            true => now + wait * STREAM_PATIENCE,
+            false => now + wait,
+        };
+        let lost_at = after(estimate.rto());
         let flight = Flight {
             id: attempt,
             route,
@@ -339,18 +345,17 @@ impl Race {
             lost_at,
             lost: false,
         };
-        if let Some(slot) = self.flights.iter_mut().find(|slot| slot.is_none()) {
-            *slot = Some(flight);
+        if self.flights.len() < MOST {
+            self.flights.push(flight);
         }
         if kind != AttemptKind::Probe {
-            if let Some(slot) = self.tried.get_mut(self.tries) {
-                *slot = route;
-                self.tries += 1;
+            if self.tried.len() < MOST {
+                self.tried.push(route);
             }
             self.last_sent = now;
             self.refused = 0;
-            self.next_try = now + estimate.check_wait() * patience;
-            self.hedge_at = now + estimate.hedge_wait() * patience;
+            self.next_try = after(estimate.check_wait());
+            self.hedge_at = after(estimate.hedge_wait());
         }
         Send {
             attempt,
@@ -361,7 +366,7 @@ impl Race {
     }
 
     fn count_losses(&mut self, engine: &mut Engine, now: Time) {
-        for flight in self.flights.iter_mut().flatten() {
+        for flight in &mut self.flights {
             if !flight.lost && now >= flight.lost_at {
                 flight.lost = true;
                 engine.lose(flight.id, now);
@@ -374,10 +379,8 @@ impl Race {
 
     /// The listeners' time is up.
     fn give_up(&mut self, engine: &mut Engine, now: Time) {
-        for slot in &mut self.flights {
-            if let Some(flight) = slot.take() {
-                engine.land(flight.id, Outcome::TimedOut, now);
-            }
+        for flight in self.flights.drain(..) {
+            engine.land(flight.id, Outcome::TimedOut, now);
         }
     }
 
@@ -435,22 +438,19 @@ impl Race {
     }
 
     fn is_flying(&self) -> bool {
-        self.flying().next().is_some()
+        !self.flights.is_empty()
     }
 
     pub(super) fn flying(&self) -> impl Iterator<Item = &Flight> {
-        self.flights.iter().flatten()
+        self.flights.iter()
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.tries < MOST && self.flights.iter().any(Option::is_none)
+        self.tried.len() < MOST && self.flights.len() < MOST
     }
 
     fn remove(&mut self, attempt: AttemptId) -> Option<Flight> {
-        let slot = self
-            .flights
-            .iter_mut()
-            .find(|slot| slot.is_some_and(|f| f.id == attempt))?;
-        slot.take()
+        let index = self.flights.iter().position(|it| it.id == attempt)?;
+        Some(self.flights.remove(index))
     }
 }
