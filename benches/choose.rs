@@ -21,6 +21,8 @@ const ROUNDS: usize = 11;
 /// What a race's attempt takes, and how long after its end the next question comes.
 const TRIP: Duration = Duration::from_micros(200);
 const PAUSE: Duration = Duration::from_micros(50);
+/// After this a route whose answers take ten milliseconds has an overdue one.
+const STALL: Duration = Duration::from_millis(50);
 
 fn main() {
     let clock = median(|| {
@@ -53,6 +55,12 @@ fn main() {
                     troubled().load()
                 });
             }
+            report(&format!("{name}, one stalls"), choice, &|| {
+                let mut host = healthy();
+                host.start(PAUSE);
+                host.now = host.now + STALL;
+                host
+            });
             report(&format!("{name}, a race"), race, &healthy);
         }
     }
@@ -145,18 +153,20 @@ impl Host {
         Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("there is room")
     }
 
-    /// Asks one question; attempts over routes for which `answers` holds are answered.
+    /// Asks one question; attempts over paths for which `answers` holds are answered.
     fn ask(&mut self, answers: impl Fn(u16) -> bool) {
         let (mut race, step) = self.start(Duration::from_millis(3));
-        for send in [step.send, step.also].into_iter().flatten() {
+        let mut sends: Vec<_> = [step.send, step.also].into_iter().flatten().collect();
+        while let Some(send) = sends.pop() {
             let path = self.engine.routes()[usize::from(send.route.0)].path.0;
             let trip = Duration::from_micros(2_000 + 500 * u64::from(send.route.0));
             let outcome = match answers(path) {
                 true => Outcome::Answered,
                 false => Outcome::Unreachable,
             };
-            let at = self.now + trip;
-            race.outcome(&mut self.engine, send.attempt, outcome, at, &mut self.rng);
+            let (at, rng) = (self.now + trip, &mut self.rng);
+            let step = race.outcome(&mut self.engine, send.attempt, outcome, at, rng);
+            sends.extend([step.send, step.also].into_iter().flatten());
         }
         self.engine.tick(self.now, &mut self.rng);
     }

@@ -207,12 +207,15 @@ impl Engine {
     /// About how long a hedge takes now: the wait before it, and for as long as it may take itself before it
     /// would be overdue. Less would give stale answers in health, whenever the host stalls for a moment.
     pub fn hedge_wait(&self, _now: Time) -> Duration {
-        let clear = || self.lanes.iter().filter(|lane| lane.rank == Rank::Clear);
-        let waits = || clear().map(|lane| lane.estimate.hedge_wait());
-        match (waits().min(), waits().max()) {
-            (Some(before), Some(trip)) => (before + trip).max(HEDGE_LEAST),
-            _ => 2 * self.waits.max,
-        }
+        let clear = self.lanes.iter().filter(|lane| lane.rank == Rank::Clear);
+        let mut waits = clear.map(|lane| lane.estimate.hedge_wait());
+        let Some(first) = waits.next() else {
+            return 2 * self.waits.max;
+        };
+        let (before, trip) = waits.fold((first, first), |(least, most), wait| {
+            (least.min(wait), most.max(wait))
+        });
+        (before + trip).max(HEDGE_LEAST)
     }
 
     /// Takes the events that happened since the last call, oldest first.

@@ -62,7 +62,8 @@ struct Outlook {
 #[derive(Clone, Debug)]
 pub struct Estimate {
     outlook: Outlook,
-    waits: Waits,
+    /// The floor and the ceiling of the hedge timer, in nanoseconds.
+    waits: (u64, u64),
     minima: [u32; BASE_MINUTES],
     minute: u64,
     base: Option<u32>,
@@ -85,6 +86,7 @@ pub struct Estimate {
 impl Estimate {
     /// That of a route never measured, whose hedges keep within `waits`.
     pub fn new(waits: Waits) -> Estimate {
+        let [floor, ceiling] = [waits.min, waits.max].map(|wait| wait.as_nanos() as u64);
         let unknown = Duration::from_millis(100).clamp(waits.min, waits.max);
         Estimate {
             outlook: Outlook {
@@ -94,7 +96,7 @@ impl Estimate {
                 rto: UNKNOWN_RTO,
                 late: Duration::MAX,
             },
-            waits,
+            waits: (floor, ceiling),
             minima: [u32::MAX; BASE_MINUTES],
             minute: 0,
             base: None,
@@ -273,20 +275,21 @@ impl Estimate {
     /// Works out what follows from the round trips.
     fn look_ahead(&mut self) {
         let Some(base) = self.base else { return };
-        let Waits { min, max } = self.waits;
-        let late = self.mean + (3.0 * self.deviation).max(HOST_NOISE_US);
-        let hedge_wait = duration(late.max(self.tail)).clamp(min, max);
-        let check = duration(2.0 * self.mean + HOST_NOISE_US);
-        let learnt = duration(self.srtt + (4.0 * self.rttvar).max(1_000.0));
+        let (min, max) = self.waits;
+        let overdue = self.mean + (3.0 * self.deviation).max(HOST_NOISE_US);
+        let hedge_wait = nanos(overdue.max(self.tail)).clamp(min, max);
+        let check_wait = nanos(2.0 * self.mean + HOST_NOISE_US).max(min);
+        let learnt = nanos(self.srtt + (4.0 * self.rttvar).max(1_000.0));
+        let late = u64::from(base) * 1_000 + EXCESS.as_nanos() as u64;
         self.outlook = Outlook {
             typical_us: match self.clear_samples {
                 0 => base as f32,
                 _ => self.mean,
             },
-            hedge_wait,
-            check_wait: check.max(min).min(hedge_wait),
-            rto: learnt.max(2 * hedge_wait).max(RTO_MIN).min(RTO_MAX),
-            late: hedge_wait.max(Duration::from_micros(base.into()) + EXCESS),
+            hedge_wait: Duration::from_nanos(hedge_wait),
+            check_wait: Duration::from_nanos(check_wait.min(hedge_wait)),
+            rto: Duration::from_nanos(learnt.max(2 * hedge_wait)).clamp(RTO_MIN, RTO_MAX),
+            late: Duration::from_nanos(late.max(hedge_wait)),
         };
     }
 
@@ -383,9 +386,13 @@ fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1)
 }
 
-/// Whole microseconds, at most an hour's; what is below none is none.
 fn duration(us: f32) -> Duration {
-    Duration::from_micros((us as u32).into())
+    Duration::from_nanos(nanos(us))
+}
+
+/// Whole microseconds in nanoseconds, at most an hour's; what is below none is none.
+fn nanos(us: f32) -> u64 {
+    u64::from(us as u32) * 1_000
 }
 
 fn minute(now: Time) -> u64 {

@@ -78,6 +78,12 @@ impl Lane {
         }
     }
 
+    /// Expected time in health, in microseconds, times its price, and more as the limit fills.
+    pub(super) fn expected_us(&self) -> f32 {
+        let load = self.limit.load(self.queue.len());
+        self.estimate.typical_us() * self.cost * (1.0 + 3.0 * load * load)
+    }
+
     /// Its limit allows another attempt.
     pub(super) fn has_room(&self) -> bool {
         self.queue.len() < self.limit.get()

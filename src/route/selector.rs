@@ -131,7 +131,7 @@ impl Engine {
                 open.clear();
             }
             let cost = match policy {
-                Some(Policy::Fastest) => self.expected(lane),
+                Some(Policy::Fastest) => lane.expected_us(),
                 _ => 0.0,
             };
             open.push(Open {
@@ -222,7 +222,7 @@ impl Engine {
             };
             // What a route in trouble did in health says little of what it does now.
             let cost = match tier {
-                ..=LAST_CLEAR => self.expected(lane),
+                ..=LAST_CLEAR => lane.expected_us(),
                 _ => self.expected_now(lane, now),
             };
             let better = best
@@ -275,6 +275,7 @@ impl Engine {
     }
 
     /// The rank of a route while some route stalls, or of one that takes a share only.
+    #[cold]
     fn rank_now(&self, lane: &Lane, rank: Rank, stalls: Stalls, roll: f32, now: Time) -> Rank {
         let rank = match rank {
             Rank::Recovering if roll < self.share_of(lane, now) => Rank::Clear,
@@ -385,12 +386,6 @@ impl Engine {
             )
         });
         drawn.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id)
-    }
-
-    /// Expected time in health, times its price, and more as the limit fills.
-    fn expected(&self, lane: &Lane) -> f32 {
-        let load = lane.limit.load(lane.queue.len());
-        lane.estimate.typical_us() * lane.cost * (1.0 + 3.0 * load * load)
     }
 
     /// Expected time as things are: what came back lately, or how long nothing has.
