@@ -208,14 +208,15 @@ impl Engine {
     /// would be overdue. Less would give stale answers in health, whenever the host stalls for a moment.
     pub fn hedge_wait(&self, _now: Time) -> Duration {
         let clear = self.lanes.iter().filter(|lane| lane.rank == Rank::Clear);
-        let mut waits = clear.map(|lane| lane.estimate.hedge_wait());
-        let Some(first) = waits.next() else {
-            return 2 * self.waits.max;
-        };
-        let (before, trip) = waits.fold((first, first), |(least, most), wait| {
-            (least.min(wait), most.max(wait))
-        });
-        (before + trip).max(HEDGE_LEAST)
+        let (mut least, mut most) = (u64::MAX, 0);
+        for lane in clear {
+            let nanos = lane.estimate.hedge_wait().as_nanos() as u64;
+            (least, most) = (least.min(nanos), most.max(nanos));
+        }
+        match least {
+            u64::MAX => 2 * self.waits.max,
+            _ => Duration::from_nanos(least + most).max(HEDGE_LEAST),
+        }
     }
 
     /// Takes the events that happened since the last call, oldest first.

@@ -19,7 +19,7 @@ const HANGING: u32 = 3;
 
 /// Paths and upstreams with a route that stalls: until it is known which of the two is the trouble, the
 /// next question rather keeps away from both. Those beyond the 64th are not told apart.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stalls {
     paths: u64,
     upstreams: u64,
@@ -97,5 +97,95 @@ impl Engine {
             self.calm_until = self.calm_until.min(lane.overdue_after());
         }
         stalls
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::config::{Config, PathConfig};
+    use crate::route::{AttemptId, AttemptKind, Outcome, RouteId};
+
+    /// Two upstreams over two paths.
+    fn engine() -> Engine {
+        let addresses = [1, 2].map(|n| ([192, 0, 2, n], 53).into());
+        let mut config = Config::default_with_upstreams(&addresses);
+        let path = |name: &str| PathConfig {
+            name: name.into(),
+            ..PathConfig::kernels_choice()
+        };
+        config.paths = vec![path("eth1"), path("eth2")];
+        for upstream in &mut config.upstreams {
+            upstream.paths = vec![0, 1];
+        }
+        Engine::new(&config, Time::START)
+    }
+
+    /// What stalls, by a look at every route.
+    fn looked(engine: &Engine, now: Time) -> Stalls {
+        let mut stalls = Stalls::default();
+        let mut lanes = engine.lanes.iter();
+        while let Some(lane) = lanes.find(|it| it.rank < Rank::Suspect && it.is_stalled(now)) {
+            stalls.add(&lane.route);
+        }
+        stalls
+    }
+
+    fn depart(engine: &mut Engine, route: u16, now: Time) -> AttemptId {
+        engine.depart(RouteId(route), AttemptKind::Primary, false, now)
+    }
+
+    #[test]
+    fn an_overdue_answer_stalls_its_route_until_something_later_is_answered() {
+        let (mut engine, start) = (engine(), Time::START);
+        depart(&mut engine, 0, start);
+        assert!(engine.stalls(start + Duration::from_millis(50)).is_empty());
+        let now = start + Duration::from_millis(500);
+        let stalls = engine.stalls(now);
+        assert!(stalls.may_be(&engine.lanes[0].route));
+        assert!(!stalls.may_be(&engine.lanes[1].route) && stalls.shares(&engine.lanes[1].route));
+        let later = depart(&mut engine, 0, now);
+        engine.land(later, Outcome::Answered, now + Duration::from_millis(2));
+        assert!(engine.stalls(now + Duration::from_millis(3)).is_empty());
+    }
+
+    proptest! {
+        /// Whatever happens, what is skipped because nothing can stall yet is what a look would have found.
+        #[test]
+        fn no_stall_is_overlooked(
+            ops in prop::collection::vec((0u8..9, 0usize..16, 0u64..60), 1..300),
+        ) {
+            let (mut engine, mut now) = (engine(), Time::START);
+            let mut rng = StdRng::seed_from_u64(1);
+            let mut under_way: Vec<AttemptId> = Vec::new();
+            for (op, which, millis) in ops {
+                now = now + Duration::from_millis(millis);
+                let chosen = (!under_way.is_empty()).then(|| which % under_way.len());
+                match (op, chosen) {
+                    // Trust, so that a loss is not a change of verdict at once.
+                    (8, _) => {
+                        for _ in 0..20 {
+                            let id = depart(&mut engine, which as u16 % 4, now);
+                            now = now + Duration::from_millis(2);
+                            engine.land(id, Outcome::Answered, now);
+                        }
+                    }
+                    (0..3, _) | (_, None) => under_way.push(depart(&mut engine, which as u16 % 4, now)),
+                    (3..5, Some(at)) => engine.land(under_way.remove(at), Outcome::Answered, now),
+                    (5, Some(at)) => engine.land(under_way.remove(at), Outcome::Unreachable, now),
+                    (6, Some(at)) => engine.lose(under_way[at], now),
+                    (_, Some(at)) => engine.flights.connected(under_way[at], now),
+                }
+                prop_assert_eq!(engine.stalls(now), looked(&engine, now));
+                if which == 0 {
+                    engine.tick(now, &mut rng);
+                    prop_assert_eq!(engine.stalls(now), looked(&engine, now));
+                }
+            }
+        }
     }
 }
