@@ -9,8 +9,8 @@
 //! The evidence goes one way: an attempt ends in one [`Outcome`] ([`flight`] keeps those under
 //! way), it moves ([`evidence`]) the numbers of its route ([`estimate`]) and the verdicts that rest on
 //! them ([`health`]); [`blame`] decides whether the path or the server is the trouble, [`judgement`]
-//! draws the consequences; [`selector`] chooses among what is left, within the [`limit`] of each route
-//! and the [`budget`] of all.
+//! draws the consequences; [`selector`] chooses among what is left, around what [`stall`] sees to hang just
+//! now, within the [`limit`] of each route and the [`budget`] of all.
 
 pub mod baseline;
 pub mod blame;
@@ -30,7 +30,7 @@ pub mod probe;
 pub mod race;
 pub mod report;
 pub mod selector;
-mod stall;
+pub mod stall;
 pub mod tally;
 pub mod terms;
 
