@@ -26,7 +26,7 @@ impl<X: Exchanges> Core<X> {
         let mut failed = Failed::default();
         self.shared
             .failures
-            .routes_failed(&question.key.key(), question.hash, now, |route| {
+            .routes_failed(question.key.by_ref(), question.hash, now, |route| {
                 failed.add(route)
             });
         let started = {
@@ -91,7 +91,7 @@ impl<X: Exchanges> Core<X> {
     fn dispatch(&mut self, tag: Tag, now: Time) {
         let attempt = &mut self.attempts[tag as usize];
         let question = &self.questions[attempt.question as usize];
-        let key = question.key.key();
+        let key = question.key.by_ref();
         let outgoing = Outgoing {
             question: key.question(),
             rd: question.rd,
@@ -196,13 +196,13 @@ impl<X: Exchanges> Core<X> {
     /// Remembers what the attempt at a question over one route came to, if that says something of the question
     /// there: the next time another server is asked first (RFC 9520 section 3.1).
     fn remember(&self, question: &Question, route: RouteId, outcome: Outcome, now: Time) {
-        if !question.rd || matches!(question.why, Why::Probe(_)) {
+        if !question.is_shared() {
             return;
         }
-        let (key, hash) = (question.key.key(), question.hash);
+        let (key, hash) = (question.key.by_ref(), question.hash);
         let failures = &self.shared.failures;
         let ede = match outcome {
-            Outcome::Answered => return failures.clear(&key, hash, Some(route.0)),
+            Outcome::Answered => return failures.clear(key, hash, Some(route.0)),
             Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => {
                 Ede::NO_REACHABLE_AUTHORITY
             }
@@ -213,7 +213,7 @@ impl<X: Exchanges> Core<X> {
             }
             _ => return,
         };
-        failures.record(&key, hash, Some(route.0), ede.code, now);
+        failures.record(key, hash, Some(route.0), ede.code, now);
     }
 
     /// Tells the races about attempts that could not even be sent.

@@ -16,7 +16,7 @@ use super::backlog::Backlog;
 use super::front::{Asker, Replies, Turn};
 use super::inflight::Leader;
 use super::mailbox::Handoff;
-use super::question::{Attempt, Question, Stage, Waiter, Waiters, Why};
+use super::question::{Attempt, New, Question, Stage, Waiter, Waiters, Why};
 use super::shared::Shared;
 use super::timers::Timers;
 use crate::cache::Freshness;
@@ -24,7 +24,9 @@ use crate::clock::Time;
 use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{Counter, Gauge, Limit, QueryResult, WorkerMetrics};
 use crate::route::{Outcome, RouteId, Tick};
-use crate::wire::{self, Asked, Ede, OwnedAsked, Query, QuestionKey, Rcode, Render, TtlRule};
+use crate::wire::{
+    self, Asked, Ede, KeyRef, OwnedAsked, Query, QuestionKey, Rcode, Render, TtlRule,
+};
 
 /// One worker's questions. See the module's description.
 pub struct Core<X> {
@@ -125,7 +127,7 @@ impl<X: Exchanges> Core<X> {
         match held {
             Some(Held::Fresh { length, refresh }) => {
                 if refresh {
-                    self.refresh(&query.key, hash, now);
+                    self.refresh(query.key.by_ref(), hash, now);
                 }
                 self.metrics.count(Counter::CacheHit, 1);
                 Turn::Answer {
@@ -169,7 +171,7 @@ impl<X: Exchanges> Core<X> {
         };
         match self
             .shared
-            .write_held(&query.key, hash, &query.asked, now, limit, out)
+            .write_held(query.key.by_ref(), hash, &query.asked, now, limit, out)
         {
             Some((length, result)) => {
                 self.metrics.count(why, 1);
@@ -190,7 +192,8 @@ impl<X: Exchanges> Core<X> {
         now: Time,
         out: &mut [u8],
     ) -> Turn {
-        if let Some(ede) = self.failed_lately(&query.key, hash, now) {
+        let key = query.key.by_ref();
+        if let Some(ede) = self.failed_lately(key, hash, now) {
             return self.error(&query.asked, ede, QueryResult::Failed, out);
         }
         if !self.shared.inflight.waiting().take() {
@@ -203,14 +206,14 @@ impl<X: Exchanges> Core<X> {
             deadline: now + self.shared.deadline,
             stale_at,
         };
-        self.enlist(&query.key, hash, waiter, now);
+        self.enlist(key, hash, waiter, now);
         Turn::Pending
     }
 
     /// What to tell of a question that failed so lately that it is not asked again (RFC 9520).
     pub(super) fn failed_lately(
         &self,
-        key: &QuestionKey,
+        key: KeyRef<'_>,
         hash: u64,
         now: Time,
     ) -> Option<Ede<'static>> {
@@ -225,33 +228,58 @@ impl<X: Exchanges> Core<X> {
 
     /// Lets `waiter` wait: with those who asked the same before, here or at another worker, or as the
     /// first.
-    fn enlist(&mut self, key: &QuestionKey, hash: u64, waiter: Waiter, now: Time) {
-        if !waiter.asked.as_ref().rd {
-            // Without recursion the upstream may answer otherwise than it would: for nobody else.
-            return self.begin(key, hash, Why::Client, false, smallvec![waiter], now);
-        }
-        let leader = self.shared.inflight.leader(hash);
-        match leader {
-            Some(leader) if leader.worker == self.worker => {
-                let slot = leader.slot as usize;
-                let leads = |question: &&mut Question| {
-                    question.generation == leader.generation && question.key == *key
-                };
-                if let Some(question) = self.questions.get_mut(slot).filter(leads) {
-                    self.metrics.count(Counter::Coalesced, 1);
-                    question.join(waiter);
-                    return self.schedule(slot, now);
+    fn enlist(&mut self, key: KeyRef<'_>, hash: u64, waiter: Waiter, now: Time) {
+        // Without recursion the upstream may answer otherwise than it would: for nobody else.
+        let rd = waiter.asked.as_ref().rd;
+        let mut leads = false;
+        if rd {
+            match self.lead(hash) {
+                Ok(()) => leads = true,
+                Err(leader) if leader.worker == self.worker => {
+                    let slot = leader.slot as usize;
+                    let same = |question: &&mut Question| {
+                        question.generation == leader.generation && question.key.by_ref() == key
+                    };
+                    if let Some(question) = self.questions.get_mut(slot).filter(same) {
+                        self.metrics.count(Counter::Coalesced, 1);
+                        question.join(waiter);
+                        return self.schedule(slot, now);
+                    }
+                    // Another question of the same hash: rare enough to be asked without sharing.
                 }
-                // Another question of the same hash: rare enough to be asked without sharing.
+                Err(leader) => return self.hand_over(leader, key, hash, waiter),
             }
-            Some(leader) => return self.hand_over(leader, key, hash, waiter),
-            None => {}
         }
-        self.begin(key, hash, Why::Client, true, smallvec![waiter], now);
+        let new = New {
+            key,
+            hash,
+            why: Why::Client,
+            rd,
+            leads,
+        };
+        self.begin(new, smallvec![waiter], now);
+    }
+
+    /// Enters the question that begins next into the table of those in flight, as the one that others of
+    /// this hash join.
+    ///
+    /// # Errors
+    /// The one that is there already.
+    fn lead(&self, hash: u64) -> Result<(), Leader> {
+        self.shared.inflight.lead(hash, self.next_leader())
+    }
+
+    /// What the table of questions in flight says of the one that begins next.
+    fn next_leader(&self) -> Leader {
+        Leader {
+            worker: self.worker,
+            slot: self.questions.vacant_key() as u32,
+            generation: self.generation.wrapping_add(1),
+        }
     }
 
     /// Lets a client wait at the worker that leads its question. It is counted where it joins.
-    fn hand_over(&self, leader: Leader, key: &QuestionKey, hash: u64, waiter: Waiter) {
+    fn hand_over(&self, leader: Leader, key: KeyRef<'_>, hash: u64, waiter: Waiter) {
         let Waiter {
             asker,
             asked,
@@ -278,7 +306,7 @@ impl<X: Exchanges> Core<X> {
                 asker,
                 stale_at,
             } = handoff;
-            let key = key.key();
+            let key = key.by_ref();
             let deadline = asker.since + self.shared.deadline;
             let waiter = Waiter {
                 asker,
@@ -296,19 +324,26 @@ impl<X: Exchanges> Core<X> {
             };
             let waiter = match self.shared.inflight.leader(hash).is_some_and(leads) {
                 true => Some(waiter),
-                false => self.give_outcome(&key, hash, waiter, now),
+                false => self.give_outcome(key, hash, waiter, now),
             };
             match waiter {
-                Some(waiter) => self.enlist(&key, hash, waiter, now),
+                Some(waiter) => self.enlist(key, hash, waiter, now),
                 None => self.shared.inflight.waiting().give(1),
             }
         }
     }
 
     /// Renews an entry of the cache before it expires, if there is room for that.
-    fn refresh(&mut self, key: &QuestionKey, hash: u64, now: Time) {
-        if self.shared.inflight.leader(hash).is_none() {
-            self.begin(key, hash, Why::Refresh, true, Waiters::new(), now);
+    fn refresh(&mut self, key: KeyRef<'_>, hash: u64, now: Time) {
+        if self.lead(hash).is_ok() {
+            let new = New {
+                key,
+                hash,
+                why: Why::Refresh,
+                rd: true,
+                leads: true,
+            };
+            self.begin(new, Waiters::new(), now);
         }
     }
 
@@ -320,50 +355,31 @@ impl<X: Exchanges> Core<X> {
     /// Sends the probe that the engine wants: for the root's name servers, which every resolver knows.
     pub fn probe(&mut self, route: RouteId, now: Time) {
         let key = QuestionKey::root_name_servers();
-        let hash = self.shared.cache.hash(&key);
-        self.begin(&key, hash, Why::Probe(route), true, Waiters::new(), now);
+        let new = New {
+            hash: self.shared.cache.hash(&key),
+            key: key.by_ref(),
+            why: Why::Probe(route),
+            rd: true,
+            leads: false,
+        };
+        self.begin(new, Waiters::new(), now);
     }
 
     /// Makes a new question and its first attempt.
-    #[allow(clippy::too_many_arguments)]
-    fn begin(
-        &mut self,
-        key: &QuestionKey,
-        hash: u64,
-        why: Why,
-        rd: bool,
-        waiters: Waiters,
-        now: Time,
-    ) {
-        let room = self.shared.inflight.questions().take() || self.make_room(why, now);
-        self.generation = self.generation.wrapping_add(1);
-        let mut question = Question::new(self.generation, key, hash, why, rd);
-        let slot = self.questions.vacant_key();
-        if room && rd && !matches!(why, Why::Probe(_)) {
-            let generation = self.generation;
-            let leader = Leader {
-                worker: self.worker,
-                slot: slot as u32,
-                generation,
-            };
-            match self.shared.inflight.lead(hash, leader) {
-                Ok(()) => question.leads = true,
-                Err(first) if first.worker != self.worker => {
-                    // Another worker began it since this one looked.
-                    self.shared.inflight.questions().give(1);
-                    for waiter in waiters {
-                        self.hand_over(first, key, hash, waiter);
-                    }
-                    return;
-                }
-                // Another question of the same hash.
-                Err(_) => {}
+    fn begin(&mut self, mut new: New<'_>, waiters: Waiters, now: Time) {
+        let mut room = self.shared.inflight.questions().take();
+        if !room {
+            // Whoever makes room leaves another slot.
+            if new.leads {
+                self.shared.inflight.leave(new.hash, self.next_leader());
             }
+            room = self.make_room(new.why, now);
+            new.leads = room && new.leads && self.lead(new.hash).is_ok();
         }
-        for waiter in waiters {
-            question.join(waiter);
-        }
-        self.questions.insert(question);
+        self.generation = self.generation.wrapping_add(1);
+        let place = self.questions.vacant_entry();
+        let slot = place.key();
+        place.insert(Question::new(self.generation, &new, waiters));
         if room {
             self.start(slot, now);
             self.settle_failed_sends(now);

@@ -77,8 +77,8 @@ impl Response<'_> {
             let start = at;
             let mut uneven = None;
             for place in section_places.chunks_exact_mut(2) {
-                // Every record was read when the packet was examined, and can be again.
-                let Ok(record) = Record::read(message, at, None) else {
+                // Every record was walked when the packet was examined.
+                let Some(record) = Record::walked(message, at) else {
                     return;
                 };
                 at = record.end;
@@ -123,7 +123,7 @@ fn repoint(packet: &[u8], opt: &Range<usize>, message: &mut [u8]) {
     };
     let mut at = opt.end;
     while at < packet.len() {
-        let Ok(record) = Record::read(packet, at, None) else {
+        let Some(record) = Record::walked(packet, at) else {
             return;
         };
         correct(record.owner);

@@ -92,8 +92,18 @@ pub(super) fn walk(
     }
 }
 
+/// Where what follows the name at `start` starts. For names that [`walk`] has passed.
+#[inline]
+pub(super) fn end(packet: &[u8], start: usize) -> usize {
+    match inline_end(packet, start) {
+        (at, true) => at + 2,
+        (at, false) => at + 1,
+    }
+}
+
 /// The labels of a name written in place, before its root or its first pointer: where they end,
 /// and whether a pointer follows. For names that [`walk`] has passed.
+#[inline]
 pub(super) fn inline_end(packet: &[u8], start: usize) -> (usize, bool) {
     let mut at = start;
     loop {

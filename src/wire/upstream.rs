@@ -74,21 +74,19 @@ pub fn write_query(
     at
 }
 
-/// Makes the letter case of a question's name random, a bit for a letter, drawn from `bits` 64 at
-/// a time. A forged response must then guess these bits too (draft-vixie-dnsext-dns0x20).
+/// Makes the letter case of a question's name random: a bit for each octet, drawn from `bits` 64 at a time,
+/// changes it if it is a letter. A forged response must then guess these bits too
+/// (draft-vixie-dnsext-dns0x20).
 pub fn randomize_case(question: &mut [u8], mut bits: impl FnMut() -> u64) {
     // Length octets are at most 63 and so never letters; the last four octets, which may look
     // like letters, are type and class.
     let name_len = question.len().saturating_sub(4);
-    let (mut pool, mut left) = (0, 0);
-    for octet in question.iter_mut().take(name_len) {
-        if !octet.is_ascii_alphabetic() {
-            continue;
+    let (name, _) = question.split_at_mut(name_len);
+    for octets in name.chunks_mut(64) {
+        let mut pool = bits();
+        for octet in octets {
+            *octet ^= u8::from(octet.is_ascii_alphabetic()) * (pool as u8 & 1) << 5;
+            pool >>= 1;
         }
-        if left == 0 {
-            (pool, left) = (bits(), u64::BITS);
-        }
-        *octet = *octet & !0x20 | ((pool & 1) as u8) << 5;
-        (pool, left) = (pool >> 1, left - 1);
     }
 }
