@@ -283,9 +283,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Forgets a question whose race is over; attempts that are still out were lost.
     pub(super) fn free(&mut self, slot: usize, now: Time) {
-        let mut question = self.remove(slot);
-        let mut lost = Vec::new();
-        for tag in std::mem::take(&mut question.attempts) {
+        for tag in std::mem::take(&mut self.questions[slot].attempts) {
             let Some(attempt) = self.attempts.try_remove(tag as usize) else {
                 continue;
             };
@@ -293,11 +291,9 @@ impl<X: Exchanges> Core<X> {
             if let Some(handle) = attempt.handle {
                 self.exchanges.forget(handle, tag);
             }
-            lost.push(attempt.route);
+            self.remember(&self.questions[slot], attempt.route, Outcome::TimedOut, now);
         }
-        for route in lost {
-            self.remember(&question, route, Outcome::TimedOut, now);
-        }
+        self.remove(slot);
     }
 }
 

@@ -54,6 +54,14 @@ pub struct Core<X> {
     generation: u32,
 }
 
+/// A client's query on its way through.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    key: KeyRef<'a>,
+    hash: u64,
+    asked: &'a Asked<'a>,
+}
+
 /// What the cache held, once its lock is released.
 enum Held {
     Fresh { length: usize, refresh: bool },
@@ -101,12 +109,13 @@ impl<X: Exchanges> Core<X> {
         limit: usize,
         out: &mut [u8],
     ) -> Turn {
-        let hash = self.shared.cache.hash(&query.key);
+        let key = query.key();
+        let hash = self.shared.cache.hash(&key);
         let (asked, payload) = (&query.asked, self.shared.payload);
         let held = self
             .shared
             .cache
-            .read(&query.key, hash, now, |hit| match hit.freshness {
+            .read(&key, hash, now, |hit| match hit.freshness {
                 Freshness::Fresh { refresh_due, .. } => {
                     let ttl = TtlRule::Minus(hit.age);
                     let render = Render {
@@ -124,10 +133,15 @@ impl<X: Exchanges> Core<X> {
                 }
                 Freshness::Stale { .. } => Held::Stale,
             });
+        let wanted = Wanted {
+            key: key.by_ref(),
+            hash,
+            asked,
+        };
         match held {
             Some(Held::Fresh { length, refresh }) => {
                 if refresh {
-                    self.refresh(query.key.by_ref(), hash, now);
+                    self.refresh(key.by_ref(), hash, now);
                 }
                 self.metrics.count(Counter::CacheHit, 1);
                 Turn::Answer {
@@ -137,11 +151,11 @@ impl<X: Exchanges> Core<X> {
             }
             Some(Held::Stale) => {
                 self.metrics.count(Counter::CacheStale, 1);
-                self.stale(query, hash, asker, now, limit, out)
+                self.stale(wanted, asker, now, limit, out)
             }
             None => {
                 self.metrics.count(Counter::CacheMiss, 1);
-                self.unknown(query, hash, Time::NEVER, asker, now, out)
+                self.unknown(wanted, Time::NEVER, asker, now, out)
             }
         }
     }
@@ -149,60 +163,56 @@ impl<X: Exchanges> Core<X> {
     /// A stale answer is held: it is given at once if waiting for a better one is in vain.
     fn stale(
         &mut self,
-        query: &Query<'_>,
-        hash: u64,
+        wanted: Wanted<'_>,
         asker: impl FnOnce() -> Asker,
         now: Time,
         limit: usize,
         out: &mut [u8],
     ) -> Turn {
+        let Wanted { key, hash, asked } = wanted;
         let wait = {
             let engine = self.shared.engine();
             engine.any_clear(now).then(|| engine.hedge_wait(now))
         };
-        let failed = self.shared.failures.check(&query.key, hash, now).is_some();
+        let failed = self.shared.failures.check(key, hash, now).is_some();
         let why = match wait {
             None => Counter::StaleNothingClear,
             Some(_) if failed => Counter::StaleFailed,
             Some(wait) => {
                 let stale_at = now + wait.min(self.shared.stale_wait);
-                return self.unknown(query, hash, stale_at, asker, now, out);
+                return self.unknown(wanted, stale_at, asker, now, out);
             }
         };
-        match self
-            .shared
-            .write_held(query.key.by_ref(), hash, &query.asked, now, limit, out)
-        {
+        match self.shared.write_held(key, hash, asked, now, limit, out) {
             Some((length, result)) => {
                 self.metrics.count(why, 1);
                 Turn::Answer { length, result }
             }
             // It was evicted in between.
-            None => self.unknown(query, hash, Time::NEVER, asker, now, out),
+            None => self.unknown(wanted, Time::NEVER, asker, now, out),
         }
     }
 
     /// Nothing fresh is held: the question goes upstream, unless it just failed.
     fn unknown(
         &mut self,
-        query: &Query<'_>,
-        hash: u64,
+        wanted: Wanted<'_>,
         stale_at: Time,
         asker: impl FnOnce() -> Asker,
         now: Time,
         out: &mut [u8],
     ) -> Turn {
-        let key = query.key.by_ref();
+        let Wanted { key, hash, asked } = wanted;
         if let Some(ede) = self.failed_lately(key, hash, now) {
-            return self.error(&query.asked, ede, QueryResult::Failed, out);
+            return self.error(asked, ede, QueryResult::Failed, out);
         }
         if !self.shared.inflight.waiting().take() {
             self.metrics.limited(Limit::Waiting);
-            return self.error(&query.asked, OVERLOADED, QueryResult::Shed, out);
+            return self.error(asked, OVERLOADED, QueryResult::Shed, out);
         }
         let waiter = Waiter {
             asker: asker(),
-            asked: OwnedAsked::from(query.asked),
+            asked: OwnedAsked::from(*asked),
             deadline: now + self.shared.deadline,
             stale_at,
         };
@@ -432,12 +442,10 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// Forgets a question, and its wake-up.
-    pub(super) fn remove(&mut self, slot: usize) -> Question {
-        let mut question = self.questions.remove(slot);
-        if let Some((_, timer)) = question.timer.take() {
+    pub(super) fn remove(&mut self, slot: usize) {
+        if let Some((_, timer)) = self.questions.remove(slot).timer {
             self.timers.cancel(timer);
         }
-        question
     }
 
     /// When [`Core::wake`] should next be called.

@@ -29,7 +29,7 @@ pub(super) const EDE_OPTION: u16 = 15;
 pub struct Sent<'a> {
     /// The ID of the query.
     pub id: u16,
-    /// The question section, exactly as sent.
+    /// The question section, exactly as sent: one well-formed question.
     pub question: &'a [u8],
     /// Whether the letter case of the question must come back as it was sent.
     pub exact_case: bool,
@@ -204,7 +204,7 @@ pub(super) struct Walked {
 }
 
 impl Walked {
-    /// Walks every record from `at` on and shows it to `each`.
+    /// Walks every record from `at` on, where the question ends, and shows it to `each`.
     pub fn walk(
         packet: &[u8],
         mut at: usize,
@@ -212,7 +212,8 @@ impl Walked {
         mut each: impl FnMut(&Record) -> Result<(), &'static str>,
     ) -> Result<Walked, &'static str> {
         let before_additional = usize::from(header.answers) + usize::from(header.authorities);
-        let mut off_limits = OffLimits::new(packet.len());
+        let question_name = at.saturating_sub(header::LEN + 4);
+        let mut off_limits = OffLimits::new(packet.len(), question_name);
         let mut opt = None;
         for index in 0..header.records() {
             let record = Record::read(packet, at, Some(&off_limits))?;

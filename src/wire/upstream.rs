@@ -74,19 +74,28 @@ pub fn write_query(
     at
 }
 
-/// Makes the letter case of a question's name random: a bit for each octet, drawn from `bits` 64 at a time,
-/// changes it if it is a letter. A forged response must then guess these bits too
+/// Makes the letter case of a question's name random: a bit of each octet of `bits`, which are drawn eight at
+/// a time, changes an octet of the name if it is a letter. A forged response must then guess these bits too
 /// (draft-vixie-dnsext-dns0x20).
 pub fn randomize_case(question: &mut [u8], mut bits: impl FnMut() -> u64) {
     // Length octets are at most 63 and so never letters; the last four octets, which may look
     // like letters, are type and class.
     let name_len = question.len().saturating_sub(4);
     let (name, _) = question.split_at_mut(name_len);
-    for octets in name.chunks_mut(64) {
-        let mut pool = bits();
-        for octet in octets {
-            *octet ^= u8::from(octet.is_ascii_alphabetic()) * (pool as u8 & 1) << 5;
-            pool >>= 1;
+    let (eights, rest) = name.as_chunks_mut::<8>();
+    for octets in eights {
+        let bits = bits().to_le_bytes();
+        *octets = std::array::from_fn(|i| octets[i] ^ (case_bit(octets[i]) & bits[i]));
+    }
+    if !rest.is_empty() {
+        for (octet, bits) in rest.iter_mut().zip(bits().to_le_bytes()) {
+            *octet ^= case_bit(*octet) & bits;
         }
     }
+}
+
+/// The bit that changes the case of a letter; no bit of anything else.
+#[inline]
+fn case_bit(octet: u8) -> u8 {
+    u8::from(octet.is_ascii_alphabetic()) << 5
 }

@@ -426,10 +426,10 @@ fn letter_case_is_changed_by_a_bit_for_a_letter() {
     let mut draws = 0;
     randomize_case(&mut question, || {
         draws += 1;
-        0b1011_1111
+        0x2000_ffdf_2020_2020
     });
-    assert_eq!(draws, 1);
-    assert_eq!(question[..11], *b"\x05A1-zZ\x07Exam");
+    assert_eq!(draws, 2);
+    assert_eq!(question[..15], *b"\x05A1-ZZ\x07EXAMPlE\0");
     assert_eq!(
         question[question.len() - 4..],
         [0x41, 0x42, 0, 1],
@@ -442,6 +442,6 @@ fn letter_case_is_changed_by_a_bit_for_a_letter() {
         draws += 1;
         u64::MAX
     });
-    assert_eq!(draws, 1 + 251u32.div_ceil(64));
+    assert_eq!(draws, 2 + 251u32.div_ceil(8));
     assert!(!long.iter().any(u8::is_ascii_lowercase));
 }
