@@ -46,7 +46,10 @@ impl<X: Exchanges> Core<X> {
 
     /// Does what the race says. `answer` is what an attempt has just brought, if the race may want it.
     fn apply(&mut self, slot: usize, step: Step, answer: Option<(Answer, RouteId)>, now: Time) {
-        self.questions[slot].race_wake = step.wake.unwrap_or(Time::NEVER);
+        let Some(question) = self.questions.get_mut(slot) else {
+            return;
+        };
+        question.race_wake = step.wake.unwrap_or(Time::NEVER);
         for send in [step.send, step.also].into_iter().flatten() {
             self.launch(slot, send, now);
         }
@@ -110,9 +113,17 @@ impl<X: Exchanges> Core<X> {
 
     /// An upstream's response to the attempt `tag`, already checked against what was sent.
     pub fn response(&mut self, tag: Tag, response: &Response<'_>, now: Time) {
-        let Some(attempt) = self.attempts.get_mut(tag as usize) else {
-            return;
-        };
+        if let Some(heard) = self.hear(tag, response, now) {
+            self.act_on(heard, now);
+        }
+        self.heard_all(now);
+    }
+
+    /// The first half of [`Core::response`], for all responses that came together before
+    /// [`Core::act_on`] for each and [`Core::heard_all`] in the end: each half is about as much code as a CPU
+    /// keeps close by.
+    pub fn hear(&mut self, tag: Tag, response: &Response<'_>, now: Time) -> Option<Heard> {
+        let attempt = self.attempts.get_mut(tag as usize)?;
         if attempt.edns && refuses_edns(response) {
             // The same attempt goes on, as the upstream understands it (RFC 6891 section 7).
             attempt.edns = false;
@@ -121,38 +132,64 @@ impl<X: Exchanges> Core<X> {
             self.shared
                 .peers
                 .refused_edns(self.shared.upstream_of(route), now);
-            return self.dispatch(tag, now);
+            self.dispatch(tag, now);
+            return None;
         }
         let outcome = outcome_of(response, attempt.stream);
         let route = attempt.route;
-        let Some((slot, step)) = self.tell(tag, outcome, now) else {
-            return;
-        };
+        let (slot, step) = self.tell(tag, outcome, now)?;
         let question = &mut self.questions[slot];
         let mut answer = None;
-        if question.stage == Stage::Racing {
-            match outcome {
-                Outcome::Poor(_) if question.second.poor.is_none() => {
-                    question.second.poor = Some(response.to_answer());
-                }
-                // Without records it would look like "there is nothing" to who asks over a stream.
-                Outcome::Truncated
-                    if question.second.partial.is_none() && response.lowest_ttl().is_some() =>
-                {
-                    question.second.partial = Some(response.to_answer());
-                    if let Some(race) = &mut question.race {
-                        race.hold_partial();
-                    }
-                }
-                _ => {}
+        match outcome {
+            Outcome::Answered if step.wins() || !question.answered => {
+                answer = Some(response.to_answer());
             }
-            if let Some(Finish::Answer(_)) = step.finish {
-                answer = Some((response.to_answer(), route));
+            Outcome::Poor(_)
+                if question.stage == Stage::Racing && question.second.poor.is_none() =>
+            {
+                question.second.poor = Some(response.to_answer());
             }
-        } else if outcome == Outcome::Answered && !question.answered {
-            self.keep_late(slot, response.to_answer(), route, now);
+            // Without records it would look like "there is nothing" to who asks over a stream.
+            Outcome::Truncated
+                if question.stage == Stage::Racing
+                    && question.second.partial.is_none()
+                    && response.lowest_ttl().is_some() =>
+            {
+                question.second.partial = Some(response.to_answer());
+                if let Some(race) = &mut question.race {
+                    race.hold_partial();
+                }
+            }
+            _ => {}
         }
-        self.apply(slot, step, answer, now);
+        Some(Heard {
+            slot,
+            step,
+            answer,
+            route,
+        })
+    }
+
+    /// The second half of [`Core::response`].
+    pub fn act_on(&mut self, heard: Heard, now: Time) {
+        let Heard {
+            slot,
+            step,
+            answer,
+            route,
+        } = heard;
+        let late = |question: &Question| question.stage != Stage::Racing;
+        match answer {
+            Some(answer) if self.questions.get(slot).is_some_and(late) => {
+                self.keep_late(slot, answer, route, now);
+                self.apply(slot, step, None, now);
+            }
+            answer => self.apply(slot, step, answer.map(|answer| (answer, route)), now),
+        }
+    }
+
+    /// Ends a round of [`Core::hear`] and [`Core::act_on`]: what they left room for begins.
+    pub fn heard_all(&mut self, now: Time) {
         self.settle_failed_sends(now);
         self.work_off_backlog(now);
     }
@@ -181,15 +218,15 @@ impl<X: Exchanges> Core<X> {
         let slot = attempt.question as usize;
         let question = self.questions.get_mut(slot)?;
         question.attempts.retain(|other| *other != tag);
-        let late = question.stage == Stage::Settled;
+        let late = question.answered || question.stage == Stage::Settled;
         let race = question.race.as_mut()?;
         let step = {
             let mut engine = self.shared.engine();
             race.outcome(&mut engine, attempt.id, outcome, now, &mut self.rng)
         };
+        question.answered |= step.wins();
         self.remember(&self.questions[slot], attempt.route, outcome, now);
-        let won = matches!(step.finish, Some(Finish::Answer(_)));
-        self.count(&attempt, label(outcome, late), won, now);
+        self.count(&attempt, label(outcome, late), step.wins(), now);
         Some((slot, step))
     }
 
@@ -294,6 +331,22 @@ impl<X: Exchanges> Core<X> {
             self.remember(&self.questions[slot], attempt.route, Outcome::TimedOut, now);
         }
         self.remove(slot);
+    }
+}
+
+/// What a response came to, and what is still to be done for it: see [`Core::hear`].
+#[derive(Debug)]
+pub struct Heard {
+    slot: usize,
+    step: Step,
+    answer: Option<Answer>,
+    route: RouteId,
+}
+
+impl Step {
+    /// Whether the outcome that was told is the answer.
+    fn wins(&self) -> bool {
+        matches!(self.finish, Some(Finish::Answer(_)))
     }
 }
 

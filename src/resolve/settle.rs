@@ -43,8 +43,6 @@ impl<X: Exchanges> Core<X> {
     ) {
         self.last_route = Some(route);
         let waiters = self.conclude(slot);
-        let question = &mut self.questions[slot];
-        question.answered = true;
         let question = &self.questions[slot];
         // What clients are told is what is kept: a TTL does not jump between the first answer and the second.
         let lifetime = match question.is_shared() {
