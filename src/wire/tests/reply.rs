@@ -444,4 +444,13 @@ fn letter_case_is_changed_by_a_bit_for_a_letter() {
     });
     assert_eq!(draws, 2 + 251u32.div_ceil(8));
     assert!(!long.iter().any(u8::is_ascii_lowercase));
+    for octet in 0..=u8::MAX {
+        let mut question = [octet, octet, 0, 0, 0, 0];
+        randomize_case(&mut question, || u64::MAX);
+        let changed = match octet.is_ascii_alphabetic() {
+            true => octet ^ 0x20,
+            false => octet,
+        };
+        assert_eq!(question[..2], [changed; 2]);
+    }
 }
