@@ -102,7 +102,7 @@ pub fn randomize_case(question: &mut [u8], mut bits: impl FnMut() -> u64) {
 fn case_bits(octets: u64) -> u64 {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
     const ASCII: u64 = 0x7f * EACH;
-    let lower = (octets | 0x20 * EACH) & ASCII;
+    let lower = (octets | (0x20 * EACH)) & ASCII;
     // The top bit of each: whether it is `a` or above, and above `z`.
     let from_a = lower + (0x80 - u64::from(b'a')) * EACH;
     let above_z = lower + (0x7f - u64::from(b'z')) * EACH;
