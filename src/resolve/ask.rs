@@ -29,7 +29,7 @@ enum Held {
 
 impl<X: Exchanges> Core<X> {
     /// A client's query: answers it into `out`, or keeps an [`Asker`] and answers later through
-    /// [`Replies`]. `limit` is the longest answer that the client takes.
+    /// [`Replies`](super::front::Replies). `limit` is the longest answer that the client takes.
     pub fn ask(
         &mut self,
         query: &Query<'_>,
