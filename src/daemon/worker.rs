@@ -228,8 +228,7 @@ impl StreamEvents for Worker {
     fn connected(&self, connection: usize) {
         let now = self.clock.now();
         self.shielded(|core| {
-            let waiting: Vec<_> = core.exchanges.streams.waiting_on(connection).collect();
-            for tag in waiting {
+            for tag in core.exchanges.streams.connected(connection, now) {
                 core.connected(tag, now);
             }
         });

@@ -73,6 +73,7 @@ struct Query {
     /// The bytes as sent, for once more.
     frame: Box<[u8]>,
     again: bool,
+    /// When it was put on its connection, or when that stood.
     sent: Time,
 }
 
@@ -158,7 +159,7 @@ impl Streams {
             sent: now,
         };
         let connection = self.choose(route, now)?;
-        self.put(connection, query, rng);
+        self.put(connection, query, rng, now);
         Ok(())
     }
 
@@ -252,7 +253,7 @@ impl Streams {
         }
     }
 
-    fn put(&mut self, slot: usize, mut query: Query, rng: &mut StdRng) {
+    fn put(&mut self, slot: usize, mut query: Query, rng: &mut StdRng, now: Time) {
         let connection = &mut self.connections[slot];
         let id = loop {
             let id: u16 = rng.random();
@@ -261,6 +262,7 @@ impl Streams {
             }
         };
         query.frame[2..4].copy_from_slice(&id.to_be_bytes());
+        query.sent = now;
         connection
             .wires
             .outgoing
@@ -271,13 +273,16 @@ impl Streams {
         connection.queries.insert(id, query);
     }
 
-    /// The attempts that wait on a connection.
-    pub fn waiting_on(&self, slot: usize) -> impl Iterator<Item = Tag> {
-        let queries = self
-            .connections
-            .get(slot)
-            .map(|connection| connection.queries.values());
-        queries.into_iter().flatten().map(|query| query.awaited.tag)
+    /// A connection was made: its queries go out now. The attempts that waited for it.
+    pub fn connected(&mut self, slot: usize, now: Time) -> Vec<Tag> {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return Vec::new();
+        };
+        let waited = |query: &mut Query| {
+            query.sent = now;
+            query.awaited.tag
+        };
+        connection.queries.values_mut().map(waited).collect()
     }
 
     /// Whose response a message is; what matches no query is counted and ignored.
@@ -340,7 +345,7 @@ impl Streams {
             if connection.served && !query.again {
                 query.again = true;
                 if let Ok(fresh) = self.choose(connection.route, now) {
-                    self.put(fresh, query, rng);
+                    self.put(fresh, query, rng, now);
                     continue;
                 }
             }

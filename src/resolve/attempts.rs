@@ -196,12 +196,15 @@ impl<X: Exchanges> Core<X> {
 
     /// The connection that the attempt `tag` waited for stands: its round trip begins now.
     pub fn connected(&mut self, tag: Tag, now: Time) {
-        let Some(attempt) = self.attempts.get(tag as usize) else {
+        let Some(attempt) = self.attempts.get_mut(tag as usize) else {
             return;
         };
-        let question = self.questions.get_mut(attempt.question as usize);
+        attempt.sent = now;
+        let (slot, id) = (attempt.question as usize, attempt.id);
+        let question = self.questions.get_mut(slot);
         if let Some(race) = question.and_then(|question| question.race.as_mut()) {
-            race.connected(&mut self.shared.engine(), attempt.id, now);
+            let step = race.connected(&mut self.shared.engine(), id, now);
+            self.apply(slot, step, None, now);
         }
     }
 

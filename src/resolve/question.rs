@@ -192,7 +192,7 @@ pub struct Attempt {
     pub stream: bool,
     /// Whether it spoke EDNS.
     pub edns: bool,
-    /// When it was made.
+    /// When it was sent: over a stream, when the connection stood.
     pub sent: Time,
     /// Where it is listened for.
     pub handle: Option<Handle>,

@@ -66,6 +66,12 @@ impl Engine {
         self.flights.depart(&mut lane.queue, departure, now)
     }
 
+    /// The connection that an attempt over `route` waited for stands: its round trip begins.
+    pub(super) fn connected(&mut self, id: AttemptId, route: RouteId, now: Time) {
+        let queue = &mut self.lanes[route.0 as usize].queue;
+        self.flights.connected(id, queue, now);
+    }
+
     /// An attempt ended. `compared`: this useless answer was better known elsewhere.
     pub(super) fn land(&mut self, id: AttemptId, outcome: Outcome, now: Time) {
         let Some(attempt) = self.flights.get(id) else {

@@ -26,6 +26,14 @@ pub(super) const POOR_HELD: Duration = Duration::from_secs(1);
 /// A stream needs a handshake before its round trip: it is given this many timeouts.
 const STREAM_PATIENCE: u32 = 4;
 
+/// How many timeouts an attempt is given.
+fn patience(kind: AttemptKind) -> u32 {
+    match kind {
+        AttemptKind::StreamFallback => STREAM_PATIENCE,
+        _ => 1,
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
     pub(super) id: AttemptId,
@@ -228,9 +236,24 @@ impl Race {
     }
 
     /// The connection that `attempt` waited for stands, and the query goes out now: what passed before
-    /// was the handshake and is not the round trip.
-    pub fn connected(&mut self, engine: &mut Engine, attempt: AttemptId, now: Time) {
-        engine.flights.connected(attempt, now);
+    /// was the handshake and is not the round trip. Nor does it count for what is overdue or lost.
+    pub fn connected(&mut self, engine: &mut Engine, attempt: AttemptId, now: Time) -> Step {
+        let mut step = Step::default();
+        let flight = self.flights.iter_mut().flatten();
+        if let Some(flight) = flight.into_iter().find(|flight| flight.id == attempt) {
+            let route = flight.route;
+            engine.connected(attempt, route, now);
+            let estimate = &engine.lane(route).estimate;
+            let patience = patience(flight.kind);
+            flight.lost_at = now + estimate.rto(engine.waits) * patience;
+            let newest = self.tries > 0 && self.tried[self.tries - 1] == route;
+            if newest && !flight.lost && flight.kind != AttemptKind::Probe {
+                self.next_try = now + estimate.check_wait(engine.waits) * patience;
+                self.hedge_at = now + estimate.hedge_wait(engine.waits) * patience;
+            }
+        }
+        self.close(&mut step, now);
+        step
     }
 
     fn answered(
@@ -330,7 +353,7 @@ impl Race {
         let stream = kind == AttemptKind::StreamFallback;
         let attempt = engine.depart(route, kind, stream, now);
         let estimate = &engine.lane(route).estimate;
-        let patience = if stream { STREAM_PATIENCE } else { 1 };
+        let patience = patience(kind);
         let lost_at = now + estimate.rto(engine.waits) * patience;
         let flight = Flight {
             id: attempt,
