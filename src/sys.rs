@@ -10,6 +10,7 @@
 mod batch;
 mod link;
 mod origin;
+mod tcp;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use tokio::io::unix::AsyncFd;
 pub use batch::{BATCH, RecvBatch, SendBatch, SendReport};
 pub use link::{Link, link};
 pub use origin::{Arrival, Origin};
+pub use tcp::{TcpInfo, tcp_info};
 
 /// Makes a listening UDP socket report where each datagram arrived ([`Origin::arrival`]).
 pub fn report_arrival(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
