@@ -237,7 +237,11 @@ impl StreamEvents for Worker {
     fn message(&self, connection: usize, message: &[u8]) {
         let now = self.clock.now();
         self.shielded(|core| {
-            if let Some((tag, response)) = core.exchanges.streams.claim(connection, message, now) {
+            let claimed = core.exchanges.streams.claim(connection, message, now);
+            if let Some((tag, response, carriage)) = claimed {
+                if let Some(carriage) = carriage {
+                    core.carried(tag, &carriage, now);
+                }
                 core.response(tag, &response, now);
             }
         });

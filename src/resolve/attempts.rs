@@ -1,12 +1,15 @@
 //! A question's attempts: made as the race says, told to it as they end.
 
+use smallvec::SmallVec;
+
 use super::core::Core;
 use super::question::{Attempt, Question, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics::{self, Counter};
 use crate::route::{
-    Ask, AttemptKind, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step,
+    Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Outcome, Purpose, Race, Refused,
+    RouteId, Send, Step,
 };
 use crate::wire::{Answer, Ede, Rcode, Response};
 
@@ -208,6 +211,14 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
+    /// What the kernel says of the connection on which the attempt `tag` is answered now.
+    pub fn carried(&mut self, tag: Tag, carriage: &Carriage, now: Time) {
+        if let Some(attempt) = self.attempts.get(tag as usize) {
+            let mut engine = self.shared.engine();
+            engine.carried(attempt.id, carriage, true, now);
+        }
+    }
+
     /// The attempt `tag` ended without a usable response.
     pub fn attempt_failed(&mut self, tag: Tag, outcome: Outcome, now: Time) {
         if let Some((slot, step)) = self.tell(tag, outcome, now) {
@@ -265,16 +276,31 @@ impl<X: Exchanges> Core<X> {
 
     /// The race's timer.
     pub(super) fn race_timer(&mut self, slot: usize, now: Time) {
+        let carried = self.carriages(slot, now);
         let question = &mut self.questions[slot];
         let step = match &mut question.race {
             None if question.stage == Stage::Queued => return self.turn_away(slot, now),
             None => return,
             Some(race) => {
                 let mut engine = self.shared.engine();
+                for (id, carriage) in &carried {
+                    engine.carried(*id, carriage, false, now);
+                }
                 race.timer(&mut engine, now, &mut self.rng)
             }
         };
         self.apply(slot, step, None, now);
+    }
+
+    /// What the kernel says of the connections that a question waits on.
+    fn carriages(&mut self, slot: usize, now: Time) -> SmallVec<[(AttemptId, Carriage); 2]> {
+        let tags = &self.questions[slot].attempts;
+        let carriage = |tag: &Tag| {
+            let attempt = self.attempts.get(*tag as usize)?;
+            let carriage = self.exchanges.carriage(attempt.handle?, *tag, now)?;
+            Some((attempt.id, carriage))
+        };
+        tags.iter().filter_map(carriage).collect()
     }
 
     /// Counts an attempt's end. `won` says whether it settled the question.

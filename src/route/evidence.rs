@@ -6,8 +6,8 @@ use super::engine::{Engine, Standing};
 use super::flight::{Attempt, AttemptId, Departure};
 use super::lane::Lane;
 use super::selector::Rank;
-use super::tally::{Row, Sample};
-use super::{AttemptKind, Outcome, Route, RouteId, UpstreamId, Verdict};
+use super::tally::{Row, Sample, Shown};
+use super::{AttemptKind, Carriage, HeldUp, Outcome, Route, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::wire::Rcode;
 
@@ -72,6 +72,21 @@ impl Engine {
         self.flights.connected(id, queue, now);
     }
 
+    /// What the kernel says of the connection of an attempt that is `answered` now, or overdue.
+    pub fn carried(&mut self, id: AttemptId, carriage: &Carriage, answered: bool, now: Time) {
+        let Some(attempt) = self.flights.get(id) else {
+            return;
+        };
+        let lane = self.lane_mut(attempt.route);
+        lane.tcp_resent += u64::from(carriage.resent);
+        lane.tcp_round_trip = Some(carriage.round_trip);
+        let held_up = match answered {
+            true => carriage.of_answer(now.since(attempt.sent)),
+            false => carriage.of_silence(),
+        };
+        self.flights.carried(id, carriage.resent > 0, held_up);
+    }
+
     /// An attempt ended. `compared`: this useless answer was better known elsewhere.
     pub(super) fn land(&mut self, id: AttemptId, outcome: Outcome, now: Time) {
         let Some(attempt) = self.flights.get(id) else {
@@ -84,10 +99,18 @@ impl Engine {
         if outcome.came_back() {
             let rtt = now.since(attempt.sent);
             let late = lane.estimate.is_late(rtt, self.waits);
-            let sample = match (attempt.lost, late) {
-                (true, _) => Sample::Found,
-                (false, true) => Sample::Late,
-                (false, false) => Sample::Good,
+            let sample = match (attempt.resent, attempt.lost, late) {
+                (true, counted, _) => Sample::Resent { counted },
+                (false, true, _) => Sample::Found,
+                (false, false, true) => Sample::Late,
+                (false, false, false) => Sample::Good,
+            };
+            let held_up = match sample {
+                Sample::Resent { .. } => Some(HeldUp::OnTheWay),
+                // That it lay with the server was said when it was counted as lost.
+                Sample::Found => attempt.held_up.filter(|at| *at == HeldUp::OnTheWay),
+                Sample::Late => attempt.held_up,
+                _ => None,
             };
             lane.answered_sent = lane.answered_sent.max(attempt.sent);
             if sample == Sample::Good {
@@ -95,15 +118,19 @@ impl Engine {
             }
             // A fallback's round trip holds a handshake and says nothing about datagrams.
             if attempt.kind != AttemptKind::StreamFallback {
-                let clear = lane.rank == Rank::Clear && sample != Sample::Found;
+                let was_lost = attempt.lost || attempt.resent;
+                let clear = lane.rank == Rank::Clear && !was_lost;
                 lane.estimate
                     .sample(rtt, now, clear, sample == Sample::Good);
             }
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch, rtt, now);
+            if attempt.resent && !attempt.lost {
+                lane.limit.lost(in_flight, now);
+            }
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
             if sample == Sample::Good || !self.is_self_made(route, in_flight, now) {
-                self.witnessed(attempt, sample, useful, now);
+                self.witnessed(attempt, Shown { sample, held_up }, useful, now);
             }
             return;
         }
@@ -144,7 +171,9 @@ impl Engine {
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            self.witnessed(attempt, Sample::Lost, false, now);
+            let held_up = attempt.held_up.filter(|at| *at == HeldUp::AtTheServer);
+            let sample = Sample::Lost;
+            self.witnessed(attempt, Shown { sample, held_up }, false, now);
         }
     }
 
@@ -182,7 +211,8 @@ impl Engine {
 
     /// Takes in what an attempt showed. A useless answer shows that the packet was carried, and
     /// nothing good of the server.
-    fn witnessed(&mut self, attempt: Attempt, sample: Sample, useful: bool, now: Time) {
+    fn witnessed(&mut self, attempt: Attempt, shown: Shown, useful: bool, now: Time) {
+        let sample = shown.sample;
         let Attempt { route, sent, .. } = attempt;
         let desperate = self.standing != Standing::Clear;
         let patience = self.patience;
@@ -190,7 +220,7 @@ impl Engine {
         let Route { upstream, path, .. } = lane.route;
         let over = &mut self.paths[path.0 as usize];
         let of = &mut self.upstreams[upstream.0 as usize];
-        let bad = matches!(sample, Sample::Late | Sample::Lost);
+        let bad = matches!(sample, Sample::Late | Sample::Lost | Sample::Resent { .. });
         let relief = over.health.relief().max(of.health.relief());
         if (bad || sample == Sample::Found) && sent < relief {
             return;
@@ -209,14 +239,14 @@ impl Engine {
             let row = over.row_after(route, lane.row);
             path_change = over
                 .health
-                .note(sample, row, sent, now, &patience, desperate);
+                .note(shown, row, sent, now, &patience, desperate);
         }
         let mut upstream_change = None;
         if !(useful || bad) {
             // The race says what to make of it.
         } else if of.health.verdict() != Verdict::Clear {
             let row = of.row_after(route, lane.row);
-            upstream_change = of.health.note(sample, row, sent, now, &patience, desperate);
+            upstream_change = of.health.note(shown, row, sent, now, &patience, desperate);
         } else if sample == Sample::Good {
             of.health.useful();
         }
@@ -227,7 +257,7 @@ impl Engine {
         if !(bad && explained && !was_bad) {
             own_change = lane
                 .health
-                .note(sample, lane.row, sent, now, &patience, desperate);
+                .note(shown, lane.row, sent, now, &patience, desperate);
         }
         if let Some(change) = path_change {
             self.path_changed(path, change, now);

@@ -5,7 +5,7 @@
 //! but keeps its place in the table until its listener gives up: its answer may still come and tell
 //! the true round trip.
 
-use super::{AttemptKind, RouteId};
+use super::{AttemptKind, HeldUp, RouteId};
 use crate::clock::Time;
 
 /// One attempt, engine-wide. Stale handles are recognised by their generation.
@@ -45,6 +45,10 @@ pub struct Attempt {
     pub serial: u32,
     /// It was given up for lost already.
     pub lost: bool,
+    /// It was told of something that TCP had to send again.
+    pub resent: bool,
+    /// Where TCP says that it is, or was, held up.
+    pub held_up: Option<HeldUp>,
     generation: u32,
     before: u32,
     after: u32,
@@ -117,6 +121,8 @@ impl Flights {
             sent: now,
             serial,
             lost: false,
+            resent: false,
+            held_up: None,
             generation: 0,
             before: NONE,
             after: NONE,
@@ -158,6 +164,15 @@ impl Flights {
         if !attempt.lost {
             self.unlink(id.index, queue);
             self.append(id.index, queue);
+        }
+    }
+
+    /// What TCP says of it.
+    pub fn carried(&mut self, id: AttemptId, resent: bool, held_up: Option<HeldUp>) {
+        if self.get(id).is_some() {
+            let slot = &mut self.slots[id.index as usize];
+            slot.resent |= resent;
+            slot.held_up = held_up;
         }
     }
 
