@@ -27,6 +27,13 @@ pub(super) struct Account {
     told: u32,
 }
 
+/// What only grows of a connection, at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    retransmitted: u32,
+    out_of_order: Option<u32>,
+}
+
 impl Account {
     /// Looks at the connection, unless that was done just now.
     pub(super) fn look(&mut self, stream: &TcpStream, now: Time) {
@@ -46,9 +53,12 @@ impl Account {
         (self.looked, self.info) = (Some(now), info);
     }
 
-    /// Retransmissions until the last look.
-    pub(super) fn retransmitted(&self) -> u32 {
-        self.info.retransmitted
+    /// How it stood at the last look, for [`Account::carriage`] of what goes out now.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            retransmitted: self.info.retransmitted,
+            out_of_order: self.info.out_of_order,
+        }
     }
 
     /// When the last look was.
@@ -56,11 +66,12 @@ impl Account {
         self.looked
     }
 
-    /// What the last look says of an attempt that went out when there had been `before` retransmissions.
-    pub(super) fn carriage(&mut self, before: u32) -> Carriage {
+    /// What the last look says of an attempt that went out when it stood as `before`.
+    pub(super) fn carriage(&mut self, before: Mark) -> Carriage {
         let TcpInfo {
             retransmitted,
             unacknowledged,
+            out_of_order,
             round_trip,
             least,
         } = self.info;
@@ -70,7 +81,8 @@ impl Account {
         let rise = round_trip.saturating_sub(self.before);
         Carriage {
             resent,
-            repaired: retransmitted != before,
+            repaired: retransmitted != before.retransmitted,
+            gap: out_of_order.map(|segments| Some(segments) != before.out_of_order),
             unacknowledged: unacknowledged > 0,
             round_trip,
             longest: round_trip.max(self.before + SMOOTHED_OVER * rise),
@@ -87,6 +99,7 @@ mod tests {
         TcpInfo {
             retransmitted,
             unacknowledged: 0,
+            out_of_order: Some(0),
             round_trip: Duration::from_millis(round_trip),
             least: Some(Duration::from_millis(2)),
         }
@@ -96,18 +109,52 @@ mod tests {
     fn a_retransmission_is_told_once_and_known_to_all_who_waited() {
         let mut account = Account::default();
         account.note(info(0, 2), Time::from_secs(1));
+        let before = account.mark();
         account.note(info(3, 2), Time::from_secs(2));
-        let (first, second) = (account.carriage(0), account.carriage(0));
+        let (first, second) = (account.carriage(before), account.carriage(before));
         assert_eq!((first.resent, first.repaired), (3, true));
         assert_eq!((second.resent, second.repaired), (0, true));
-        let later = account.carriage(3);
+        let later = {
+            let mark = account.mark();
+            account.carriage(mark)
+        };
         assert_eq!((later.resent, later.repaired), (0, false));
+    }
+
+    #[test]
+    fn what_arrives_out_of_order_leaves_a_gap_for_those_who_wait() {
+        let mut account = Account::default();
+        account.note(info(0, 2), Time::from_secs(1));
+        let before = account.mark();
+        let gap = |account: &mut Account, before| account.carriage(before).gap;
+        assert_eq!(gap(&mut account, before), Some(false));
+        let arrived = TcpInfo {
+            out_of_order: Some(2),
+            ..info(0, 2)
+        };
+        account.note(arrived, Time::from_secs(2));
+        assert_eq!(gap(&mut account, before), Some(true));
+        let after = account.mark();
+        assert_eq!(gap(&mut account, after), Some(false));
+        let silent = TcpInfo {
+            out_of_order: None,
+            ..info(0, 2)
+        };
+        account.note(silent, Time::from_secs(3));
+        assert_eq!(gap(&mut account, after), None);
     }
 
     #[test]
     fn the_longest_round_trip_is_what_the_smoothed_one_allows() {
         let mut account = Account::default();
-        let longest = |account: &mut Account| account.carriage(0).longest.as_millis();
+        let longest = |account: &mut Account| {
+            {
+                let mark = account.mark();
+                account.carriage(mark)
+            }
+            .longest
+            .as_millis()
+        };
         account.note(info(0, 2), Time::from_secs(1));
         assert_eq!(longest(&mut account), 2, "nothing to compare with");
         // 2 ms and then 82 ms make 12 ms.

@@ -21,7 +21,7 @@ use slab::Slab;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
-use super::account::Account;
+use super::account::{Account, Mark};
 use super::awaited::{Awaited, Manner, Way};
 use super::{Outgoing, Tag};
 use crate::clock::Time;
@@ -76,8 +76,8 @@ struct Query {
     again: bool,
     /// When it was put on its connection, or when that stood.
     sent: Time,
-    /// What the kernel had sent again on the connection until then.
-    resent: u32,
+    /// How the connection stood then.
+    mark: Mark,
 }
 
 struct Connection {
@@ -168,7 +168,7 @@ impl Streams {
             frame: frame[..2 + length].into(),
             again: false,
             sent: now,
-            resent: 0,
+            mark: Mark::default(),
         };
         let connection = self.choose(route, now)?;
         self.put(connection, query, rng, now);
@@ -278,7 +278,7 @@ impl Streams {
         };
         query.frame[2..4].copy_from_slice(&id.to_be_bytes());
         query.sent = now;
-        query.resent = connection.account.retransmitted();
+        query.mark = connection.account.mark();
         connection
             .wires
             .outgoing
@@ -307,18 +307,18 @@ impl Streams {
     /// it was sent.
     pub(super) fn carriage(&mut self, route: RouteId, tag: Tag, now: Time) -> Option<Carriage> {
         let mut open = self.connections.iter_mut();
-        let (connection, sent, resent) = open.find_map(|(_, connection)| {
+        let (connection, sent, mark) = open.find_map(|(_, connection)| {
             let mut waiting = connection.queries.values();
             let query = match connection.route == route {
                 true => waiting.find(|query| query.awaited.tag == tag)?,
                 false => return None,
             };
-            let (sent, resent) = (query.sent, query.resent);
-            Some((connection, sent, resent))
+            let (sent, mark) = (query.sent, query.mark);
+            Some((connection, sent, mark))
         })?;
         connection.look(now);
         let since = connection.account.looked().is_some_and(|it| it > sent);
-        since.then(|| connection.account.carriage(resent))
+        since.then(|| connection.account.carriage(mark))
     }
 
     /// Whose response a message is, and what the kernel says of the connection if it was looked at for it;
@@ -352,7 +352,7 @@ impl Streams {
                 connection.settle();
                 connection.look(now);
                 let fresh = connection.account.looked() == Some(now);
-                let carriage = fresh.then(|| connection.account.carriage(query.resent));
+                let carriage = fresh.then(|| connection.account.carriage(query.mark));
                 Some((query.awaited.tag, response, carriage))
             }
             Err(mismatch) => {

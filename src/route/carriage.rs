@@ -2,12 +2,13 @@
 //!
 //! Over a stream the kernel mends what is lost, and all that is left of the loss is a late answer. But it
 //! knows more than it hides. What had to be sent again speaks against the path, also where the answer did
-//! come. A query that was acknowledged and still waits for its answer lies with the server. And an answer
-//! that is late by far more than the kernel's own round trips was made late by the server.
+//! come; what arrives while something before it is missing tells of loss on the way back. A query that was
+//! acknowledged and still waits for its answer lies with the server. And an answer that is late by far more
+//! than the kernel's own round trips was made late by the server.
 //!
 //! What it does not know: whether a host that acknowledges nothing is dead or behind a dead path. And an
-//! answer that was lost on its way back leaves no trace on this side, so a few late ones never accuse a
-//! server.
+//! answer that was lost on its way back with none behind it leaves no trace on this side, so a few late ones
+//! never accuse a server.
 
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ pub struct Carriage {
     pub resent: u32,
     /// Something was sent again since the attempt went out, and may have held it up.
     pub repaired: bool,
+    /// Segments of answers have arrived since then while one before them was missing, and wait for it. `None`
+    /// if that is not known.
+    pub gap: Option<bool>,
     /// Something that was sent is not acknowledged.
     pub unacknowledged: bool,
     /// The kernel's smoothed round trip.
@@ -44,7 +48,7 @@ pub enum HeldUp {
 impl Carriage {
     /// Of an attempt that was answered after `rtt`, later than in health.
     pub(super) fn of_answer(&self, rtt: Duration) -> Option<HeldUp> {
-        if self.resent > 0 {
+        if self.resent > 0 || self.gap == Some(true) {
             return Some(HeldUp::OnTheWay);
         }
         if self.repaired {
@@ -55,7 +59,7 @@ impl Carriage {
         let risen = self.round_trip.saturating_sub(self.least);
         if risen > DELAYED_ACK && 2 * risen >= over {
             Some(HeldUp::OnTheWay)
-        } else if 2 * self.longest.saturating_sub(self.least) < over {
+        } else if self.gap.is_some() && 2 * self.longest.saturating_sub(self.least) < over {
             Some(HeldUp::AtTheServer)
         } else {
             None
@@ -65,7 +69,11 @@ impl Carriage {
     /// Of an attempt that should have been answered by now.
     pub(super) fn of_silence(&self) -> Option<HeldUp> {
         let carried = !self.unacknowledged && !self.repaired && self.resent == 0;
-        carried.then_some(HeldUp::AtTheServer)
+        match self.gap {
+            Some(true) => Some(HeldUp::OnTheWay),
+            Some(false) if carried => Some(HeldUp::AtTheServer),
+            _ => None,
+        }
     }
 }
 

@@ -107,9 +107,7 @@ impl Engine {
             };
             let held_up = match sample {
                 Sample::Resent { .. } => Some(HeldUp::OnTheWay),
-                // That it lay with the server was said when it was counted as lost.
-                Sample::Found => attempt.held_up.filter(|at| *at == HeldUp::OnTheWay),
-                Sample::Late => attempt.held_up,
+                Sample::Late | Sample::Found => attempt.held_up.filter(|_| !attempt.told),
                 _ => None,
             };
             lane.answered_sent = lane.answered_sent.max(attempt.sent);
@@ -171,8 +169,7 @@ impl Engine {
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            let held_up = attempt.held_up.filter(|at| *at == HeldUp::AtTheServer);
-            let sample = Sample::Lost;
+            let (sample, held_up) = (Sample::Lost, attempt.held_up);
             self.witnessed(attempt, Shown { sample, held_up }, false, now);
         }
     }

@@ -49,6 +49,8 @@ pub struct Attempt {
     pub resent: bool,
     /// Where TCP says that it is, or was, held up.
     pub held_up: Option<HeldUp>,
+    /// That was taken into account when it was counted as lost.
+    pub told: bool,
     generation: u32,
     before: u32,
     after: u32,
@@ -123,6 +125,7 @@ impl Flights {
             lost: false,
             resent: false,
             held_up: None,
+            told: false,
             generation: 0,
             before: NONE,
             after: NONE,
@@ -180,7 +183,8 @@ impl Flights {
     pub fn lose(&mut self, id: AttemptId, queue: &mut Queue) {
         if self.get(id).is_some_and(|attempt| !attempt.lost) {
             self.unlink(id.index, queue);
-            self.slots[id.index as usize].lost = true;
+            let slot = &mut self.slots[id.index as usize];
+            (slot.lost, slot.told) = (true, slot.held_up.is_some());
         }
     }
 

@@ -7,14 +7,15 @@ use std::mem::{offset_of, size_of};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// Words of `struct tcp_info` as far as it is read; kernels before 4.6 fill less.
-const WORDS: usize = 38;
+/// Words of `struct tcp_info` as far as it is read; kernels before 5.4 fill less.
+const WORDS: usize = 57;
 
 // Fields are only ever added at the end of the kernel's struct. What libc knows of it bears out the places.
 const UNACKED: usize = 6;
 const RTT: usize = 17;
 const TOTAL_RETRANS: usize = 25;
 const MIN_RTT: usize = 37;
+const RCV_OOOPACK: usize = 56;
 const _: () = {
     const WORD: usize = size_of::<u32>();
     assert!(offset_of!(libc::tcp_info, tcpi_unacked) == UNACKED * WORD);
@@ -29,6 +30,9 @@ pub struct TcpInfo {
     pub retransmitted: u32,
     /// Segments that were sent and not acknowledged yet.
     pub unacknowledged: u32,
+    /// Segments that arrived while one before them was missing; wraps at 2^32. `None` where the kernel does
+    /// not say.
+    pub out_of_order: Option<u32>,
     /// Smoothed round trip (RFC 6298), to the acknowledgement: a peer may hold that back for a while.
     pub round_trip: Duration,
     /// Least round trip of the last minutes; `None` where the kernel does not say.
@@ -41,13 +45,15 @@ pub struct TcpInfo {
 /// If `socket` is no TCP socket.
 pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
     let mut words = [0; WORDS];
-    super::get_option(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut words)?;
+    let filled = super::get_option(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut words)?;
     let micros = |word: usize| Duration::from_micros(words[word].into());
+    let has_order = filled >= WORDS * size_of::<u32>();
     // The kernel's own words for "never measured" are all ones.
     let measured = !matches!(words[MIN_RTT], 0 | u32::MAX);
     Ok(TcpInfo {
         retransmitted: words[TOTAL_RETRANS],
         unacknowledged: words[UNACKED],
+        out_of_order: has_order.then(|| words[RCV_OOOPACK]),
         round_trip: micros(RTT),
         least: measured.then(|| micros(MIN_RTT)),
     })
@@ -75,6 +81,7 @@ mod tests {
         assert_eq!((info.retransmitted, info.unacknowledged), (0, 0));
         // On loopback; and an uninitialised word would hardly be.
         assert!(info.round_trip > Duration::ZERO && info.round_trip < Duration::from_secs(60));
+        assert_eq!(info.out_of_order.unwrap_or_default(), 0);
         assert!(info.least.is_none_or(|least| least <= info.round_trip));
     }
 

@@ -15,6 +15,7 @@ fn ms(millis: u64) -> Duration {
 /// All is well with the connection.
 fn quiet() -> Carriage {
     Carriage {
+        gap: Some(false),
         round_trip: BASE,
         longest: BASE,
         least: BASE,
@@ -212,6 +213,31 @@ fn what_was_acknowledged_and_not_answered_lies_with_the_server() {
     let told = world.told();
     let why = |line: &String| line.contains("held up at the server (TCP)");
     assert!(told.iter().any(why), "{told:?}");
+}
+
+#[test]
+fn an_answer_missed_by_those_behind_it_was_lost_on_the_way() {
+    let mut world = World::new(1, &["a"]);
+    let behind = Carriage {
+        gap: Some(true),
+        ..quiet()
+    };
+    for _ in 0..12 {
+        world.ask(|_, _| going(ms(250), behind, behind));
+    }
+    assert_eq!(world.upstream(0), Verdict::Clear);
+    assert!(world.path(0).is_bad());
+    // Where the kernel cannot tell, nobody is accused.
+    let mut blind = World::new(1, &["a"]);
+    let unknown = Carriage {
+        gap: None,
+        ..quiet()
+    };
+    for _ in 0..12 {
+        blind.ask(|_, _| going(ms(250), unknown, unknown));
+    }
+    let both = (blind.path(0), blind.upstream(0));
+    assert_eq!(both, (Verdict::Clear, Verdict::Clear));
 }
 
 #[test]
