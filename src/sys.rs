@@ -10,6 +10,7 @@
 mod batch;
 mod link;
 mod origin;
+mod tcp;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use tokio::io::unix::AsyncFd;
 pub use batch::{BATCH, RecvBatch, SendBatch, SendReport};
 pub use link::{Link, link};
 pub use origin::{Arrival, Origin};
+pub use tcp::{TcpInfo, tcp_info};
 
 /// Makes a listening UDP socket report where each datagram arrived ([`Origin::arrival`]).
 pub fn report_arrival(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
@@ -76,13 +78,13 @@ pub fn set_buffers(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
     Ok(granted[0] as usize / 2)
 }
 
-/// Fills as much of `value` as the option has.
+/// Fills as much of `value` as the option has, and says how many octets that is.
 fn get_option(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     option: libc::c_int,
     value: &mut [u32],
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let mut length = size_of_val(value) as libc::socklen_t;
     // SAFETY: `value` is valid for writes of the `length` bytes given, any bytes are valid in it, and
     // the kernel writes no more than `length` of them.
@@ -96,7 +98,7 @@ fn get_option(
         )
     };
     if result == 0 {
-        Ok(())
+        Ok(length as usize)
     } else {
         Err(io::Error::last_os_error())
     }

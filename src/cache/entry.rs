@@ -8,9 +8,10 @@
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::wire::{Answer, QuestionKey};
+use crate::wire::{Answer, KeyRef};
 
 use super::ghosts;
+use super::rules::Lifetime;
 
 /// A name is refreshed ahead of its expiry if it was asked for so often in this life: the reader
 /// that would be told, and one before it.
@@ -114,7 +115,13 @@ pub enum Freshness {
 }
 
 impl Entry {
-    pub(super) fn new(key: &QuestionKey, answer: Answer, ttl: u32, route: u16, now: Time) -> Entry {
+    pub(super) fn new(
+        key: KeyRef<'_>,
+        answer: Answer,
+        lifetime: Lifetime,
+        route: u16,
+        now: Time,
+    ) -> Entry {
         let dnssec_ok = if key.dnssec_ok() { flag::DNSSEC_OK } else { 0 };
         let checking_disabled = match key.checking_disabled() {
             true => flag::CHECKING_DISABLED,
@@ -123,7 +130,7 @@ impl Entry {
         Entry {
             answer,
             stored: Stamp::of(now),
-            ttl,
+            ttl: lifetime.seconds(),
             route,
             hits: 0,
             heat: Heat::default(),
@@ -134,7 +141,7 @@ impl Entry {
 
     /// Whether this is the answer to `key`: name, type, class, DO and CD.
     #[inline]
-    pub(super) fn answers(&self, key: &QuestionKey) -> bool {
+    pub(super) fn answers(&self, key: KeyRef<'_>) -> bool {
         key.as_bytes()
             .split_last()
             .is_some_and(|(flags, question)| {

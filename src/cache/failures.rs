@@ -18,7 +18,7 @@ use lru::LruCache;
 
 use crate::clock::Time;
 use crate::config::CacheConfig;
-use crate::wire::QuestionKey;
+use crate::wire::{KeyRef, QuestionKey};
 
 use super::segment::Hashed;
 
@@ -35,9 +35,7 @@ const ROUTES: usize = 8;
 /// Failures by question, and by question and route. Shared by all workers.
 #[derive(Debug)]
 pub struct Failures {
-    shards: [Mutex<LruCache<u64, Record, Hashed>>; SHARDS],
-    /// Questions with failures over single routes, so that the usual miss need not look for any.
-    routed: AtomicUsize,
+    shards: [Shard; SHARDS],
     min_ttl: Duration,
     max_ttl: Duration,
 }
@@ -54,6 +52,17 @@ pub struct Failure {
 }
 
 #[derive(Debug)]
+struct Shard {
+    records: Mutex<Records>,
+    /// How many there are, and how many of them have failures over single routes: nearly always none, and
+    /// the usual miss need not look for any.
+    held: AtomicUsize,
+    routed: AtomicUsize,
+}
+
+type Records = LruCache<u64, Record, Hashed>;
+
+#[derive(Debug)]
 struct Record {
     /// The whole key, so that names with one hash are not taken for each other.
     key: Box<[u8]>,
@@ -64,7 +73,7 @@ struct Record {
 }
 
 impl Record {
-    fn is_for(&self, key: &QuestionKey) -> bool {
+    fn is_for(&self, key: KeyRef<'_>) -> bool {
         *self.key == *key.as_bytes()
     }
 
@@ -83,14 +92,17 @@ impl Failures {
     /// An empty table.
     pub fn new(config: &CacheConfig) -> Failures {
         let room = NonZeroUsize::new(HELD / SHARDS).unwrap_or(NonZeroUsize::MIN);
-        let table = || {
-            let mut table = LruCache::unbounded_with_hasher(Hashed::default());
-            table.resize(room);
-            Mutex::new(table)
+        let shard = || {
+            let mut records = LruCache::unbounded_with_hasher(Hashed::default());
+            records.resize(room);
+            Shard {
+                records: Mutex::new(records),
+                held: AtomicUsize::new(0),
+                routed: AtomicUsize::new(0),
+            }
         };
         Failures {
-            shards: std::array::from_fn(|_| table()),
-            routed: AtomicUsize::new(0),
+            shards: std::array::from_fn(|_| shard()),
             min_ttl: config.failure_min_ttl,
             max_ttl: config.failure_max_ttl.max(config.failure_min_ttl),
         }
@@ -98,26 +110,34 @@ impl Failures {
 
     /// Whether the question `key` has failed so recently that it is not to be tried. `hash` is
     /// [`Cache::hash`](super::Cache::hash) of `key`.
-    pub fn check(&self, key: &QuestionKey, hash: u64, now: Time) -> Option<Failure> {
-        let mut shard = self.shard(hash);
-        let record = shard.get(&hash).filter(|record| record.is_for(key))?;
+    pub fn check<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Time) -> Option<Failure> {
+        let shard = self.shard(hash);
+        if shard.is_empty() {
+            return None;
+        }
+        let mut records = shard.lock();
+        let record = records
+            .get(&hash)
+            .filter(|record| record.is_for(key.into()))?;
         record.failure.filter(|failure| now < failure.until)
     }
 
     /// Tells `each` the routes over which the question has failed so recently that it is not to be asked
     /// over them while there is another.
-    pub fn routes_failed(
+    pub fn routes_failed<'k>(
         &self,
-        key: &QuestionKey,
+        key: impl Into<KeyRef<'k>>,
         hash: u64,
         now: Time,
         mut each: impl FnMut(u16),
     ) {
-        if self.routed.load(Ordering::Relaxed) == 0 {
+        let shard = self.shard(hash);
+        if shard.routed.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut shard = self.shard(hash);
-        let Some(record) = shard.get(&hash).filter(|record| record.is_for(key)) else {
+        let key = key.into();
+        let mut records = shard.lock();
+        let Some(record) = records.get(&hash).filter(|record| record.is_for(key)) else {
             return;
         };
         for (route, failure) in &record.routes {
@@ -131,26 +151,30 @@ impl Failures {
     /// be tried. Failures that come in while an earlier one is remembered are the same failure: they
     /// were under way already, and do not make the time longer. A failure is forgotten, and the
     /// next one the first again, once it has been over for `failure-max-ttl`.
-    pub fn record(
+    pub fn record<'k>(
         &self,
-        key: &QuestionKey,
+        key: impl Into<KeyRef<'k>>,
         hash: u64,
         route: Option<u16>,
         ede: u16,
         now: Time,
     ) -> Failure {
-        let mut shard = self.shard(hash);
-        if !shard.get(&hash).is_some_and(|record| record.is_for(key)) {
+        let key = key.into();
+        let shard = self.shard(hash);
+        let mut records = shard.lock();
+        if !records.get(&hash).is_some_and(|record| record.is_for(key)) {
             let record = Record {
                 key: key.as_bytes().into(),
                 failure: None,
                 routes: Vec::new(),
             };
-            let gone = shard.push(hash, record);
-            self.forget_routes(gone.map(|(_, record)| record));
+            shard.held.fetch_add(1, Ordering::Relaxed);
+            if let Some((_, gone)) = records.push(hash, record) {
+                shard.uncount(&gone);
+            }
         }
         let first = self.failure(ede, 1, now);
-        let Some(record) = shard.get_mut(&hash) else {
+        let Some(record) = records.get_mut(&hash) else {
             return first;
         };
         if let Some(failure) = record.of(route) {
@@ -171,7 +195,7 @@ impl Failures {
             None => record.failure = Some(first),
             Some(route) => {
                 if record.routes.is_empty() {
-                    self.routed.fetch_add(1, Ordering::Relaxed);
+                    shard.routed.fetch_add(1, Ordering::Relaxed);
                 }
                 if record.routes.len() == ROUTES {
                     record.routes.remove(0);
@@ -183,12 +207,16 @@ impl Failures {
     }
 
     /// The question, or it over `route`, has been answered: what was remembered of that is forgotten.
-    pub fn clear(&self, key: &QuestionKey, hash: u64, route: Option<u16>) {
-        if route.is_some() && self.routed.load(Ordering::Relaxed) == 0 {
+    pub fn clear<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, route: Option<u16>) {
+        let shard = self.shard(hash);
+        if shard.is_empty() {
             return;
         }
-        let mut shard = self.shard(hash);
-        let Some(record) = shard.peek_mut(&hash).filter(|record| record.is_for(key)) else {
+        let mut records = shard.lock();
+        let record = records
+            .peek_mut(&hash)
+            .filter(|record| record.is_for(key.into()));
+        let Some(record) = record else {
             return;
         };
         match route {
@@ -197,27 +225,25 @@ impl Failures {
                 let before = record.routes.len();
                 record.routes.retain(|(known, _)| *known != route);
                 if before > 0 && record.routes.is_empty() {
-                    self.routed.fetch_sub(1, Ordering::Relaxed);
+                    shard.routed.fetch_sub(1, Ordering::Relaxed);
                 }
             }
         }
-        if record.failure.is_none() && record.routes.is_empty() {
-            shard.pop(&hash);
+        if record.failure.is_none()
+            && record.routes.is_empty()
+            && let Some(gone) = records.pop(&hash)
+        {
+            shard.uncount(&gone);
         }
-    }
-
-    fn forget_routes(&self, gone: impl IntoIterator<Item = Record>) {
-        let routed = gone.into_iter().filter(|record| !record.routes.is_empty());
-        self.routed.fetch_sub(routed.count(), Ordering::Relaxed);
     }
 
     /// Forgets everything, as when the network has healed. Returns for how many questions.
     pub fn flush_all(&self) -> usize {
         let shards = self.shards.iter().map(|shard| {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = shard.len();
-            while let Some((_, record)) = shard.pop_lru() {
-                self.forget_routes([record]);
+            let mut records = shard.lock();
+            let held = records.len();
+            while let Some((_, gone)) = records.pop_lru() {
+                shard.uncount(&gone);
             }
             held
         });
@@ -229,27 +255,24 @@ impl Failures {
     pub fn flush_subtree(&self, name: &[u8]) -> usize {
         let name = name.to_ascii_lowercase();
         let shards = self.shards.iter().map(|shard| {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = shard.len();
-            shard.retain(|_, record| {
+            let mut records = shard.lock();
+            let held = records.len();
+            records.retain(|_, record| {
                 let key = QuestionKey::from_bytes(&record.key);
                 let within = key.is_some_and(|key| super::is_within(key.name(), &name));
-                if within && !record.routes.is_empty() {
-                    self.routed.fetch_sub(1, Ordering::Relaxed);
+                if within {
+                    shard.uncount(record);
                 }
                 !within
             });
-            held - shard.len()
+            held - records.len()
         });
         shards.sum()
     }
 
     /// How many questions' failures are held, those included whose time is over.
     pub fn len(&self) -> usize {
-        let shards = self.shards.iter();
-        shards
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
-            .sum()
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Whether nothing is held.
@@ -275,11 +298,26 @@ impl Failures {
         }
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, LruCache<u64, Record, Hashed>> {
-        let index = (hash >> 32) as usize % SHARDS;
-        self.shards[index]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, hash: u64) -> &Shard {
+        &self.shards[(hash >> 32) as usize % SHARDS]
+    }
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.load(Ordering::Relaxed) == 0
+    }
+
+    /// One that is gone.
+    fn uncount(&self, gone: &Record) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+        if !gone.routes.is_empty() {
+            self.routed.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -421,7 +459,12 @@ mod tests {
             let held = routes(&failures, &key, hash, NOW);
             assert_eq!(held, (92..100).collect::<Vec<u16>>());
         }
-        let routed = || failures.routed.load(Ordering::Relaxed);
+        let count = |of: fn(&Shard) -> &AtomicUsize| {
+            let counts = failures.shards.iter().map(of);
+            counts.map(|count| count.load(Ordering::Relaxed)).sum()
+        };
+        let routed = || -> usize { count(|shard| &shard.routed) };
+        let held = || -> usize { count(|shard| &shard.held) };
         assert_eq!((failures.len(), routed()), (2, 2));
         let one = key("one.example");
         for route in 0..100 {
@@ -435,9 +478,9 @@ mod tests {
             let key = key(&format!("n{n}.example"));
             failures.record(&key, hash(&key), Some(1), UNREACHABLE, NOW);
         }
-        assert_eq!(routed(), failures.len());
+        assert_eq!((held(), routed()), (failures.len(), failures.len()));
         failures.flush_all();
-        assert_eq!(routed(), 0);
+        assert_eq!((held(), routed()), (0, 0));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Ghost {
     }
 
     fn is_of(self, hash: u64) -> bool {
-        self.0 != 0 && self.0 >> 12 == (hash >> 44) as u32
+        (self.0 != 0) & (self.0 >> 12 == (hash >> 44) as u32)
     }
 
     /// The count, halved for every epoch since.
@@ -55,7 +55,7 @@ impl Ghosts {
         let Some(set) = self.set(hash) else {
             return 0;
         };
-        match set.iter_mut().find(|ghost| ghost.is_of(hash)) {
+        match find(set, hash).and_then(|place| set.get_mut(place)) {
             Some(ghost) => std::mem::take(ghost).count(epoch),
             None => 0,
         }
@@ -68,7 +68,7 @@ impl Ghosts {
             return;
         };
         // They stand in the order in which they came.
-        let place = set.iter().position(|ghost| ghost.is_of(hash)).or_else(|| {
+        let place = find(set, hash).or_else(|| {
             let counts = set.iter().map(|ghost| ghost.count(epoch)).enumerate();
             counts
                 .min_by_key(|(_, count)| *count)
@@ -109,6 +109,16 @@ impl Ghosts {
         let index = hash as usize & self.sets.len().wrapping_sub(1);
         self.sets.get_mut(index)
     }
+}
+
+/// The place of the ghost of `hash`. All are looked at at once: there is hardly ever one, and to stop at it
+/// would cost more than it saves.
+fn find(set: &[Ghost; SET], hash: u64) -> Option<usize> {
+    let bits = set.iter().enumerate();
+    let found = bits.fold(0, |found, (place, ghost)| {
+        found | u32::from(ghost.is_of(hash)) << place
+    });
+    (found != 0).then(|| found.trailing_zeros() as usize)
 }
 
 /// A power of two.

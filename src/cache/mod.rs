@@ -31,7 +31,7 @@ mod tests;
 
 pub use entry::Freshness;
 pub use failures::{Failure, Failures};
-pub use rules::NotKept;
+pub use rules::{Lifetime, NotKept};
 pub use segments::Evictions;
 
 use std::fmt;
@@ -43,7 +43,7 @@ use foldhash::quality::FoldHasher;
 
 use crate::clock::Time;
 use crate::config::CacheConfig;
-use crate::wire::{Answer, Kind, QuestionKey, Rcode};
+use crate::wire::{Answer, KeyRef, Kind, QuestionKey, Rcode};
 
 use entry::Entry;
 use horizon::Horizon;
@@ -186,9 +186,9 @@ impl Cache {
     /// lock: copying it straight to where it is sent from is all that should be done there. `None`
     /// if nothing is held, or nothing that may still be used.
     #[inline]
-    pub fn read<R>(
+    pub fn read<'k, R>(
         &self,
-        key: &QuestionKey,
+        key: impl Into<KeyRef<'k>>,
         hash: u64,
         now: Time,
         use_: impl FnOnce(Hit<'_>) -> R,
@@ -196,7 +196,7 @@ impl Cache {
         let mut shard = self.shard(hash)?;
         let epoch = shard.epoch();
         let entry = shard.get(hash)?;
-        if !entry.answers(key) {
+        if !entry.answers(key.into()) {
             return None;
         }
         let Some(mut freshness) = entry.freshness(now, self.rules.stale_max) else {
@@ -215,33 +215,48 @@ impl Cache {
         }))
     }
 
-    /// Brings the TTLs of an answer within the configured limits, as [`Cache::store`] does, so that
-    /// clients who get it now are told what those are told who come later.
-    pub fn cap_ttls(&self, answer: &mut Answer) {
-        // What may not be kept is given out as it came.
-        let _ = self.rules.admit(answer);
+    /// Brings the TTLs of an answer within the configured limits and says how long it may be kept, so that
+    /// clients who get it before it is stored are told what those are told who come later.
+    ///
+    /// # Errors
+    /// Why it may not be kept; those who asked get it all the same.
+    pub fn admit(&self, answer: &mut Answer) -> Result<Lifetime, NotKept> {
+        self.rules.admit(answer)
     }
 
     /// Stores the answer to `key`, whose hash is `hash`, if it may be kept: see [`NotKept`] for what
     /// may not. It takes the place of what was held for the key.
-    pub fn store(
+    pub fn store<'k>(
         &self,
-        key: &QuestionKey,
+        key: impl Into<KeyRef<'k>>,
         hash: u64,
         mut answer: Answer,
         origin: Origin,
         now: Time,
     ) -> Stored {
+        match self.admit(&mut answer) {
+            Ok(lifetime) => self.store_admitted(key, hash, answer, lifetime, origin, now),
+            Err(reason) => Stored::Not(reason),
+        }
+    }
+
+    /// [`Cache::store`] for an answer of which [`Cache::admit`] has said how long it may be kept.
+    pub fn store_admitted<'k>(
+        &self,
+        key: impl Into<KeyRef<'k>>,
+        hash: u64,
+        answer: Answer,
+        lifetime: Lifetime,
+        origin: Origin,
+        now: Time,
+    ) -> Stored {
+        let key = key.into();
         let Some(mut shard) = self.shard(hash) else {
             return Stored::Not(NotKept::Off);
         };
         if answer.question() != key.question() {
             return Stored::Not(NotKept::AnotherQuestion);
         }
-        let ttl = match self.rules.admit(&mut answer) {
-            Ok(ttl) => ttl,
-            Err(reason) => return Stored::Not(reason),
-        };
         let horizon = self.horizon(now);
         if answer.kind().is_negative()
             && !origin.trusted
@@ -252,7 +267,7 @@ impl Cache {
         {
             return Stored::Not(NotKept::Shadows);
         }
-        let entry = Entry::new(key, answer, ttl, origin.route, now);
+        let entry = Entry::new(key, answer, lifetime, origin.route, now);
         if !shard.takes(entry.bytes()) {
             shard.counts.too_big += 1;
             return Stored::Not(NotKept::TooBig);
@@ -265,10 +280,10 @@ impl Cache {
 
     /// Says that the refresh that was due for `key` came to nothing, or was not allowed. The next
     /// reader is told after a pause of a few seconds, if the TTL lasts that long.
-    pub fn refresh_failed(&self, key: &QuestionKey, hash: u64, now: Time) {
+    pub fn refresh_failed<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Time) {
         if let Some(mut shard) = self.shard(hash)
             && let Some(entry) = shard.peek(hash)
-            && entry.answers(key)
+            && entry.answers(key.into())
         {
             entry.pause_refresh(spread(hash), now);
         }
@@ -279,7 +294,9 @@ impl Cache {
     pub fn look(&self, key: &QuestionKey, now: Time) -> Option<Look> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash)?;
-        let entry = shard.peek(hash).filter(|entry| entry.answers(key))?;
+        let entry = shard
+            .peek(hash)
+            .filter(|entry| entry.answers(key.by_ref()))?;
         Some(Look {
             age: entry.age(now),
             ttl: entry.ttl,

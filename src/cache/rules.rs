@@ -40,6 +40,17 @@ pub enum NotKept {
     Shadows,
 }
 
+/// How long an answer may be kept, by the rules of the cache that admitted it: at least a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime(u32);
+
+impl Lifetime {
+    /// In seconds.
+    pub fn seconds(self) -> u32 {
+        self.0
+    }
+}
+
 impl Rules {
     pub(super) fn new(config: &CacheConfig) -> Rules {
         Rules {
@@ -51,11 +62,11 @@ impl Rules {
         }
     }
 
-    /// Bounds the TTLs of `answer` and returns how many seconds it may be kept, at least 1.
+    /// Bounds the TTLs of `answer` and returns how long it may be kept.
     ///
     /// # Errors
     /// Why it may not be kept at all.
-    pub(super) fn admit(&self, answer: &mut Answer) -> Result<u32, NotKept> {
+    pub(super) fn admit(&self, answer: &mut Answer) -> Result<Lifetime, NotKept> {
         if answer.truncated() {
             return Err(NotKept::Truncated);
         }
@@ -70,7 +81,7 @@ impl Rules {
         answer.cap_ttls(self.min_ttl, most);
         match answer.ttl().min(most) {
             0 => Err(NotKept::NoLifetime),
-            ttl => Ok(ttl),
+            ttl => Ok(Lifetime(ttl)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use lru::LruCache;
 
 use super::entry::Entry;
+use super::memory;
 
 /// The keys are hashes already.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,8 +41,10 @@ pub(super) struct Segment {
     pub(super) entries: LruCache<u64, Entry, Hashed>,
     /// Of the entries, the table aside.
     pub(super) bytes: usize,
-    /// The most entries it ever held: the size of its table.
+    /// The most entries it ever held.
     pub(super) peak: usize,
+    /// What its table takes.
+    pub(super) table: usize,
 }
 
 impl Segment {
@@ -50,6 +53,7 @@ impl Segment {
             entries: LruCache::unbounded_with_hasher(Hashed::default()),
             bytes: 0,
             peak: 0,
+            table: memory::of_table(0),
         }
     }
 
@@ -57,7 +61,18 @@ impl Segment {
     pub(super) fn push(&mut self, hash: u64, entry: Entry) {
         self.bytes += entry.bytes();
         self.entries.push(hash, entry);
-        self.peak = self.peak.max(self.entries.len());
+        if self.entries.len() > self.peak {
+            self.peak = self.entries.len();
+            self.table = memory::of_table(self.peak);
+        }
+    }
+
+    /// By how much its table grows with one entry more.
+    pub(super) fn growth(&self) -> usize {
+        match self.entries.len() < self.peak {
+            true => 0,
+            false => memory::of_table(self.entries.len() + 1) - self.table,
+        }
     }
 
     pub(super) fn remove(&mut self, hash: u64) -> Option<Entry> {

@@ -112,8 +112,8 @@ impl Segments {
         EMPTY
             + self.probation.bytes
             + self.protected.bytes
-            + memory::of_table(self.probation.peak)
-            + memory::of_table(self.protected.peak)
+            + self.probation.table
+            + self.protected.table
             + self.ghosts.bytes()
     }
 
@@ -199,9 +199,8 @@ impl Segments {
             true => &self.protected,
             false => &self.probation,
         };
-        let grown = memory::of_table(segment.peak.max(segment.entries.len() + 1))
-            - memory::of_table(segment.peak);
-        let bytes = entry.bytes() + grown + self.ghosts.bytes_for(len) - self.ghosts.bytes();
+        let bytes =
+            entry.bytes() + segment.growth() + self.ghosts.bytes_for(len) - self.ghosts.bytes();
         if !self.takes(entry.bytes()) || self.bytes() + bytes > self.bound {
             return false;
         }
@@ -276,6 +275,7 @@ impl Segments {
             let held: usize = segment.entries.iter().map(|(_, entry)| entry.bytes()).sum();
             assert_eq!(held, segment.bytes);
             assert!(segment.entries.len() <= segment.peak);
+            assert_eq!(segment.table, memory::of_table(segment.peak));
         }
         assert!(self.probation.bytes <= self.probation_room());
         assert!(self.bytes() <= self.bound);
@@ -372,9 +372,7 @@ impl Segments {
     }
 
     fn fits_protected(&self, entry: &Entry) -> bool {
-        let peak = self.protected.peak;
-        let grown = memory::of_table(peak.max(self.protected.entries.len() + 1));
-        self.bytes() + entry.bytes() + grown - memory::of_table(peak) <= self.bound
+        self.bytes() + entry.bytes() + self.protected.growth() <= self.bound
     }
 
     fn probation_room(&self) -> usize {

@@ -94,6 +94,8 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
                 loss: Some(route.loss),
                 in_flight: route.in_flight.into(),
                 limit: route.limit.into(),
+                tcp_retransmits: route.tcp_resent,
+                tcp_round_trip: route.tcp_round_trip,
             })
             .collect(),
         missing: report.paths.iter().map(|path| path.missing).collect(),

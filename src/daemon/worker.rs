@@ -133,17 +133,25 @@ impl Worker {
             let mut full = 0;
             loop {
                 let received = self.core.borrow_mut().exchanges.udp.receive(socket, batch);
-                // All are read before the first is acted upon: each of the two is about as much code as a
-                // CPU keeps close by.
+                // All are read before the first is told, and told before the first is acted upon: each of
+                // the three is about as much code as a CPU keeps close by.
                 let mut responses = SmallVec::<[_; BATCH]>::new();
                 for datagram in (0..received.unwrap_or(0)).filter_map(|i| batch.datagram(i)) {
                     let claimed =
                         self.shielded(|core| core.exchanges.udp.claim(socket, datagram, now));
                     responses.extend(claimed.flatten());
                 }
+                let mut heard = SmallVec::<[_; BATCH]>::new();
                 for (tag, response) in &responses {
-                    self.shielded(|core| core.response(*tag, response, now));
+                    heard.extend(
+                        self.shielded(|core| core.hear(*tag, response, now))
+                            .flatten(),
+                    );
                 }
+                for heard in heard {
+                    self.shielded(|core| core.act_on(heard, now));
+                }
+                self.shielded(|core| core.heard_all(now));
                 full += 1;
                 if received.is_none() || !batch.is_full() {
                     break;
@@ -220,8 +228,7 @@ impl StreamEvents for Worker {
     fn connected(&self, connection: usize) {
         let now = self.clock.now();
         self.shielded(|core| {
-            let waiting: Vec<_> = core.exchanges.streams.waiting_on(connection).collect();
-            for tag in waiting {
+            for tag in core.exchanges.streams.connected(connection, now) {
                 core.connected(tag, now);
             }
         });
@@ -230,7 +237,11 @@ impl StreamEvents for Worker {
     fn message(&self, connection: usize, message: &[u8]) {
         let now = self.clock.now();
         self.shielded(|core| {
-            if let Some((tag, response)) = core.exchanges.streams.claim(connection, message, now) {
+            let claimed = core.exchanges.streams.claim(connection, message, now);
+            if let Some((tag, response, carriage)) = claimed {
+                if let Some(carriage) = carriage {
+                    core.carried(tag, &carriage, now);
+                }
                 core.response(tag, &response, now);
             }
         });

@@ -8,6 +8,7 @@
 //! [`host`] sees whether a path can be used; [`path`] makes sockets; [`udp`] and [`stream`] carry queries over them; [`Exchanges`] is the face
 //! that `resolve` sees, so that a simulated network can stand in for all of it.
 
+mod account;
 mod awaited;
 pub mod host;
 pub mod path;
@@ -20,7 +21,7 @@ pub use awaited::{Manner, Way};
 pub use sockets::Sockets;
 
 use crate::clock::Time;
-use crate::route::{Outcome, RouteId};
+use crate::route::{Carriage, Outcome, RouteId};
 
 /// Names an attempt in the worker that made it.
 pub type Tag = u32;
@@ -74,6 +75,10 @@ pub trait Exchanges {
 
     /// Stops listening for an attempt.
     fn forget(&mut self, handle: Handle, tag: Tag);
+
+    /// What the kernel says of the connection that an attempt is still out on. `None` over datagrams, and
+    /// where there is nothing to say.
+    fn carriage(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<Carriage>;
 
     /// Puts on the wire what [`Exchanges::send`] has collected. Attempts that could not be sent are
     /// added to `failed`.

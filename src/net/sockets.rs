@@ -12,7 +12,7 @@ use super::udp::UdpSockets;
 use super::{Exchanges, Handle, Outgoing, Tag};
 use crate::clock::Time;
 use crate::config::Limits;
-use crate::route::{Outcome, RouteId};
+use crate::route::{Carriage, Outcome, RouteId};
 
 /// Everything one worker sends upstream with.
 pub struct Sockets {
@@ -95,6 +95,13 @@ impl Exchanges for Sockets {
         match handle {
             Handle::Udp { socket, id } => self.udp.forget(socket, id, tag),
             Handle::Stream { route } => self.streams.forget(route, tag),
+        }
+    }
+
+    fn carriage(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<Carriage> {
+        match handle {
+            Handle::Udp { .. } => None,
+            Handle::Stream { route } => self.streams.carriage(route, tag, now),
         }
     }
 

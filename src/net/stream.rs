@@ -6,8 +6,9 @@
 //! which a query waits for long, and nothing else came since, gets no further ones for now, and none at all
 //! if the query went without an answer: the way it was made over may be gone while a new one can be made.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
@@ -17,15 +18,15 @@ use foldhash::fast::FixedState;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use slab::Slab;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
+use super::account::{Account, Mark};
 use super::awaited::{Awaited, Manner, Way};
 use super::{Outgoing, Tag};
 use crate::clock::Time;
 use crate::observe::metrics::{Gauge, Limit};
-use crate::route::{Outcome, RouteId};
+use crate::route::{Carriage, Outcome, RouteId};
 use crate::wire::Response;
 
 /// How long a handshake may take.
@@ -64,8 +65,8 @@ struct Wires {
     idle: Cell<bool>,
     /// The task shall end at once.
     over: Notify,
-    /// The address it was made from.
-    local: Cell<Option<SocketAddr>>,
+    /// The connection, once made. It lasts for as long as somebody holds this.
+    stream: OnceCell<TcpStream>,
 }
 
 struct Query {
@@ -73,13 +74,17 @@ struct Query {
     /// The bytes as sent, for once more.
     frame: Box<[u8]>,
     again: bool,
+    /// When it was put on its connection, or when that stood.
     sent: Time,
+    /// How the connection stood then.
+    mark: Mark,
 }
 
 struct Connection {
     route: RouteId,
     wires: Rc<Wires>,
     queries: HashMap<u16, Query, FixedState>,
+    account: Account,
     /// It has carried an answer.
     served: bool,
     /// When it last did.
@@ -94,6 +99,13 @@ impl Connection {
         let waits_in_vain =
             |query: &Query| self.heard < query.sent && now.since(query.sent) > SILENT;
         self.queries.values().any(waits_in_vain)
+    }
+
+    /// Looks at what the kernel says of it.
+    fn look(&mut self, now: Time) {
+        if let Some(stream) = self.wires.stream.get() {
+            self.account.look(stream, now);
+        }
     }
 
     /// What follows from the number of its queries.
@@ -156,9 +168,10 @@ impl Streams {
             frame: frame[..2 + length].into(),
             again: false,
             sent: now,
+            mark: Mark::default(),
         };
         let connection = self.choose(route, now)?;
-        self.put(connection, query, rng);
+        self.put(connection, query, rng, now);
         Ok(())
     }
 
@@ -198,12 +211,13 @@ impl Streams {
             wake: Notify::new(),
             idle: Cell::new(true),
             over: Notify::new(),
-            local: Cell::new(None),
+            stream: OnceCell::new(),
         });
         let slot = self.connections.insert(Connection {
             route,
             wires: Rc::clone(&wires),
             queries: HashMap::default(),
+            account: Account::default(),
             served: false,
             heard: Time::default(),
             retired: false,
@@ -221,7 +235,7 @@ impl Streams {
                 }
                 return;
             };
-            wires.local.set(stream.local_addr().ok());
+            let stream = wires.stream.get_or_init(|| stream);
             if let Some(events) = events.upgrade() {
                 events.connected(slot);
             }
@@ -243,7 +257,9 @@ impl Streams {
         failed: &mut Vec<(Tag, Outcome)>,
     ) {
         for (_, connection) in &mut self.connections {
-            if !lost(connection.route, connection.wires.local.get()) {
+            let stream = connection.wires.stream.get();
+            let local = stream.and_then(|stream| stream.local_addr().ok());
+            if !lost(connection.route, local) {
                 continue;
             }
             let queries = connection.queries.drain();
@@ -252,7 +268,7 @@ impl Streams {
         }
     }
 
-    fn put(&mut self, slot: usize, mut query: Query, rng: &mut StdRng) {
+    fn put(&mut self, slot: usize, mut query: Query, rng: &mut StdRng, now: Time) {
         let connection = &mut self.connections[slot];
         let id = loop {
             let id: u16 = rng.random();
@@ -261,6 +277,8 @@ impl Streams {
             }
         };
         query.frame[2..4].copy_from_slice(&id.to_be_bytes());
+        query.sent = now;
+        query.mark = connection.account.mark();
         connection
             .wires
             .outgoing
@@ -271,22 +289,46 @@ impl Streams {
         connection.queries.insert(id, query);
     }
 
-    /// The attempts that wait on a connection.
-    pub fn waiting_on(&self, slot: usize) -> impl Iterator<Item = Tag> {
-        let queries = self
-            .connections
-            .get(slot)
-            .map(|connection| connection.queries.values());
-        queries.into_iter().flatten().map(|query| query.awaited.tag)
+    /// A connection was made: its queries go out now. The attempts that waited for it.
+    pub fn connected(&mut self, slot: usize, now: Time) -> Vec<Tag> {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return Vec::new();
+        };
+        let waited = |query: &mut Query| {
+            query.sent = now;
+            query.awaited.tag
+        };
+        // What follows is compared with the round trip of the handshake.
+        connection.look(now);
+        connection.queries.values_mut().map(waited).collect()
     }
 
-    /// Whose response a message is; what matches no query is counted and ignored.
+    /// What the kernel says of the connection that an attempt waits on, unless the last look is from before
+    /// it was sent.
+    pub(super) fn carriage(&mut self, route: RouteId, tag: Tag, now: Time) -> Option<Carriage> {
+        let mut open = self.connections.iter_mut();
+        let (connection, sent, mark) = open.find_map(|(_, connection)| {
+            let mut waiting = connection.queries.values();
+            let query = match connection.route == route {
+                true => waiting.find(|query| query.awaited.tag == tag)?,
+                false => return None,
+            };
+            let (sent, mark) = (query.sent, query.mark);
+            Some((connection, sent, mark))
+        })?;
+        connection.look(now);
+        let since = connection.account.looked().is_some_and(|it| it > sent);
+        since.then(|| connection.account.carriage(mark))
+    }
+
+    /// Whose response a message is, and what the kernel says of the connection if it was looked at for it;
+    /// what matches no query is counted and ignored.
     pub fn claim<'a>(
         &mut self,
         slot: usize,
         message: &'a [u8],
         now: Time,
-    ) -> Option<(Tag, Response<'a>)> {
+    ) -> Option<(Tag, Response<'a>, Option<Carriage>)> {
         let connection = self.connections.get_mut(slot)?;
         let route = usize::from(connection.route.0);
         let upstream = self.ways[route].upstream;
@@ -304,11 +346,14 @@ impl Streams {
             .check(message, id, upstream, &self.manner, now)
         {
             Ok(response) => {
-                let tag = connection.queries.remove(&id)?.awaited.tag;
+                let query = connection.queries.remove(&id)?;
                 connection.served = true;
                 connection.heard = now;
                 connection.settle();
-                Some((tag, response))
+                connection.look(now);
+                let fresh = connection.account.looked() == Some(now);
+                let carriage = fresh.then(|| connection.account.carriage(query.mark));
+                Some((query.awaited.tag, response, carriage))
             }
             Err(mismatch) => {
                 self.manner.metrics.mismatched(route, mismatch);
@@ -340,7 +385,7 @@ impl Streams {
             if connection.served && !query.again {
                 query.again = true;
                 if let Ok(fresh) = self.choose(connection.route, now) {
-                    self.put(fresh, query, rng);
+                    self.put(fresh, query, rng, now);
                     continue;
                 }
             }
@@ -376,17 +421,21 @@ impl Streams {
 
 /// Moves bytes both ways until the connection ends.
 async fn carry(
-    mut stream: TcpStream,
+    stream: &TcpStream,
     wires: &Wires,
     events: &Weak<dyn StreamEvents>,
     slot: usize,
 ) -> io::Result<()> {
-    let (mut reader, mut writer) = stream.split();
     let reading = async {
         let mut buffer = Vec::with_capacity(2048);
         loop {
-            if reader.read_buf(&mut buffer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            // Not `readable`: polling gives way to others after a while, however much there is to read.
+            poll_fn(|context| stream.poll_read_ready(context)).await?;
+            match stream.try_read_buf(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
             }
             let Some(events) = events.upgrade() else {
                 return Ok(());
@@ -408,8 +457,16 @@ async fn carry(
     let writing = async {
         loop {
             let outgoing = std::mem::take(&mut *wires.outgoing.borrow_mut());
+            let mut rest = outgoing.as_slice();
+            while !rest.is_empty() {
+                poll_fn(|context| stream.poll_write_ready(context)).await?;
+                match stream.try_write(rest) {
+                    Ok(written) => rest = &rest[written..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
             if !outgoing.is_empty() {
-                writer.write_all(&outgoing).await?;
                 continue;
             }
             match tokio::time::timeout(IDLE, wires.wake.notified()).await {

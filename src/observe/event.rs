@@ -116,6 +116,10 @@ pub struct Evidence {
     pub poor: u32,
     /// The rcode of the latest useless answer.
     pub rcode: Option<Rcode>,
+    /// Of those lost or late, held up on the way by what TCP saw of them.
+    pub on_the_way: u32,
+    /// Of those lost or late, held up at the server by what TCP saw of them.
+    pub at_the_server: u32,
     /// The time all this took.
     pub span: Duration,
     /// Round trip without queues.
@@ -141,6 +145,14 @@ impl fmt::Display for Evidence {
         for (count, what) in [(self.lost, "lost"), (self.late, "late")] {
             if count > 0 {
                 write!(f, "{count} {what}, ")?;
+            }
+        }
+        for (count, place) in [
+            (self.on_the_way, "on the way"),
+            (self.at_the_server, "at the server"),
+        ] {
+            if count > 0 {
+                write!(f, "{count} held up {place} (TCP), ")?;
             }
         }
         if self.poor > 0 {

@@ -140,6 +140,10 @@ series! {
         "Attempts under way on the route.";
     ROUTE_LIMIT = Gauge "byway_route_in_flight_limit" ["upstream", "path"]
         "The route's adaptive limit on attempts under way.";
+    ROUTE_TCP_RETRANSMITS = Counter "byway_route_tcp_retransmits_total" ["upstream", "path"]
+        "Segments that the kernel sent again on the route's TCP connections.";
+    ROUTE_TCP_ROUND_TRIP = Gauge "byway_route_tcp_round_trip_seconds" ["upstream", "path"]
+        "The kernel's smoothed round trip on the route's TCP connection that was looked at last.";
     PATH_MISSING = Gauge "byway_path_missing" ["path"]
         "1 while the path cannot be used: its interface or source address is not on this host, or has no carrier.";
     EVACUATIONS = Counter "byway_evacuations_total" ["path", "cause"]

@@ -1,12 +1,15 @@
 //! A question's attempts: made as the race says, told to it as they end.
 
+use smallvec::SmallVec;
+
 use super::core::Core;
 use super::question::{Attempt, Question, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics::{self, Counter};
 use crate::route::{
-    Ask, AttemptKind, Failure, Finish, Outcome, Purpose, Race, Refused, RouteId, Send, Step,
+    Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Outcome, Purpose, Race, Refused,
+    RouteId, Send, Step,
 };
 use crate::wire::{Answer, Ede, Rcode, Response};
 
@@ -26,7 +29,7 @@ impl<X: Exchanges> Core<X> {
         let mut failed = Failed::default();
         self.shared
             .failures
-            .routes_failed(&question.key.key(), question.hash, now, |route| {
+            .routes_failed(question.key.by_ref(), question.hash, now, |route| {
                 failed.add(route)
             });
         let started = {
@@ -46,7 +49,10 @@ impl<X: Exchanges> Core<X> {
 
     /// Does what the race says. `answer` is what an attempt has just brought, if the race may want it.
     fn apply(&mut self, slot: usize, step: Step, answer: Option<(Answer, RouteId)>, now: Time) {
-        self.questions[slot].race_wake = step.wake.unwrap_or(Time::NEVER);
+        let Some(question) = self.questions.get_mut(slot) else {
+            return;
+        };
+        question.race_wake = step.wake.unwrap_or(Time::NEVER);
         for send in [step.send, step.also].into_iter().flatten() {
             self.launch(slot, send, now);
         }
@@ -91,7 +97,7 @@ impl<X: Exchanges> Core<X> {
     fn dispatch(&mut self, tag: Tag, now: Time) {
         let attempt = &mut self.attempts[tag as usize];
         let question = &self.questions[attempt.question as usize];
-        let key = question.key.key();
+        let key = question.key.by_ref();
         let outgoing = Outgoing {
             question: key.question(),
             rd: question.rd,
@@ -110,9 +116,17 @@ impl<X: Exchanges> Core<X> {
 
     /// An upstream's response to the attempt `tag`, already checked against what was sent.
     pub fn response(&mut self, tag: Tag, response: &Response<'_>, now: Time) {
-        let Some(attempt) = self.attempts.get_mut(tag as usize) else {
-            return;
-        };
+        if let Some(heard) = self.hear(tag, response, now) {
+            self.act_on(heard, now);
+        }
+        self.heard_all(now);
+    }
+
+    /// The first half of [`Core::response`], for all responses that came together before
+    /// [`Core::act_on`] for each and [`Core::heard_all`] in the end: each half is about as much code as a CPU
+    /// keeps close by.
+    pub fn hear(&mut self, tag: Tag, response: &Response<'_>, now: Time) -> Option<Heard> {
+        let attempt = self.attempts.get_mut(tag as usize)?;
         if attempt.edns && refuses_edns(response) {
             // The same attempt goes on, as the upstream understands it (RFC 6891 section 7).
             attempt.edns = false;
@@ -121,50 +135,87 @@ impl<X: Exchanges> Core<X> {
             self.shared
                 .peers
                 .refused_edns(self.shared.upstream_of(route), now);
-            return self.dispatch(tag, now);
+            self.dispatch(tag, now);
+            return None;
         }
         let outcome = outcome_of(response, attempt.stream);
         let route = attempt.route;
-        let Some((slot, step)) = self.tell(tag, outcome, now) else {
-            return;
-        };
+        let (slot, step) = self.tell(tag, outcome, now)?;
         let question = &mut self.questions[slot];
         let mut answer = None;
-        if question.stage == Stage::Racing {
-            match outcome {
-                Outcome::Poor(_) if question.second.poor.is_none() => {
-                    question.second.poor = Some(response.to_answer());
-                }
-                // Without records it would look like "there is nothing" to who asks over a stream.
-                Outcome::Truncated
-                    if question.second.partial.is_none() && response.lowest_ttl().is_some() =>
-                {
-                    question.second.partial = Some(response.to_answer());
-                    if let Some(race) = &mut question.race {
-                        race.hold_partial();
-                    }
-                }
-                _ => {}
+        match outcome {
+            Outcome::Answered if step.wins() || !question.answered => {
+                answer = Some(response.to_answer());
             }
-            if let Some(Finish::Answer(_)) = step.finish {
-                answer = Some((response.to_answer(), route));
+            Outcome::Poor(_)
+                if question.stage == Stage::Racing && question.second.poor.is_none() =>
+            {
+                question.second.poor = Some(response.to_answer());
             }
-        } else if outcome == Outcome::Answered && !question.answered {
-            self.keep_late(slot, response.to_answer(), route, now);
+            // Without records it would look like "there is nothing" to who asks over a stream.
+            Outcome::Truncated
+                if question.stage == Stage::Racing
+                    && question.second.partial.is_none()
+                    && response.lowest_ttl().is_some() =>
+            {
+                question.second.partial = Some(response.to_answer());
+                if let Some(race) = &mut question.race {
+                    race.hold_partial();
+                }
+            }
+            _ => {}
         }
-        self.apply(slot, step, answer, now);
+        Some(Heard {
+            slot,
+            step,
+            answer,
+            route,
+        })
+    }
+
+    /// The second half of [`Core::response`].
+    pub fn act_on(&mut self, heard: Heard, now: Time) {
+        let Heard {
+            slot,
+            step,
+            answer,
+            route,
+        } = heard;
+        let late = |question: &Question| question.stage != Stage::Racing;
+        match answer {
+            Some(answer) if self.questions.get(slot).is_some_and(late) => {
+                self.keep_late(slot, answer, route, now);
+                self.apply(slot, step, None, now);
+            }
+            answer => self.apply(slot, step, answer.map(|answer| (answer, route)), now),
+        }
+    }
+
+    /// Ends a round of [`Core::hear`] and [`Core::act_on`]: what they left room for begins.
+    pub fn heard_all(&mut self, now: Time) {
         self.settle_failed_sends(now);
         self.work_off_backlog(now);
     }
 
     /// The connection that the attempt `tag` waited for stands: its round trip begins now.
     pub fn connected(&mut self, tag: Tag, now: Time) {
-        let Some(attempt) = self.attempts.get(tag as usize) else {
+        let Some(attempt) = self.attempts.get_mut(tag as usize) else {
             return;
         };
-        let question = self.questions.get_mut(attempt.question as usize);
+        attempt.sent = now;
+        let (slot, id) = (attempt.question as usize, attempt.id);
+        let question = self.questions.get_mut(slot);
         if let Some(race) = question.and_then(|question| question.race.as_mut()) {
-            race.connected(&mut self.shared.engine(), attempt.id, now);
+            let step = race.connected(&mut self.shared.engine(), id, now);
+            self.apply(slot, step, None, now);
+        }
+    }
+
+    /// What the kernel says of the connection on which the attempt `tag` is answered now.
+    pub fn carried(&mut self, tag: Tag, carriage: &Carriage, now: Time) {
+        if let Some(attempt) = self.attempts.get(tag as usize) {
+            let mut engine = self.shared.engine();
+            engine.carried(attempt.id, carriage, true, now);
         }
     }
 
@@ -181,28 +232,28 @@ impl<X: Exchanges> Core<X> {
         let slot = attempt.question as usize;
         let question = self.questions.get_mut(slot)?;
         question.attempts.retain(|other| *other != tag);
-        let late = question.stage == Stage::Settled;
+        let late = question.answered || question.stage == Stage::Settled;
         let race = question.race.as_mut()?;
         let step = {
             let mut engine = self.shared.engine();
             race.outcome(&mut engine, attempt.id, outcome, now, &mut self.rng)
         };
+        question.answered |= step.wins();
         self.remember(&self.questions[slot], attempt.route, outcome, now);
-        let won = matches!(step.finish, Some(Finish::Answer(_)));
-        self.count(&attempt, label(outcome, late), won, now);
+        self.count(&attempt, label(outcome, late), step.wins(), now);
         Some((slot, step))
     }
 
     /// Remembers what the attempt at a question over one route came to, if that says something of the question
     /// there: the next time another server is asked first (RFC 9520 section 3.1).
     fn remember(&self, question: &Question, route: RouteId, outcome: Outcome, now: Time) {
-        if !question.rd || matches!(question.why, Why::Probe(_)) {
+        if !question.is_shared() {
             return;
         }
-        let (key, hash) = (question.key.key(), question.hash);
+        let (key, hash) = (question.key.by_ref(), question.hash);
         let failures = &self.shared.failures;
         let ede = match outcome {
-            Outcome::Answered => return failures.clear(&key, hash, Some(route.0)),
+            Outcome::Answered => return failures.clear(key, hash, Some(route.0)),
             Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => {
                 Ede::NO_REACHABLE_AUTHORITY
             }
@@ -213,7 +264,7 @@ impl<X: Exchanges> Core<X> {
             }
             _ => return,
         };
-        failures.record(&key, hash, Some(route.0), ede.code, now);
+        failures.record(key, hash, Some(route.0), ede.code, now);
     }
 
     /// Tells the races about attempts that could not even be sent.
@@ -225,16 +276,31 @@ impl<X: Exchanges> Core<X> {
 
     /// The race's timer.
     pub(super) fn race_timer(&mut self, slot: usize, now: Time) {
+        let carried = self.carriages(slot, now);
         let question = &mut self.questions[slot];
         let step = match &mut question.race {
             None if question.stage == Stage::Queued => return self.turn_away(slot, now),
             None => return,
             Some(race) => {
                 let mut engine = self.shared.engine();
+                for (id, carriage) in &carried {
+                    engine.carried(*id, carriage, false, now);
+                }
                 race.timer(&mut engine, now, &mut self.rng)
             }
         };
         self.apply(slot, step, None, now);
+    }
+
+    /// What the kernel says of the connections that a question waits on.
+    fn carriages(&mut self, slot: usize, now: Time) -> SmallVec<[(AttemptId, Carriage); 2]> {
+        let tags = &self.questions[slot].attempts;
+        let carriage = |tag: &Tag| {
+            let attempt = self.attempts.get(*tag as usize)?;
+            let carriage = self.exchanges.carriage(attempt.handle?, *tag, now)?;
+            Some((attempt.id, carriage))
+        };
+        tags.iter().filter_map(carriage).collect()
     }
 
     /// Counts an attempt's end. `won` says whether it settled the question.
@@ -283,9 +349,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Forgets a question whose race is over; attempts that are still out were lost.
     pub(super) fn free(&mut self, slot: usize, now: Time) {
-        let mut question = self.remove(slot);
-        let mut lost = Vec::new();
-        for tag in std::mem::take(&mut question.attempts) {
+        for tag in std::mem::take(&mut self.questions[slot].attempts) {
             let Some(attempt) = self.attempts.try_remove(tag as usize) else {
                 continue;
             };
@@ -293,11 +357,25 @@ impl<X: Exchanges> Core<X> {
             if let Some(handle) = attempt.handle {
                 self.exchanges.forget(handle, tag);
             }
-            lost.push(attempt.route);
+            self.remember(&self.questions[slot], attempt.route, Outcome::TimedOut, now);
         }
-        for route in lost {
-            self.remember(&question, route, Outcome::TimedOut, now);
-        }
+        self.remove(slot);
+    }
+}
+
+/// What a response came to, and what is still to be done for it: see [`Core::hear`].
+#[derive(Debug)]
+pub struct Heard {
+    slot: usize,
+    step: Step,
+    answer: Option<Answer>,
+    route: RouteId,
+}
+
+impl Step {
+    /// Whether the outcome that was told is the answer.
+    fn wins(&self) -> bool {
+        matches!(self.finish, Some(Finish::Answer(_)))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The worker's core: what happens to a question, in order.
+//! The worker's core: its questions, and when each is looked after. They come in by `ask`, go out by
+//! `attempts` and end by `settle`.
 //!
 //! Sans-IO. Queries, responses and time come in as arguments; attempts go out through
 //! [`Exchanges`], answers through [`Replies`]. The daemon drives it with sockets, the tests with a
@@ -10,21 +11,18 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use slab::Slab;
-use smallvec::smallvec;
 
 use super::backlog::Backlog;
-use super::front::{Asker, Replies, Turn};
+use super::front::Replies;
 use super::inflight::Leader;
-use super::mailbox::Handoff;
-use super::question::{Attempt, Question, Stage, Waiter, Waiters, Why};
+use super::question::{Attempt, New, Question, Stage, Waiters, Why};
 use super::shared::Shared;
 use super::timers::Timers;
-use crate::cache::Freshness;
 use crate::clock::Time;
 use crate::net::{Exchanges, Tag};
-use crate::observe::metrics::{Counter, Gauge, Limit, QueryResult, WorkerMetrics};
+use crate::observe::metrics::{Gauge, Limit, WorkerMetrics};
 use crate::route::{Outcome, RouteId, Tick};
-use crate::wire::{self, Asked, Ede, OwnedAsked, Query, QuestionKey, Rcode, Render, TtlRule};
+use crate::wire::{Ede, QuestionKey};
 
 /// One worker's questions. See the module's description.
 pub struct Core<X> {
@@ -50,12 +48,6 @@ pub struct Core<X> {
     /// Whose answer was the last.
     pub(super) last_route: Option<RouteId>,
     generation: u32,
-}
-
-/// What the cache held, once its lock is released.
-enum Held {
-    Fresh { length: usize, refresh: bool },
-    Stale,
 }
 
 impl<X: Exchanges> Core<X> {
@@ -89,226 +81,21 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
-    /// A client's query: answers it into `out`, or keeps an [`Asker`] and answers later through
-    /// [`Replies`]. `limit` is the longest answer that the client takes.
-    pub fn ask(
-        &mut self,
-        query: &Query<'_>,
-        asker: impl FnOnce() -> Asker,
-        now: Time,
-        limit: usize,
-        out: &mut [u8],
-    ) -> Turn {
-        let hash = self.shared.cache.hash(&query.key);
-        let (asked, payload) = (&query.asked, self.shared.payload);
-        let held = self
-            .shared
-            .cache
-            .read(&query.key, hash, now, |hit| match hit.freshness {
-                Freshness::Fresh { refresh_due, .. } => {
-                    let ttl = TtlRule::Minus(hit.age);
-                    let render = Render {
-                        ttl,
-                        limit,
-                        payload,
-                        from_cache: true,
-                        ede: None,
-                    };
-                    let length = hit.answer.write(asked, &render, out);
-                    Held::Fresh {
-                        length,
-                        refresh: refresh_due,
-                    }
-                }
-                Freshness::Stale { .. } => Held::Stale,
-            });
-        match held {
-            Some(Held::Fresh { length, refresh }) => {
-                if refresh {
-                    self.refresh(&query.key, hash, now);
-                }
-                self.metrics.count(Counter::CacheHit, 1);
-                Turn::Answer {
-                    length,
-                    result: QueryResult::Hit,
-                }
-            }
-            Some(Held::Stale) => {
-                self.metrics.count(Counter::CacheStale, 1);
-                self.stale(query, hash, asker, now, limit, out)
-            }
-            None => {
-                self.metrics.count(Counter::CacheMiss, 1);
-                self.unknown(query, hash, Time::NEVER, asker, now, out)
-            }
-        }
+    /// Enters the question that begins next into the table of those in flight, as the one that others of
+    /// this hash join.
+    ///
+    /// # Errors
+    /// The one that is there already.
+    pub(super) fn lead(&self, hash: u64) -> Result<(), Leader> {
+        self.shared.inflight.lead(hash, self.next_leader())
     }
 
-    /// A stale answer is held: it is given at once if waiting for a better one is in vain.
-    fn stale(
-        &mut self,
-        query: &Query<'_>,
-        hash: u64,
-        asker: impl FnOnce() -> Asker,
-        now: Time,
-        limit: usize,
-        out: &mut [u8],
-    ) -> Turn {
-        let wait = {
-            let engine = self.shared.engine();
-            engine.any_clear(now).then(|| engine.hedge_wait(now))
-        };
-        let failed = self.shared.failures.check(&query.key, hash, now).is_some();
-        let why = match wait {
-            None => Counter::StaleNothingClear,
-            Some(_) if failed => Counter::StaleFailed,
-            Some(wait) => {
-                let stale_at = now + wait.min(self.shared.stale_wait);
-                return self.unknown(query, hash, stale_at, asker, now, out);
-            }
-        };
-        match self
-            .shared
-            .write_held(&query.key, hash, &query.asked, now, limit, out)
-        {
-            Some((length, result)) => {
-                self.metrics.count(why, 1);
-                Turn::Answer { length, result }
-            }
-            // It was evicted in between.
-            None => self.unknown(query, hash, Time::NEVER, asker, now, out),
-        }
-    }
-
-    /// Nothing fresh is held: the question goes upstream, unless it just failed.
-    fn unknown(
-        &mut self,
-        query: &Query<'_>,
-        hash: u64,
-        stale_at: Time,
-        asker: impl FnOnce() -> Asker,
-        now: Time,
-        out: &mut [u8],
-    ) -> Turn {
-        if let Some(ede) = self.failed_lately(&query.key, hash, now) {
-            return self.error(&query.asked, ede, QueryResult::Failed, out);
-        }
-        if !self.shared.inflight.waiting().take() {
-            self.metrics.limited(Limit::Waiting);
-            return self.error(&query.asked, OVERLOADED, QueryResult::Shed, out);
-        }
-        let waiter = Waiter {
-            asker: asker(),
-            asked: OwnedAsked::from(query.asked),
-            deadline: now + self.shared.deadline,
-            stale_at,
-        };
-        self.enlist(&query.key, hash, waiter, now);
-        Turn::Pending
-    }
-
-    /// What to tell of a question that failed so lately that it is not asked again (RFC 9520).
-    pub(super) fn failed_lately(
-        &self,
-        key: &QuestionKey,
-        hash: u64,
-        now: Time,
-    ) -> Option<Ede<'static>> {
-        let failure = self.shared.failures.check(key, hash, now)?;
-        self.metrics.count(Counter::FailureCacheHit, 1);
-        let why = match Ede::new(failure.ede) {
-            Ede::NETWORK_ERROR => "no upstream answered",
-            _ => "no upstream gave a useful answer",
-        };
-        Some(Ede::CACHED_ERROR.with_text(why))
-    }
-
-    /// Lets `waiter` wait: with those who asked the same before, here or at another worker, or as the
-    /// first.
-    fn enlist(&mut self, key: &QuestionKey, hash: u64, waiter: Waiter, now: Time) {
-        if !waiter.asked.as_ref().rd {
-            // Without recursion the upstream may answer otherwise than it would: for nobody else.
-            return self.begin(key, hash, Why::Client, false, smallvec![waiter], now);
-        }
-        let leader = self.shared.inflight.leader(hash);
-        match leader {
-            Some(leader) if leader.worker == self.worker => {
-                let slot = leader.slot as usize;
-                let leads = |question: &&mut Question| {
-                    question.generation == leader.generation && question.key == *key
-                };
-                if let Some(question) = self.questions.get_mut(slot).filter(leads) {
-                    self.metrics.count(Counter::Coalesced, 1);
-                    question.join(waiter);
-                    return self.schedule(slot, now);
-                }
-                // Another question of the same hash: rare enough to be asked without sharing.
-            }
-            Some(leader) => return self.hand_over(leader, key, hash, waiter),
-            None => {}
-        }
-        self.begin(key, hash, Why::Client, true, smallvec![waiter], now);
-    }
-
-    /// Lets a client wait at the worker that leads its question. It is counted where it joins.
-    fn hand_over(&self, leader: Leader, key: &QuestionKey, hash: u64, waiter: Waiter) {
-        let Waiter {
-            asker,
-            asked,
-            stale_at,
-            ..
-        } = waiter;
-        let handoff = Handoff {
-            key: key.into(),
-            hash,
-            asked,
-            asker,
-            stale_at,
-        };
-        self.shared.mailboxes[usize::from(leader.worker)].post(handoff);
-    }
-
-    /// Takes in clients that asked other workers what this one is asking.
-    pub fn collect_mail(&mut self, now: Time) {
-        for handoff in self.shared.mailboxes[usize::from(self.worker)].collect() {
-            let Handoff {
-                key,
-                hash,
-                asked,
-                asker,
-                stale_at,
-            } = handoff;
-            let key = key.key();
-            let deadline = asker.since + self.shared.deadline;
-            let waiter = Waiter {
-                asker,
-                asked,
-                deadline,
-                stale_at,
-            };
-            // The answer, or the failure, may have come while the client was on its way.
-            let leads = |leader: Leader| {
-                leader.worker == self.worker
-                    && self
-                        .questions
-                        .get(leader.slot as usize)
-                        .is_some_and(|question| question.generation == leader.generation)
-            };
-            let waiter = match self.shared.inflight.leader(hash).is_some_and(leads) {
-                true => Some(waiter),
-                false => self.give_outcome(&key, hash, waiter, now),
-            };
-            match waiter {
-                Some(waiter) => self.enlist(&key, hash, waiter, now),
-                None => self.shared.inflight.waiting().give(1),
-            }
-        }
-    }
-
-    /// Renews an entry of the cache before it expires, if there is room for that.
-    fn refresh(&mut self, key: &QuestionKey, hash: u64, now: Time) {
-        if self.shared.inflight.leader(hash).is_none() {
-            self.begin(key, hash, Why::Refresh, true, Waiters::new(), now);
+    /// What the table of questions in flight says of the one that begins next.
+    fn next_leader(&self) -> Leader {
+        Leader {
+            worker: self.worker,
+            slot: self.questions.vacant_key() as u32,
+            generation: self.generation.wrapping_add(1),
         }
     }
 
@@ -320,50 +107,31 @@ impl<X: Exchanges> Core<X> {
     /// Sends the probe that the engine wants: for the root's name servers, which every resolver knows.
     pub fn probe(&mut self, route: RouteId, now: Time) {
         let key = QuestionKey::root_name_servers();
-        let hash = self.shared.cache.hash(&key);
-        self.begin(&key, hash, Why::Probe(route), true, Waiters::new(), now);
+        let new = New {
+            hash: self.shared.cache.hash(&key),
+            key: key.by_ref(),
+            why: Why::Probe(route),
+            rd: true,
+            leads: false,
+        };
+        self.begin(new, Waiters::new(), now);
     }
 
     /// Makes a new question and its first attempt.
-    #[allow(clippy::too_many_arguments)]
-    fn begin(
-        &mut self,
-        key: &QuestionKey,
-        hash: u64,
-        why: Why,
-        rd: bool,
-        waiters: Waiters,
-        now: Time,
-    ) {
-        let room = self.shared.inflight.questions().take() || self.make_room(why, now);
-        self.generation = self.generation.wrapping_add(1);
-        let mut question = Question::new(self.generation, key, hash, why, rd);
-        let slot = self.questions.vacant_key();
-        if room && rd && !matches!(why, Why::Probe(_)) {
-            let generation = self.generation;
-            let leader = Leader {
-                worker: self.worker,
-                slot: slot as u32,
-                generation,
-            };
-            match self.shared.inflight.lead(hash, leader) {
-                Ok(()) => question.leads = true,
-                Err(first) if first.worker != self.worker => {
-                    // Another worker began it since this one looked.
-                    self.shared.inflight.questions().give(1);
-                    for waiter in waiters {
-                        self.hand_over(first, key, hash, waiter);
-                    }
-                    return;
-                }
-                // Another question of the same hash.
-                Err(_) => {}
+    pub(super) fn begin(&mut self, mut new: New<'_>, waiters: Waiters, now: Time) {
+        let mut room = self.shared.inflight.questions().take();
+        if !room {
+            // Whoever makes room leaves another slot.
+            if new.leads {
+                self.shared.inflight.leave(new.hash, self.next_leader());
             }
+            room = self.make_room(new.why, now);
+            new.leads = room && new.leads && self.lead(new.hash).is_ok();
         }
-        for waiter in waiters {
-            question.join(waiter);
-        }
-        self.questions.insert(question);
+        self.generation = self.generation.wrapping_add(1);
+        let place = self.questions.vacant_entry();
+        let slot = place.key();
+        place.insert(Question::new(self.generation, &new, waiters));
         if room {
             self.start(slot, now);
             self.settle_failed_sends(now);
@@ -393,13 +161,6 @@ impl<X: Exchanges> Core<X> {
         false
     }
 
-    /// The answer that says no, written at once.
-    fn error(&self, asked: &Asked<'_>, ede: Ede<'_>, result: QueryResult, out: &mut [u8]) -> Turn {
-        let payload = self.shared.payload;
-        let length = wire::write_error(asked, Rcode::SERVFAIL, Some(ede), payload, out);
-        Turn::Answer { length, result }
-    }
-
     /// Sets the wake-up of a question, unless an earlier one is set.
     pub(super) fn schedule(&mut self, slot: usize, now: Time) {
         let question = &mut self.questions[slot];
@@ -416,12 +177,10 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// Forgets a question, and its wake-up.
-    pub(super) fn remove(&mut self, slot: usize) -> Question {
-        let mut question = self.questions.remove(slot);
-        if let Some((_, timer)) = question.timer.take() {
+    pub(super) fn remove(&mut self, slot: usize) {
+        if let Some((_, timer)) = self.questions.remove(slot).timer {
             self.timers.cancel(timer);
         }
-        question
     }
 
     /// When [`Core::wake`] should next be called.

@@ -9,6 +9,7 @@
 //! [`Core`] is that order, one per worker and without sockets. [`front`] is its face towards the
 //! front ends, [`shared`] what the workers have in common.
 
+mod ask;
 mod attempts;
 pub mod backlog;
 mod core;

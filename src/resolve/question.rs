@@ -7,7 +7,7 @@ use super::timers::TimerId;
 use crate::clock::Time;
 use crate::net::{Handle, Tag};
 use crate::route::{AttemptId, AttemptKind, Race, RouteId};
-use crate::wire::{Answer, KeptKey, OwnedAsked, QuestionKey};
+use crate::wire::{Answer, KeptKey, KeyRef, OwnedAsked};
 
 /// A client that waits.
 #[derive(Debug)]
@@ -58,6 +58,21 @@ pub struct SecondBest {
 /// Clients that wait for one answer; nearly always there is one.
 pub type Waiters = SmallVec<[Waiter; 1]>;
 
+/// What a question in flight begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'a> {
+    /// As of [`Question`].
+    pub key: KeyRef<'a>,
+    /// As of [`Question`].
+    pub hash: u64,
+    /// As of [`Question`].
+    pub why: Why,
+    /// As of [`Question`].
+    pub rd: bool,
+    /// As of [`Question`].
+    pub leads: bool,
+}
+
 /// A question in flight. Its usual case, one client and one attempt, is all in one place.
 #[derive(Debug)]
 pub struct Question {
@@ -95,24 +110,29 @@ pub struct Question {
 
 impl Question {
     /// A question of which nothing has been asked yet.
-    pub fn new(generation: u32, key: &QuestionKey, hash: u64, why: Why, rd: bool) -> Question {
+    pub fn new(generation: u32, new: &New<'_>, waiters: Waiters) -> Question {
         Question {
             generation,
-            key: key.into(),
-            hash,
-            why,
-            rd,
-            leads: false,
+            key: new.key.into(),
+            hash: new.hash,
+            why: new.why,
+            rd: new.rd,
+            leads: new.leads,
             stage: Stage::Queued,
             race: None,
-            waiters: Waiters::new(),
+            waiter_wake: first_wake(&waiters),
+            waiters,
             attempts: SmallVec::new(),
             second: SecondBest::default(),
             answered: false,
             race_wake: Time::NEVER,
-            waiter_wake: Time::NEVER,
             timer: None,
         }
+    }
+
+    /// Whether what comes of it is for others too: kept for those who ask later, its failures remembered.
+    pub fn is_shared(&self) -> bool {
+        self.rd && !matches!(self.why, Why::Probe(_))
     }
 
     /// When it next needs looking after.
@@ -137,14 +157,17 @@ impl Question {
         let waiters = std::mem::take(&mut self.waiters);
         let (parted, left): (Waiters, Waiters) = waiters.into_iter().partition(due);
         self.waiters = left;
-        self.waiter_wake = self
-            .waiters
-            .iter()
-            .map(Waiter::wake)
-            .min()
-            .unwrap_or(Time::NEVER);
+        self.waiter_wake = first_wake(&self.waiters);
         parted
     }
+}
+
+fn first_wake(waiters: &[Waiter]) -> Time {
+    waiters
+        .iter()
+        .map(Waiter::wake)
+        .min()
+        .unwrap_or(Time::NEVER)
 }
 
 impl Waiter {
@@ -169,7 +192,7 @@ pub struct Attempt {
     pub stream: bool,
     /// Whether it spoke EDNS.
     pub edns: bool,
-    /// When it was made.
+    /// When it was sent: over a stream, when the connection stood.
     pub sent: Time,
     /// Where it is listened for.
     pub handle: Option<Handle>,

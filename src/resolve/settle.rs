@@ -3,12 +3,12 @@
 use super::core::{Core, OVERLOADED};
 use super::inflight::Leader;
 use super::question::{Question, SecondBest, Stage, Waiter, Waiters, Why};
-use crate::cache::{Freshness, Origin};
+use crate::cache::{Freshness, Lifetime, Origin};
 use crate::clock::Time;
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
 use crate::route::{Failure, Refused, RouteId};
-use crate::wire::{self, Answer, Asked, Ede, QuestionKey, Rcode, Render, TtlRule};
+use crate::wire::{self, Answer, Asked, Ede, KeyRef, Rcode, Render, TtlRule};
 
 /// What a client that waited gets.
 enum Gift<'a> {
@@ -37,52 +37,62 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn settle_answered(
         &mut self,
         slot: usize,
-        answer: Answer,
+        mut answer: Answer,
         route: RouteId,
         now: Time,
     ) {
-        let question = &mut self.questions[slot];
-        question.answered = true;
-        let (key, hash) = (question.key.key(), question.hash);
-        let (why, rd) = (question.why, question.rd);
         self.last_route = Some(route);
-        let (waiters, mut answer) = (self.conclude(slot), answer);
-        if rd && !matches!(why, Why::Probe(_)) {
-            // What clients are told is what is kept: a TTL does not jump between the first answer and the
-            // second.
-            self.shared.cache.cap_ttls(&mut answer);
-            self.shared.failures.clear(&key, hash, None);
-        }
+        let waiters = self.conclude(slot);
+        let question = &self.questions[slot];
+        // What clients are told is what is kept: a TTL does not jump between the first answer and the second.
+        let lifetime = match question.is_shared() {
+            true => self.shared.cache.admit(&mut answer).ok(),
+            false => None,
+        };
         for waiter in waiters {
             self.give(waiter, &Gift::Answer(&answer, QueryResult::Miss), now);
         }
-        if rd && !matches!(why, Why::Probe(_)) {
-            self.keep(&key, hash, answer, route, now);
-        }
-        if why == Why::Refresh {
+        self.keep(question, answer, lifetime, route, now);
+        if question.why == Why::Refresh {
             self.metrics.count(Counter::RefreshDone, 1);
         }
     }
 
     /// A useful answer came too late for those who asked: it is kept for those who will.
-    pub(super) fn keep_late(&mut self, slot: usize, answer: Answer, route: RouteId, now: Time) {
+    pub(super) fn keep_late(&mut self, slot: usize, mut answer: Answer, route: RouteId, now: Time) {
         let question = &mut self.questions[slot];
-        if question.answered || !question.rd || matches!(question.why, Why::Probe(_)) {
+        if question.answered || !question.is_shared() {
             return;
         }
         question.answered = true;
-        let (key, hash) = (question.key.key(), question.hash);
-        self.shared.failures.clear(&key, hash, None);
-        self.keep(&key, hash, answer, route, now);
+        let lifetime = self.shared.cache.admit(&mut answer).ok();
+        self.keep(&self.questions[slot], answer, lifetime, route, now);
     }
 
-    fn keep(&self, key: &QuestionKey, hash: u64, answer: Answer, route: RouteId, now: Time) {
-        let trusted = self.shared.engine().is_clear(route);
+    /// Keeps a useful answer for those who will ask, for its `lifetime` if it has one.
+    fn keep(
+        &self,
+        question: &Question,
+        answer: Answer,
+        lifetime: Option<Lifetime>,
+        route: RouteId,
+        now: Time,
+    ) {
+        let (key, hash) = (question.key.by_ref(), question.hash);
+        if question.is_shared() {
+            self.shared.failures.clear(key, hash, None);
+        }
+        let Some(lifetime) = lifetime else {
+            return;
+        };
+        // Only of a negative answer does the cache want to know.
+        let trusted = !answer.kind().is_negative() || self.shared.engine().is_clear(route);
         let origin = Origin {
             route: route.0,
             trusted,
         };
-        self.shared.cache.store(key, hash, answer, origin, now);
+        let cache = &self.shared.cache;
+        cache.store_admitted(key, hash, answer, lifetime, origin, now);
     }
 
     /// Every upstream that may be asked answered uselessly.
@@ -125,7 +135,7 @@ impl<X: Exchanges> Core<X> {
         if question.why == Why::Refresh {
             self.shared
                 .cache
-                .refresh_failed(&question.key.key(), question.hash, now);
+                .refresh_failed(question.key.by_ref(), question.hash, now);
             self.metrics.count(Counter::RefreshDenied, 1);
         }
         self.give_all(slot, gift, now);
@@ -136,16 +146,15 @@ impl<X: Exchanges> Core<X> {
     /// answers serve.
     fn settle_without(&mut self, slot: usize, ede: Option<u16>, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
-        let names = question.rd && !matches!(question.why, Why::Probe(_));
-        if let Some(ede) = ede.filter(|_| names) {
+        if let Some(ede) = ede.filter(|_| question.is_shared()) {
             self.shared
                 .failures
-                .record(&question.key.key(), question.hash, None, ede, now);
+                .record(question.key.by_ref(), question.hash, None, ede, now);
         }
         if question.why == Why::Refresh {
             self.shared
                 .cache
-                .refresh_failed(&question.key.key(), question.hash, now);
+                .refresh_failed(question.key.by_ref(), question.hash, now);
             self.metrics.count(Counter::RefreshFailed, 1);
         }
         self.give_all(slot, gift, now);
@@ -153,10 +162,10 @@ impl<X: Exchanges> Core<X> {
 
     fn give_all(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
-        let (key, hash, rd) = (question.key.key(), question.hash, question.rd);
+        let (key, hash, rd) = (question.key.clone(), question.hash, question.rd);
         for waiter in self.conclude(slot) {
             let left = match rd {
-                true => self.give_held(&key, hash, waiter, Counter::StaleFailed, now),
+                true => self.give_held(key.by_ref(), hash, waiter, Counter::StaleFailed, now),
                 false => Some(waiter),
             };
             if let Some(waiter) = left {
@@ -168,10 +177,10 @@ impl<X: Exchanges> Core<X> {
     /// Looks after the clients whose time it is: a stale answer is due, or the deadline has come.
     pub(super) fn serve_waiters(&mut self, slot: usize, now: Time) {
         let question = &mut self.questions[slot];
-        let (key, hash, rd) = (question.key.key(), question.hash, question.rd);
+        let (key, hash, rd) = (question.key.clone(), question.hash, question.rd);
         for waiter in question.part(|waiter| waiter.wake() <= now) {
             let left = match rd {
-                true => self.give_held(&key, hash, waiter, Counter::StaleSlow, now),
+                true => self.give_held(key.by_ref(), hash, waiter, Counter::StaleSlow, now),
                 false => Some(waiter),
             };
             match left {
@@ -217,7 +226,7 @@ impl<X: Exchanges> Core<X> {
     /// Gives a client that comes too late for a race what that came to; returns it if nobody remembers.
     pub(super) fn give_outcome(
         &mut self,
-        key: &QuestionKey,
+        key: KeyRef<'_>,
         hash: u64,
         waiter: Waiter,
         now: Time,
@@ -236,7 +245,7 @@ impl<X: Exchanges> Core<X> {
     /// Gives the client what the cache holds, fresh or stale; returns it if that is nothing.
     pub(super) fn give_held(
         &mut self,
-        key: &QuestionKey,
+        key: KeyRef<'_>,
         hash: u64,
         waiter: Waiter,
         why: Counter,
@@ -313,7 +322,7 @@ impl super::shared::Shared {
     /// Writes what the cache holds for the question, fresh or stale.
     pub(super) fn write_held(
         &self,
-        key: &QuestionKey,
+        key: KeyRef<'_>,
         hash: u64,
         asked: &Asked<'_>,
         now: Time,

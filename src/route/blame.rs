@@ -10,12 +10,15 @@
 //! * the same server is bad over every path, and one of them is good for others: the server;
 //! * both its path and its server are good elsewhere: the route alone.
 //!
+//! Where the grid leaves it open and the route's attempts go over a stream, the kernel may know: what it
+//! had to send again was lost on the way, and what was acknowledged lies with the server.
+//!
 //! With a policy that asks one route at a time most of the grid is unmeasured when trouble starts. So
 //! until the culprit is known, questions prefer routes that share neither path nor server with the
 //! bad one, and one duplicate of a real question asks the same server over another path: its answer
 //! tells the two apart at the price of one packet.
 
-use super::{PathId, RouteId, UpstreamId};
+use super::{HeldUp, PathId, RouteId, UpstreamId};
 use crate::clock::Time;
 
 /// What the inference knows of one route.
@@ -29,6 +32,8 @@ pub struct Seen {
     pub bad_since: Time,
     /// Bad attempts it showed since.
     pub bad: u32,
+    /// Where that happened, if TCP saw enough to say so.
+    pub held_up: Option<HeldUp>,
     /// When the newest attempt with a good answer was sent.
     pub good: Time,
     /// It may be asked at all.
@@ -99,7 +104,11 @@ pub fn culprit(grid: &[Seen], bad: RouteId, order: impl Fn(RouteId) -> f32) -> C
     if path_good && !has_other_paths {
         return Culprit::Upstream;
     }
-    Culprit::Unknown(witness(grid, it, has_other_paths, onset, order))
+    match it.held_up {
+        Some(HeldUp::OnTheWay) => Culprit::Path,
+        Some(HeldUp::AtTheServer) => Culprit::Upstream,
+        None => Culprit::Unknown(witness(grid, it, has_other_paths, onset, order)),
+    }
 }
 
 /// The route whose answer would tell path from server: the same server over another path, or

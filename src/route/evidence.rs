@@ -3,8 +3,8 @@
 use super::engine::{Engine, Standing};
 use super::flight::{Attempt, AttemptId, Departure};
 use super::selector::Rank;
-use super::tally::{Row, Sample};
-use super::{AttemptKind, Outcome, Route, RouteId, UpstreamId, Verdict};
+use super::tally::{Row, Sample, Shown};
+use super::{AttemptKind, Carriage, HeldUp, Outcome, Route, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::wire::Rcode;
 
@@ -41,6 +41,28 @@ impl Engine {
         id
     }
 
+    /// The connection that an attempt over `route` waited for stands: its round trip begins.
+    pub(super) fn connected(&mut self, id: AttemptId, route: RouteId, now: Time) {
+        let lane = &mut self.lanes[route.0 as usize];
+        self.flights.connected(id, &mut lane.queue, now);
+        self.calm_until = self.calm_until.min(lane.overdue_after());
+    }
+
+    /// What the kernel says of the connection of an attempt that is `answered` now, or overdue.
+    pub fn carried(&mut self, id: AttemptId, carriage: &Carriage, answered: bool, now: Time) {
+        let Some(attempt) = self.flights.get(id) else {
+            return;
+        };
+        let lane = self.lane_mut(attempt.route);
+        lane.tcp_resent += u64::from(carriage.resent);
+        lane.tcp_round_trip = Some(carriage.round_trip);
+        let held_up = match answered {
+            true => carriage.of_answer(now.since(attempt.sent)),
+            false => carriage.of_silence(),
+        };
+        self.flights.carried(id, carriage.resent > 0, held_up);
+    }
+
     /// An attempt ended. `compared`: this useless answer was better known elsewhere.
     pub(super) fn land(&mut self, id: AttemptId, outcome: Outcome, now: Time) {
         let Some(attempt) = self.flights.get(id) else {
@@ -53,10 +75,16 @@ impl Engine {
         if outcome.came_back() {
             let rtt = now.since(attempt.sent);
             let late = lane.estimate.is_late(rtt);
-            let sample = match (attempt.lost, late) {
-                (true, _) => Sample::Found,
-                (false, true) => Sample::Late,
-                (false, false) => Sample::Good,
+            let sample = match (attempt.resent, attempt.lost, late) {
+                (true, counted, _) => Sample::Resent { counted },
+                (false, true, _) => Sample::Found,
+                (false, false, true) => Sample::Late,
+                (false, false, false) => Sample::Good,
+            };
+            let held_up = match sample {
+                Sample::Resent { .. } => Some(HeldUp::OnTheWay),
+                Sample::Late | Sample::Found => attempt.held_up.filter(|_| !attempt.told),
+                _ => None,
             };
             lane.answered_sent = lane.answered_sent.max(attempt.sent);
             if sample == Sample::Good {
@@ -64,16 +92,20 @@ impl Engine {
             }
             // A fallback's round trip holds a handshake and says nothing about datagrams.
             if attempt.kind != AttemptKind::StreamFallback {
-                let clear = lane.rank == Rank::Clear && sample != Sample::Found;
+                let was_lost = attempt.lost || attempt.resent;
+                let clear = lane.rank == Rank::Clear && !was_lost;
                 lane.estimate
                     .sample(rtt, now, clear, sample == Sample::Good);
             }
             self.calm_until = self.calm_until.min(lane.overdue_after());
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch, rtt, now);
+            if attempt.resent && !attempt.lost {
+                lane.limit.lost(in_flight, now);
+            }
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
             if sample == Sample::Good || !self.is_self_made(route, in_flight, now) {
-                self.witnessed(attempt, sample, useful, now);
+                self.witnessed(attempt, Shown { sample, held_up }, useful, now);
             }
             return;
         }
@@ -115,7 +147,8 @@ impl Engine {
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            self.witnessed(attempt, Sample::Lost, false, now);
+            let (sample, held_up) = (Sample::Lost, attempt.held_up);
+            self.witnessed(attempt, Shown { sample, held_up }, false, now);
         }
     }
 
@@ -153,7 +186,8 @@ impl Engine {
 
     /// Takes in what an attempt showed. A useless answer shows that the packet was carried, and
     /// nothing good of the server.
-    fn witnessed(&mut self, attempt: Attempt, sample: Sample, useful: bool, now: Time) {
+    fn witnessed(&mut self, attempt: Attempt, shown: Shown, useful: bool, now: Time) {
+        let sample = shown.sample;
         let Attempt { route, sent, .. } = attempt;
         let desperate = self.standing != Standing::Clear;
         let patience = &self.patience;
@@ -161,7 +195,7 @@ impl Engine {
         let Route { upstream, path, .. } = lane.route;
         let over = &mut self.paths[path.0 as usize];
         let of = &mut self.upstreams[upstream.0 as usize];
-        let bad = matches!(sample, Sample::Late | Sample::Lost);
+        let bad = matches!(sample, Sample::Late | Sample::Lost | Sample::Resent { .. });
         let relief = over.health.relief().max(of.health.relief());
         if (bad || sample == Sample::Found) && sent < relief {
             return;
@@ -178,16 +212,14 @@ impl Engine {
         let mut path_change = None;
         if over.health.verdict() != Verdict::Clear {
             let row = over.row_after(route, lane.row);
-            path_change = over
-                .health
-                .note(sample, row, sent, now, patience, desperate);
+            path_change = over.health.note(shown, row, sent, now, patience, desperate);
         }
         let mut upstream_change = None;
         if !(useful || bad) {
             // The race says what to make of it.
         } else if of.health.verdict() != Verdict::Clear {
             let row = of.row_after(route, lane.row);
-            upstream_change = of.health.note(sample, row, sent, now, patience, desperate);
+            upstream_change = of.health.note(shown, row, sent, now, patience, desperate);
         } else if sample == Sample::Good {
             of.health.useful();
         }
@@ -198,7 +230,7 @@ impl Engine {
         if !(bad && explained && !was_bad) {
             own_change = lane
                 .health
-                .note(sample, lane.row, sent, now, patience, desperate);
+                .note(shown, lane.row, sent, now, patience, desperate);
         }
         if let Some(change) = path_change {
             self.path_changed(path, change, now);

@@ -5,7 +5,7 @@
 //! but keeps its place in the table until its listener gives up: its answer may still come and tell
 //! the true round trip.
 
-use super::{AttemptKind, RouteId};
+use super::{AttemptKind, HeldUp, RouteId};
 use crate::clock::Time;
 
 /// One attempt, engine-wide. Stale handles are recognised by their generation.
@@ -45,6 +45,12 @@ pub struct Attempt {
     pub serial: u32,
     /// It was given up for lost already.
     pub lost: bool,
+    /// It was told of something that TCP had to send again.
+    pub resent: bool,
+    /// Where TCP says that it is, or was, held up.
+    pub held_up: Option<HeldUp>,
+    /// That was taken into account when it was counted as lost.
+    pub told: bool,
     generation: u32,
     before: u32,
     after: u32,
@@ -117,8 +123,11 @@ impl Flights {
             sent: now,
             serial,
             lost: false,
+            resent: false,
+            held_up: None,
+            told: false,
             generation: 0,
-            before: queue.tail,
+            before: NONE,
             after: NONE,
             live: true,
         };
@@ -136,12 +145,7 @@ impl Flights {
                 (self.slots.len() - 1) as u32
             }
         };
-        match queue.tail {
-            NONE => (queue.head, queue.oldest) = (index, now),
-            tail => self.slots[tail as usize].after = index,
-        }
-        queue.tail = index;
-        queue.len += 1;
+        self.append(index, queue);
         AttemptId {
             index,
             generation: self.slots[index as usize].generation,
@@ -156,10 +160,22 @@ impl Flights {
             .copied()
     }
 
-    /// Restarts its round trip: the connection it waited for stands.
-    pub fn connected(&mut self, id: AttemptId, now: Time) {
+    /// Restarts its round trip: the connection it waited for stands. It is the newest of `queue` now.
+    pub fn connected(&mut self, id: AttemptId, queue: &mut Queue, now: Time) {
+        let Some(attempt) = self.get(id) else { return };
+        self.slots[id.index as usize].sent = now;
+        if !attempt.lost {
+            self.unlink(id.index, queue);
+            self.append(id.index, queue);
+        }
+    }
+
+    /// What TCP says of it.
+    pub fn carried(&mut self, id: AttemptId, resent: bool, held_up: Option<HeldUp>) {
         if self.get(id).is_some() {
-            self.slots[id.index as usize].sent = now;
+            let slot = &mut self.slots[id.index as usize];
+            slot.resent |= resent;
+            slot.held_up = held_up;
         }
     }
 
@@ -167,7 +183,8 @@ impl Flights {
     pub fn lose(&mut self, id: AttemptId, queue: &mut Queue) {
         if self.get(id).is_some_and(|attempt| !attempt.lost) {
             self.unlink(id.index, queue);
-            self.slots[id.index as usize].lost = true;
+            let slot = &mut self.slots[id.index as usize];
+            (slot.lost, slot.told) = (true, slot.held_up.is_some());
         }
     }
 
@@ -181,6 +198,17 @@ impl Flights {
         slot.live = false;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
+    }
+
+    fn append(&mut self, index: u32, queue: &mut Queue) {
+        let slot = &mut self.slots[index as usize];
+        (slot.before, slot.after) = (queue.tail, NONE);
+        match queue.tail {
+            NONE => (queue.head, queue.oldest) = (index, slot.sent),
+            tail => self.slots[tail as usize].after = index,
+        }
+        queue.tail = index;
+        queue.len += 1;
     }
 
     fn unlink(&mut self, index: u32, queue: &mut Queue) {
@@ -234,7 +262,7 @@ mod tests {
     proptest! {
         /// Against a plain list: the oldest is always the oldest, and slots are used again.
         #[test]
-        fn the_queue_is_a_list_in_order_of_departure(ops in prop::collection::vec((0u8..3, 0usize..8), 1..200)) {
+        fn the_queue_is_a_list_in_order_of_departure(ops in prop::collection::vec((0u8..4, 0usize..8), 1..200)) {
             let (mut flights, mut queue) = (Flights::default(), Queue::default());
             let mut waiting: VecDeque<(AttemptId, u64)> = VecDeque::new();
             let mut lost: Vec<AttemptId> = Vec::new();
@@ -250,6 +278,11 @@ mod tests {
                     2 if which < waiting.len() => {
                         let (id, _) = waiting.remove(which).expect("checked");
                         flights.land(id, &mut queue);
+                    }
+                    3 if which < waiting.len() => {
+                        let (id, _) = waiting.remove(which).expect("checked");
+                        flights.connected(id, &mut queue, Time::from_secs(time));
+                        waiting.push_back((id, time));
                     }
                     _ => if let Some(id) = lost.pop() { flights.land(id, &mut queue) },
                 }

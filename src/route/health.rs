@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::Verdict;
 use super::patience::Patience;
-use super::tally::{Change, Row, Sample, Tally};
+use super::tally::{BUNCH, Change, Row, Sample, Shown, Tally};
 use crate::clock::Time;
 
 /// ln(0.05 / 0.005): a lost attempt.
@@ -35,8 +35,6 @@ const TIMELY: f32 = 1.03;
 /// Sum at which lateness makes suspicious: three in a row.
 const SUSPECT_LATE: f32 = 2.5;
 const LATE_MAX: f32 = 4.0;
-/// Late answers that come closer together than this count as one.
-const BUNCH: Duration = Duration::from_millis(1);
 /// ln(0.2 / 0.02) and ln(0.98 / 0.8): a useless answer where another upstream knew, and a useful one.
 const POOR: f32 = 2.3;
 const USEFUL: f32 = 0.2;
@@ -203,17 +201,19 @@ impl Health {
     /// return with it. `desperate`: nothing is clear, so real questions are the trial.
     pub fn note(
         &mut self,
-        sample: Sample,
+        shown: impl Into<Shown>,
         row: Row,
         sent: Time,
         now: Time,
         patience: &Patience,
         desperate: bool,
     ) -> Option<Change> {
+        let shown = shown.into();
+        let sample = shown.sample;
         if self.is_old_news(sample, sent) {
             return None;
         }
-        self.weigh(sample, now);
+        self.weigh(shown, now);
         self.row = row;
         if row.count > 0 && self.verdict != Verdict::Clear {
             // One good answer: the others that a return needs may follow quickly.
@@ -261,7 +261,7 @@ impl Health {
     /// What was sent before the good answers that speak for a return says nothing against it: a queue
     /// that drains still delivers, late.
     fn is_old_news(&self, sample: Sample, sent: Time) -> bool {
-        let bad = matches!(sample, Sample::Late | Sample::Lost | Sample::Found);
+        let bad = !matches!(sample, Sample::Good | Sample::Poor { .. });
         let returning = self.verdict != Verdict::Clear && self.row.count > 0;
         let since = if returning {
             self.relief.max(self.row.sent)
@@ -271,7 +271,8 @@ impl Health {
         bad && sent < since
     }
 
-    fn weigh(&mut self, sample: Sample, now: Time) {
+    fn weigh(&mut self, shown: Shown, now: Time) {
+        let sample = shown.sample;
         self.fade(now);
         let at_peace = self.verdict == Verdict::Clear
             && self.loss <= FORGIVEN
@@ -281,7 +282,7 @@ impl Health {
             self.tally = Tally::default();
         }
         if !(at_peace && sample == Sample::Good) {
-            self.tally.add(sample, now);
+            self.tally.add(shown, now);
         }
         if sample != Sample::Lost {
             self.answered = now;
@@ -300,6 +301,11 @@ impl Health {
                 self.late = (self.late + LATE).min(LATE_MAX);
             }
             Sample::Found => self.loss = (self.loss - LOST).max(-TRUST),
+            Sample::Resent { counted: true } => {}
+            Sample::Resent { counted: false } => {
+                self.loss = (self.loss + LOST).min(DISTRUST);
+                self.late = (self.late + LATE).min(LATE_MAX);
+            }
             Sample::Lost => {
                 self.lost_in_row += 1;
                 self.loss = (self.loss + LOST).min(DISTRUST);

@@ -252,6 +252,7 @@ impl Engine {
                 path,
                 bad_since: lane.health.onset().unwrap_or(Time::NEVER),
                 bad: lane.health.bad(),
+                held_up: lane.health.tally().held_up(),
                 good: lane.good_sent,
                 usable: self.is_usable(lane) && !explained,
             });

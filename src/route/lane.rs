@@ -1,6 +1,7 @@
 //! What the engine keeps of every route, path and upstream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::estimate::{Estimate, Waits};
 use super::flight::Queue;
@@ -40,6 +41,9 @@ pub(super) struct Lane {
     pub(super) asked: Time,
     /// Packets a second in health, and in the second under way.
     pub(super) healthy: f32,
+    /// Segments that TCP sent again, and its smoothed round trip at the last look.
+    pub(super) tcp_resent: u64,
+    pub(super) tcp_round_trip: Option<Duration>,
     /// Attempts ever made, modulo 2^32.
     pub(super) departed: u32,
     pub(super) sent: u32,
@@ -73,6 +77,8 @@ impl Lane {
             row: Row::default(),
             asked: Time::default(),
             healthy: 0.0,
+            tcp_resent: 0,
+            tcp_round_trip: None,
             departed: 0,
             sent: 0,
         }

@@ -7,14 +7,16 @@
 //! of it.
 //!
 //! The evidence goes one way: an attempt ends in one [`Outcome`] ([`flight`] keeps those under
-//! way), it moves ([`evidence`]) the numbers of its route ([`estimate`]) and the verdicts that rest on
-//! them ([`health`]); [`blame`] decides whether the path or the server is the trouble, [`judgement`]
-//! draws the consequences; [`selector`] chooses among what is left, around what [`stall`] sees to hang just
-//! now, within the [`limit`] of each route and the [`budget`] of all.
+//! way, [`carriage`] is what TCP saw of them), it moves ([`evidence`]) the numbers of its route
+//! ([`estimate`]) and the verdicts that rest on them ([`health`]); [`blame`] decides whether the path or
+//! the server is the trouble, [`judgement`] draws the consequences; [`selector`] chooses among what is
+//! left, around what [`stall`] sees to hang just now, within the [`limit`] of each route and the
+//! [`budget`] of all.
 
 pub mod baseline;
 pub mod blame;
 pub mod budget;
+pub mod carriage;
 pub mod engine;
 pub mod estimate;
 pub mod evidence;
@@ -37,6 +39,7 @@ pub mod terms;
 use std::sync::Arc;
 
 pub use baseline::Baseline;
+pub use carriage::{Carriage, HeldUp};
 pub use engine::{Engine, Hedges, Standing, Tick};
 pub use flight::AttemptId;
 pub use outcome::{AttemptKind, Outcome};

@@ -28,6 +28,14 @@ pub(super) const POOR_HELD: Duration = Duration::from_secs(1);
 /// A stream needs a handshake before its round trip: it is given this many timeouts.
 const STREAM_PATIENCE: u32 = 4;
 
+/// What an attempt is given of a route's wait.
+fn patient(wait: Duration, kind: AttemptKind) -> Duration {
+    match kind {
+        AttemptKind::StreamFallback => wait * STREAM_PATIENCE,
+        _ => wait,
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
     pub(super) id: AttemptId,
@@ -231,9 +239,24 @@ impl Race {
     }
 
     /// The connection that `attempt` waited for stands, and the query goes out now: what passed before
-    /// was the handshake and is not the round trip.
-    pub fn connected(&mut self, engine: &mut Engine, attempt: AttemptId, now: Time) {
-        engine.flights.connected(attempt, now);
+    /// was the handshake and is not the round trip. Nor does it count for what is overdue or lost.
+    pub fn connected(&mut self, engine: &mut Engine, attempt: AttemptId, now: Time) -> Step {
+        let mut step = Step::default();
+        let mut flights = self.flights.iter_mut();
+        if let Some(flight) = flights.find(|flight| flight.id == attempt) {
+            let route = flight.route;
+            engine.connected(attempt, route, now);
+            let estimate = &engine.lane(route).estimate;
+            let kind = flight.kind;
+            flight.lost_at = now + patient(estimate.rto(), kind);
+            let newest = self.tried.last() == Some(&route);
+            if newest && !flight.lost && kind != AttemptKind::Probe {
+                self.next_try = now + patient(estimate.check_wait(), kind);
+                self.hedge_at = now + patient(estimate.hedge_wait(), kind);
+            }
+        }
+        self.close(&mut step, now);
+        step
     }
 
     fn answered(
@@ -333,11 +356,7 @@ impl Race {
         let stream = kind == AttemptKind::StreamFallback;
         let attempt = engine.depart(route, kind, stream, now);
         let estimate = &engine.lane(route).estimate;
-        let after = |wait: Duration| match stream {
-            true => now + wait * STREAM_PATIENCE,
-            false => now + wait,
-        };
-        let lost_at = after(estimate.rto());
+        let lost_at = now + patient(estimate.rto(), kind);
         let flight = Flight {
             id: attempt,
             route,
@@ -354,8 +373,8 @@ impl Race {
             }
             self.last_sent = now;
             self.refused = 0;
-            self.next_try = after(estimate.check_wait());
-            self.hedge_at = after(estimate.hedge_wait());
+            self.next_try = now + patient(estimate.check_wait(), kind);
+            self.hedge_at = now + patient(estimate.hedge_wait(), kind);
         }
         Send {
             attempt,

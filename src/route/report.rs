@@ -60,6 +60,10 @@ pub struct RouteReport {
     pub in_flight: u32,
     /// Attempts that may be unanswered.
     pub limit: u32,
+    /// Segments that TCP sent again; `None` if it was never asked over a stream.
+    pub tcp_resent: Option<u64>,
+    /// The kernel's smoothed round trip when it was last asked over a stream.
+    pub tcp_round_trip: Option<Duration>,
     /// When its hedge goes out.
     pub hedge_wait: Duration,
     /// Taken out of use by the operator, itself or its path or upstream.
@@ -122,6 +126,8 @@ impl Engine {
                 loss: f64::from(evidence.lost) / f64::from(evidence.attempts.max(1)),
                 in_flight: lane.queue.len(),
                 limit: lane.limit.get(),
+                tcp_resent: lane.tcp_round_trip.map(|_| lane.tcp_resent),
+                tcp_round_trip: lane.tcp_round_trip,
                 hedge_wait: lane.estimate.hedge_wait(),
                 drained: lane.drained
                     || self.paths[lane.route.path.0 as usize].drained

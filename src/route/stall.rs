@@ -178,7 +178,11 @@ mod tests {
                     (3..5, Some(at)) => engine.land(under_way.remove(at), Outcome::Answered, now),
                     (5, Some(at)) => engine.land(under_way.remove(at), Outcome::Unreachable, now),
                     (6, Some(at)) => engine.lose(under_way[at], now),
-                    (_, Some(at)) => engine.flights.connected(under_way[at], now),
+                    (_, Some(at)) => {
+                        let id = under_way[at];
+                        let route = engine.flights.get(id).map(|attempt| attempt.route);
+                        engine.connected(id, route.expect("under way"), now);
+                    }
                 }
                 prop_assert_eq!(engine.stalls(now), looked(&engine, now));
                 if which == 0 {

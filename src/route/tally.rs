@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Evidence, Verdict};
+use super::{Evidence, HeldUp, Verdict};
 use crate::clock::Time;
 use crate::wire::Rcode;
+
+/// What comes closer together than this counts as one.
+pub(super) const BUNCH: Duration = Duration::from_millis(1);
+
+/// Attempts that TCP saw held up on the way, or at the server, before it is believed.
+const ON_THE_WAY: u32 = 2;
+const AT_THE_SERVER: u32 = 4;
 
 /// One outcome, as the verdict sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +24,11 @@ pub enum Sample {
     Lost,
     /// An answer came for an attempt that was counted as lost.
     Found,
+    /// Answered, but the kernel had to send again what was lost on the way (TCP).
+    Resent {
+        /// The attempt was counted as lost already.
+        counted: bool,
+    },
     /// Answered uselessly. `compared`: another upstream answered the same question usefully.
     Poor {
         /// What it said, if it could be read.
@@ -24,6 +36,24 @@ pub enum Sample {
         /// Another upstream knew better.
         compared: bool,
     },
+}
+
+/// What an attempt showed: its outcome, and where it was held up if TCP knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// How it went.
+    pub sample: Sample,
+    /// Where it was held up.
+    pub held_up: Option<HeldUp>,
+}
+
+impl From<Sample> for Shown {
+    fn from(sample: Sample) -> Shown {
+        Shown {
+            sample,
+            held_up: None,
+        }
+    }
 }
 
 /// A verdict changed.
@@ -54,17 +84,35 @@ pub struct Tally {
     pub poor: u32,
     /// The latest useless rcode.
     pub rcode: Option<Rcode>,
+    /// Of those lost or late, held up on the way by what TCP saw ...
+    pub on_the_way: u32,
+    /// ... and at the server.
+    pub at_the_server: u32,
+    /// When the latest was that TCP could tell.
+    pub(super) told: Time,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, sample: Sample, now: Time) {
+    pub(super) fn add(&mut self, shown: Shown, now: Time) {
         if self.attempts == 0 {
             self.from = now;
+        }
+        let Shown { sample, held_up } = shown;
+        // What one event held up comes all at once.
+        if let Some(held_up) = held_up
+            && now.since(self.told) >= BUNCH
+        {
+            self.told = now;
+            match held_up {
+                HeldUp::OnTheWay => self.on_the_way += 1,
+                HeldUp::AtTheServer => self.at_the_server += 1,
+            }
         }
         match sample {
             Sample::Good => {}
             Sample::Late => self.late += 1,
-            Sample::Lost => self.lost += 1,
+            Sample::Resent { counted: true } => return,
+            Sample::Lost | Sample::Resent { counted: false } => self.lost += 1,
             Sample::Found => {
                 // It was counted already, as lost.
                 self.lost = self.lost.saturating_sub(1);
@@ -79,6 +127,22 @@ impl Tally {
         self.attempts = self.attempts.saturating_add(1);
     }
 
+    /// Where most of it was held up, if TCP saw enough to say so. An answer that was lost on its way back
+    /// looks as if the server were late: one is accused only if nearly all are.
+    pub(super) fn held_up(&self) -> Option<HeldUp> {
+        let bad = self.lost + self.late;
+        if self.on_the_way >= ON_THE_WAY && 2 * self.on_the_way >= self.at_the_server {
+            Some(HeldUp::OnTheWay)
+        } else if self.at_the_server >= AT_THE_SERVER
+            && self.on_the_way == 0
+            && 4 * u64::from(bad) >= 3 * u64::from(self.attempts)
+        {
+            Some(HeldUp::AtTheServer)
+        } else {
+            None
+        }
+    }
+
     /// As evidence, still without round trips.
     pub fn evidence(&self, now: Time) -> Evidence {
         Evidence {
@@ -87,6 +151,8 @@ impl Tally {
             late: self.late,
             poor: self.poor,
             rcode: self.rcode,
+            on_the_way: self.on_the_way,
+            at_the_server: self.at_the_server,
             span: if self.attempts == 0 {
                 Duration::ZERO
             } else {
@@ -142,9 +208,9 @@ mod tests {
     #[test]
     fn an_answer_found_after_all_was_late_and_not_lost() {
         let mut tally = Tally::default();
-        tally.add(Sample::Lost, Time::from_secs(1));
-        tally.add(Sample::Lost, Time::from_secs(2));
-        tally.add(Sample::Found, Time::from_secs(3));
+        tally.add(Sample::Lost.into(), Time::from_secs(1));
+        tally.add(Sample::Lost.into(), Time::from_secs(2));
+        tally.add(Sample::Found.into(), Time::from_secs(3));
         assert_eq!((tally.attempts, tally.lost, tally.late), (2, 1, 1));
         assert_eq!(
             tally.evidence(Time::from_secs(4)).span,

@@ -190,7 +190,8 @@ impl Service for Puppet {
     ) -> Turn {
         assert!(out.len() >= limit);
         self.limits.borrow_mut().push(limit);
-        let name = query.key.name();
+        let key = query.key();
+        let name = key.name();
         let label = std::str::from_utf8(&name[1..1 + usize::from(name[0])]).unwrap();
         let (verb, number) = label.split_once('-').unwrap_or((label, "0"));
         let number: usize = number.parse().unwrap();

@@ -29,30 +29,24 @@ impl Response<'_> {
         let message_len = self.packet.len() - opt.len();
         let ttls_len = 2 * self.header.records();
         let edes_len: usize = self.ede_options().map(<[u8]>::len).sum();
-        let mut octets = vec![0; FACTS + message_len + ttls_len + edes_len].into_boxed_slice();
-        let (facts, rest) = octets.split_at_mut(FACTS);
-        let (message, rest) = rest.split_at_mut(message_len);
-        let (ttls, edes) = rest.split_at_mut(ttls_len);
+        let [m0, m1] = (message_len as u16).to_be_bytes();
+        let [e0, e1] = (edes_len as u16).to_be_bytes();
+        let rcode_high = (self.rcode().0 >> 4) as u8;
+        let name_len = self.question_len.saturating_sub(4) as u8;
+        let facts: [u8; FACTS] = [m0, m1, e0, e1, self.kind() as u8, rcode_high, name_len];
 
-        facts[..2].copy_from_slice(&(message_len as u16).to_be_bytes());
-        facts[2..4].copy_from_slice(&(edes_len as u16).to_be_bytes());
-        facts[4] = self.kind() as u8;
-        facts[5] = (self.rcode().0 >> 4) as u8;
-        facts[6] = self.question_len.saturating_sub(4) as u8;
-
-        let (before, after) = message.split_at_mut(opt.start);
-        before.copy_from_slice(&self.packet[..opt.start]);
-        after.copy_from_slice(&self.packet[opt.end..]);
-        repoint(self.packet, &opt, message);
-        self.settle(message, ttls);
-
-        let mut room = edes;
+        let mut octets = Vec::with_capacity(FACTS + message_len + ttls_len + edes_len);
+        octets.extend_from_slice(&facts);
+        octets.extend_from_slice(&self.packet[..opt.start]);
+        octets.extend_from_slice(&self.packet[opt.end..]);
+        octets.resize(octets.len() + ttls_len, 0);
         for option in self.ede_options() {
-            let (place, rest) = room.split_at_mut(option.len());
-            place.copy_from_slice(option);
-            room = rest;
+            octets.extend_from_slice(option);
         }
-        Answer(octets)
+        let (message, rest) = octets[FACTS..].split_at_mut(message_len);
+        repoint(self.packet, &opt, message);
+        self.settle(message, &mut rest[..ttls_len]);
+        Answer(octets.into_boxed_slice())
     }
 
     /// Puts header, letter case and TTLs in order and notes where the TTLs are.
@@ -77,8 +71,8 @@ impl Response<'_> {
             let start = at;
             let mut uneven = None;
             for place in section_places.chunks_exact_mut(2) {
-                // Every record was read when the packet was examined, and can be again.
-                let Ok(record) = Record::read(message, at, None) else {
+                // Every record was walked when the packet was examined.
+                let Some(record) = Record::walked(message, at) else {
                     return;
                 };
                 at = record.end;
@@ -123,7 +117,7 @@ fn repoint(packet: &[u8], opt: &Range<usize>, message: &mut [u8]) {
     };
     let mut at = opt.end;
     while at < packet.len() {
-        let Ok(record) = Record::read(packet, at, None) else {
+        let Some(record) = Record::walked(packet, at) else {
             return;
         };
         correct(record.owner);

@@ -30,7 +30,7 @@ mod upstream;
 pub use answer::Answer;
 pub use name::{NameError, name_from_text, name_to_text};
 pub use query::{Garbage, Inspected, Query, inspect};
-pub use question::{Asked, ClientEdns, KeptKey, OwnedAsked, QuestionKey};
+pub use question::{Asked, ClientEdns, KeptKey, KeyRef, OwnedAsked, QuestionKey};
 pub use refusal::Refusal;
 pub use reply::{Render, TtlRule, write_error};
 pub use response::{Kind, Mismatch, Response, Sent, examine};

@@ -14,6 +14,7 @@ use super::off_limits::OffLimits;
 pub(super) const MAX_LEN: usize = 255;
 /// The longest label in octets (RFC 1035 section 2.3.4).
 const MAX_LABEL: u8 = 63;
+const TOO_LONG: &str = "a name longer than 255 octets";
 /// As many pointers as a name can have labels.
 const MAX_POINTERS: usize = 127;
 
@@ -60,7 +61,7 @@ pub(super) fn walk(
             return Err("a name runs on where it must end");
         }
         if len > MAX_LEN {
-            return Err("a name longer than 255 octets");
+            return Err(TOO_LONG);
         }
         // Up to the first pointer a name lies where only it can.
         if let (Some(off_limits), Some(_)) = (off_limits, end) {
@@ -87,13 +88,31 @@ pub(super) fn walk(
         if pointers > MAX_POINTERS {
             return Err("a name of too many pointers");
         }
-        end.get_or_insert(next);
+        let end = *end.get_or_insert(next);
+        // Most names are the question's, which was walked before.
+        let question = off_limits.map_or(0, |off_limits| off_limits.question_name);
+        if target == header::LEN && question > 0 {
+            return match len + question {
+                0..=MAX_LEN => Ok(end),
+                _ => Err(TOO_LONG),
+            };
+        }
         (ceiling, first, at) = (first, target, target);
+    }
+}
+
+/// Where what follows the name at `start` starts. For names that [`walk`] has passed.
+#[inline]
+pub(super) fn end(packet: &[u8], start: usize) -> usize {
+    match inline_end(packet, start) {
+        (at, true) => at + 2,
+        (at, false) => at + 1,
     }
 }
 
 /// The labels of a name written in place, before its root or its first pointer: where they end,
 /// and whether a pointer follows. For names that [`walk`] has passed.
+#[inline]
 pub(super) fn inline_end(packet: &[u8], start: usize) -> (usize, bool) {
     let mut at = start;
     loop {

@@ -20,6 +20,8 @@ type Marks = SmallVec<[u64; 32]>;
 
 /// The octets of a message that no name may borrow.
 pub(super) struct OffLimits {
+    /// Of the question's name, none of whose octets is off limits; zero if there is none.
+    pub question_name: usize,
     changing: Marks,
     /// The second octets of pointers that will be corrected. As parts of their own pointers they
     /// may be used, as anything else not.
@@ -27,10 +29,12 @@ pub(super) struct OffLimits {
 }
 
 impl OffLimits {
-    /// None yet, of a message of `len` octets.
+    /// None yet, of a message of `len` octets whose question, checked already, has a name of
+    /// `question_name` octets.
     #[inline]
-    pub fn new(len: usize) -> OffLimits {
+    pub fn new(len: usize, question_name: usize) -> OffLimits {
         OffLimits {
+            question_name,
             changing: SmallVec::from_elem(0, len.min(REACH).div_ceil(64)),
             corrected: None,
         }
@@ -101,7 +105,7 @@ mod tests {
     fn marks_are_where_they_were_made() {
         for start in 0..140 {
             for len in 1..140 {
-                let mut off_limits = OffLimits::new(512);
+                let mut off_limits = OffLimits::new(512, 0);
                 off_limits.add(start..start + len);
                 for at in 0..300 {
                     let inside = (start..start + len).contains(&at);
@@ -121,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_no_pointer_reaches_is_not_marked() {
-        let mut off_limits = OffLimits::new(0x10000);
+        let mut off_limits = OffLimits::new(0x10000, 0);
         off_limits.add(0x3ff0..0x10000);
         off_limits.add(0xffff..0x10000);
         assert!(off_limits.bar_label(0x3fff..0x4001));

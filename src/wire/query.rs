@@ -17,8 +17,6 @@ use super::refusal::Refusal;
 use super::types::{CLASS_IN, Ede, Rcode, RecordType};
 
 /// What [`inspect`] made of a packet.
-// A key is 262 octets on the stack by design: boxing it would put an allocation on the hot path.
-#[expect(clippy::large_enum_variant)]
 #[derive(Clone, Copy, Debug)]
 pub enum Inspected<'a> {
     /// A question to be answered.
@@ -34,8 +32,15 @@ pub enum Inspected<'a> {
 pub struct Query<'a> {
     /// Who asked, for the reply.
     pub asked: Asked<'a>,
-    /// What is asked, for the cache and for sharing.
-    pub key: QuestionKey,
+}
+
+impl Query<'_> {
+    /// What is asked, for the cache and for sharing. Made anew by each call, where it is needed: moving it
+    /// costs as much as making it.
+    #[inline]
+    pub fn key(&self) -> QuestionKey {
+        QuestionKey::of(self.asked.question, self.asked.dnssec_ok(), self.asked.cd)
+    }
 }
 
 /// Why a packet is dropped without a word.
@@ -101,11 +106,7 @@ pub fn inspect(packet: &[u8]) -> Inspected<'_> {
     if record_type.is_meta() || record_type.0 == 0 {
         return Inspected::Refuse(meta(&asked, record_type));
     }
-    // The key is made where it is returned, for moving it costs as much as making it.
-    Inspected::Query(Query {
-        asked,
-        key: QuestionKey::of(question, asked.dnssec_ok(), asked.cd),
-    })
+    Inspected::Query(Query { asked })
 }
 
 /// The reply to a question for a type that no zone holds.

@@ -101,9 +101,15 @@ impl QuestionKey {
         self.octets.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// The key without its room.
+    #[inline]
+    pub fn by_ref(&self) -> KeyRef<'_> {
+        KeyRef(self.as_bytes())
+    }
+
     /// The question section as it goes on the wire: name in lower case, type, class.
     pub fn question(&self) -> &[u8] {
-        self.as_bytes().split_last().map_or(&[], |(_, rest)| rest)
+        self.by_ref().question()
     }
 
     /// The name in wire form, lower case, the root's octet included: 1 to 255 octets.
@@ -125,16 +131,54 @@ impl QuestionKey {
 
     /// Whether DNSSEC records are wanted: the DO bit (RFC 3225).
     pub fn dnssec_ok(&self) -> bool {
-        self.as_bytes()
-            .last()
-            .is_some_and(|flags| flags & DNSSEC_OK != 0)
+        self.by_ref().dnssec_ok()
     }
 
     /// Whether the client checks signatures itself: the CD bit (RFC 4035 section 3.2.2).
     pub fn checking_disabled(&self) -> bool {
-        self.as_bytes()
-            .last()
-            .is_some_and(|flags| flags & CHECKING_DISABLED != 0)
+        self.by_ref().checking_disabled()
+    }
+}
+
+/// A question key wherever it is: in a [`QuestionKey`], or in a [`KeptKey`], which is smaller than a key
+/// may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRef<'a>(&'a [u8]);
+
+impl<'a> KeyRef<'a> {
+    /// The whole key, as [`QuestionKey::as_bytes`] gives it.
+    #[inline]
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The question section as it goes on the wire: name in lower case, type, class.
+    #[inline]
+    pub fn question(self) -> &'a [u8] {
+        self.0.split_last().map_or(&[], |(_, rest)| rest)
+    }
+
+    /// Whether DNSSEC records are wanted: the DO bit (RFC 3225).
+    #[inline]
+    pub fn dnssec_ok(self) -> bool {
+        self.has(DNSSEC_OK)
+    }
+
+    /// Whether the client checks signatures itself: the CD bit (RFC 4035 section 3.2.2).
+    #[inline]
+    pub fn checking_disabled(self) -> bool {
+        self.has(CHECKING_DISABLED)
+    }
+
+    fn has(self, flag: u8) -> bool {
+        self.0.last().is_some_and(|flags| flags & flag != 0)
+    }
+}
+
+impl<'a> From<&'a QuestionKey> for KeyRef<'a> {
+    #[inline]
+    fn from(key: &'a QuestionKey) -> KeyRef<'a> {
+        key.by_ref()
     }
 }
 
@@ -147,26 +191,15 @@ type Few = SmallVec<[u8; 40]>;
 
 impl KeptKey {
     /// The key itself.
-    pub fn key(&self) -> QuestionKey {
-        let mut octets = [0; MAX_KEY];
-        let len = self.0.len().min(MAX_KEY);
-        octets[..len].copy_from_slice(&self.0[..len]);
-        QuestionKey {
-            len: len as u16,
-            octets,
-        }
+    #[inline]
+    pub fn by_ref(&self) -> KeyRef<'_> {
+        KeyRef(&self.0)
     }
 }
 
-impl From<&QuestionKey> for KeptKey {
-    fn from(key: &QuestionKey) -> KeptKey {
-        KeptKey(Few::from_slice(key.as_bytes()))
-    }
-}
-
-impl PartialEq<QuestionKey> for KeptKey {
-    fn eq(&self, key: &QuestionKey) -> bool {
-        *self.0 == *key.as_bytes()
+impl From<KeyRef<'_>> for KeptKey {
+    fn from(key: KeyRef<'_>) -> KeptKey {
+        KeptKey(Few::from_slice(key.0))
     }
 }
 

@@ -39,6 +39,12 @@ impl Record {
         Ok(record)
     }
 
+    /// The record at `at` of a message that has been walked.
+    #[inline]
+    pub fn walked(packet: &[u8], at: usize) -> Option<Record> {
+        Record::behind(packet, at, name::end(packet, at))
+    }
+
     /// The record whose TTL is known to be at `ttl_at` and whose owner name is at `owner`, of a
     /// message that has been walked.
     #[inline]
@@ -91,8 +97,7 @@ pub(super) fn lifetime(ttl: u32) -> u32 {
     if ttl > i32::MAX as u32 { 0 } else { ttl }
 }
 
-/// The records of one or more sections, one after the other. Stops at the first that cannot be
-/// read, so it is for messages whose records have been checked.
+/// The records of one or more sections, one after the other, of a message that has been walked.
 pub(super) struct Records<'a> {
     packet: &'a [u8],
     at: usize,
@@ -115,7 +120,7 @@ impl Iterator for Records<'_> {
 
     fn next(&mut self) -> Option<Record> {
         self.left = self.left.checked_sub(1)?;
-        let record = Record::read(self.packet, self.at, None).ok()?;
+        let record = Record::walked(self.packet, self.at)?;
         self.at = record.end;
         Some(record)
     }

@@ -192,7 +192,7 @@ fn without_part_of_a_set(
     mut fit: usize,
     mut end: usize,
 ) -> (usize, usize) {
-    let read = |at| Record::read(parts.message, at, None).ok();
+    let read = |at| Record::walked(parts.message, at);
     let Some(missing) = read(end) else {
         return (fit, end);
     };

@@ -29,7 +29,7 @@ pub(super) const EDE_OPTION: u16 = 15;
 pub struct Sent<'a> {
     /// The ID of the query.
     pub id: u16,
-    /// The question section, exactly as sent.
+    /// The question section, exactly as sent: one well-formed question.
     pub question: &'a [u8],
     /// Whether the letter case of the question must come back as it was sent.
     pub exact_case: bool,
@@ -114,8 +114,6 @@ pub struct Response<'a> {
     rcode: Rcode,
     kind: Kind,
     case_kept: bool,
-    lowest_ttl: Option<u32>,
-    negative_ttl: Option<u32>,
 }
 
 /// Checks `packet` against what was sent and walks every record of it. Allocates nothing and
@@ -157,13 +155,6 @@ pub fn examine<'a>(packet: &'a [u8], sent: &Sent<'_>) -> Result<Response<'a>, Mi
     }
     let packet = packet.get(..walked.end).unwrap_or(packet);
     let kind = classify(packet, question_len, &walked.header, rcode);
-    let answers = usize::from(walked.header.answers);
-    let lowest_ttl = Records::new(packet, body, answers)
-        .map(|record| lifetime(record.ttl))
-        .min();
-    let negative_ttl = kind
-        .is_negative()
-        .then(|| negative_ttl(packet, body, &walked.header));
     Ok(Response {
         packet,
         header: walked.header,
@@ -172,8 +163,6 @@ pub fn examine<'a>(packet: &'a [u8], sent: &Sent<'_>) -> Result<Response<'a>, Mi
         rcode,
         kind,
         case_kept,
-        lowest_ttl,
-        negative_ttl: negative_ttl.flatten(),
     })
 }
 
@@ -188,10 +177,11 @@ fn match_question(
         1 => {}
         _ => return Err(Mismatch::Question),
     }
-    let question = question_at(packet).ok_or(Mismatch::Question)?;
-    if question == sent.question {
-        return Ok((question.len(), true));
+    let rest = packet.get(header::LEN..).unwrap_or_default();
+    if rest.starts_with(sent.question) {
+        return Ok((sent.question.len(), true));
     }
+    let question = question_at(packet).ok_or(Mismatch::Question)?;
     let split = |question: &'_ [u8]| question.len().saturating_sub(4);
     let (name, tail) = question.split_at(split(question));
     let (sent_name, sent_tail) = sent.question.split_at(split(sent.question));
@@ -214,7 +204,7 @@ pub(super) struct Walked {
 }
 
 impl Walked {
-    /// Walks every record from `at` on and shows it to `each`.
+    /// Walks every record from `at` on, where the question ends, and shows it to `each`.
     pub fn walk(
         packet: &[u8],
         mut at: usize,
@@ -222,7 +212,8 @@ impl Walked {
         mut each: impl FnMut(&Record) -> Result<(), &'static str>,
     ) -> Result<Walked, &'static str> {
         let before_additional = usize::from(header.answers) + usize::from(header.authorities);
-        let mut off_limits = OffLimits::new(packet.len());
+        let question_name = at.saturating_sub(header::LEN + 4);
+        let mut off_limits = OffLimits::new(packet.len(), question_name);
         let mut opt = None;
         for index in 0..header.records() {
             let record = Record::read(packet, at, Some(&off_limits))?;
@@ -324,15 +315,8 @@ pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcod
     }
 }
 
-/// How long a negative answer may be kept: the lesser of its SOA's TTL and MINIMUM field (RFC
-/// 2308 section 5). `None` without an SOA.
-fn negative_ttl(packet: &[u8], body: usize, header: &Header) -> Option<u32> {
-    authorities(packet, body, header)
-        .find(|record| record.is(RecordType::SOA))
-        .and_then(|record| soa_lifetime(packet, record.ttl, record.end))
-}
-
-/// The lesser of an SOA's TTL and its MINIMUM field, the last of its data.
+/// How long a negative answer with this SOA may be kept: the lesser of its TTL and its MINIMUM field, the
+/// last of its data (RFC 2308 section 5).
 pub(super) fn soa_lifetime(packet: &[u8], ttl: u32, end: usize) -> Option<u32> {
     let minimum = header::double(packet, end.checked_sub(4)?)?;
     Some(lifetime(ttl).min(minimum))
@@ -393,14 +377,27 @@ impl<'a> Response<'a> {
     /// The lowest TTL of the answer section, in seconds; `None` if the section is empty. What the
     /// other sections hold comes along and says nothing about how long the answer is true.
     pub fn lowest_ttl(&self) -> Option<u32> {
-        self.lowest_ttl
+        let answers = usize::from(self.header.answers);
+        Records::new(self.packet, self.body(), answers)
+            .map(|record| lifetime(record.ttl))
+            .min()
     }
 
     /// How long a NODATA or NXDOMAIN may be kept, in seconds, as its SOA says (RFC 2308 section
     /// 5). `None` for other kinds, and for negative answers without an SOA, which are not to be
     /// kept on their own authority.
     pub fn negative_ttl(&self) -> Option<u32> {
-        self.negative_ttl
+        if !self.kind.is_negative() {
+            return None;
+        }
+        authorities(self.packet, self.body(), &self.header)
+            .find(|record| record.is(RecordType::SOA))
+            .and_then(|record| soa_lifetime(self.packet, record.ttl, record.end))
+    }
+
+    /// Where the records begin.
+    fn body(&self) -> usize {
+        header::LEN + self.question_len
     }
 
     /// The Extended DNS Errors that came along, oldest first. A text that is not UTF-8 is given

@@ -13,6 +13,7 @@ mod first_minute;
 mod forgery;
 mod forwarding;
 mod front_end;
+mod held_up;
 mod kit;
 mod listeners;
 mod passing;

@@ -15,27 +15,27 @@ use super::kit::*;
 /// The upstream's address, reachable over both links.
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 9);
 
-struct Field {
-    host: Namespace,
-    far: Namespace,
+pub(super) struct Field {
+    pub(super) host: Namespace,
+    pub(super) far: Namespace,
 }
 
 /// Runs `ip` in the namespace that the thread is in.
 #[track_caller]
-fn ip(words: &str) {
+pub(super) fn ip(words: &str) {
     let status = Command::new("ip").args(words.split(' ')).status();
     assert!(status.is_ok_and(|status| status.success()), "ip {words}");
 }
 
 impl Field {
     /// Without links yet. `None`, with a line, where it cannot be had.
-    fn new() -> Option<Field> {
+    pub(super) fn new() -> Option<Field> {
         let (host, far) = (Namespace::new()?, Namespace::new()?);
         far.enter(|| ip(&format!("address add {FAR}/32 dev lo")));
         Some(Field { host, far })
     }
 
-    fn upstream(&self) -> Upstream {
+    pub(super) fn upstream(&self) -> Upstream {
         self.far.enter(|| {
             let answering = |asked: &Asked| vec![Act::Send(asked.good())];
             Upstream::at((FAR, 53).into(), Hears::Both, answering).expect("an upstream")
@@ -44,7 +44,7 @@ impl Field {
 
     /// Makes link number `n`, `eth<n>` here and `peer<n>` beyond. To be called in the host's namespace, as
     /// all that follows.
-    fn connect(&self, n: u8) {
+    pub(super) fn connect(&self, n: u8) {
         let far = self.far.id();
         ip(&format!(
             "link add eth{n} type veth peer name peer{n} netns {far}"
@@ -75,7 +75,7 @@ fn setup(upstream: &Upstream, keys: &str, a: &str) -> Setup {
 }
 
 /// Asks something new; it must be answered.
-fn ask(dns: SocketAddr, number: usize) {
+pub(super) fn ask(dns: SocketAddr, number: usize) {
     let name = format!("q{number}.example");
     let reply = Stub::new(dns).ask(&Build::query(&name, A));
     assert_eq!(reply.rcode(), NOERROR, "{number}: {reply:?}");
@@ -98,7 +98,7 @@ fn in_use(daemon: &Daemon) {
 }
 
 /// A number for a name that was never asked for.
-fn fresh() -> usize {
+pub(super) fn fresh() -> usize {
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -18,7 +18,7 @@ use byway::observe::metrics::{
 };
 use byway::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use byway::resolve::{Core, Shared};
-use byway::route::{AttemptKind, Event, Outcome, RouteId};
+use byway::route::{AttemptKind, Carriage, Event, Outcome, RouteId};
 use byway::sys::Origin;
 use byway::wire::{self, Inspected, Rcode, Sent};
 use rand::SeedableRng;
@@ -107,6 +107,10 @@ impl Exchanges for Wire {
         if let Handle::Udp { socket, .. } = handle {
             self.open.remove(&Tag::from(socket));
         }
+    }
+
+    fn carriage(&mut self, _: Handle, _: Attempt, _now: Time) -> Option<Carriage> {
+        None
     }
 
     fn flush(&mut self, _now: Time, _failed: &mut Vec<(Attempt, Outcome)>) {}

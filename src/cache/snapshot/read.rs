@@ -194,16 +194,22 @@ impl Load<'_> {
     fn entry(&mut self, record: &Record, octets: &[u8]) -> Option<()> {
         let mut answer = Answer::from_bytes(octets.into())?;
         let key = key(&answer, record)?;
-        let Ok(ttl) = self.cache.rules.admit(&mut answer) else {
+        let Ok(lifetime) = self.cache.rules.admit(&mut answer) else {
             self.restored.expired += 1;
             return Some(());
         };
         let age = Duration::from_millis(record.age_ms);
         let age = match self.away {
             Some(away) => age.saturating_add(away),
-            None => age.max(Duration::from_secs(u64::from(ttl))),
+            None => age.max(Duration::from_secs(u64::from(lifetime.seconds()))),
         };
-        let mut entry = Entry::new(&key, answer, ttl, FROM_SNAPSHOT, self.now - age);
+        let mut entry = Entry::new(
+            key.by_ref(),
+            answer,
+            lifetime,
+            FROM_SNAPSHOT,
+            self.now - age,
+        );
         let horizon = self.cache.horizon(self.now);
         if age > self.now.since(Time::default()) || horizon.is_dead(&entry) {
             self.restored.expired += 1;

@@ -237,6 +237,11 @@ impl Shared {
                 (&names::ROUTE_LOSS, route.loss),
                 (&names::ROUTE_IN_FLIGHT, Some(route.in_flight as f64)),
                 (&names::ROUTE_LIMIT, Some(route.limit as f64)),
+                (
+                    &names::ROUTE_TCP_RETRANSMITS,
+                    route.tcp_retransmits.map(|segments| segments as f64),
+                ),
+                (&names::ROUTE_TCP_ROUND_TRIP, seconds(route.tcp_round_trip)),
             ] {
                 if let Some(value) = value {
                     page.put(series, &[upstream, path], value);

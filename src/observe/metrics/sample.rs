@@ -91,6 +91,10 @@ pub struct RouteSample {
     pub in_flight: u64,
     /// The adaptive limit on them.
     pub limit: u64,
+    /// Segments that TCP sent again; `None` if it was never asked over a stream.
+    pub tcp_retransmits: Option<u64>,
+    /// The kernel's smoothed round trip; `None` if it was never asked over a stream.
+    pub tcp_round_trip: Option<Duration>,
 }
 
 /// One budget, now.

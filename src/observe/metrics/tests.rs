@@ -60,6 +60,8 @@ fn sources() -> Sources {
         loss: Some(0.31),
         in_flight: 9,
         limit: 64,
+        tcp_retransmits: Some(5),
+        tcp_round_trip: Some(Duration::from_millis(3)),
     };
     let engine = EngineSample {
         routes: vec![
@@ -67,6 +69,8 @@ fn sources() -> Sources {
             route.clone(),
             RouteSample {
                 base: None,
+                tcp_retransmits: None,
+                tcp_round_trip: None,
                 ..route
             },
         ],

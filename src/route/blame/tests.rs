@@ -12,6 +12,7 @@ fn grid(rows: &[&str]) -> Vec<Seen> {
                 upstream: UpstreamId(upstream),
                 path: PathId(path),
                 bad_since: if cell == 'x' { ONSET } else { Time::NEVER },
+                held_up: None,
                 bad: if cell == 'x' { 3 } else { 0 },
                 good: if cell == '+' { LATER } else { Time::default() },
                 usable: cell != ' ',

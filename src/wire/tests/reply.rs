@@ -420,16 +420,16 @@ fn queries_go_out_as_they_must() {
 }
 
 #[test]
-fn letter_case_is_a_bit_for_a_letter() {
+fn letter_case_is_changed_by_a_bit_for_a_letter() {
     let plain = question("a1-Zz.example", RecordType(0x4142));
     let mut question = plain.clone();
     let mut draws = 0;
     randomize_case(&mut question, || {
         draws += 1;
-        0b0101
+        0x2000_ffdf_2020_2020
     });
-    assert_eq!(draws, 1);
-    assert_eq!(question[..7], *b"\x05a1-Zz\x07");
+    assert_eq!(draws, 2);
+    assert_eq!(question[..15], *b"\x05A1-ZZ\x07EXAMPlE\0");
     assert_eq!(
         question[question.len() - 4..],
         [0x41, 0x42, 0, 1],
@@ -442,6 +442,15 @@ fn letter_case_is_a_bit_for_a_letter() {
         draws += 1;
         u64::MAX
     });
-    assert_eq!(draws, 1 + 225u32.div_ceil(64));
-    assert!(!long.iter().any(u8::is_ascii_uppercase));
+    assert_eq!(draws, 2 + 251u32.div_ceil(8));
+    assert!(!long.iter().any(u8::is_ascii_lowercase));
+    for octet in 0..=u8::MAX {
+        let mut question = [octet, octet, 0, 0, 0, 0];
+        randomize_case(&mut question, || u64::MAX);
+        let changed = match octet.is_ascii_alphabetic() {
+            true => octet ^ 0x20,
+            false => octet,
+        };
+        assert_eq!(question[..2], [changed; 2]);
+    }
 }

@@ -1,0 +1,277 @@
+//! A query's way in: it is answered at once, joins those who ask the same, or is the first to ask.
+
+use smallvec::smallvec;
+
+use super::core::{Core, OVERLOADED};
+use super::front::{Asker, Turn};
+use super::inflight::Leader;
+use super::mailbox::Handoff;
+use super::question::{New, Question, Waiter, Waiters, Why};
+use crate::cache::Freshness;
+use crate::clock::Time;
+use crate::net::Exchanges;
+use crate::observe::metrics::{Counter, Limit, QueryResult};
+use crate::wire::{self, Asked, Ede, KeyRef, OwnedAsked, Query, Rcode, Render, TtlRule};
+
+/// A client's query on its way through.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    key: KeyRef<'a>,
+    hash: u64,
+    asked: &'a Asked<'a>,
+}
+
+/// What the cache held, once its lock is released.
+enum Held {
+    Fresh { length: usize, refresh: bool },
+    Stale,
+}
+
+impl<X: Exchanges> Core<X> {
+    /// A client's query: answers it into `out`, or keeps an [`Asker`] and answers later through
+    /// [`Replies`](super::front::Replies). `limit` is the longest answer that the client takes.
+    pub fn ask(
+        &mut self,
+        query: &Query<'_>,
+        asker: impl FnOnce() -> Asker,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Turn {
+        let key = query.key();
+        let hash = self.shared.cache.hash(&key);
+        let (asked, payload) = (&query.asked, self.shared.payload);
+        let held = self
+            .shared
+            .cache
+            .read(&key, hash, now, |hit| match hit.freshness {
+                Freshness::Fresh { refresh_due, .. } => {
+                    let ttl = TtlRule::Minus(hit.age);
+                    let render = Render {
+                        ttl,
+                        limit,
+                        payload,
+                        from_cache: true,
+                        ede: None,
+                    };
+                    let length = hit.answer.write(asked, &render, out);
+                    Held::Fresh {
+                        length,
+                        refresh: refresh_due,
+                    }
+                }
+                Freshness::Stale { .. } => Held::Stale,
+            });
+        let wanted = Wanted {
+            key: key.by_ref(),
+            hash,
+            asked,
+        };
+        match held {
+            Some(Held::Fresh { length, refresh }) => {
+                if refresh {
+                    self.refresh(key.by_ref(), hash, now);
+                }
+                self.metrics.count(Counter::CacheHit, 1);
+                Turn::Answer {
+                    length,
+                    result: QueryResult::Hit,
+                }
+            }
+            Some(Held::Stale) => {
+                self.metrics.count(Counter::CacheStale, 1);
+                self.stale(wanted, asker, now, limit, out)
+            }
+            None => {
+                self.metrics.count(Counter::CacheMiss, 1);
+                self.unknown(wanted, Time::NEVER, asker, now, out)
+            }
+        }
+    }
+
+    /// A stale answer is held: it is given at once if waiting for a better one is in vain.
+    fn stale(
+        &mut self,
+        wanted: Wanted<'_>,
+        asker: impl FnOnce() -> Asker,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Turn {
+        let Wanted { key, hash, asked } = wanted;
+        let wait = {
+            let engine = self.shared.engine();
+            engine.any_clear(now).then(|| engine.hedge_wait(now))
+        };
+        let failed = self.shared.failures.check(key, hash, now).is_some();
+        let why = match wait {
+            None => Counter::StaleNothingClear,
+            Some(_) if failed => Counter::StaleFailed,
+            Some(wait) => {
+                let stale_at = now + wait.min(self.shared.stale_wait);
+                return self.unknown(wanted, stale_at, asker, now, out);
+            }
+        };
+        match self.shared.write_held(key, hash, asked, now, limit, out) {
+            Some((length, result)) => {
+                self.metrics.count(why, 1);
+                Turn::Answer { length, result }
+            }
+            // It was evicted in between.
+            None => self.unknown(wanted, Time::NEVER, asker, now, out),
+        }
+    }
+
+    /// Nothing fresh is held: the question goes upstream, unless it just failed.
+    fn unknown(
+        &mut self,
+        wanted: Wanted<'_>,
+        stale_at: Time,
+        asker: impl FnOnce() -> Asker,
+        now: Time,
+        out: &mut [u8],
+    ) -> Turn {
+        let Wanted { key, hash, asked } = wanted;
+        if let Some(ede) = self.failed_lately(key, hash, now) {
+            return self.error(asked, ede, QueryResult::Failed, out);
+        }
+        if !self.shared.inflight.waiting().take() {
+            self.metrics.limited(Limit::Waiting);
+            return self.error(asked, OVERLOADED, QueryResult::Shed, out);
+        }
+        let waiter = Waiter {
+            asker: asker(),
+            asked: OwnedAsked::from(*asked),
+            deadline: now + self.shared.deadline,
+            stale_at,
+        };
+        self.enlist(key, hash, waiter, now);
+        Turn::Pending
+    }
+
+    /// What to tell of a question that failed so lately that it is not asked again (RFC 9520).
+    pub(super) fn failed_lately(
+        &self,
+        key: KeyRef<'_>,
+        hash: u64,
+        now: Time,
+    ) -> Option<Ede<'static>> {
+        let failure = self.shared.failures.check(key, hash, now)?;
+        self.metrics.count(Counter::FailureCacheHit, 1);
+        let why = match Ede::new(failure.ede) {
+            Ede::NETWORK_ERROR => "no upstream answered",
+            _ => "no upstream gave a useful answer",
+        };
+        Some(Ede::CACHED_ERROR.with_text(why))
+    }
+
+    /// Lets `waiter` wait: with those who asked the same before, here or at another worker, or as the
+    /// first.
+    fn enlist(&mut self, key: KeyRef<'_>, hash: u64, waiter: Waiter, now: Time) {
+        // Without recursion the upstream may answer otherwise than it would: for nobody else.
+        let rd = waiter.asked.as_ref().rd;
+        let mut leads = false;
+        if rd {
+            match self.lead(hash) {
+                Ok(()) => leads = true,
+                Err(leader) if leader.worker == self.worker => {
+                    let slot = leader.slot as usize;
+                    let same = |question: &&mut Question| {
+                        question.generation == leader.generation && question.key.by_ref() == key
+                    };
+                    if let Some(question) = self.questions.get_mut(slot).filter(same) {
+                        self.metrics.count(Counter::Coalesced, 1);
+                        question.join(waiter);
+                        return self.schedule(slot, now);
+                    }
+                    // Another question of the same hash: rare enough to be asked without sharing.
+                }
+                Err(leader) => return self.hand_over(leader, key, hash, waiter),
+            }
+        }
+        let new = New {
+            key,
+            hash,
+            why: Why::Client,
+            rd,
+            leads,
+        };
+        self.begin(new, smallvec![waiter], now);
+    }
+
+    /// Lets a client wait at the worker that leads its question. It is counted where it joins.
+    fn hand_over(&self, leader: Leader, key: KeyRef<'_>, hash: u64, waiter: Waiter) {
+        let Waiter {
+            asker,
+            asked,
+            stale_at,
+            ..
+        } = waiter;
+        let handoff = Handoff {
+            key: key.into(),
+            hash,
+            asked,
+            asker,
+            stale_at,
+        };
+        self.shared.mailboxes[usize::from(leader.worker)].post(handoff);
+    }
+
+    /// Takes in clients that asked other workers what this one is asking.
+    pub fn collect_mail(&mut self, now: Time) {
+        for handoff in self.shared.mailboxes[usize::from(self.worker)].collect() {
+            let Handoff {
+                key,
+                hash,
+                asked,
+                asker,
+                stale_at,
+            } = handoff;
+            let key = key.by_ref();
+            let deadline = asker.since + self.shared.deadline;
+            let waiter = Waiter {
+                asker,
+                asked,
+                deadline,
+                stale_at,
+            };
+            // The answer, or the failure, may have come while the client was on its way.
+            let leads = |leader: Leader| {
+                leader.worker == self.worker
+                    && self
+                        .questions
+                        .get(leader.slot as usize)
+                        .is_some_and(|question| question.generation == leader.generation)
+            };
+            let waiter = match self.shared.inflight.leader(hash).is_some_and(leads) {
+                true => Some(waiter),
+                false => self.give_outcome(key, hash, waiter, now),
+            };
+            match waiter {
+                Some(waiter) => self.enlist(key, hash, waiter, now),
+                None => self.shared.inflight.waiting().give(1),
+            }
+        }
+    }
+
+    /// Renews an entry of the cache before it expires, if there is room for that.
+    fn refresh(&mut self, key: KeyRef<'_>, hash: u64, now: Time) {
+        if self.lead(hash).is_ok() {
+            let new = New {
+                key,
+                hash,
+                why: Why::Refresh,
+                rd: true,
+                leads: true,
+            };
+            self.begin(new, Waiters::new(), now);
+        }
+    }
+
+    /// The answer that says no, written at once.
+    fn error(&self, asked: &Asked<'_>, ede: Ede<'_>, result: QueryResult, out: &mut [u8]) -> Turn {
+        let payload = self.shared.payload;
+        let length = wire::write_error(asked, Rcode::SERVFAIL, Some(ede), payload, out);
+        Turn::Answer { length, result }
+    }
+}
