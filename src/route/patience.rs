@@ -6,10 +6,13 @@ use std::time::Duration;
 /// go into more: each is a duplicate that somebody pays for. The growing share goes on judging.
 const MANY: (u32, u32) = (4, 24);
 const MANY_SHARE: f64 = 0.06;
+/// With fewer packets a second each trial is felt in the bill, and the first waits as long as the others.
+const FEW: f64 = 50.0;
 /// Times of return, all shares of `return-within` so that they add up to less than it: the longest
 /// wait for a trial (with its jitter), the row of good answers, the growing share.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
+    soonest: Duration,
     pub(super) first: Duration,
     pub(super) longest: Duration,
     pub(super) hold: Duration,
@@ -24,6 +27,7 @@ impl Patience {
     pub fn new(return_within: Duration) -> Patience {
         let share = |share: f64| return_within.mul_f64(share);
         Patience {
+            soonest: share(0.4),
             first: share(0.4),
             longest: share(0.55),
             hold: share(0.02),
@@ -36,6 +40,10 @@ impl Patience {
 
     /// Where health sees more packets a second, a return can be judged by more of them.
     pub fn suit(&mut self, healthy_rate: f64) {
+        self.first = match healthy_rate < FEW {
+            true => self.longest,
+            false => self.soonest,
+        };
         self.many = ((MANY_SHARE * healthy_rate) as u32).clamp(MANY.0, MANY.1);
     }
 }
@@ -65,5 +73,8 @@ mod tests {
         assert_eq!(patience.many, 12);
         patience.suit(1e6);
         assert_eq!(patience.many, MANY.1);
+        assert_eq!(patience.first, patience.soonest);
+        patience.suit(2.0);
+        assert_eq!(patience.first, patience.longest);
     }
 }

@@ -14,6 +14,7 @@ use super::lane::{Group, Lane};
 use super::selector::{Rank, unit};
 use super::{PathId, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
+use crate::config::Policy;
 
 /// How long a due trial waits for a real question to ride along with.
 const RIDE: Duration = Duration::from_millis(150);
@@ -83,6 +84,26 @@ impl Engine {
             return None;
         }
         self.tried(trial, now, rng);
+        Some(route)
+    }
+
+    /// The witness of an open question, if that may be settled by the question at hand: nothing is known
+    /// against it, so that it serves the client as well, and a duplicate is saved. Where the operator has said
+    /// who is asked first, the witness gets a duplicate.
+    pub(super) fn testimony(
+        &mut self,
+        failed: &[RouteId],
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Option<RouteId> {
+        let (route, _) = self.witness.filter(|(_, due)| *due <= now)?;
+        let lane = self.lane(route);
+        let serves = lane.rank <= Rank::Doubted && lane.has_room() && !lane.is_stalled(now);
+        let free = self.standing == Standing::Clear && self.selector.policy == Policy::Fastest;
+        if !serves || !free || failed.contains(&route) {
+            return None;
+        }
+        self.tried(Trial::Witness(route), now, rng);
         Some(route)
     }
 
@@ -292,5 +313,106 @@ impl Engine {
             self.pressed = now + Duration::from_secs_f64(secs).mul_f32(0.8 + 0.4 * jitter);
         }
         self.next_trial = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::config::{Config, PathConfig};
+    use crate::route::{Ask, AttemptKind, Outcome, Purpose, Race, Send, Step};
+
+    /// Two upstreams over two paths, and questions answered over whatever they go until one is lost.
+    struct World {
+        engine: Engine,
+        rng: StdRng,
+        now: Time,
+    }
+
+    impl World {
+        fn new(policy: Policy) -> World {
+            let addresses = [1, 2].map(|n| ([192, 0, 2, n], 53).into());
+            let mut config = Config::default_with_upstreams(&addresses);
+            let path = |name: &str| PathConfig {
+                name: name.into(),
+                ..PathConfig::kernels_choice()
+            };
+            config.paths = vec![path("eth1"), path("eth2")];
+            config.routing.policy = policy;
+            for upstream in &mut config.upstreams {
+                upstream.paths = vec![0, 1];
+            }
+            World {
+                engine: Engine::new(&config, Time::START),
+                rng: StdRng::seed_from_u64(1),
+                now: Time::START,
+            }
+        }
+
+        fn ask_after(&mut self, millis: u64) -> (Race, Step) {
+            self.now = self.now + Duration::from_millis(millis);
+            self.engine.tick(self.now, &mut self.rng);
+            let ask = Ask {
+                purpose: Purpose::Client,
+                deadline: self.now + Duration::from_secs(4),
+            };
+            Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("a route")
+        }
+
+        fn answer(&mut self, race: &mut Race, send: Send) {
+            self.now = self.now + Duration::from_millis(2);
+            let (id, outcome) = (send.attempt, Outcome::Answered);
+            race.outcome(&mut self.engine, id, outcome, self.now, &mut self.rng);
+        }
+
+        /// Loses one question after many that were answered; returns the route that was lost over.
+        fn lose_one(&mut self) -> RouteId {
+            for _ in 0..40 {
+                let (mut race, step) = self.ask_after(200);
+                for send in [step.send, step.also].into_iter().flatten() {
+                    self.answer(&mut race, send);
+                }
+            }
+            let (mut race, step) = self.ask_after(200);
+            let lost = step.send.expect("sent").route;
+            for _ in 0..200 {
+                if self.engine.witness.is_some() {
+                    break;
+                }
+                self.now = self.now + Duration::from_millis(1);
+                let step = race.timer(&mut self.engine, self.now, &mut self.rng);
+                if let Some(send) = step.send {
+                    self.answer(&mut race, send);
+                }
+            }
+            lost
+        }
+    }
+
+    #[test]
+    fn the_next_question_is_the_witness_unless_the_operator_says_who_is_asked() {
+        for policy in [Policy::Fastest, Policy::Ordered] {
+            let mut world = World::new(policy);
+            let lost = world.lose_one();
+            let (witness, _) = world.engine.witness.expect("one is wanted");
+            let of = |id| world.engine.lane(id).route.clone();
+            assert_eq!(of(witness).upstream, of(lost).upstream);
+            assert_ne!(of(witness).path, of(lost).path);
+            let (_, step) = world.ask_after(20);
+            let send = step.send.expect("sent");
+            assert_eq!(send.kind, AttemptKind::Primary);
+            let duplicate = step.also.map(|also| (also.route, also.kind));
+            let testifies = (witness, AttemptKind::Probe);
+            match policy {
+                Policy::Fastest => assert_eq!((send.route, duplicate), (witness, None)),
+                _ => {
+                    assert_ne!(send.route, witness);
+                    assert_eq!(duplicate, Some(testifies));
+                }
+            }
+        }
     }
 }

@@ -53,7 +53,7 @@ const PEERS_US: f32 = 300.0;
 /// The policy and what it remembers.
 #[derive(Debug)]
 pub struct Selector {
-    policy: Policy,
+    pub(super) policy: Policy,
     incumbent: Option<RouteId>,
     since: Time,
     /// The routes one question may take, while it chooses.
@@ -171,6 +171,9 @@ impl Engine {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
+        if let Some(witness) = self.testimony(failed, now, rng) {
+            return Ok(witness);
+        }
         let route = self.choose(now, rng)?;
         if !failed.contains(&route) {
             return Ok(route);
