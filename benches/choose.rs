@@ -102,7 +102,8 @@ fn race(host: &mut Host) {
     host.now = host.now + TRIP;
     for send in [step.send, step.also].into_iter().flatten() {
         let (engine, rng) = (&mut host.engine, &mut host.rng);
-        black_box(race.outcome(engine, send.attempt, Outcome::Answered, host.now, rng));
+        let (answered, now) = (Outcome::Answered, host.now);
+        black_box(race.outcome(engine, send.attempt, answered, now, now, rng));
     }
 }
 
@@ -165,7 +166,7 @@ impl Host {
                 false => Outcome::Unreachable,
             };
             let (at, rng) = (self.now + trip, &mut self.rng);
-            let step = race.outcome(&mut self.engine, send.attempt, outcome, at, rng);
+            let step = race.outcome(&mut self.engine, send.attempt, outcome, at, at, rng);
             sends.extend([step.send, step.also].into_iter().flatten());
         }
         self.engine.tick(self.now, &mut self.rng);

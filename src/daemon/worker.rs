@@ -17,6 +17,7 @@ use crate::net::stream::StreamEvents;
 use crate::net::udp::UdpSockets;
 use crate::observe::metrics::WorkerMetrics;
 use crate::resolve::front::{Asker, Service, Turn};
+use crate::resolve::lookout::Lookout;
 use crate::resolve::{Core, Shared};
 use crate::route::RouteId;
 use crate::sys::{self, BATCH, RecvBatch};
@@ -34,8 +35,9 @@ pub struct Worker {
     clock: Clock,
     metrics: Rc<WorkerMetrics>,
     inbox: RefCell<Inbox>,
-    /// When the timer task will wake up by itself.
+    /// When the timer task will wake up by itself, at the latest.
     armed: Cell<Time>,
+    lookout: Cell<Lookout>,
     rearm: Notify,
 }
 
@@ -60,6 +62,7 @@ impl Worker {
                     ready: Vec::with_capacity(UdpSockets::READY_MAX),
                 }),
                 armed: Cell::new(Time::NEVER),
+                lookout: Cell::default(),
                 rearm: Notify::new(),
             }
         })
@@ -95,8 +98,19 @@ impl Worker {
     /// Does `work` on the core and ends the turn.
     pub fn turn(&self, work: impl FnOnce(&mut Core<Sockets>, Time)) {
         let now = self.clock.now();
+        self.take_bearings(now);
         self.shielded(|core| work(core, now));
         self.end_of_turn(now);
+    }
+
+    /// Finds out whether the host has stalled until just before `now`.
+    #[inline]
+    fn take_bearings(&self, now: Time) {
+        let mut lookout = self.lookout.get();
+        if let Some(over) = lookout.turn(self.armed.get(), now) {
+            self.lookout.set(lookout);
+            self.shielded(|core| core.host_stalled(over));
+        }
     }
 
     /// A panic loses what it happened to, never the worker.
@@ -113,7 +127,8 @@ impl Worker {
             let Ok(mut guard) = readiness.readable().await else {
                 return;
             };
-            if self.upstream_turn() {
+            let (_, drained) = self.upstream_turn();
+            if drained {
                 guard.clear_ready();
             } else {
                 // Not otherwise: a step back makes the runtime ask the kernel what there is to do, for nothing.
@@ -122,10 +137,11 @@ impl Worker {
         }
     }
 
-    /// Takes in what has arrived on upstream sockets; true if that was all.
-    fn upstream_turn(&self) -> bool {
+    /// Takes in what has arrived on upstream sockets. Returns when it began, and whether that was all.
+    fn upstream_turn(&self) -> (Time, bool) {
         let Inbox { batch, ready } = &mut *self.inbox.borrow_mut();
-        let now = self.clock.now();
+        let began = self.clock.now();
+        self.take_bearings(began);
         let mut drained = true;
         ready.clear();
         self.core.borrow_mut().exchanges.udp.ready(ready);
@@ -133,6 +149,10 @@ impl Worker {
             let mut full = 0;
             loop {
                 let received = self.core.borrow_mut().exchanges.udp.receive(socket, batch);
+                // Read once the batch is there: otherwise a stall just before would make round trips short.
+                let now = self.clock.now();
+                self.take_bearings(now);
+                let looked = self.lookout.get().looked(now);
                 // All are read before the first is told, and told before the first is acted upon: each of
                 // the three is about as much code as a CPU keeps close by.
                 let mut responses = SmallVec::<[_; BATCH]>::new();
@@ -144,7 +164,7 @@ impl Worker {
                 let mut heard = SmallVec::<[_; BATCH]>::new();
                 for (tag, response) in &responses {
                     heard.extend(
-                        self.shielded(|core| core.hear(*tag, response, now))
+                        self.shielded(|core| core.hear(*tag, response, looked, now))
                             .flatten(),
                     );
                 }
@@ -162,14 +182,22 @@ impl Worker {
                 }
             }
         }
-        self.end_of_turn(now);
-        drained && ready.len() < UdpSockets::READY_MAX
+        self.end_of_turn(began);
+        drained &= ready.len() < UdpSockets::READY_MAX;
+        if drained {
+            let mut lookout = self.lookout.get();
+            lookout.saw_nothing(began);
+            self.lookout.set(lookout);
+        }
+        (began, drained)
     }
 
     async fn keep_time(self: Rc<Self>) {
         loop {
             let wake = self.core.borrow().next_wake();
-            self.armed.set(wake.unwrap_or(Time::NEVER));
+            // What should have been is no appointment: nobody was told.
+            let armed = wake.map_or(Time::NEVER, |it| it.max(self.clock.now()));
+            self.armed.set(armed);
             match wake {
                 Some(wake) => {
                     let sleep = tokio::time::sleep_until(self.clock.instant(wake).into());
@@ -179,8 +207,20 @@ impl Worker {
                     }
                     // If this thread had to wait for its core, answers have arrived meanwhile: they
                     // must not be taken for overdue.
-                    self.upstream_turn();
-                    self.turn(|core, now| core.wake(now));
+                    let (mut now, _) = self.upstream_turn();
+                    if let Some(over) = self.lookout.get().shadow(now) {
+                        self.armed.set(over);
+                        tokio::time::sleep_until(self.clock.instant(over).into()).await;
+                        (now, _) = self.upstream_turn();
+                    }
+                    // Not again and again, for a host that does little else than stall must get on, too. But
+                    // streams are read before anything is held against them.
+                    if self.lookout.get().shadow(now).is_some() {
+                        tokio::task::yield_now().await;
+                        (now, _) = self.upstream_turn();
+                    }
+                    self.shielded(|core| core.wake(now));
+                    self.end_of_turn(now);
                 }
                 None => self.rearm.notified().await,
             }
@@ -210,6 +250,7 @@ impl Service for Worker {
         limit: usize,
         out: &mut [u8],
     ) -> Turn {
+        self.take_bearings(now);
         self.shielded(|core| core.ask(query, asker, now, limit, out))
             .unwrap_or(Turn::Drop)
     }
@@ -217,7 +258,16 @@ impl Service for Worker {
     fn end_of_turn(&self, now: Time) {
         self.shielded(|core| {
             core.end_of_turn(now);
-            if core.next_wake().is_some_and(|wake| wake < self.armed.get()) {
+            if core.is_sending() {
+                core.left(now, self.clock.now());
+            }
+            // In a stall's shadow the timers wait for its end.
+            let shadow = self.lookout.get().shadow(now).unwrap_or_default();
+            let wake = core
+                .next_wake()
+                .map_or(Time::NEVER, |it| it.max(shadow).max(now));
+            if wake < self.armed.get() {
+                self.armed.set(wake);
                 self.rearm.notify_one();
             }
         });
@@ -236,13 +286,15 @@ impl StreamEvents for Worker {
 
     fn message(&self, connection: usize, message: &[u8]) {
         let now = self.clock.now();
+        self.take_bearings(now);
+        let looked = self.lookout.get().looked(now);
         self.shielded(|core| {
             let claimed = core.exchanges.streams.claim(connection, message, now);
             if let Some((tag, response, carriage)) = claimed {
                 if let Some(carriage) = carriage {
                     core.carried(tag, &carriage, now);
                 }
-                core.response(tag, &response, now);
+                core.response(tag, &response, looked, now);
             }
         });
     }

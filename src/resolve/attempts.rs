@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::core::Core;
+use super::lookout::STALL;
 use super::question::{Attempt, Question, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
@@ -90,6 +91,7 @@ impl<X: Exchanges> Core<X> {
             .sent(usize::from(send.route.0), kind_label(send.kind));
         let tag = self.attempts.insert(attempt) as Tag;
         self.questions[slot].attempts.push(tag);
+        self.leaving.push(tag);
         self.dispatch(tag, now);
     }
 
@@ -115,8 +117,9 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// An upstream's response to the attempt `tag`, already checked against what was sent.
-    pub fn response(&mut self, tag: Tag, response: &Response<'_>, now: Time) {
-        if let Some(heard) = self.hear(tag, response, now) {
+    /// It came after `looked`, when it was last looked for: `now` itself unless the host has stalled.
+    pub fn response(&mut self, tag: Tag, response: &Response<'_>, looked: Time, now: Time) {
+        if let Some(heard) = self.hear(tag, response, looked, now) {
             self.act_on(heard, now);
         }
         self.heard_all(now);
@@ -125,7 +128,13 @@ impl<X: Exchanges> Core<X> {
     /// The first half of [`Core::response`], for all responses that came together before
     /// [`Core::act_on`] for each and [`Core::heard_all`] in the end: each half is about as much code as a CPU
     /// keeps close by.
-    pub fn hear(&mut self, tag: Tag, response: &Response<'_>, now: Time) -> Option<Heard> {
+    pub fn hear(
+        &mut self,
+        tag: Tag,
+        response: &Response<'_>,
+        looked: Time,
+        now: Time,
+    ) -> Option<Heard> {
         let attempt = self.attempts.get_mut(tag as usize)?;
         if attempt.edns && refuses_edns(response) {
             // The same attempt goes on, as the upstream understands it (RFC 6891 section 7).
@@ -140,7 +149,7 @@ impl<X: Exchanges> Core<X> {
         }
         let outcome = outcome_of(response, attempt.stream);
         let route = attempt.route;
-        let (slot, step) = self.tell(tag, outcome, now)?;
+        let (slot, step) = self.tell(tag, outcome, looked, now)?;
         let question = &mut self.questions[slot];
         let mut answer = None;
         match outcome {
@@ -197,6 +206,36 @@ impl<X: Exchanges> Core<X> {
         self.work_off_backlog(now);
     }
 
+    /// Whether this turn has made attempts.
+    pub fn is_sending(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// What the turn that began at `now` has sent was on the wire by `left`. If the host stalled in between,
+    /// the attempts' waits begin only then. To be told after every turn that is sending.
+    pub fn left(&mut self, now: Time, left: Time) {
+        if left.since(now) <= STALL {
+            return self.leaving.clear();
+        }
+        let mut leaving = std::mem::take(&mut self.leaving);
+        for tag in leaving.drain(..) {
+            let Some(attempt) = self.attempts.get_mut(tag as usize) else {
+                continue;
+            };
+            attempt.sent = left;
+            let question = self.questions.get_mut(attempt.question as usize);
+            if let Some(race) = question.and_then(|question| question.race.as_mut()) {
+                race.delayed(&mut self.shared.engine(), attempt.id, left);
+            }
+        }
+        self.leaving = leaving;
+    }
+
+    /// The host has stalled: until `until` no answer is overdue.
+    pub fn host_stalled(&mut self, until: Time) {
+        self.shared.engine().host_stalled(until);
+    }
+
     /// The connection that the attempt `tag` waited for stands: its round trip begins now.
     pub fn connected(&mut self, tag: Tag, now: Time) {
         let Some(attempt) = self.attempts.get_mut(tag as usize) else {
@@ -221,13 +260,19 @@ impl<X: Exchanges> Core<X> {
 
     /// The attempt `tag` ended without a usable response.
     pub fn attempt_failed(&mut self, tag: Tag, outcome: Outcome, now: Time) {
-        if let Some((slot, step)) = self.tell(tag, outcome, now) {
+        if let Some((slot, step)) = self.tell(tag, outcome, now, now) {
             self.apply(slot, step, None, now);
         }
     }
 
     /// Tells the race how an attempt ended.
-    fn tell(&mut self, tag: Tag, outcome: Outcome, now: Time) -> Option<(usize, Step)> {
+    fn tell(
+        &mut self,
+        tag: Tag,
+        outcome: Outcome,
+        looked: Time,
+        now: Time,
+    ) -> Option<(usize, Step)> {
         let attempt = self.attempts.try_remove(tag as usize)?;
         let slot = attempt.question as usize;
         let question = self.questions.get_mut(slot)?;
@@ -236,7 +281,7 @@ impl<X: Exchanges> Core<X> {
         let race = question.race.as_mut()?;
         let step = {
             let mut engine = self.shared.engine();
-            race.outcome(&mut engine, attempt.id, outcome, now, &mut self.rng)
+            race.outcome(&mut engine, attempt.id, outcome, looked, now, &mut self.rng)
         };
         question.answered |= step.wins();
         self.remember(&self.questions[slot], attempt.route, outcome, now);

@@ -39,6 +39,8 @@ pub struct Core<X> {
     pub(super) rng: StdRng,
     /// Attempts that failed while they were being made, still to be told.
     pub(super) failed: Vec<(Tag, Outcome)>,
+    /// Attempts made in this turn.
+    pub(super) leaving: Vec<Tag>,
     /// Room for an answer whose client may not be there.
     pub(super) scratch: Vec<u8>,
     /// Room for what is due.
@@ -73,6 +75,7 @@ impl<X: Exchanges> Core<X> {
             backlog: Backlog::default(),
             rng,
             failed: Vec::new(),
+            leaving: Vec::new(),
             scratch: Vec::new(),
             due: Vec::new(),
             last_route: None,

@@ -15,6 +15,7 @@ pub mod backlog;
 mod core;
 pub mod front;
 pub mod inflight;
+pub mod lookout;
 pub mod mailbox;
 pub mod question;
 mod settle;

@@ -63,8 +63,18 @@ impl Engine {
         self.flights.carried(id, carriage.resent > 0, held_up);
     }
 
-    /// An attempt ended. `compared`: this useless answer was better known elsewhere.
-    pub(super) fn land(&mut self, id: AttemptId, outcome: Outcome, now: Time) {
+    /// An attempt was held up by the host as it left, until `left` at the latest.
+    pub(super) fn delayed(&mut self, id: AttemptId, left: Time) {
+        if let Some(attempt) = self.flights.get(id) {
+            let lane = &mut self.lanes[attempt.route.0 as usize];
+            self.flights.delayed(id, &mut lane.queue, left);
+            self.calm_until = self.calm_until.min(lane.overdue_after());
+        }
+    }
+
+    /// An attempt ended, between `looked` and `now`: its answer had not come when it was last looked for. Only
+    /// what that proves speaks against anybody; what is later than that may be the host's own doing.
+    pub(super) fn land(&mut self, id: AttemptId, outcome: Outcome, looked: Time, now: Time) {
         let Some(attempt) = self.flights.get(id) else {
             return;
         };
@@ -74,12 +84,23 @@ impl Engine {
         self.flights.land(id, &mut lane.queue);
         if outcome.came_back() {
             let rtt = now.since(attempt.sent);
-            let late = lane.estimate.is_late(rtt);
-            let sample = match (attempt.resent, attempt.lost, late) {
-                (true, counted, _) => Sample::Resent { counted },
-                (false, true, _) => Sample::Found,
-                (false, false, true) => Sample::Late,
-                (false, false, false) => Sample::Good,
+            let proven = looked.min(now).since(attempt.sent);
+            let censored = lane.estimate.is_late(rtt) && !lane.estimate.is_late(proven);
+            let again = lane.censored.again(censored, looked);
+            let sample = match (attempt.resent, attempt.lost) {
+                (true, counted) => Sample::Resent { counted },
+                (false, true) => Sample::Found,
+                // Of a host that does little else than stall there will be nothing better.
+                (false, false) if censored && !again => Sample::Censored,
+                (false, false) if lane.estimate.is_late(proven) => Sample::Late,
+                (false, false) => Sample::Good,
+            };
+            // What lies between is no measurement, unless a host that runs would not have looked earlier either.
+            let exact = !attempt.delayed && (looked >= now || rtt <= lane.estimate.check_wait());
+            let measured = match sample {
+                _ if exact => Some(rtt),
+                Sample::Late => Some(proven),
+                _ => None,
             };
             let held_up = match sample {
                 Sample::Resent { .. } => Some(HeldUp::OnTheWay),
@@ -91,11 +112,12 @@ impl Engine {
                 lane.good_sent = lane.good_sent.max(attempt.sent);
             }
             // A fallback's round trip holds a handshake and says nothing about datagrams.
-            if attempt.kind != AttemptKind::StreamFallback {
+            if let Some(measured) = measured.filter(|_| attempt.kind != AttemptKind::StreamFallback)
+            {
                 let was_lost = attempt.lost || attempt.resent;
                 let clear = lane.rank == Rank::Clear && !was_lost;
                 lane.estimate
-                    .sample(rtt, now, clear, sample == Sample::Good);
+                    .sample(measured, now, clear, sample == Sample::Good);
             }
             self.calm_until = self.calm_until.min(lane.overdue_after());
             let stretch = lane.estimate.stretch();
@@ -104,7 +126,8 @@ impl Engine {
                 lane.limit.lost(in_flight, now);
             }
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
-            if sample == Sample::Good || !self.is_self_made(route, in_flight, now) {
+            let blameless = matches!(sample, Sample::Good | Sample::Censored);
+            if blameless || !self.is_self_made(route, in_flight, now) {
                 self.witnessed(attempt, Shown { sample, held_up }, useful, now);
             }
             return;
@@ -205,6 +228,8 @@ impl Engine {
         }
         if sample == Sample::Good && useful {
             lane.row.grow(attempt.serial, sent, now);
+        } else if sample == Sample::Censored {
+            lane.row.carry();
         } else if (bad && sent >= lane.row.sent) || sample == Sample::Good {
             lane.row = Row::default();
         }
@@ -220,7 +245,7 @@ impl Engine {
         } else if of.health.verdict() != Verdict::Clear {
             let row = of.row_after(route, lane.row);
             upstream_change = of.health.note(shown, row, sent, now, patience, desperate);
-        } else if sample == Sample::Good {
+        } else if matches!(sample, Sample::Good | Sample::Censored) {
             of.health.useful();
         }
         // What the path or the server answers for is not held against the route too.

@@ -51,6 +51,8 @@ pub struct Attempt {
     pub held_up: Option<HeldUp>,
     /// That was taken into account when it was counted as lost.
     pub told: bool,
+    /// The host stalled as it left: when it did is known as a bound only.
+    pub delayed: bool,
     generation: u32,
     before: u32,
     after: u32,
@@ -126,6 +128,7 @@ impl Flights {
             resent: false,
             held_up: None,
             told: false,
+            delayed: false,
             generation: 0,
             before: NONE,
             after: NONE,
@@ -176,6 +179,14 @@ impl Flights {
             let slot = &mut self.slots[id.index as usize];
             slot.resent |= resent;
             slot.held_up = held_up;
+        }
+    }
+
+    /// It left at `left` at the latest, not when it was to.
+    pub fn delayed(&mut self, id: AttemptId, queue: &mut Queue, left: Time) {
+        self.connected(id, queue, left);
+        if self.get(id).is_some() {
+            self.slots[id.index as usize].delayed = true;
         }
     }
 

@@ -215,12 +215,15 @@ impl Health {
         }
         self.weigh(shown, now);
         self.row = row;
-        if row.count > 0 && self.verdict != Verdict::Clear {
-            // One good answer: the others that a return needs may follow quickly.
+        let trying = self.verdict != Verdict::Clear;
+        if trying && (row.count > 0 || sample == Sample::Censored) {
+            // One good answer: the others that a return needs may follow quickly. One that may be good: it is
+            // worth another try.
             let step = (self.hold(patience) / self.needed(patience)).max(TRIAL_STEP);
             self.trial = self.trial.min(now + step);
         }
-        self.judge(sample != Sample::Good, now, patience, desperate)
+        let worse = !matches!(sample, Sample::Good | Sample::Censored);
+        self.judge(worse, now, patience, desperate)
     }
 
     /// Usefully answered while clear: takes from what useless answers added.
@@ -281,7 +284,7 @@ impl Health {
         if at_peace {
             self.tally = Tally::default();
         }
-        if !(at_peace && sample == Sample::Good) {
+        if !(at_peace && matches!(sample, Sample::Good | Sample::Censored)) {
             self.tally.add(shown, now);
         }
         if sample != Sample::Lost {
@@ -300,6 +303,7 @@ impl Health {
                 self.late_at = now;
                 self.late = (self.late + LATE).min(LATE_MAX);
             }
+            Sample::Censored => {}
             Sample::Found => self.loss = (self.loss - LOST).max(-TRUST),
             Sample::Resent { counted: true } => {}
             Sample::Resent { counted: false } => {

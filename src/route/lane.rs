@@ -33,6 +33,10 @@ pub(super) struct Lane {
     pub(super) good_sent: Time,
     pub(super) lost_sent: Time,
     pub(super) lost_at: Time,
+    /// The stalls that its last answers came in.
+    pub(super) censored: Censored,
+    /// The host itself has stalled: nothing is overdue before this.
+    pub(super) excused: Time,
     /// When the newest attempt that showed something bad was sent.
     pub(super) bad_sent: Time,
     /// Its useful and timely answers in a row.
@@ -73,6 +77,8 @@ impl Lane {
             good_sent: Time::default(),
             lost_sent: Time::default(),
             lost_at: Time::default(),
+            censored: Censored::default(),
+            excused: Time::default(),
             bad_sent: Time::default(),
             row: Row::default(),
             asked: Time::default(),
@@ -93,6 +99,28 @@ impl Lane {
     /// Its limit allows another attempt.
     pub(super) fn has_room(&self) -> bool {
         self.queue.len() < self.limit.get()
+    }
+}
+
+/// Stalls of the host, one after the other, in which all answers of a route came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Censored {
+    stalls: u32,
+    /// The last look before the latest of them.
+    looked: Time,
+}
+
+impl Censored {
+    /// An answer came, `censored` by the stall after `looked` or not. Whether the one before was censored
+    /// by another stall.
+    pub(super) fn again(&mut self, censored: bool, looked: Time) -> bool {
+        if !censored {
+            self.stalls = 0;
+        } else if self.stalls == 0 || looked > self.looked {
+            self.stalls = self.stalls.saturating_add(1);
+            self.looked = looked;
+        }
+        self.stalls > 1
     }
 }
 

@@ -162,7 +162,7 @@ impl Race {
         }
     }
 
-    /// The time of the last step's wake has come.
+    /// The time of the last step's wake has come, and all that has arrived until `now` was told.
     pub fn timer(&mut self, engine: &mut Engine, now: Time, rng: &mut impl rand::Rng) -> Step {
         let mut step = Step::default();
         self.count_losses(engine, now);
@@ -176,12 +176,14 @@ impl Race {
         step
     }
 
-    /// `attempt` ended. Attempts already ended are ignored.
+    /// `attempt` ended, some time after `looked`, when the driver last saw that it had not: that is `now`
+    /// itself unless the host has stalled. Attempts already ended are ignored.
     pub fn outcome(
         &mut self,
         engine: &mut Engine,
         attempt: AttemptId,
         outcome: Outcome,
+        looked: Time,
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Step {
@@ -190,7 +192,7 @@ impl Race {
             self.close(&mut step, now);
             return step;
         };
-        engine.land(attempt, outcome, now);
+        engine.land(attempt, outcome, looked, now);
         let upstream = engine.lane(flight.route).route.upstream;
         match outcome {
             Outcome::Answered => self.answered(engine, flight, upstream, now, &mut step),
@@ -257,6 +259,23 @@ impl Race {
         }
         self.close(&mut step, now);
         step
+    }
+
+    /// The host stalled between the decision to send `attempt` and the sending, which was over at `left`: all
+    /// waits begin there.
+    pub fn delayed(&mut self, engine: &mut Engine, attempt: AttemptId, left: Time) {
+        let flight = self.flights.iter_mut().find(|it| it.id == attempt);
+        let (Some(flight), Some(departed)) = (flight, engine.flights.get(attempt)) else {
+            return;
+        };
+        let by = left.since(departed.sent);
+        flight.lost_at = flight.lost_at + by;
+        if flight.kind != AttemptKind::Probe && self.last_sent == departed.sent {
+            self.last_sent = left;
+            self.next_try = self.next_try + by;
+            self.hedge_at = self.hedge_at + by;
+        }
+        engine.delayed(attempt, left);
     }
 
     fn answered(
@@ -399,7 +418,7 @@ impl Race {
     /// The listeners' time is up.
     fn give_up(&mut self, engine: &mut Engine, now: Time) {
         for flight in self.flights.drain(..) {
-            engine.land(flight.id, Outcome::TimedOut, now);
+            engine.land(flight.id, Outcome::TimedOut, now, now);
         }
     }
 

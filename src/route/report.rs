@@ -347,6 +347,7 @@ mod tests {
                     send.attempt,
                     answered,
                     later,
+                    later,
                     &mut self.rng,
                 );
             }
@@ -380,7 +381,14 @@ mod tests {
         for (mut race, step) in under_way {
             let (now, attempt) = (world.now, step.send.expect("sent").attempt);
             let outcome = Outcome::Unreachable;
-            race.outcome(&mut world.engine, attempt, outcome, now, &mut world.rng);
+            race.outcome(
+                &mut world.engine,
+                attempt,
+                outcome,
+                now,
+                now,
+                &mut world.rng,
+            );
         }
         for _ in 0..10 {
             assert_eq!(world.ask(), 1);

@@ -70,7 +70,7 @@ impl Lane {
             true => self.estimate.check_wait(),
             false => self.estimate.hedge_wait(),
         };
-        oldest + wait
+        (oldest + wait).max(self.excused)
     }
 
     fn is_silent(&self, now: Time) -> bool {
@@ -79,6 +79,14 @@ impl Lane {
 }
 
 impl Engine {
+    /// The host has stalled: until `until` nothing is overdue, for what has come meanwhile is still being
+    /// read, by this worker and the others.
+    pub fn host_stalled(&mut self, until: Time) {
+        for lane in &mut self.lanes {
+            lane.excused = lane.excused.max(until);
+        }
+    }
+
     /// What stalls at this moment, among the routes that are held for clear.
     pub(super) fn stalls(&mut self, now: Time) -> Stalls {
         let mut stalls = Stalls::default();
@@ -149,7 +157,8 @@ mod tests {
         assert!(stalls.may_be(&engine.lanes[0].route));
         assert!(!stalls.may_be(&engine.lanes[1].route) && stalls.shares(&engine.lanes[1].route));
         let later = depart(&mut engine, 0, now);
-        engine.land(later, Outcome::Answered, now + Duration::from_millis(2));
+        let at = now + Duration::from_millis(2);
+        engine.land(later, Outcome::Answered, at, at);
         assert!(engine.stalls(now + Duration::from_millis(3)).is_empty());
     }
 
@@ -157,7 +166,7 @@ mod tests {
         /// Whatever happens, what is skipped because nothing can stall yet is what a look would have found.
         #[test]
         fn no_stall_is_overlooked(
-            ops in prop::collection::vec((0u8..9, 0usize..16, 0u64..60), 1..300),
+            ops in prop::collection::vec((0u8..10, 0usize..16, 0u64..60), 1..300),
         ) {
             let (mut engine, mut now) = (engine(), Time::START);
             let mut rng = StdRng::seed_from_u64(1);
@@ -171,12 +180,13 @@ mod tests {
                         for _ in 0..20 {
                             let id = depart(&mut engine, which as u16 % 4, now);
                             now = now + Duration::from_millis(2);
-                            engine.land(id, Outcome::Answered, now);
+                            engine.land(id, Outcome::Answered, now, now);
                         }
                     }
+                    (9, _) => engine.host_stalled(now + Duration::from_millis(which as u64)),
                     (0..3, _) | (_, None) => under_way.push(depart(&mut engine, which as u16 % 4, now)),
-                    (3..5, Some(at)) => engine.land(under_way.remove(at), Outcome::Answered, now),
-                    (5, Some(at)) => engine.land(under_way.remove(at), Outcome::Unreachable, now),
+                    (3..5, Some(at)) => engine.land(under_way.remove(at), Outcome::Answered, now, now),
+                    (5, Some(at)) => engine.land(under_way.remove(at), Outcome::Unreachable, now, now),
                     (6, Some(at)) => engine.lose(under_way[at], now),
                     (_, Some(at)) => {
                         let id = under_way[at];

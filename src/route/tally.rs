@@ -20,6 +20,9 @@ pub enum Sample {
     Good,
     /// Answered, later than health's far tail.
     Late,
+    /// Answered, and whether in time is not known: the host had stalled when the answer was due (an
+    /// interval-censored observation).
+    Censored,
     /// Not answered within the retransmission timeout.
     Lost,
     /// An answer came for an attempt that was counted as lost.
@@ -94,6 +97,9 @@ pub struct Tally {
 
 impl Tally {
     pub(super) fn add(&mut self, shown: Shown, now: Time) {
+        if shown.sample == Sample::Censored {
+            return;
+        }
         if self.attempts == 0 {
             self.from = now;
         }
@@ -109,7 +115,7 @@ impl Tally {
             }
         }
         match sample {
-            Sample::Good => {}
+            Sample::Good | Sample::Censored => {}
             Sample::Late => self.late += 1,
             Sample::Resent { counted: true } => return,
             Sample::Lost | Sample::Resent { counted: false } => self.lost += 1,
@@ -172,6 +178,8 @@ pub struct Row {
     pub from: Time,
     /// ... and its attempt was sent.
     pub sent: Time,
+    /// Answers among them of which nobody knows whether they were in time.
+    censored: u32,
     /// Which of the route's attempts that was,
     first: u32,
     /// and the latest of them, by number.
@@ -192,12 +200,17 @@ impl Row {
         self.count = self.count.saturating_add(1);
     }
 
+    /// An answer came among them that may have been in time.
+    pub fn carry(&mut self) {
+        self.censored = self.censored.saturating_add(u32::from(self.count > 0));
+    }
+
     /// Nearly all that was sent before its latest attempt was answered too. A lossy way answers what it
     /// carries at once, while what it loses is known for lost only after the timeout (compare RACK, RFC
     /// 8985 section 3: what was sent later and came first tells of a loss).
     pub(super) fn is_solid(&self) -> bool {
         let spanned = self.last.wrapping_sub(self.first).saturating_add(1);
-        u64::from(self.count) * 4 >= u64::from(spanned) * 3
+        (u64::from(self.count) + u64::from(self.censored)) * 4 >= u64::from(spanned) * 3
     }
 }
 

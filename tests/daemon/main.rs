@@ -18,6 +18,7 @@ mod kit;
 mod listeners;
 mod passing;
 mod paths;
+mod stalls;
 mod stopping;
 mod streams;
 mod survival;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use byway::clock::Time;
 use byway::config::Config;
+use byway::resolve::lookout::{Lookout, STALL};
 use byway::route::{
     Ask, AttemptId, Engine, Event, Finish, Outcome, Purpose, Race, Refused, Send, Step,
 };
@@ -53,6 +54,13 @@ pub struct Forwarder {
     cache: HashMap<Name, (Time, Duration)>,
     next: u64,
     tick: Time,
+    lookout: Lookout,
+    /// Whether it knows of its host's stalls. The control is the one that does not.
+    pub attentive: bool,
+    /// Its timers wait until then for a stall's shadow to be over.
+    held: Option<Time>,
+    /// What it sent at that time.
+    leaving: (Time, Vec<(u64, AttemptId)>),
 }
 
 impl Forwarder {
@@ -71,6 +79,34 @@ impl Forwarder {
             cache: HashMap::new(),
             next: 0,
             tick: now,
+            lookout: Lookout::default(),
+            attentive: true,
+            held: None,
+            leaving: (now, Vec::new()),
+        }
+    }
+
+    /// The earliest time that a question in hand is to be looked after.
+    fn due(&self) -> Time {
+        let wakes = |it: &Asking| match it.finished {
+            true => it.wake,
+            false => it.wake.min(it.stale_at),
+        };
+        self.asking.values().map(wakes).min().unwrap_or(Time::NEVER)
+    }
+
+    /// Finds out whether the host has stalled until just before `now`.
+    fn take_bearings(&mut self, now: Time) {
+        if self.leaving.0 != now {
+            self.leaving = (now, Vec::new());
+        }
+        let first = self.timers.peek();
+        // Most of what is late there is of questions that have been answered.
+        if !self.attentive || first.is_none_or(|Reverse((at, _))| now.since(*at) <= STALL) {
+            return;
+        }
+        if let Some(over) = self.lookout.turn(self.due(), now) {
+            self.engine.host_stalled(over);
         }
     }
 
@@ -135,6 +171,7 @@ impl Forwarder {
             self.next += 1;
             let asking = self.asking.get_mut(&id).expect("a race in hand");
             asking.tags.push((tag, attempt));
+            self.leaving.1.push((id, attempt));
             self.by_tag.insert(tag, id);
             out.push(Action::Send { tag, route, kind });
         }
@@ -208,6 +245,7 @@ impl Forwarder {
 
 impl Subject for Forwarder {
     fn question(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>) {
+        self.take_bearings(now);
         let stale = self.held(name, now);
         if stale == Some(Duration::ZERO) {
             out.push(Action::Answer { query, good: true });
@@ -250,6 +288,9 @@ impl Subject for Forwarder {
     }
 
     fn packet(&mut self, tag: Tag, rcode: Rcode, now: Time, out: &mut Vec<Action>) {
+        self.take_bearings(now);
+        let looked = self.lookout.looked(now);
+        self.lookout.saw_nothing(now);
         let Some(id) = self.by_tag.remove(&tag) else {
             return;
         };
@@ -265,13 +306,28 @@ impl Subject for Forwarder {
             rcode => Outcome::Poor(rcode),
         };
         let race = asking.race.as_mut().expect("a race was started");
-        let step = race.outcome(&mut self.engine, attempt, outcome, now, &mut self.rng);
+        let step = race.outcome(
+            &mut self.engine,
+            attempt,
+            outcome,
+            looked,
+            now,
+            &mut self.rng,
+        );
         self.apply(id, step, now, out);
         self.work_off(now, out);
         self.listen();
     }
 
     fn timer(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.take_bearings(now);
+        self.lookout.saw_nothing(now);
+        // Once only, as the daemon does.
+        let shadow = self.lookout.shadow(now);
+        if self.held.take().is_none() && shadow.is_some() {
+            self.held = shadow;
+            return;
+        }
         while let Some(&Reverse((at, id))) = self.timers.peek() {
             if at > now {
                 break;
@@ -330,7 +386,22 @@ impl Subject for Forwarder {
         &self.events
     }
 
+    fn left(&mut self, decided: Time, now: Time) {
+        if !self.attentive || self.leaving.0 != decided {
+            return;
+        }
+        for (id, attempt) in std::mem::take(&mut self.leaving.1) {
+            let asking = self.asking.get_mut(&id);
+            if let Some(race) = asking.and_then(|asking| asking.race.as_mut()) {
+                race.delayed(&mut self.engine, attempt, now);
+            }
+        }
+    }
+
     fn next_timer(&self) -> Time {
+        if let Some(held) = self.held {
+            return held;
+        }
         let first = self
             .timers
             .peek()

@@ -17,6 +17,7 @@ use byway::observe::metrics::{
     CacheSample, EngineSample, Metrics, QueryResult, Roster, RouteNames, Sources,
 };
 use byway::resolve::front::{Asker, Replies, Turn, Waiting, Way};
+use byway::resolve::lookout::Lookout;
 use byway::resolve::{Core, Shared};
 use byway::route::{AttemptKind, Carriage, Event, Outcome, RouteId};
 use byway::sys::Origin;
@@ -61,6 +62,12 @@ pub struct Resolver {
     /// The most that was in hand at any time: questions, and clients that wait.
     pub most: usize,
     tick: Time,
+    lookout: Lookout,
+    /// Its timers wait until then for a stall's shadow to be over.
+    held: Option<Time>,
+    /// When the last turn was, and when the core is to be woken up at the latest.
+    turned: Time,
+    armed: Time,
     _metrics: Metrics,
 }
 
@@ -183,7 +190,23 @@ impl Resolver {
             events: Vec::new(),
             most: 0,
             tick: now,
+            lookout: Lookout::default(),
+            held: None,
+            turned: now,
+            armed: Time::NEVER,
             _metrics: metrics,
+        }
+    }
+
+    /// Finds out whether the host has stalled until just before `now`.
+    fn take_bearings(&mut self, now: Time) {
+        // What left in the last turn, and was not held up, left at once.
+        if now > self.turned {
+            self.core.left(self.turned, self.turned);
+            self.turned = now;
+        }
+        if let Some(over) = self.lookout.turn(self.armed, now) {
+            self.core.host_stalled(over);
         }
     }
 
@@ -193,6 +216,8 @@ impl Resolver {
             .most
             .max(self.core.questions() + self.clients.clients());
         out.append(&mut self.core.exchanges.sent);
+        // Room for what is queued is looked for at once if it has not been for a while.
+        self.armed = self.core.next_wake().map_or(Time::NEVER, |it| it.max(now));
         for told in self.replies.0.borrow_mut().drain(..) {
             self.told.push(told);
             out.push(told.action());
@@ -211,6 +236,7 @@ impl Told {
 
 impl Subject for Resolver {
     fn question(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>) {
+        self.take_bearings(now);
         let packet = ask(query, name);
         let Inspected::Query(asked) = wire::inspect(&packet) else {
             unreachable!("a plain question");
@@ -235,6 +261,9 @@ impl Subject for Resolver {
     }
 
     fn packet(&mut self, tag: Tag, rcode: Rcode, now: Time, out: &mut Vec<Action>) {
+        self.take_bearings(now);
+        let looked = self.lookout.looked(now);
+        self.lookout.saw_nothing(now);
         let Some(Open { attempt, question }) = self.core.exchanges.open.remove(&tag) else {
             return;
         };
@@ -245,11 +274,18 @@ impl Subject for Resolver {
             exact_case: false,
         };
         let response = wire::examine(&packet, &sent).expect("the response to what was sent");
-        self.core.response(attempt, &response, now);
+        self.core.response(attempt, &response, looked, now);
         self.turned(now, out);
     }
 
     fn timer(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.take_bearings(now);
+        self.lookout.saw_nothing(now);
+        let shadow = self.lookout.shadow(now);
+        if self.held.take().is_none() && shadow.is_some() {
+            self.held = shadow;
+            return;
+        }
         if self.core.next_wake().is_some_and(|wake| wake <= now) {
             self.core.wake(now);
         }
@@ -264,7 +300,14 @@ impl Subject for Resolver {
         self.turned(now, out);
     }
 
+    fn left(&mut self, decided: Time, now: Time) {
+        self.core.left(decided, now);
+    }
+
     fn next_timer(&self) -> Time {
+        if let Some(held) = self.held {
+            return held;
+        }
         self.core.next_wake().unwrap_or(Time::NEVER).min(self.tick)
     }
 

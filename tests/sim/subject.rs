@@ -39,6 +39,8 @@ pub trait Subject {
     fn packet(&mut self, tag: Tag, rcode: Rcode, now: Time, out: &mut Vec<Action>);
     /// The time of [`Subject::next_timer`] has come.
     fn timer(&mut self, now: Time, out: &mut Vec<Action>);
+    /// What it sent at `decided` was held up by a stall of the host, and leaves at `now`.
+    fn left(&mut self, _decided: Time, _now: Time) {}
     /// When it wants to be called.
     fn next_timer(&self) -> Time;
     /// Questions that needed an upstream so far.

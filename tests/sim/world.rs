@@ -25,6 +25,7 @@ enum Happening<S> {
     AtUpstream { tag: Tag, route: usize },
     Answer { tag: Tag, rcode: Rcode },
     Fault(Change<S>),
+    Resume,
 }
 
 /// A packet as it left.
@@ -60,6 +61,13 @@ pub struct World<S> {
     what: HashMap<u64, Happening<S>>,
     serial: u64,
     packet_of: HashMap<Tag, usize>,
+    /// The host does not run; what is for the subject waits.
+    stalled: bool,
+    waiting: Vec<Happening<S>>,
+    /// What the subject was about to send when the host stalled, and since when.
+    unsent: Option<(Time, Vec<Action>)>,
+    /// The host is to stall for so long, in the middle of the next turn that sends.
+    lurking: Option<Duration>,
     /// Share of packets that meet a stall of the host, and how long it lasts at most.
     pub noise: (f64, Duration),
 }
@@ -128,6 +136,10 @@ impl<S: Subject> World<S> {
             what: Default::default(),
             serial: 0,
             packet_of: Default::default(),
+            stalled: false,
+            waiting: Vec::new(),
+            unsent: None,
+            lurking: None,
             noise: (0.002, Duration::from_millis(8)),
         };
         world.plan(start, Happening::NextAsk);
@@ -139,12 +151,28 @@ impl<S: Subject> World<S> {
         self.plan(self.start + after, Happening::Fault(Box::new(change)));
     }
 
+    /// The host stalls for so long from now on: the subject has no turn, what is for it waits.
+    pub fn stall(&mut self, lasts: Duration) {
+        if !self.stalled {
+            self.stalled = true;
+            self.plan(self.now + lasts, Happening::Resume);
+        }
+    }
+
+    /// The host stalls for so long just before the next packets that the subject sends have left.
+    pub fn stall_at_send(&mut self, lasts: Duration) {
+        self.lurking = Some(lasts);
+    }
+
     /// Lets everything happen until `after` the start.
     pub fn run(&mut self, after: Duration) {
         let end = self.start + after;
         let mut actions = Vec::new();
         loop {
-            let timer = self.subject.next_timer();
+            let timer = match self.stalled {
+                true => Time::NEVER,
+                false => self.subject.next_timer(),
+            };
             let next = self
                 .happenings
                 .peek()
@@ -216,11 +244,31 @@ impl<S: Subject> World<S> {
                     self.plan(leaves + back, Happening::Answer { tag, rcode });
                 }
             }
+            Happening::Answer { .. } if self.stalled => self.waiting.push(what),
             Happening::Answer { tag, rcode } => {
                 if let Some(index) = self.packet_of.remove(&tag) {
                     self.packets[index].came_back = rcode == Rcode::NOERROR;
                 }
                 self.subject.packet(tag, rcode, self.now, actions);
+            }
+            Happening::Resume => {
+                self.stalled = false;
+                if let Some((decided, mut unsent)) = self.unsent.take() {
+                    self.subject.left(decided, self.now);
+                    self.carry_out(&mut unsent);
+                }
+                // Clients first: the worse order.
+                let (asks, others) = std::mem::take(&mut self.waiting)
+                    .into_iter()
+                    .partition(|it| matches!(it, Happening::Ask { .. }));
+                for what in [asks, others].into_iter().flat_map(|it: Vec<_>| it) {
+                    match what {
+                        Happening::Ask { query, name } => {
+                            self.subject.question(query, name, self.now, actions);
+                        }
+                        what => self.happen(what, actions),
+                    }
+                }
             }
             Happening::Fault(change) => {
                 let now = self.now;
@@ -236,10 +284,21 @@ impl<S: Subject> World<S> {
         if record.tries < STUB_TRIES {
             self.plan(self.now + STUB_TIMEOUT, Happening::Ask { query, name });
         }
-        self.subject.question(query, name, self.now, actions);
+        match self.stalled {
+            true => self.waiting.push(Happening::Ask { query, name }),
+            false => self.subject.question(query, name, self.now, actions),
+        }
     }
 
     fn carry_out(&mut self, actions: &mut Vec<Action>) {
+        let sends = |action: &Action| matches!(action, Action::Send { .. });
+        if !self.stalled
+            && actions.iter().any(sends)
+            && let Some(lasts) = self.lurking.take()
+        {
+            self.unsent = Some((self.now, std::mem::take(actions)));
+            return self.stall(lasts);
+        }
         for action in actions.drain(..) {
             match action {
                 Action::Send { tag, route, kind } => {

@@ -144,7 +144,7 @@ impl World {
                     let id = send.attempt;
                     self.engine.carried(id, &going.answered, true, now);
                     let answered = Outcome::Answered;
-                    race.outcome(&mut self.engine, id, answered, now, &mut self.rng)
+                    race.outcome(&mut self.engine, id, answered, now, now, &mut self.rng)
                 }
                 _ => {
                     for (send, _, going) in &out {
@@ -368,7 +368,14 @@ fn a_handshake_is_neither_round_trip_nor_waiting_time() {
     assert_eq!(step.send, None, "not overdue yet");
     world.engine.carried(attempt, &quiet(), true, world.now);
     let (answered, now) = (Outcome::Answered, world.now);
-    race.outcome(&mut world.engine, attempt, answered, now, &mut world.rng);
+    race.outcome(
+        &mut world.engine,
+        attempt,
+        answered,
+        now,
+        now,
+        &mut world.rng,
+    );
     let report = world.engine.report(now);
     let seen = &report.routes[0].evidence;
     assert_eq!((seen.lost, seen.late, seen.overdue), (0, 0, None));
@@ -391,6 +398,7 @@ fn a_handshake_that_was_sent_again_speaks_against_the_path() {
             &mut world.engine,
             attempt,
             answered,
+            world.now,
             world.now,
             &mut world.rng,
         );

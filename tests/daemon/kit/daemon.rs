@@ -224,9 +224,12 @@ impl Daemon {
             .path()
     }
 
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("signalled");
+        kill_process(self.pid(), signal).expect("signalled");
     }
 
     /// Waits for its end.
