@@ -364,8 +364,8 @@ mod tests {
 
         fn answer(&mut self, race: &mut Race, send: Send) {
             self.now = self.now + Duration::from_millis(2);
-            let (id, outcome) = (send.attempt, Outcome::Answered);
-            race.outcome(&mut self.engine, id, outcome, self.now, &mut self.rng);
+            let (id, outcome, now) = (send.attempt, Outcome::Answered, self.now);
+            race.outcome(&mut self.engine, id, outcome, now, now, &mut self.rng);
         }
 
         /// Loses one question after many that were answered; returns the route that was lost over.
