@@ -85,6 +85,9 @@ impl Ghosts {
     /// Grows to a place for each of `entries`. Nobody is forgotten: a table of twice the size that
     /// repeats itself finds whatever the one before found.
     pub(super) fn fit(&mut self, entries: usize) {
+        if entries <= self.sets.len() * SET {
+            return;
+        }
         let wanted = sets_for(entries);
         if self.sets.is_empty() {
             self.sets = vec![Default::default(); wanted];

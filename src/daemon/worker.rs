@@ -159,14 +159,16 @@ impl Worker {
                 for datagram in (0..received.unwrap_or(0)).filter_map(|i| batch.datagram(i)) {
                     let claimed =
                         self.shielded(|core| core.exchanges.udp.claim(socket, datagram, now));
-                    responses.extend(claimed.flatten());
+                    if let Some(claimed) = claimed.flatten() {
+                        responses.push(claimed);
+                    }
                 }
                 let mut heard = SmallVec::<[_; BATCH]>::new();
                 for (tag, response) in &responses {
-                    heard.extend(
-                        self.shielded(|core| core.hear(*tag, response, looked, now))
-                            .flatten(),
-                    );
+                    let told = self.shielded(|core| core.hear(*tag, response, looked, now));
+                    if let Some(told) = told.flatten() {
+                        heard.push(told);
+                    }
                 }
                 for heard in heard {
                     self.shielded(|core| core.act_on(heard, now));

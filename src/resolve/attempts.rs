@@ -54,8 +54,11 @@ impl<X: Exchanges> Core<X> {
             return;
         };
         question.race_wake = step.wake.unwrap_or(Time::NEVER);
-        for send in [step.send, step.also].into_iter().flatten() {
+        if let Some(send) = step.send {
             self.launch(slot, send, now);
+        }
+        if let Some(also) = step.also {
+            self.launch(slot, also, now);
         }
         match step.finish {
             Some(Finish::Answer(_)) => match answer {
