@@ -257,16 +257,9 @@ impl Engine {
                 .health
                 .note(shown, lane.row, sent, now, patience, desperate);
         }
-        if let Some(change) = path_change {
-            self.path_changed(path, change, now);
-        }
-        if let Some(change) = upstream_change {
-            self.upstream_changed(upstream, change, now);
-        }
-        if let Some(change) = own_change
-            && self.lane(route).health.verdict() == change.to
-        {
-            self.route_changed(route, change, now);
+        let changes = [path_change, upstream_change, own_change];
+        if changes.iter().any(Option::is_some) {
+            self.changed(route, changes, now);
         } else if self.unsettled && !explained {
             self.settle(now);
         }

@@ -17,23 +17,77 @@ const TOGETHER: Duration = Duration::from_secs(3);
 
 impl Engine {
     pub(super) fn route_changed(&mut self, route: RouteId, change: Change, now: Time) {
-        let evidence = self.evidence(route, change.tally, now);
-        let subject = Subject::Route(self.lane(route).route.name.clone());
-        self.verdict(subject, change, evidence, now);
+        self.tell_of_route(route, change, now);
         self.settle(now);
     }
 
     pub(super) fn path_changed(&mut self, path: PathId, change: Change, now: Time) {
-        let measured = self.newest_on(|route| route.path == path);
-        let evidence = self.evidence(measured, change.tally, now);
+        self.tell_of_path(path, change, now);
+        self.follow_path(path, change, now);
+        self.settle(now);
+    }
+
+    pub(super) fn upstream_changed(&mut self, upstream: UpstreamId, change: Change, now: Time) {
+        self.tell_of_upstream(upstream, change, now);
+        self.follow_upstream(upstream, change, now);
+        self.settle(now);
+    }
+
+    /// What one attempt changed of its path, its upstream and its route. All of it is told before anything
+    /// follows from one of them, for that may change another one's verdict again.
+    pub(super) fn changed(&mut self, route: RouteId, changes: [Option<Change>; 3], now: Time) {
+        let Route { upstream, path, .. } = self.lane(route).route;
+        let [of_path, of_upstream, own] = changes;
+        if let Some(change) = of_path {
+            self.tell_of_path(path, change, now);
+        }
+        if let Some(change) = of_upstream {
+            self.tell_of_upstream(upstream, change, now);
+        }
+        if let Some(change) = own {
+            self.tell_of_route(route, change, now);
+        }
+        if let Some(change) = of_path {
+            self.follow_path(path, change, now);
+        }
+        if let Some(change) = of_upstream {
+            self.follow_upstream(upstream, change, now);
+        }
+        self.settle(now);
+    }
+
+    fn tell_of_route(&mut self, route: RouteId, change: Change, now: Time) {
+        let evidence = self.evidence(route, change.tally, now);
+        let subject = Subject::Route(self.lane(route).route.name.clone());
+        self.verdict(subject, change, evidence, now);
+    }
+
+    fn tell_of_path(&mut self, path: PathId, change: Change, now: Time) {
+        let evidence = self.evidence_of_path(path, change, now);
         let subject = Subject::Path(self.paths[path.0 as usize].name.clone());
         self.verdict(subject, change, evidence, now);
+    }
+
+    fn evidence_of_path(&self, path: PathId, change: Change, now: Time) -> Evidence {
+        let measured = self.newest_on(|route| route.path == path);
+        self.evidence(measured, change.tally, now)
+    }
+
+    fn tell_of_upstream(&mut self, upstream: UpstreamId, change: Change, now: Time) {
+        let measured = self.newest_on(|route| route.upstream == upstream);
+        let evidence = self.evidence(measured, change.tally, now);
+        let subject = Subject::Upstream(self.upstreams[upstream.0 as usize].name.clone());
+        self.verdict(subject, change, evidence, now);
+    }
+
+    fn follow_path(&mut self, path: PathId, change: Change, now: Time) {
         let group = &mut self.paths[path.0 as usize];
         if matches!(change.to, Verdict::Recovering | Verdict::Clear)
             && !matches!(change.from, Verdict::Recovering | Verdict::Clear)
         {
             let (name, away) = (group.name.clone(), now.since(group.left));
             group.left = Time::NEVER;
+            let evidence = self.evidence_of_path(path, change, now);
             self.tell(
                 now,
                 Event::Returned {
@@ -44,22 +98,17 @@ impl Engine {
             );
             self.absolve(|route| route.path == path, change.relief, now);
         } else if change.from == Verdict::Recovering && change.to != Verdict::Clear {
+            let evidence = self.evidence_of_path(path, change, now);
             self.left(path, change.to, evidence, now);
         }
-        self.settle(now);
     }
 
-    pub(super) fn upstream_changed(&mut self, upstream: UpstreamId, change: Change, now: Time) {
-        let measured = self.newest_on(|route| route.upstream == upstream);
-        let evidence = self.evidence(measured, change.tally, now);
-        let subject = Subject::Upstream(self.upstreams[upstream.0 as usize].name.clone());
-        self.verdict(subject, change, evidence, now);
+    fn follow_upstream(&mut self, upstream: UpstreamId, change: Change, now: Time) {
         if matches!(change.to, Verdict::Recovering | Verdict::Clear)
             && !matches!(change.from, Verdict::Recovering | Verdict::Clear)
         {
             self.absolve(|route| route.upstream == upstream, change.relief, now);
         }
-        self.settle(now);
     }
 
     fn left(&mut self, path: PathId, verdict: Verdict, evidence: Evidence, now: Time) {
@@ -91,9 +140,7 @@ impl Engine {
                 continue;
             }
             if let Some(change) = lane.health.absolve(relief, now, &patience) {
-                let evidence = self.evidence(RouteId(index as u16), change.tally, now);
-                let subject = Subject::Route(self.lanes[index].route.name.clone());
-                self.verdict(subject, change, evidence, now);
+                self.tell_of_route(RouteId(index as u16), change, now);
             }
         }
     }
@@ -215,10 +262,7 @@ impl Engine {
             }
             let change = group.health.absolve(now, now, &self.patience);
             if let Some(change) = change {
-                let measured = self.newest_on(|route| route.upstream == upstream);
-                let evidence = self.evidence(measured, change.tally, now);
-                let subject = Subject::Upstream(self.upstreams[index].name.clone());
-                self.verdict(subject, change, evidence, now);
+                self.tell_of_upstream(upstream, change, now);
             }
         }
     }

@@ -158,11 +158,19 @@ pub fn returns<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
     }
 }
 
-/// Once nobody asks any more, nothing is in hand.
+/// Once nobody asks any more, nothing is in hand but what was sent so lately that its answer may still come:
+/// idle routes are measured now and then. Each such packet is in hand three times: the question, its tag and
+/// the engine's attempt.
 pub fn nothing_left<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), String> {
+    let end = CALM + TROUBLE + AFTER + DRAIN;
+    let open = packets(world, end - DEADLINE, end + Duration::from_millis(1))
+        .filter(|packet| !packet.came_back)
+        .count();
     match world.subject.in_hand() {
-        0 => Ok(()),
-        left => Err(format!("{left} in hand, {DRAIN:?} after the last question")),
+        left if left <= 3 * open => Ok(()),
+        left => Err(format!(
+            "{left} in hand, {open} of it sent lately, {DRAIN:?} after the last question"
+        )),
     }
 }
 
