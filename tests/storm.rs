@@ -650,6 +650,10 @@ fn every_check_catches_its_foil() {
         (Flaw::NeverReturns, "what healed carries traffic again"),
         (Flaw::ForgetsNothing, "nothing is left over"),
         (Flaw::Dithers, "verdicts do not oscillate"),
+        (
+            Flaw::Dithers,
+            "each change told follows from the one before",
+        ),
     ] {
         assert!(
             caught(flaw, &storm).contains(&check),

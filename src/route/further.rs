@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::engine::{Engine, Standing};
 use super::race::{Flight, POOR_HELD, REFUSED_STEP, Race};
 use super::selector::{Tried, unit};
-use super::{AttemptKind, Failure, Finish, Purpose, Refused, Send, Step};
+use super::{AttemptKind, Failure, Finish, Purpose, Refused, RouteId, Send, Step};
 use crate::clock::Time;
 
 /// How long a question waits for the end of an outage, or of a surge in which it was lost, before it fails.
@@ -92,10 +92,17 @@ impl Race {
         }
         let tried = Tried {
             routes: &self.tried,
-            poor: true,
+            useless: self.held.map(|held| held.upstream),
             clear_only: false,
         };
-        let Some(route) = engine.choose_other(tried, now, unit(rng)) else {
+        let chosen = engine.choose_other(tried, now, unit(rng));
+        // A server that was asked in vain has not spoken yet, and is asked once more over another path when
+        // nothing is to be hoped for from the first.
+        let waiting = self.is_waiting();
+        let anew = |&route: &RouteId| {
+            !waiting || engine.tries_at(&self.tried, engine.lane(route).route.upstream) == 0
+        };
+        let Some(route) = chosen.filter(anew) else {
             return Elsewhere::Nobody;
         };
         let paid = match engine.standing {
@@ -181,7 +188,7 @@ impl Race {
         }
         let tried = Tried {
             routes: &self.tried,
-            poor: false,
+            useless: None,
             clear_only: waiting,
         };
         let other = engine.choose_other(tried, now, unit(rng));

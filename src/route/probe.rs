@@ -172,19 +172,20 @@ impl Engine {
     /// The trial that is due first. A survey, which nobody waits for, never keeps one that is due waiting.
     fn earliest(&self, now: Time) -> (Time, Option<Trial>) {
         let (mut first, mut survey) = ((Time::NEVER, None), (Time::NEVER, None));
-        let mut consider = |due: Time, trial: Trial| {
-            let slot = match trial {
-                Trial::Survey(_) => &mut survey,
-                _ => &mut first,
-            };
-            if due < slot.0 {
-                *slot = (due, Some(trial));
+        let mut longest_ago = Time::NEVER;
+        // `asked` is when it was last asked for whatever reason. Of those due at once it is the turn of the one
+        // that this was the longest ago for, or the first would keep the others from ever being tried.
+        let mut consider = |due: Time, asked: Time, trial: Trial| match trial {
+            Trial::Survey(_) if due < survey.0 => survey = (due, Some(trial)),
+            Trial::Survey(_) => {}
+            _ if (due, asked) < (first.0, longest_ago) => {
+                (first, longest_ago) = ((due, Some(trial)), asked);
             }
+            _ => {}
         };
         if let Some((route, at)) = self.witness {
-            consider(at, Trial::Witness(route));
+            consider(at, Time::default(), Trial::Witness(route));
         }
-        // `asked` is when it was last asked for whatever reason.
         let due = |health: &Health, asked: Time| match health.verdict() {
             Verdict::Clear | Verdict::Recovering => Time::NEVER,
             _ if self.standing == Standing::Clear => health.trial_due(),
@@ -200,14 +201,14 @@ impl Engine {
             if !path.drained && !path.missing {
                 let id = PathId(index);
                 let asked = asked(&|lane| lane.route.path == id);
-                consider(due(&path.health, asked), Trial::Path(id));
+                consider(due(&path.health, asked), asked, Trial::Path(id));
             }
         }
         for (index, upstream) in (0u16..).zip(&self.upstreams) {
             if !upstream.drained {
                 let id = UpstreamId(index);
                 let asked = asked(&|lane| lane.route.upstream == id);
-                consider(due(&upstream.health, asked), Trial::Upstream(id));
+                consider(due(&upstream.health, asked), asked, Trial::Upstream(id));
             }
         }
         let healthy = self.budgets.healthy_rate();
@@ -216,17 +217,21 @@ impl Engine {
         for (index, lane) in (0u16..).zip(&self.lanes) {
             let accused = self.paths[lane.route.path.0 as usize].accused()
                 || self.upstreams[lane.route.upstream.0 as usize].accused();
-            if lane.rank == Rank::Out || accused {
+            // Its path or its server is tried in its place; but while nothing is clear that may be by questions
+            // over other routes only, and this one might be well again.
+            let covered =
+                accused && (self.standing == Standing::Clear || !lane.health.verdict().is_bad());
+            if lane.rank == Rank::Out || covered {
                 continue;
             }
             let id = RouteId(index);
             if lane.health.verdict() != Verdict::Clear {
-                consider(due(&lane.health, lane.asked), Trial::Route(id));
+                consider(due(&lane.health, lane.asked), lane.asked, Trial::Route(id));
             } else if lane.estimate.samples() < FIRST_SAMPLES && !lane.estimate.is_measured() {
-                consider(lane.asked + FIRST_STEP, Trial::Survey(id));
+                consider(lane.asked + FIRST_STEP, lane.asked, Trial::Survey(id));
             } else {
                 let at = (lane.asked + SURVEY_STEP).max(self.surveyed + survey_gap);
-                consider(at, Trial::Survey(id));
+                consider(at, lane.asked, Trial::Survey(id));
             }
         }
         if first.0 <= now || first.0 <= survey.0 {

@@ -89,8 +89,8 @@ struct Open {
 pub struct Tried<'a> {
     /// Routes asked so far, with repetitions.
     pub routes: &'a [RouteId],
-    /// The upstream just answered uselessly: another one, whatever the path.
-    pub poor: bool,
+    /// This one just answered uselessly: another one, whatever the path.
+    pub useless: Option<UpstreamId>,
     /// Only a clear route will do: it is a hedge.
     pub clear_only: bool,
 }
@@ -180,17 +180,19 @@ impl Engine {
         }
         let tried = Tried {
             routes: failed,
-            poor: true,
+            useless: Some(self.lane(route).route.upstream),
             clear_only: false,
         };
         let other = self.choose_other(tried, now, unit(rng));
         Ok(other
+            .filter(|&other| self.tries_at(failed, self.lane(other).route.upstream) == 0)
             .filter(|&other| self.lane(other).rank <= self.lane(route).rank.max(Rank::Recovering))
             .unwrap_or(route))
     }
 
     /// A clear route for a hedge or a retry, or `None`. It shares neither path nor upstream with those
-    /// tried if that can be had; after a useless answer it is another server, whatever the path.
+    /// tried if that can be had; after a useless answer it is another server, whatever the path, and rather one
+    /// that was not asked.
     pub(super) fn choose_other(
         &mut self,
         tried: Tried<'_>,
@@ -203,7 +205,9 @@ impl Engine {
             let id = RouteId(index as u16);
             let tier = self.tier(lane, stalls, roll, now);
             let last = match tried {
-                Tried { poor: true, .. } => LAST_ANSWERING,
+                Tried {
+                    useless: Some(_), ..
+                } => LAST_ANSWERING,
                 Tried {
                     clear_only: true, ..
                 } => LAST_CLEAR,
@@ -211,6 +215,7 @@ impl Engine {
             };
             if tier > last
                 || tried.routes.contains(&id)
+                || tried.useless == Some(lane.route.upstream)
                 || !lane.has_room()
                 || self.tries_at(tried.routes, lane.route.upstream) >= TRIES_PER_SERVER
             {
@@ -218,7 +223,7 @@ impl Engine {
             }
             let shares_path = self.shares_path(tried.routes, lane.route.path);
             let shares_server = self.tries_at(tried.routes, lane.route.upstream) > 0;
-            let order = if tried.poor {
+            let order = if tried.useless.is_some() {
                 (shares_server, false, false, tier)
             } else {
                 (tier > LAST_CLEAR, shares_path, shares_server, tier)
@@ -234,8 +239,7 @@ impl Engine {
                 best = Some((order, cost, id));
             }
         }
-        let ((shares_server, ..), _, id) = best?;
-        (!(tried.poor && shares_server)).then_some(id)
+        best.map(|(.., id)| id)
     }
 
     /// The route to ask again when nothing better is left: the least bad, rather one not tried yet.
@@ -418,7 +422,7 @@ impl Engine {
             .any(|&route| self.lane(route).route.path == path)
     }
 
-    fn tries_at(&self, tried: &[RouteId], upstream: UpstreamId) -> usize {
+    pub(super) fn tries_at(&self, tried: &[RouteId], upstream: UpstreamId) -> usize {
         tried
             .iter()
             .filter(|&&route| self.lane(route).route.upstream == upstream)

@@ -16,7 +16,7 @@ use super::world::World;
 pub type Check<S> = fn(&World<S>, &Storm) -> Result<(), String>;
 
 /// All of them, by name.
-pub fn all<S: Subject>() -> [(&'static str, Check<S>); 6] {
+pub fn all<S: Subject>() -> [(&'static str, Check<S>); 7] {
     [
         ("every question gets one answer in time", one_answer),
         ("no budget is exceeded in any window", budgets),
@@ -27,6 +27,7 @@ pub fn all<S: Subject>() -> [(&'static str, Check<S>); 6] {
         ("what healed carries traffic again", returns),
         ("nothing is left over", nothing_left),
         ("verdicts do not oscillate", steady_verdicts),
+        ("each change told follows from the one before", unbroken),
     ]
 }
 
@@ -207,6 +208,27 @@ pub fn steady_verdicts<S: Subject>(world: &World<S>, storm: &Storm) -> Result<()
             return Err(format!(
                 "{subject} changed more than {most} times in {window:?} from {from:?}"
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever reads what was told knows how everything stands: what a verdict changed from is what it was told
+/// to have changed to before.
+pub fn unbroken<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), String> {
+    let mut last = HashMap::new();
+    for (at, event) in world.subject.events() {
+        if let Event::Verdict {
+            subject, from, to, ..
+        } = event
+        {
+            let before = last.insert(subject, *to).unwrap_or(Verdict::Clear);
+            if before != *from {
+                let at = at.since(world.start);
+                return Err(format!(
+                    "at {at:?} {subject} changed from {from}, it was {before}"
+                ));
+            }
         }
     }
     Ok(())
