@@ -35,6 +35,8 @@ pub mod selector;
 pub mod stall;
 pub mod tally;
 pub mod terms;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 

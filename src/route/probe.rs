@@ -327,7 +327,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::config::{Config, PathConfig};
+    use crate::route::testing::grid;
     use crate::route::{Ask, AttemptKind, Outcome, Purpose, Race, Send, Step};
 
     /// Two upstreams over two paths, and questions answered over whatever they go until one is lost.
@@ -339,17 +339,8 @@ mod tests {
 
     impl World {
         fn new(policy: Policy) -> World {
-            let addresses = [1, 2].map(|n| ([192, 0, 2, n], 53).into());
-            let mut config = Config::default_with_upstreams(&addresses);
-            let path = |name: &str| PathConfig {
-                name: name.into(),
-                ..PathConfig::kernels_choice()
-            };
-            config.paths = vec![path("eth1"), path("eth2")];
+            let mut config = grid(2, &["eth1", "eth2"]);
             config.routing.policy = policy;
-            for upstream in &mut config.upstreams {
-                upstream.paths = vec![0, 1];
-            }
             World {
                 engine: Engine::new(&config, Time::START),
                 rng: StdRng::seed_from_u64(1),

@@ -297,7 +297,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::config::{Config, PathConfig, UpstreamConfig};
+    use crate::route::testing::grid;
     use crate::route::{Ask, Outcome, Purpose, Race, Refused, Step};
 
     /// One upstream over the paths `a` and `b`, in that order of preference.
@@ -309,18 +309,7 @@ mod tests {
 
     impl World {
         fn new() -> World {
-            let address = "192.0.2.1:53".parse().expect("an address");
-            let mut config = Config::default_with_upstreams(&[address]);
-            config.paths = ["a", "b"]
-                .map(|name| PathConfig {
-                    name: name.into(),
-                    ..PathConfig::kernels_choice()
-                })
-                .to_vec();
-            config.upstreams = vec![UpstreamConfig {
-                paths: vec![0, 1],
-                ..UpstreamConfig::at(address)
-            }];
+            let mut config = grid(1, &["a", "b"]);
             config.routing.policy = crate::config::Policy::Ordered;
             World {
                 engine: Engine::new(&config, Time::START),

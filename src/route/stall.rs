@@ -115,22 +115,12 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::config::{Config, PathConfig};
+    use crate::route::testing::grid;
     use crate::route::{AttemptId, AttemptKind, Outcome, RouteId};
 
     /// Two upstreams over two paths.
     fn engine() -> Engine {
-        let addresses = [1, 2].map(|n| ([192, 0, 2, n], 53).into());
-        let mut config = Config::default_with_upstreams(&addresses);
-        let path = |name: &str| PathConfig {
-            name: name.into(),
-            ..PathConfig::kernels_choice()
-        };
-        config.paths = vec![path("eth1"), path("eth2")];
-        for upstream in &mut config.upstreams {
-            upstream.paths = vec![0, 1];
-        }
-        Engine::new(&config, Time::START)
+        Engine::new(&grid(2, &["eth1", "eth2"]), Time::START)
     }
 
     /// What stalls, by a look at every route.

@@ -3,7 +3,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::clock::Time;
-use crate::config::{Config, PathConfig, UpstreamConfig};
+use crate::route::testing::grid;
 use crate::route::{Ask, AttemptId, Engine, Outcome, Purpose, Race, RouteId, Send, Verdict};
 
 const BASE: Duration = Duration::from_millis(2);
@@ -76,20 +76,8 @@ struct World {
 }
 
 impl World {
-    fn new(upstreams: usize, paths: &[&str]) -> World {
-        let address = "192.0.2.1:53".parse().expect("an address");
-        let mut config = Config::default_with_upstreams(&[address]);
-        let path = |name: &&str| PathConfig {
-            name: name.to_string(),
-            ..PathConfig::kernels_choice()
-        };
-        config.paths = paths.iter().map(path).collect();
-        let upstream = |number| UpstreamConfig {
-            name: format!("u{number}"),
-            paths: (0..paths.len()).collect(),
-            ..UpstreamConfig::at(address)
-        };
-        config.upstreams = (0..upstreams).map(upstream).collect();
+    fn new(upstreams: u8, paths: &[&str]) -> World {
+        let mut config = grid(upstreams, paths);
         config.routing.policy = crate::config::Policy::Ordered;
         let mut world = World {
             engine: Engine::new(&config, Time::START),

@@ -2,7 +2,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::config::{Config, PathConfig};
+use crate::route::testing::grid;
 use crate::route::{Ask, AttemptId, Finish, Outcome, Purpose, Race, Step};
 use crate::wire::Rcode;
 
@@ -40,22 +40,8 @@ struct World {
 
 impl World {
     fn new(upstreams: u8, paths: &[&str]) -> World {
-        let addresses: Vec<_> = (1..=upstreams)
-            .map(|n| ([192, 0, 2, n], 53).into())
-            .collect();
-        let mut config = Config::default_with_upstreams(&addresses);
-        config.paths = paths
-            .iter()
-            .map(|&name| PathConfig {
-                name: name.into(),
-                ..PathConfig::kernels_choice()
-            })
-            .collect();
-        for upstream in &mut config.upstreams {
-            upstream.paths = (0..paths.len()).collect();
-        }
         World {
-            engine: Engine::new(&config, Time::START),
+            engine: Engine::new(&grid(upstreams, paths), Time::START),
             rng: StdRng::seed_from_u64(1),
             now: Time::START,
             tick: Time::START,
