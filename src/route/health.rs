@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use super::Verdict;
-use super::patience::Patience;
+use super::patience::{JITTER, Patience};
 use super::tally::{BUNCH, Change, Row, Sample, Shown, Tally};
 use crate::clock::Time;
 
@@ -188,7 +188,7 @@ impl Health {
 
     /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
     pub fn trying(&mut self, now: Time, patience: &Patience, jitter: f32) {
-        self.trial = now + self.gap.mul_f32(0.85 + 0.25 * jitter);
+        self.trial = now + self.gap.mul_f32(1.0 + JITTER * (2.0 * jitter - 1.0));
         self.gap = (2 * self.gap).min(patience.longest);
     }
 
@@ -383,10 +383,11 @@ impl Health {
         }
         if desperate {
             let times = 1 << self.relapses.min(RELAPSES_DESPERATE);
-            return row >= ROW * times || (row >= ROW_SLOW * times && span >= ROW_SLOW_SPAN);
+            return row >= ROW * times
+                || (row >= ROW_SLOW * times && span >= times * ROW_SLOW_SPAN);
         }
         let calm = self.loss <= FORGIVEN && self.late <= FORGIVEN && self.poor <= FORGIVEN;
-        if self.verdict == Verdict::Suspect && calm && row >= PROOF {
+        if self.verdict == Verdict::Suspect && calm && row >= patience.least {
             return true;
         }
         row >= self.needed(patience) && span >= self.hold(patience)
@@ -395,11 +396,10 @@ impl Health {
     /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
     /// still there, and twice as many each time that a return did not last.
     fn needed(&self, patience: &Patience) -> u32 {
-        let few = PROOF;
         let bad = self.tally.lost + self.tally.poor;
         let before = self.tally.attempts.saturating_sub(self.row.count);
         let seen = (2 * before).checked_div(bad).unwrap_or_default();
-        seen.max(few << self.relapses).min(patience.many)
+        seen.max(patience.least << self.relapses).min(patience.many)
     }
 
     fn hold(&self, patience: &Patience) -> Duration {
