@@ -11,7 +11,7 @@
 mod sim;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use byway::config::Policy;
@@ -546,28 +546,31 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// How many storms, and from which seed.
-fn storms() -> std::ops::Range<u64> {
+/// Storms that once broke an invariant, each in its own way.
+const LEARNT: [u64; 7] = [404, 3133, 3831, 5583, 5620, 7401, 12316];
+
+/// The seeds of the storms to rage.
+fn storms() -> Vec<u64> {
     match (number("BYWAY_SEED"), number("BYWAY_STORMS")) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, count) => 0..count.unwrap_or(100),
+        (Some(seed), _) => vec![seed],
+        (None, Some(count)) => (0..count).collect(),
+        (None, None) => (0..100).chain(LEARNT).collect(),
     }
 }
 
 #[test]
 fn the_invariants_hold_in_every_storm() {
     let seeds = storms();
-    let (next, alone) = (AtomicU64::new(seeds.start), seeds.end - seeds.start == 1);
+    let (next, alone) = (AtomicUsize::new(0), seeds.len() == 1);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let broken = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
+                    let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) else {
                         break;
-                    }
+                    };
                     let storm = Storm::of(seed);
                     let mut world = World::new(seed, &storm.config(), storm.load);
                     storm.rage(&mut world);
@@ -592,8 +595,9 @@ fn the_invariants_hold_in_every_storm() {
     let broken = broken.into_inner().unwrap();
     assert!(
         broken.is_empty(),
-        "{} of {seeds:?}:\n{}",
+        "{} of {}:\n{}",
         broken.len(),
+        seeds.len(),
         broken.join("\n")
     );
 }

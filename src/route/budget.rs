@@ -21,8 +21,10 @@ const BURST_SECS: f64 = 0.1;
 const BURST_MIN: f64 = 16.0;
 /// Seconds until an emptied burst is whole again.
 const BURST_REFILL_SECS: f64 = 30.0;
-/// Seconds of the ceiling's rate that may go out at once.
+/// Seconds of the ceiling's rate that may go out at once,
 const CEILING_BURST_SECS: f64 = 0.1;
+/// and so many always: few questions a second come in bunches, which are no storm.
+const CEILING_BURST_MIN: f64 = 10.0;
 /// Packets a second that the ceiling allows before health was ever seen: a start in the middle of
 /// an outage must be able to work.
 const CEILING_COLD: f64 = 50.0;
@@ -233,6 +235,14 @@ impl Budgets {
         paid
     }
 
+    /// A further packet, while nothing is clear, for a question that somebody answered uselessly: without it the
+    /// question fails, as one not asked at all would.
+    pub fn under_ceiling_again(&mut self, now: Time) -> bool {
+        let paid = self.ceiling.take(1.0, 0.0, now);
+        self.this_second.extras += u32::from(paid);
+        paid
+    }
+
     /// Whether the ceiling would pay for a question not asked before.
     pub fn may_ask(&mut self, now: Time) -> bool {
         self.ceiling.fill(now);
@@ -351,8 +361,11 @@ impl Budgets {
         let burst = (BURST_SECS * self.healthy).max(BURST_MIN);
         self.burst.set(burst / BURST_REFILL_SECS, burst, now);
         let ceiling = self.ceiling_rate();
-        self.ceiling
-            .set(ceiling, (CEILING_BURST_SECS * ceiling).max(4.0), now);
+        self.ceiling.set(
+            ceiling,
+            (CEILING_BURST_SECS * ceiling).max(CEILING_BURST_MIN),
+            now,
+        );
         let probes = (PROBES_SHARE * ceiling).clamp(1.0, PROBES.0);
         self.probes.set(probes, PROBES.1, now);
         let refreshes = self.healthy.max(REFRESH_MIN);

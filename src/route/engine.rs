@@ -53,6 +53,9 @@ pub struct Engine {
     pub(super) patience: Patience,
     pub(super) standing: Standing,
     pub(super) stands_since: Time,
+    /// How long a question may take, and until when some may still hang that were asked while nothing was clear.
+    pub(super) deadline: Duration,
+    pub(super) aftermath: Time,
     /// A route whose answer would settle an open question, and when it may be asked.
     pub(super) witness: Option<(RouteId, Time)>,
     /// The earliest time that any trial is due.
@@ -142,6 +145,8 @@ impl Engine {
             patience: Patience::new(routing.return_within),
             standing: Standing::Clear,
             stands_since: now,
+            deadline: routing.deadline,
+            aftermath: Time::default(),
             witness: None,
             next_trial: now,
             pressed: Time::default(),

@@ -95,7 +95,9 @@ impl Race {
             useless: self.held.map(|held| held.upstream),
             clear_only: false,
         };
-        let chosen = engine.choose_other(tried, now, unit(rng));
+        let chosen = engine
+            .choose_other(tried, now, unit(rng))
+            .or_else(|| engine.choose_rested(tried, now));
         // A server that was asked in vain has not spoken yet, and is asked once more over another path when
         // nothing is to be hoped for from the first.
         let waiting = self.is_waiting();
@@ -106,8 +108,11 @@ impl Race {
             return Elsewhere::Nobody;
         };
         let paid = match engine.standing {
-            Standing::Clear => engine.budgets.extra(true, now),
-            _ => engine.budgets.under_ceiling(false, now),
+            Standing::Clear if now >= engine.aftermath => engine.budgets.extra(true, now),
+            Standing::Clear => {
+                engine.budgets.extra(true, now) || engine.budgets.under_ceiling_again(now)
+            }
+            _ => engine.budgets.under_ceiling_again(now),
         };
         match paid {
             true => Elsewhere::Asked(self.depart(engine, route, AttemptKind::Retry, now)),

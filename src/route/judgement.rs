@@ -391,7 +391,10 @@ impl Engine {
                 self.tell(now, Event::OutageOver { after: stood });
             }
             match standing {
-                Standing::Clear => self.tell(now, Event::ClearAgain { after: stood }),
+                Standing::Clear => {
+                    self.aftermath = now + self.deadline;
+                    self.tell(now, Event::ClearAgain { after: stood });
+                }
                 Standing::NothingClear => {
                     let ceiling = self.budgets.ceiling_rate();
                     if !self.budgets.is_surging(now) {

@@ -33,7 +33,7 @@ const SURVEY_STEP: Duration = Duration::from_secs(60);
 /// this share of the traffic.
 const SURVEY_SHARE: f64 = 0.0025;
 /// While nothing is clear, what was not asked for this long is tried out of its turn,
-const PRESSED: Duration = Duration::from_millis(500);
+pub(super) const PRESSED: Duration = Duration::from_millis(500);
 /// for this share of the packets that the ceiling allows, at most once a second where they are few.
 const PRESSED_SHARE: f64 = 0.1;
 /// In an outage: a tenth of the healthy rate, within these bounds.

@@ -344,7 +344,8 @@ impl Race {
         rng: &mut impl rand::Rng,
     ) -> Result<Send, Refused> {
         let route = engine.choose_for(failed, now, rng)?;
-        if engine.standing == Standing::Clear && engine.lane(route).rank < Rank::Suspect {
+        let doubtful = engine.lane(route).rank >= Rank::Suspect || now < engine.aftermath;
+        if engine.standing == Standing::Clear && !doubtful {
             engine.budgets.primary(now);
         } else if engine.standing == Standing::Clear {
             engine.budgets.doubtful(now);

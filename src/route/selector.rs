@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::engine::{Engine, Standing};
 use super::lane::Lane;
+use super::probe::PRESSED;
 use super::stall::Stalls;
 use super::{PathId, Refused, RouteId, UpstreamId};
 use crate::clock::Time;
@@ -240,6 +241,21 @@ impl Engine {
             }
         }
         best.map(|(.., id)| id)
+    }
+
+    /// Where nobody else is left who may know better than the server that `tried` calls useless: a dead route that
+    /// was not asked for a while. What is believed of it may be out of date.
+    pub(super) fn choose_rested(&self, tried: Tried<'_>, now: Time) -> Option<RouteId> {
+        let rested = self.lanes.iter().enumerate().filter(|(index, lane)| {
+            lane.rank == Rank::Dead
+                && now.since(lane.asked) >= PRESSED
+                && tried.useless != Some(lane.route.upstream)
+                && !tried.routes.contains(&RouteId(*index as u16))
+                && lane.has_room()
+                && self.tries_at(tried.routes, lane.route.upstream) < TRIES_PER_SERVER
+        });
+        let longest_ago = rested.min_by_key(|(_, lane)| lane.asked);
+        longest_ago.map(|(index, _)| RouteId(index as u16))
     }
 
     /// The route to ask again when nothing better is left: the least bad, rather one not tried yet.

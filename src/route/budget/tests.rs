@@ -55,6 +55,20 @@ fn the_ceiling_keeps_room_for_first_tries() {
 }
 
 #[test]
+fn few_questions_may_come_in_a_bunch_and_a_useless_answer_is_as_good_a_reason_as_the_first() {
+    let (mut budgets, now) = healthy(10, 60);
+    let retries = (0..1_000)
+        .take_while(|_| budgets.under_ceiling(false, now))
+        .count();
+    let after_useless = (0..1_000)
+        .take_while(|_| budgets.under_ceiling_again(now))
+        .count();
+    let most = CEILING_BURST_MIN as usize;
+    assert_eq!(retries + after_useless, most, "{retries}, {after_useless}");
+    assert!(after_useless >= 2);
+}
+
+#[test]
 fn trouble_does_not_teach_what_health_is() {
     let (mut budgets, mut now) = healthy(100, 60);
     let rate = budgets.healthy_rate();

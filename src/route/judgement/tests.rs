@@ -170,3 +170,32 @@ fn a_server_that_was_asked_in_vain_is_asked_over_another_path_when_the_next_is_u
     });
     assert_eq!(world.failed, 0);
 }
+
+#[test]
+fn a_dead_server_that_healed_is_asked_when_the_only_other_turns_useless() {
+    let mut world = World::new(2, &["eth1"]);
+    world.run(3, all_well);
+    world.run(30, |upstream, _| {
+        (upstream == 1).then_some(Outcome::Answered)
+    });
+    assert_eq!(world.engine.lanes[0].rank, Rank::Dead);
+    world.failed = 0;
+    world.run(2, |upstream, _| match upstream {
+        0 => Some(Outcome::Answered),
+        _ => Some(SERVFAIL),
+    });
+    assert_eq!(world.failed, 0);
+}
+
+#[test]
+fn a_dead_server_is_asked_for_want_of_better_twice_a_second_at_most() {
+    let mut world = World::new(2, &["eth1"]);
+    world.run(3, all_well);
+    world.run(30, |upstream, _| {
+        (upstream == 1).then_some(Outcome::Answered)
+    });
+    // Names that the other one answers with an error are in vain either way.
+    world.sent = vec![0; 2];
+    world.run(2, |upstream, _| (upstream == 1).then_some(SERVFAIL));
+    assert!(world.sent[0] <= 6, "{:?}", world.sent);
+}
