@@ -55,13 +55,17 @@ fn main() {
                     troubled().load()
                 });
             }
-            report(&format!("{name}, one stalls"), choice, &|| {
+            let stalling = || {
                 let mut host = healthy();
                 host.start(PAUSE);
                 host.now = host.now + STALL;
                 host
-            });
+            };
+            report(&format!("{name}, one stalls"), choice, &stalling);
             report(&format!("{name}, a race"), race, &healthy);
+            if upstreams > 1 {
+                report(&format!("{name}, a race, one stalls"), race, &stalling);
+            }
         }
     }
 }
