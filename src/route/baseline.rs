@@ -61,6 +61,6 @@ impl Engine {
             }
         }
         self.budgets.recall_rate(rate, now);
-        self.calm_until = Time::default();
+        self.stalls.look_again();
     }
 }

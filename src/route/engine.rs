@@ -17,6 +17,7 @@ use super::health::Health;
 use super::lane::{Group, Lane};
 use super::patience::Patience;
 use super::selector::{Rank, Selector};
+use super::stall::Stalls;
 use super::{PathId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Config;
@@ -48,8 +49,7 @@ pub struct Engine {
     pub(super) budgets: Budgets,
     pub(super) selector: Selector,
     pub(super) waits: Waits,
-    /// Until then no route that is held for clear stalls ([`stall`](super::stall)).
-    pub(super) calm_until: Time,
+    pub(super) stalls: Stalls,
     pub(super) patience: Patience,
     pub(super) standing: Standing,
     pub(super) stands_since: Time,
@@ -141,7 +141,7 @@ impl Engine {
             flights: Flights::default(),
             budgets: Budgets::new(routing.extra_share, routing.ceiling, now),
             waits,
-            calm_until: Time::default(),
+            stalls: Stalls::default(),
             patience: Patience::new(routing.return_within),
             standing: Standing::Clear,
             stands_since: now,
@@ -321,7 +321,7 @@ impl Engine {
             if lane.health.verdict() != Verdict::Clear {
                 let lossless = lane.health.tally().lost == 0;
                 if let Some((from, to)) = lane.estimate.rebase(now, lossless) {
-                    self.calm_until = Time::default();
+                    self.stalls.look_again();
                     let route = lane.route.name.clone();
                     self.tell(now, Event::Rebased { route, from, to });
                 }

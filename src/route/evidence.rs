@@ -37,7 +37,7 @@ impl Engine {
             serial: lane.departed,
         };
         let id = self.flights.depart(&mut lane.queue, departure, now);
-        self.calm_until = self.calm_until.min(lane.overdue_after());
+        self.stalls.departed(lane);
         id
     }
 
@@ -45,7 +45,7 @@ impl Engine {
     pub(super) fn connected(&mut self, id: AttemptId, route: RouteId, now: Time) {
         let lane = &mut self.lanes[route.0 as usize];
         self.flights.connected(id, &mut lane.queue, now);
-        self.calm_until = self.calm_until.min(lane.overdue_after());
+        self.stalls.moved(lane);
     }
 
     /// What the kernel says of the connection of an attempt that is `answered` now, or overdue.
@@ -68,7 +68,7 @@ impl Engine {
         if let Some(attempt) = self.flights.get(id) {
             let lane = &mut self.lanes[attempt.route.0 as usize];
             self.flights.delayed(id, &mut lane.queue, left);
-            self.calm_until = self.calm_until.min(lane.overdue_after());
+            self.stalls.moved(lane);
         }
     }
 
@@ -119,7 +119,7 @@ impl Engine {
                 lane.estimate
                     .sample(measured, now, clear, sample == Sample::Good);
             }
-            self.calm_until = self.calm_until.min(lane.overdue_after());
+            self.stalls.moved(lane);
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch, rtt, now);
             if attempt.resent && !attempt.lost {
@@ -132,7 +132,7 @@ impl Engine {
             }
             return;
         }
-        self.calm_until = Time::default();
+        self.stalls.look_again();
         match outcome {
             // A wait cut short by the driver teaches nothing.
             Outcome::TimedOut
@@ -155,7 +155,7 @@ impl Engine {
         let lane = &mut self.lanes[attempt.route.0 as usize];
         let in_flight = lane.queue.len();
         self.flights.lose(id, &mut lane.queue);
-        self.calm_until = Time::default();
+        self.stalls.look_again();
         self.was_lost(attempt, in_flight, now);
     }
 

@@ -382,7 +382,7 @@ impl Engine {
             _ => Standing::Clear,
         };
         self.next_trial = now.min(self.next_trial);
-        self.calm_until = Time::default();
+        self.stalls.look_again();
         if standing != self.standing {
             let stood = now.since(self.stands_since);
             let before = self.standing;

@@ -22,6 +22,8 @@ pub(super) struct Lane {
     pub(super) limit: Limit,
     pub(super) queue: Queue,
     pub(super) rank: Rank,
+    /// What it ranks as for what stalls: as old as that ([`note_stalls`](super::Engine::note_stalls)).
+    pub(super) rank_now: Rank,
     pub(super) drained: bool,
     pub(super) backup: bool,
     /// Of path and upstream together.
@@ -69,6 +71,7 @@ impl Lane {
             limit: Limit::new(most),
             queue: Queue::default(),
             rank: Rank::Clear,
+            rank_now: Rank::Clear,
             drained: false,
             backup: of.backup || over.backup,
             cost: (of.cost * over.cost) as f32,

@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::engine::{Engine, Standing};
 use super::lane::Lane;
 use super::probe::PRESSED;
-use super::stall::Stalls;
 use super::{PathId, Refused, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Policy;
@@ -117,13 +116,13 @@ impl Engine {
         let mut open = std::mem::take(&mut self.selector.open);
         open.clear();
         let mut best = LAST_IN_USE;
-        let stalls = self.stalls(now);
+        self.note_stalls(now);
         let policy = match self.standing {
             Standing::Clear => Some(self.selector.policy),
             _ => None,
         };
         for (index, lane) in self.lanes.iter().enumerate() {
-            let tier = self.tier(lane, stalls, roll, now);
+            let tier = self.tier(lane, roll, now);
             if tier > best || !lane.has_room() {
                 continue;
             }
@@ -201,10 +200,10 @@ impl Engine {
         roll: f32,
     ) -> Option<RouteId> {
         let mut best: Option<(Order, f32, RouteId)> = None;
-        let stalls = self.stalls(now);
+        self.note_stalls(now);
         for (index, lane) in self.lanes.iter().enumerate() {
             let id = RouteId(index as u16);
-            let tier = self.tier(lane, stalls, roll, now);
+            let tier = self.tier(lane, roll, now);
             let last = match tried {
                 Tried {
                     useless: Some(_), ..
@@ -289,28 +288,12 @@ impl Engine {
 
     /// Where a route comes for this question, least first: by rank, and backups after what is not.
     #[inline]
-    fn tier(&self, lane: &Lane, stalls: Stalls, roll: f32, now: Time) -> u8 {
-        let rank = match lane.rank {
-            rank if stalls.is_empty() && rank != Rank::Recovering => rank,
-            rank => self.rank_now(lane, rank, stalls, roll, now),
-        };
-        2 * rank as u8 + u8::from(lane.backup)
-    }
-
-    /// The rank of a route while some route stalls, or of one that takes a share only.
-    #[cold]
-    fn rank_now(&self, lane: &Lane, rank: Rank, stalls: Stalls, roll: f32, now: Time) -> Rank {
-        let rank = match rank {
-            Rank::Recovering if roll < self.share_of(lane, now) => Rank::Clear,
+    fn tier(&self, lane: &Lane, roll: f32, now: Time) -> u8 {
+        let rank = match lane.rank_now {
+            Rank::Recovering if roll < self.share_of(lane, now) => self.rank_as_clear(lane, now),
             rank => rank,
         };
-        if rank < Rank::Suspect && stalls.may_be(&lane.route) && lane.is_stalled(now) {
-            Rank::Suspect
-        } else if rank == Rank::Clear && stalls.shares(&lane.route) {
-            Rank::Doubted
-        } else {
-            rank
-        }
+        2 * rank as u8 + u8::from(lane.backup)
     }
 
     /// Share of questions that a recovering route, path or upstream may take.

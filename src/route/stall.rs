@@ -1,8 +1,9 @@
 //! Which routes stall just now.
 //!
 //! A stall is no verdict: a route with an overdue answer is passed over until something sent later is
-//! answered, and what it may share the trouble with comes after what it does not. Most of the time nothing
-//! stalls, and every question asks; so the engine keeps the time before which nothing can.
+//! answered, and what it may share the trouble with comes after what it does not. Every question asks, and
+//! the answer seldom changes; so it is kept, in each lane what it makes of its rank, until the time when
+//! it changes by itself or something happens to a route that may change it.
 
 use std::time::Duration;
 
@@ -19,15 +20,36 @@ const HANGING: u32 = 3;
 
 /// Paths and upstreams with a route that stalls: until it is known which of the two is the trouble, the
 /// next question rather keeps away from both. Those beyond the 64th are not told apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stalls {
     paths: u64,
     upstreams: u64,
+    /// Until then this holds, and what the lanes have of it, if nothing happens.
+    until: Time,
 }
 
 impl Stalls {
-    /// Nothing stalls.
-    pub(super) fn is_empty(&self) -> bool {
+    /// Something happened that may have ended a stall or begun one.
+    pub(super) fn look_again(&mut self) {
+        self.until = Time::default();
+    }
+
+    /// Another attempt left over this route: one that stalls goes on.
+    pub(super) fn departed(&mut self, lane: &Lane) {
+        if !lane.stalls() {
+            self.until = self.until.min(lane.overdue_after());
+        }
+    }
+
+    /// This route was answered, or its oldest attempt is another one now: one that stalls may do so no more.
+    pub(super) fn moved(&mut self, lane: &Lane) {
+        self.until = match lane.stalls() {
+            true => Time::default(),
+            false => self.until.min(lane.overdue_after()),
+        };
+    }
+
+    fn is_empty(&self) -> bool {
         self.paths == 0
     }
 
@@ -37,13 +59,13 @@ impl Stalls {
     }
 
     /// Whether this route may be one of those that stall.
-    pub(super) fn may_be(&self, route: &Route) -> bool {
+    fn may_be(&self, route: &Route) -> bool {
         self.paths & Stalls::bit(route.path.0) != 0
             && self.upstreams & Stalls::bit(route.upstream.0) != 0
     }
 
     /// Whether it shares its path or its upstream with one of them.
-    pub(super) fn shares(&self, route: &Route) -> bool {
+    fn shares(&self, route: &Route) -> bool {
         self.paths & Stalls::bit(route.path.0) != 0
             || self.upstreams & Stalls::bit(route.upstream.0) != 0
     }
@@ -54,6 +76,11 @@ impl Stalls {
 }
 
 impl Lane {
+    /// Whether it stalled at the last look.
+    fn stalls(&self) -> bool {
+        self.rank < Rank::Suspect && self.rank_now == Rank::Suspect
+    }
+
     /// An answer is overdue and nothing sent after it was answered, or something was lost and nothing
     /// since was answered. Later answers tell a hard question, or a single loss, from a stall.
     pub(super) fn is_stalled(&self, now: Time) -> bool {
@@ -74,7 +101,12 @@ impl Lane {
     }
 
     fn is_silent(&self, now: Time) -> bool {
-        self.lost_sent > self.answered_sent && now.since(self.lost_at) < SILENCE
+        self.lost_sent > self.answered_sent && now <= self.silent_until()
+    }
+
+    /// The last moment of the silence after its last loss.
+    fn silent_until(&self) -> Time {
+        self.lost_at + (SILENCE - Duration::from_nanos(1))
     }
 }
 
@@ -85,26 +117,59 @@ impl Engine {
         for lane in &mut self.lanes {
             lane.excused = lane.excused.max(until);
         }
+        self.stalls.look_again();
     }
 
-    /// What stalls at this moment, among the routes that are held for clear.
-    pub(super) fn stalls(&mut self, now: Time) -> Stalls {
-        let mut stalls = Stalls::default();
-        if now <= self.calm_until {
-            return stalls;
+    /// Brings what stalls, among the routes that are held for clear, and each one's
+    /// [`rank_now`](Lane::rank_now) up to this moment.
+    #[inline]
+    pub(super) fn note_stalls(&mut self, now: Time) {
+        if now > self.stalls.until {
+            self.look_for_stalls(now);
         }
-        self.calm_until = Time::NEVER;
-        for lane in &self.lanes {
+    }
+
+    fn look_for_stalls(&mut self, now: Time) {
+        let mut stalls = Stalls {
+            until: Time::NEVER,
+            ..Stalls::default()
+        };
+        for lane in &mut self.lanes {
+            lane.rank_now = lane.rank;
             if lane.rank >= Rank::Suspect {
                 continue;
             }
-            if lane.is_stalled(now) {
+            let overdue_after = lane.overdue_after();
+            if now > overdue_after {
+                // No passing of time ends it.
                 stalls.add(&lane.route);
-                self.calm_until = Time::default();
+                lane.rank_now = Rank::Suspect;
+            } else if lane.is_silent(now) {
+                stalls.add(&lane.route);
+                lane.rank_now = Rank::Suspect;
+                stalls.until = stalls.until.min(lane.silent_until());
+            } else {
+                stalls.until = stalls.until.min(overdue_after);
             }
-            self.calm_until = self.calm_until.min(lane.overdue_after());
         }
-        stalls
+        if !stalls.is_empty() {
+            let clear = self.lanes.iter_mut().filter(|it| it.rank_now.is_clear());
+            for lane in clear.filter(|it| stalls.shares(&it.route)) {
+                lane.rank_now = Rank::Doubted;
+            }
+        }
+        self.stalls = stalls;
+    }
+
+    /// What a route that takes its share of this question, as if it were clear, ranks as.
+    pub(super) fn rank_as_clear(&self, lane: &Lane, now: Time) -> Rank {
+        if !self.stalls.shares(&lane.route) {
+            Rank::Clear
+        } else if self.stalls.may_be(&lane.route) && lane.is_stalled(now) {
+            Rank::Suspect
+        } else {
+            Rank::Doubted
+        }
     }
 }
 
@@ -123,14 +188,22 @@ mod tests {
         Engine::new(&grid(2, &["eth1", "eth2"]), Time::START)
     }
 
-    /// What stalls, by a look at every route.
-    fn looked(engine: &Engine, now: Time) -> Stalls {
+    /// What stalls and what each route ranks as, kept up and by a look at every route.
+    fn kept_and_looked(engine: &mut Engine, now: Time) -> [(u64, u64, Vec<Rank>); 2] {
+        engine.note_stalls(now);
+        let kept = engine.lanes.iter().map(|lane| lane.rank_now).collect();
+        let kept = (engine.stalls.paths, engine.stalls.upstreams, kept);
         let mut stalls = Stalls::default();
-        let mut lanes = engine.lanes.iter();
-        while let Some(lane) = lanes.find(|it| it.rank < Rank::Suspect && it.is_stalled(now)) {
+        let stalled = |lane: &Lane| lane.rank < Rank::Suspect && lane.is_stalled(now);
+        for lane in engine.lanes.iter().filter(|lane| stalled(lane)) {
             stalls.add(&lane.route);
         }
-        stalls
+        let ranks = engine.lanes.iter().map(|lane| match lane.rank {
+            _ if stalled(lane) => Rank::Suspect,
+            Rank::Clear if stalls.shares(&lane.route) => Rank::Doubted,
+            rank => rank,
+        });
+        [kept, (stalls.paths, stalls.upstreams, ranks.collect())]
     }
 
     fn depart(engine: &mut Engine, route: u16, now: Time) -> AttemptId {
@@ -140,20 +213,25 @@ mod tests {
     #[test]
     fn an_overdue_answer_stalls_its_route_until_something_later_is_answered() {
         let (mut engine, start) = (engine(), Time::START);
+        let ranks = |engine: &mut Engine, now| {
+            engine.note_stalls(now);
+            [0, 1, 2, 3].map(|index| engine.lanes[index].rank_now)
+        };
         depart(&mut engine, 0, start);
-        assert!(engine.stalls(start + Duration::from_millis(50)).is_empty());
+        let soon = start + Duration::from_millis(50);
+        assert_eq!(ranks(&mut engine, soon), [Rank::Clear; 4]);
         let now = start + Duration::from_millis(500);
-        let stalls = engine.stalls(now);
-        assert!(stalls.may_be(&engine.lanes[0].route));
-        assert!(!stalls.may_be(&engine.lanes[1].route) && stalls.shares(&engine.lanes[1].route));
+        let stalled = [Rank::Suspect, Rank::Doubted, Rank::Doubted, Rank::Clear];
+        assert_eq!(ranks(&mut engine, now), stalled);
         let later = depart(&mut engine, 0, now);
         let at = now + Duration::from_millis(2);
+        assert_eq!(ranks(&mut engine, at), stalled);
         engine.land(later, Outcome::Answered, at, at);
-        assert!(engine.stalls(now + Duration::from_millis(3)).is_empty());
+        assert_eq!(ranks(&mut engine, at), [Rank::Clear; 4]);
     }
 
     proptest! {
-        /// Whatever happens, what is skipped because nothing can stall yet is what a look would have found.
+        /// Whatever happens, what is kept of the last look is what another one would find.
         #[test]
         fn no_stall_is_overlooked(
             ops in prop::collection::vec((0u8..10, 0usize..16, 0u64..60), 1..300),
@@ -184,10 +262,12 @@ mod tests {
                         engine.connected(id, route.expect("under way"), now);
                     }
                 }
-                prop_assert_eq!(engine.stalls(now), looked(&engine, now));
+                let [kept, looked] = kept_and_looked(&mut engine, now);
+                prop_assert_eq!(kept, looked);
                 if which == 0 {
                     engine.tick(now, &mut rng);
-                    prop_assert_eq!(engine.stalls(now), looked(&engine, now));
+                    let [kept, looked] = kept_and_looked(&mut engine, now);
+                    prop_assert_eq!(kept, looked);
                 }
             }
         }
