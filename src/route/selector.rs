@@ -290,10 +290,19 @@ impl Engine {
     #[inline]
     fn tier(&self, lane: &Lane, roll: f32, now: Time) -> u8 {
         let rank = match lane.rank_now {
-            Rank::Recovering if roll < self.share_of(lane, now) => self.rank_as_clear(lane, now),
+            Rank::Recovering => self.rank_of_recovering(lane, roll, now),
             rank => rank,
         };
         2 * rank as u8 + u8::from(lane.backup)
+    }
+
+    /// The rank of a route that takes a share only.
+    #[cold]
+    fn rank_of_recovering(&self, lane: &Lane, roll: f32, now: Time) -> Rank {
+        match roll < self.share_of(lane, now) {
+            true => self.rank_as_clear(lane, now),
+            false => Rank::Recovering,
+        }
     }
 
     /// Share of questions that a recovering route, path or upstream may take.

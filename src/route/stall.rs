@@ -129,6 +129,7 @@ impl Engine {
         }
     }
 
+    #[cold]
     fn look_for_stalls(&mut self, now: Time) {
         let mut stalls = Stalls {
             until: Time::NEVER,
