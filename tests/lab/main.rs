@@ -18,6 +18,7 @@ mod client;
 mod daemon;
 mod fault;
 mod figures;
+mod limits;
 mod names;
 mod noise;
 mod picture;

@@ -6,6 +6,7 @@ use crate::client::Load;
 use crate::daemon::{By, Layout};
 use crate::fault::{Culprit, Fault};
 use crate::figures::Figures;
+use crate::limits::Limits;
 
 /// A row of the table.
 #[derive(Clone, Debug)]
@@ -22,38 +23,6 @@ pub struct Row {
     pub during: Load,
     /// What must be reached.
     pub limits: Limits,
-}
-
-/// What must be reached; `None` is not judged.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    failed: Option<usize>,
-    over_50: Option<usize>,
-    over_250: Option<usize>,
-    worst: Option<Duration>,
-    x: Option<f64>,
-    share: Option<f64>,
-    left: Option<Duration>,
-    back: Option<Duration>,
-    known_p99: Option<Duration>,
-    known_failed: Option<usize>,
-    new_failed: Option<f64>,
-    clean: Option<Duration>,
-    returns: Option<usize>,
-    /// No stale answer in health.
-    stale: Option<usize>,
-    /// Without any answer in a stub's patience.
-    silent: Option<usize>,
-    errors: Option<Duration>,
-    fresh: Option<Duration>,
-    of_health: Option<f64>,
-    /// At least.
-    used: Option<f64>,
-    /// At least.
-    hits: Option<f64>,
-    grown: Option<f64>,
-    /// Whoever is blamed has a name that starts so; nobody else may be.
-    blamed: Option<&'static str>,
 }
 
 const BUSY: Load = Load {
@@ -379,133 +348,19 @@ pub const SHORT: [&str; 5] = [
 ];
 
 impl Row {
-    /// A row for a machine that does other things too, as the short version meets: whether byway leaves the
-    /// trouble without losing a question, not how many milliseconds that takes, nor what else a machine
-    /// that stalls made it suspect.
+    /// A row for a machine that does other things too, as the short version meets.
     pub fn lenient(mut self) -> Row {
-        let limits = &mut self.limits;
-        limits.over_50 = None;
-        limits.over_250 = None;
-        limits.worst = None;
-        limits.known_p99 = None;
-        limits.stale = None;
-        limits.errors = None;
-        limits.fresh = None;
-        limits.hits = None;
-        limits.used = None;
-        limits.left = None;
-        limits.clean = None;
-        limits.back = None;
-        limits.blamed = None;
-        limits.x = limits.x.map(|it| it + 0.2);
-        limits.share = limits.share.map(|_| 0.1);
-        limits.new_failed = limits.new_failed.map(|_| 0.2);
+        self.limits = self.limits.lenient();
         self
     }
 
     /// What was not reached, in words.
     pub fn misses(&self, is: &Figures) -> Vec<String> {
-        let mut misses = Vec::new();
-        let mut at_most = |what: &str, is: f64, limit: Option<f64>, unit: &str| {
-            if limit.is_some_and(|limit| is > limit) {
-                let limit = limit.unwrap_or_default();
-                misses.push(format!(
-                    "{what} {}{unit} > {}{unit}",
-                    short(is),
-                    short(limit)
-                ));
-            }
-        };
-        let count = |it: Option<usize>| it.map(|it| it as f64);
-        let millis = |it: Duration| it.as_secs_f64() * 1e3;
-        let want = &self.limits;
-        at_most("failed", is.failed as f64, count(want.failed), "");
-        at_most(
-            "known failed",
-            is.known_failed as f64,
-            count(want.known_failed),
-            "",
-        );
-        at_most(
-            "new failed",
-            is.new_failed * 100.0,
-            want.new_failed.map(|it| it * 100.0),
-            " %",
-        );
-        at_most("over 50 ms", is.over_50 as f64, count(want.over_50), "");
-        at_most("over 250 ms", is.over_250 as f64, count(want.over_250), "");
-        at_most("worst", millis(is.worst), want.worst.map(millis), " ms");
-        at_most(
-            "known p99",
-            millis(is.known_p99),
-            want.known_p99.map(millis),
-            " ms",
-        );
-        at_most("x", is.x, want.x, "");
-        at_most(
-            "share",
-            is.share * 100.0,
-            want.share.map(|it| it * 100.0),
-            " %",
-        );
-        at_most(
-            "clean after",
-            millis(is.clean),
-            want.clean.map(millis),
-            " ms",
-        );
-        at_most("returns", is.returns as f64, count(want.returns), "");
-        let cache = &is.cache;
-        at_most("stale", cache.stale as f64, count(want.stale), "");
-        at_most("silent", cache.silent as f64, count(want.silent), "");
-        at_most(
-            "errors",
-            millis(cache.errors[2]),
-            want.errors.map(millis),
-            " ms",
-        );
-        at_most(
-            "fresh after",
-            millis(cache.fresh),
-            want.fresh.map(millis),
-            " ms",
-        );
-        at_most("packets", cache.of_health, want.of_health, "");
-        at_most("grown", cache.grown, want.grown, " MiB");
-        // What is to be much is little to be missed.
-        at_most("misses", 1.0 - cache.hits, want.hits.map(|it| 1.0 - it), "");
-        at_most("used", -cache.used, want.used.map(|it| -it), "/s");
-        let never = Duration::MAX;
-        let mut in_time = |what: &str, is: Option<Duration>, limit: Option<Duration>| {
-            if limit.is_some_and(|limit| is.unwrap_or(never) > limit) {
-                let limit = limit.map_or(0.0, millis);
-                let is = is.map_or("never".into(), |it| format!("{} ms", short(millis(it))));
-                misses.push(format!("{what} {is} > {} ms", short(limit)));
-            }
-        };
-        in_time("left", is.left, want.left);
-        in_time("back", is.back, want.back);
-        if let Some(wanted) = want.blamed {
-            let others = is.blamed.iter().filter(|it| !it.starts_with(wanted));
-            misses.extend(others.map(|it| format!("blamed {it}")));
-            if !is.blamed.iter().any(|it| it.starts_with(wanted)) {
-                misses.push(format!("did not blame {wanted}"));
-            }
-        }
-        misses
+        self.limits.misses(is)
     }
 
     /// Whose fault the row is about.
     pub fn culprit(&self) -> Culprit {
         self.fault.culprit()
-    }
-}
-
-/// A number with the digits that matter.
-pub fn short(number: f64) -> String {
-    match number.abs() {
-        it if it.fract() == 0.0 || it >= 100.0 => format!("{number:.0}"),
-        it if it >= 10.0 => format!("{number:.1}"),
-        _ => format!("{number:.3}"),
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::fault::Culprit;
 use crate::figures::{CacheFigures, Figures};
-use crate::rows::{Row, short};
+use crate::limits::short;
+use crate::rows::Row;
 
 /// What the columns mean.
 pub const LEGEND: &str = "\
