@@ -1,18 +1,18 @@
-//! A question's attempts: made as the race says, told to it as they end.
+//! A question's attempts: made as the race says, when there is room for it.
 
 use smallvec::SmallVec;
 
 use super::core::Core;
 use super::lookout::STALL;
-use super::question::{Attempt, Question, Stage, Why};
+use super::question::{Attempt, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
-use crate::observe::metrics::{self, Counter};
+use crate::observe::metrics;
 use crate::route::{
-    Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Outcome, Purpose, Race, Refused,
-    RouteId, Send, Step,
+    Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Purpose, Race, Refused, RouteId, Send,
+    Step,
 };
-use crate::wire::{Answer, Ede, Rcode, Response};
+use crate::wire::Answer;
 
 impl<X: Exchanges> Core<X> {
     /// Begins the race of a question that is queued, or leaves it in the queue.
@@ -49,7 +49,13 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// Does what the race says. `answer` is what an attempt has just brought, if the race may want it.
-    fn apply(&mut self, slot: usize, step: Step, answer: Option<(Answer, RouteId)>, now: Time) {
+    pub(super) fn apply(
+        &mut self,
+        slot: usize,
+        step: Step,
+        answer: Option<(Answer, RouteId)>,
+        now: Time,
+    ) {
         let Some(question) = self.questions.get_mut(slot) else {
             return;
         };
@@ -99,7 +105,7 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// Hands an attempt to the exchanges.
-    fn dispatch(&mut self, tag: Tag, now: Time) {
+    pub(super) fn dispatch(&mut self, tag: Tag, now: Time) {
         let attempt = &mut self.attempts[tag as usize];
         let question = &self.questions[attempt.question as usize];
         let key = question.key.by_ref();
@@ -117,96 +123,6 @@ impl<X: Exchanges> Core<X> {
             Ok(handle) => attempt.handle = Some(handle),
             Err(outcome) => self.failed.push((tag, outcome)),
         }
-    }
-
-    /// An upstream's response to the attempt `tag`, already checked against what was sent.
-    /// It came after `looked`, when it was last looked for: `now` itself unless the host has stalled.
-    pub fn response(&mut self, tag: Tag, response: &Response<'_>, looked: Time, now: Time) {
-        if let Some(heard) = self.hear(tag, response, looked, now) {
-            self.act_on(heard, now);
-        }
-        self.heard_all(now);
-    }
-
-    /// The first half of [`Core::response`], for all responses that came together before
-    /// [`Core::act_on`] for each and [`Core::heard_all`] in the end: each half is about as much code as a CPU
-    /// keeps close by.
-    pub fn hear(
-        &mut self,
-        tag: Tag,
-        response: &Response<'_>,
-        looked: Time,
-        now: Time,
-    ) -> Option<Heard> {
-        let attempt = self.attempts.get_mut(tag as usize)?;
-        if attempt.edns && refuses_edns(response) {
-            // The same attempt goes on, as the upstream understands it (RFC 6891 section 7).
-            attempt.edns = false;
-            let route = attempt.route;
-            self.metrics.edns_fallback(usize::from(route.0));
-            self.shared
-                .peers
-                .refused_edns(self.shared.upstream_of(route), now);
-            self.dispatch(tag, now);
-            return None;
-        }
-        let outcome = outcome_of(response, attempt.stream);
-        let route = attempt.route;
-        let (slot, step) = self.tell(tag, outcome, looked, now)?;
-        let question = &mut self.questions[slot];
-        let mut answer = None;
-        match outcome {
-            Outcome::Answered if step.wins() || !question.answered => {
-                answer = Some(response.to_answer());
-            }
-            Outcome::Poor(_)
-                if question.stage == Stage::Racing && question.second.poor.is_none() =>
-            {
-                question.second.poor = Some(response.to_answer());
-            }
-            // Without records it would look like "there is nothing" to who asks over a stream.
-            Outcome::Truncated
-                if question.stage == Stage::Racing
-                    && question.second.partial.is_none()
-                    && response.lowest_ttl().is_some() =>
-            {
-                question.second.partial = Some(response.to_answer());
-                if let Some(race) = &mut question.race {
-                    race.hold_partial();
-                }
-            }
-            _ => {}
-        }
-        Some(Heard {
-            slot,
-            step,
-            answer,
-            route,
-        })
-    }
-
-    /// The second half of [`Core::response`].
-    pub fn act_on(&mut self, heard: Heard, now: Time) {
-        let Heard {
-            slot,
-            step,
-            answer,
-            route,
-        } = heard;
-        let late = |question: &Question| question.stage != Stage::Racing;
-        match answer {
-            Some(answer) if self.questions.get(slot).is_some_and(late) => {
-                self.keep_late(slot, answer, route, now);
-                self.apply(slot, step, None, now);
-            }
-            answer => self.apply(slot, step, answer.map(|answer| (answer, route)), now),
-        }
-    }
-
-    /// Ends a round of [`Core::hear`] and [`Core::act_on`]: what they left room for begins.
-    pub fn heard_all(&mut self, now: Time) {
-        self.settle_failed_sends(now);
-        self.work_off_backlog(now);
     }
 
     /// Whether this turn has made attempts.
@@ -261,67 +177,6 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
-    /// The attempt `tag` ended without a usable response.
-    pub fn attempt_failed(&mut self, tag: Tag, outcome: Outcome, now: Time) {
-        if let Some((slot, step)) = self.tell(tag, outcome, now, now) {
-            self.apply(slot, step, None, now);
-        }
-    }
-
-    /// Tells the race how an attempt ended.
-    fn tell(
-        &mut self,
-        tag: Tag,
-        outcome: Outcome,
-        looked: Time,
-        now: Time,
-    ) -> Option<(usize, Step)> {
-        let attempt = self.attempts.try_remove(tag as usize)?;
-        let slot = attempt.question as usize;
-        let question = self.questions.get_mut(slot)?;
-        question.attempts.retain(|other| *other != tag);
-        let late = question.answered || question.stage == Stage::Settled;
-        let race = question.race.as_mut()?;
-        let step = {
-            let mut engine = self.shared.engine();
-            race.outcome(&mut engine, attempt.id, outcome, looked, now, &mut self.rng)
-        };
-        question.answered |= step.wins();
-        self.remember(&self.questions[slot], attempt.route, outcome, now);
-        self.count(&attempt, label(outcome, late), step.wins(), now);
-        Some((slot, step))
-    }
-
-    /// Remembers what the attempt at a question over one route came to, if that says something of the question
-    /// there: the next time another server is asked first (RFC 9520 section 3.1).
-    fn remember(&self, question: &Question, route: RouteId, outcome: Outcome, now: Time) {
-        if !question.is_shared() {
-            return;
-        }
-        let (key, hash) = (question.key.by_ref(), question.hash);
-        let failures = &self.shared.failures;
-        let ede = match outcome {
-            Outcome::Answered => return failures.clear(key, hash, Some(route.0)),
-            Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => {
-                Ede::NO_REACHABLE_AUTHORITY
-            }
-            // Where the route is well and another has answered, it is the question. Where it is not, every
-            // question is lost there.
-            Outcome::TimedOut if question.answered && self.shared.engine().is_clear(route) => {
-                Ede::NETWORK_ERROR
-            }
-            _ => return,
-        };
-        failures.record(key, hash, Some(route.0), ede.code, now);
-    }
-
-    /// Tells the races about attempts that could not even be sent.
-    pub(super) fn settle_failed_sends(&mut self, now: Time) {
-        while let Some((tag, outcome)) = self.failed.pop() {
-            self.attempt_failed(tag, outcome, now);
-        }
-    }
-
     /// The race's timer.
     pub(super) fn race_timer(&mut self, slot: usize, now: Time) {
         let carried = self.carriages(slot, now);
@@ -349,21 +204,6 @@ impl<X: Exchanges> Core<X> {
             Some((attempt.id, carriage))
         };
         tags.iter().filter_map(carriage).collect()
-    }
-
-    /// Counts an attempt's end. `won` says whether it settled the question.
-    fn count(&self, attempt: &Attempt, outcome: metrics::Outcome, won: bool, now: Time) {
-        let route = usize::from(attempt.route.0);
-        self.metrics
-            .attempt(route, outcome, now.since(attempt.sent));
-        let counter = match (attempt.kind, won) {
-            (AttemptKind::Hedge, true) => Counter::HedgeWon,
-            (AttemptKind::Hedge, false) => Counter::HedgeLost,
-            (AttemptKind::Retry, true) => Counter::RetryWon,
-            (AttemptKind::Retry, false) => Counter::RetryLost,
-            _ => return,
-        };
-        self.metrics.count(counter, 1);
     }
 
     /// Begins the newest of the queued questions for as long as there is room.
@@ -394,37 +234,6 @@ impl<X: Exchanges> Core<X> {
         question.race_wake = question.race_wake.min(now + patience);
         self.schedule(slot, now);
     }
-
-    /// Forgets a question whose race is over; attempts that are still out were lost.
-    pub(super) fn free(&mut self, slot: usize, now: Time) {
-        for tag in std::mem::take(&mut self.questions[slot].attempts) {
-            let Some(attempt) = self.attempts.try_remove(tag as usize) else {
-                continue;
-            };
-            self.count(&attempt, metrics::Outcome::TimedOut, false, now);
-            if let Some(handle) = attempt.handle {
-                self.exchanges.forget(handle, tag);
-            }
-            self.remember(&self.questions[slot], attempt.route, Outcome::TimedOut, now);
-        }
-        self.remove(slot);
-    }
-}
-
-/// What a response came to, and what is still to be done for it: see [`Core::hear`].
-#[derive(Debug)]
-pub struct Heard {
-    slot: usize,
-    step: Step,
-    answer: Option<Answer>,
-    route: RouteId,
-}
-
-impl Step {
-    /// Whether the outcome that was told is the answer.
-    fn wins(&self) -> bool {
-        matches!(self.finish, Some(Finish::Answer(_)))
-    }
 }
 
 /// The routes over which a question has failed lately; no more than can be remembered.
@@ -452,40 +261,6 @@ impl Failed {
 
     fn routes(&self) -> &[RouteId] {
         &self.routes[..self.count]
-    }
-}
-
-/// Whether a response says that EDNS is not understood: FORMERR or NOTIMP without EDNS of its own, or
-/// BADVERS to version 0.
-fn refuses_edns(response: &Response<'_>) -> bool {
-    match response.rcode() {
-        Rcode::FORMERR | Rcode::NOTIMP => !response.has_opt(),
-        rcode => rcode == Rcode::BADVERS,
-    }
-}
-
-fn outcome_of(response: &Response<'_>, stream: bool) -> Outcome {
-    match response.rcode() {
-        _ if response.truncated() && !stream => Outcome::Truncated,
-        Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN => Outcome::Answered,
-        rcode => Outcome::Poor(rcode),
-    }
-}
-
-/// How an outcome is counted; `late` if the question was settled before.
-fn label(outcome: Outcome, late: bool) -> metrics::Outcome {
-    match outcome {
-        Outcome::Answered if late => metrics::Outcome::Outrun,
-        Outcome::Answered => metrics::Outcome::Answered,
-        Outcome::Poor(_) => metrics::Outcome::Poor,
-        Outcome::Truncated => metrics::Outcome::Truncated,
-        Outcome::Mismatched => metrics::Outcome::Mismatched,
-        Outcome::Garbled => metrics::Outcome::Garbled,
-        Outcome::TimedOut => metrics::Outcome::TimedOut,
-        Outcome::Unreachable => metrics::Outcome::Unreachable,
-        Outcome::HandshakeFailed => metrics::Outcome::HandshakeFailed,
-        Outcome::Closed => metrics::Outcome::Closed,
-        Outcome::Outrun => metrics::Outcome::Outrun,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The worker's core: its questions, and when each is looked after. They come in by `ask`, go out by
-//! `attempts` and end by `settle`.
+//! `attempts`, hear what becomes of those by `outcomes` and end by `settle`.
 //!
 //! Sans-IO. Queries, responses and time come in as arguments; attempts go out through
 //! [`Exchanges`], answers through [`Replies`]. The daemon drives it with sockets, the tests with a

@@ -17,6 +17,7 @@ pub mod front;
 pub mod inflight;
 pub mod lookout;
 pub mod mailbox;
+mod outcomes;
 pub mod question;
 mod settle;
 pub mod shared;
