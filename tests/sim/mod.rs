@@ -13,6 +13,7 @@ pub mod forwarder;
 pub mod lifeline;
 pub mod network;
 pub mod resolver;
+pub mod rows;
 pub mod stalls;
 pub mod storms;
 pub mod subject;
