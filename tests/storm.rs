@@ -6,7 +6,8 @@
 //! `BYWAY_STORMS=n` rages n storms, `BYWAY_SEED=n` the one of that seed, with its story;
 //! `BYWAY_PACKETS=1` tells every packet of it too.
 //! `cargo test --test storm -- --nocapture` prints every row as it was measured; `BYWAY_SURVEY=n` runs
-//! each with n seeds, judges nothing and prints what came of them together.
+//! each with n seeds, judges nothing and prints what came of them together. [`sim::wide`] surveys many more rates,
+//! grids, ways and faults.
 
 mod sim;
 

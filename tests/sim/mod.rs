@@ -18,4 +18,5 @@ pub mod stalls;
 pub mod storms;
 pub mod subject;
 pub mod watch;
+pub mod wide;
 pub mod world;
