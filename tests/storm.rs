@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use byway::config::Policy;
-use byway::route::Standing;
+use byway::route::{Event, Standing, Subject as Named, Verdict};
 
 use sim::checks;
 use sim::clients::{Load, Record};
@@ -41,6 +41,40 @@ fn health_costs_next_to_nothing() {
             world.story(Duration::ZERO)
         );
     });
+}
+
+#[test]
+fn hard_questions_are_nobodys_fault() {
+    // Where questions are few the tail is learnt slowly, and by hedges.
+    for (name, load, x) in [("1,000/s", Load::HOST, 1.03), ("10/s", Load::SIDECAR, 1.10)] {
+        for seed in SEEDS {
+            let mut world = World::new(seed, &config(2, 2), load);
+            for upstream in &mut world.upstreams {
+                upstream.hard = (0.1, Duration::from_millis(150));
+            }
+            world.at(END, |world| world.links[0].dead = true);
+            world.run(STOP);
+            let learnt = Duration::from_secs(10);
+            let seen = Figures::of(&world, learnt, END);
+            let dead = Figures::of(&world, END, STOP - Duration::from_secs(5));
+            println!(
+                "{name}, one in ten hard {seed} {seen}\n{:<44} {dead}",
+                "A dead"
+            );
+            assert_eq!((seen.failed, dead.failed), (0, 0));
+            assert!(seen.x <= x, "x {:.3}", seen.x);
+            let told = world.subject.events.iter().filter(|(at, event)| {
+                let during = (learnt..END).contains(&at.since(world.start));
+                // With so few questions one that takes longer than any before looks like a loss for a while.
+                let blames =
+                    |verdict: Verdict| verdict.is_bad() || load.rate > 100.0 && !verdict.is_clear();
+                during
+                    && matches!(event, Event::Verdict { subject, to, .. }
+                        if !matches!(subject, Named::Route(_)) && blames(*to))
+            });
+            assert_eq!(told.count(), 0, "{}", world.story(Duration::ZERO));
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use super::hardness::Tail;
 use crate::clock::Time;
 
 /// Minutes of minima that `base` is the least of.
@@ -27,6 +28,8 @@ const UNKNOWN_US: f32 = 30_000.0;
 const HOST_NOISE_US: f32 = 2_000.0;
 /// The retransmission timeout of a route that was never measured.
 const UNKNOWN_RTO: Duration = Duration::from_millis(400);
+/// ... and of a measured one as long as nothing is known of its server's hard questions (RFC 6298 section 2.1).
+const FIRST_RTO: Duration = Duration::from_secs(1);
 /// The least retransmission timeout. Far below RFC 6298's second: the peers of a forwarder are
 /// milliseconds away, and an answer that comes later still corrects the record.
 const RTO_MIN: Duration = Duration::from_millis(25);
@@ -81,6 +84,8 @@ pub struct Estimate {
     clear_samples: u32,
     samples: u64,
     steady_since: Option<Time>,
+    /// What hard questions take at its server.
+    hard: Tail,
 }
 
 impl Estimate {
@@ -114,6 +119,7 @@ impl Estimate {
             clear_samples: 0,
             samples: 0,
             steady_since: None,
+            hard: Tail::default(),
         }
     }
 
@@ -199,6 +205,11 @@ impl Estimate {
         rtt > self.outlook.late
     }
 
+    /// Whether a round trip may be that of a hard question, as far as its server's are known.
+    pub fn may_be_hard(&self, rtt: Duration) -> bool {
+        self.base().is_some_and(|base| rtt <= base + self.hard.far)
+    }
+
     /// When it is worth asking whether the route stalled: twice the mean. At most the hedge wait; much
     /// less where hard questions stretch the tail.
     pub fn check_wait(&self) -> Duration {
@@ -272,24 +283,41 @@ impl Estimate {
         ))
     }
 
+    /// Takes up what is known of how long its server takes for hard questions.
+    pub fn expect_hard(&mut self, hard: Tail) {
+        if self.hard != hard {
+            self.hard = hard;
+            self.look_ahead();
+        }
+    }
+
     /// Works out what follows from the round trips.
     fn look_ahead(&mut self) {
         let Some(base) = self.base else { return };
         let (min, max) = self.waits;
         let overdue = self.mean + (3.0 * self.deviation).max(HOST_NOISE_US);
-        let hedge_wait = nanos(overdue.max(self.tail)).clamp(min, max);
+        let of_the_way = nanos(overdue.max(self.tail)).clamp(min, max);
+        let base = u64::from(base) * 1_000;
+        let hard = |over: Duration| base + over.as_nanos() as u64;
+        let hedge_wait = of_the_way.max(hard(self.hard.far)).min(max);
         let check_wait = nanos(2.0 * self.mean + HOST_NOISE_US).max(min);
         let learnt = nanos(self.srtt + (4.0 * self.rttvar).max(1_000.0));
-        let late = u64::from(base) * 1_000 + EXCESS.as_nanos() as u64;
+        let late = (base + EXCESS.as_nanos() as u64).max(hard(self.hard.usual));
+        // A hard question that was taken for lost before any was known of would be the first of many.
+        let least = match self.hard.known {
+            true => RTO_MIN,
+            false => FIRST_RTO,
+        };
         self.outlook = Outlook {
             typical_us: match self.clear_samples {
-                0 => base as f32,
+                0 => (base / 1_000) as f32,
                 _ => self.mean,
             },
             hedge_wait: Duration::from_nanos(hedge_wait),
             check_wait: Duration::from_nanos(check_wait.min(hedge_wait)),
-            rto: Duration::from_nanos(learnt.max(2 * hedge_wait)).clamp(RTO_MIN, RTO_MAX),
-            late: Duration::from_nanos(late.max(hedge_wait)),
+            rto: Duration::from_nanos(learnt.max(2 * of_the_way.max(hard(self.hard.far))))
+                .clamp(least, RTO_MAX),
+            late: Duration::from_nanos(late.max(of_the_way)),
         };
     }
 

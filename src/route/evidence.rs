@@ -1,7 +1,10 @@
 //! Evidence: attempts leave, land and are lost, and each end moves what is known of its route.
 
+use std::time::Duration;
+
 use super::engine::{Engine, Standing};
 use super::flight::{Attempt, AttemptId, Departure};
+use super::hardness::Tail;
 use super::selector::Rank;
 use super::tally::{Row, Sample, Shown};
 use super::{AttemptKind, Carriage, HeldUp, Outcome, Route, RouteId, UpstreamId, Verdict};
@@ -87,12 +90,20 @@ impl Engine {
             let proven = looked.min(now).since(attempt.sent);
             let censored = lane.estimate.is_late(rtt) && !lane.estimate.is_late(proven);
             let again = lane.censored.again(censored, looked);
+            let is_late = lane.estimate.is_late(proven);
+            let overtaken = lane.good_sent > attempt.sent;
+            // A trial that may just have been a hard question is worth another one.
+            let excusable = lane.rank > Rank::Doubted
+                && lane.straggler.is_none()
+                && lane.estimate.may_be_hard(proven);
             let sample = match (attempt.resent, attempt.lost) {
                 (true, counted) => Sample::Resent { counted },
+                (false, found) if overtaken && (found || is_late) => Sample::Hard { found },
+                (false, false) if excusable && is_late => Sample::Hard { found: false },
                 (false, true) => Sample::Found,
                 // Of a host that does little else than stall there will be nothing better.
                 (false, false) if censored && !again => Sample::Censored,
-                (false, false) if lane.estimate.is_late(proven) => Sample::Late,
+                (false, false) if is_late => Sample::Late,
                 (false, false) => Sample::Good,
             };
             // What lies between is no measurement, unless a host that runs would not have looked earlier either.
@@ -115,10 +126,27 @@ impl Engine {
             if let Some(measured) = measured.filter(|_| attempt.kind != AttemptKind::StreamFallback)
             {
                 let was_lost = attempt.lost || attempt.resent;
-                let clear = lane.rank == Rank::Clear && !was_lost;
+                let hard = matches!(sample, Sample::Hard { .. });
+                let clear = lane.rank == Rank::Clear && !was_lost && !hard;
                 lane.estimate
                     .sample(measured, now, clear, sample == Sample::Good);
+                let over = measured.saturating_sub(lane.estimate.base().unwrap_or(measured));
+                let upstream = lane.route.upstream;
+                // Where questions are few none overtakes it; but no jam is over with the next.
+                let mut before = None;
+                if sample == Sample::Good {
+                    before = lane.straggler.take().filter(|_| lane.rank <= Rank::Suspect);
+                } else if sample != Sample::Censored && !overtaken {
+                    lane.straggler = Some(over);
+                }
+                if (hard && overtaken) || sample == Sample::Good {
+                    self.learn_hardness(upstream, over, now);
+                }
+                if let Some(before) = before {
+                    self.learn_hardness(upstream, before, now);
+                }
             }
+            let lane = &mut self.lanes[route.0 as usize];
             self.stalls.moved(lane);
             let stretch = lane.estimate.stretch();
             lane.limit.answered(in_flight, stretch, rtt, now);
@@ -126,8 +154,7 @@ impl Engine {
                 lane.limit.lost(in_flight, now);
             }
             let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
-            let blameless = matches!(sample, Sample::Good | Sample::Censored);
-            if blameless || !self.is_self_made(route, in_flight, now) {
+            if sample.is_blameless() || !self.is_self_made(route, in_flight, now) {
                 self.witnessed(attempt, Shown { sample, held_up }, useful, now);
             }
             return;
@@ -145,6 +172,27 @@ impl Engine {
             }
             _ => {}
         }
+    }
+
+    /// An answer of `upstream` took `over` longer than the base, its question's own doing. All its routes, and
+    /// those of servers of which nothing is known, wait accordingly.
+    fn learn_hardness(&mut self, upstream: UpstreamId, over: Duration, now: Time) {
+        let of = &mut self.upstreams[upstream.0 as usize];
+        if !of.hardness.learn(over, now) {
+            return;
+        }
+        let tails = self.upstreams.iter().map(|group| group.hardness.tail());
+        let any = tails.fold(Tail::default(), Tail::max);
+        for lane in &mut self.lanes {
+            let own = self.upstreams[lane.route.upstream.0 as usize]
+                .hardness
+                .tail();
+            lane.estimate.expect_hard(match own.known {
+                true => own,
+                false => any,
+            });
+        }
+        self.stalls.look_again();
     }
 
     /// An attempt's retransmission timeout passed; it goes on listening.
@@ -219,8 +267,9 @@ impl Engine {
         let over = &mut self.paths[path.0 as usize];
         let of = &mut self.upstreams[upstream.0 as usize];
         let bad = matches!(sample, Sample::Late | Sample::Lost | Sample::Resent { .. });
+        let found = matches!(sample, Sample::Found | Sample::Hard { found: true });
         let relief = over.health.relief().max(of.health.relief());
-        if (bad || sample == Sample::Found) && sent < relief {
+        if (bad || found) && sent < relief {
             return;
         }
         if bad {
@@ -228,7 +277,7 @@ impl Engine {
         }
         if sample == Sample::Good && useful {
             lane.row.grow(attempt.serial, sent, now);
-        } else if sample == Sample::Censored {
+        } else if matches!(sample, Sample::Censored | Sample::Hard { .. }) {
             lane.row.carry();
         } else if (bad && sent >= lane.row.sent) || sample == Sample::Good {
             lane.row = Row::default();
@@ -245,7 +294,7 @@ impl Engine {
         } else if of.health.verdict() != Verdict::Clear {
             let row = of.row_after(route, lane.row);
             upstream_change = of.health.note(shown, row, sent, now, patience, desperate);
-        } else if matches!(sample, Sample::Good | Sample::Censored) {
+        } else if sample.is_blameless() {
             of.health.useful();
         }
         // What the path or the server answers for is not held against the route too.

@@ -216,13 +216,14 @@ impl Health {
         self.weigh(shown, now);
         self.row = row;
         let trying = self.verdict != Verdict::Clear;
-        if trying && (row.count > 0 || sample == Sample::Censored) {
+        let unsure = matches!(sample, Sample::Censored | Sample::Hard { .. });
+        if trying && (row.count > 0 || unsure) {
             // One good answer: the others that a return needs may follow quickly. One that may be good: it is
             // worth another try.
             let step = (self.hold(patience) / self.needed(patience)).max(TRIAL_STEP);
             self.trial = self.trial.min(now + step);
         }
-        let worse = !matches!(sample, Sample::Good | Sample::Censored);
+        let worse = !sample.is_blameless();
         self.judge(worse, now, patience, desperate)
     }
 
@@ -284,7 +285,7 @@ impl Health {
         if at_peace {
             self.tally = Tally::default();
         }
-        if !(at_peace && matches!(sample, Sample::Good | Sample::Censored)) {
+        if !(at_peace && sample.is_blameless()) {
             self.tally.add(shown, now);
         }
         if sample != Sample::Lost {
@@ -303,7 +304,11 @@ impl Health {
                 self.late_at = now;
                 self.late = (self.late + LATE).min(LATE_MAX);
             }
-            Sample::Censored => {}
+            Sample::Censored | Sample::Hard { found: false } => {}
+            Sample::Hard { found: true } => {
+                self.loss = (self.loss - LOST).max(-TRUST);
+                self.late = (self.late - LATE).max(0.0);
+            }
             Sample::Found => self.loss = (self.loss - LOST).max(-TRUST),
             Sample::Resent { counted: true } => {}
             Sample::Resent { counted: false } => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::estimate::{Estimate, Waits};
 use super::flight::Queue;
+use super::hardness::Hardness;
 use super::health::Health;
 use super::limit::Limit;
 use super::selector::Rank;
@@ -43,6 +44,8 @@ pub(super) struct Lane {
     pub(super) bad_sent: Time,
     /// Its useful and timely answers in a row.
     pub(super) row: Row,
+    /// How much over the base its last answer took, if that was late and nothing overtook it.
+    pub(super) straggler: Option<Duration>,
     /// The last time it was asked for measurement's sake or a client's.
     pub(super) asked: Time,
     /// Packets a second in health, and in the second under way.
@@ -84,6 +87,7 @@ impl Lane {
             excused: Time::default(),
             bad_sent: Time::default(),
             row: Row::default(),
+            straggler: None,
             asked: Time::default(),
             healthy: 0.0,
             tcp_resent: 0,
@@ -142,6 +146,8 @@ pub(super) struct Group {
     /// Which of its routes began its row of good answers.
     pub(super) rower: Option<RouteId>,
     pub(super) left: Time,
+    /// Of an upstream: how long its hard questions take.
+    pub(super) hardness: Hardness,
 }
 
 impl Group {
@@ -155,6 +161,7 @@ impl Group {
             trial: 0,
             rower: None,
             left: Time::NEVER,
+            hardness: Hardness::default(),
         }
     }
 

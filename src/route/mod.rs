@@ -8,7 +8,7 @@
 //!
 //! The evidence goes one way: an attempt ends in one [`Outcome`] ([`flight`] keeps those under
 //! way, [`carriage`] is what TCP saw of them), it moves ([`evidence`]) the numbers of its route
-//! ([`estimate`]) and the verdicts that rest on them ([`health`]); [`blame`] decides whether the path or
+//! ([`estimate`], and [`hardness`] of its server) and the verdicts that rest on them ([`health`]); [`blame`] decides whether the path or
 //! the server is the trouble, [`judgement`] draws the consequences; [`selector`] chooses among what is
 //! left, around what [`stall`] sees to hang just now, within the [`limit`] of each route and the
 //! [`budget`] of all.
@@ -22,6 +22,7 @@ pub mod estimate;
 pub mod evidence;
 pub mod flight;
 pub mod further;
+pub mod hardness;
 pub mod health;
 pub mod judgement;
 mod lane;

@@ -23,6 +23,12 @@ pub enum Sample {
     /// Answered, and whether in time is not known: the host had stalled when the answer was due (an
     /// interval-censored observation).
     Censored,
+    /// Answered late, but after something that was asked later and was answered in time: the question itself took
+    /// long.
+    Hard {
+        /// It was counted as lost.
+        found: bool,
+    },
     /// Not answered within the retransmission timeout.
     Lost,
     /// An answer came for an attempt that was counted as lost.
@@ -39,6 +45,13 @@ pub enum Sample {
         /// Another upstream knew better.
         compared: bool,
     },
+}
+
+impl Sample {
+    /// It speaks against nobody.
+    pub(super) fn is_blameless(self) -> bool {
+        matches!(self, Sample::Good | Sample::Censored | Sample::Hard { .. })
+    }
 }
 
 /// What an attempt showed: its outcome, and where it was held up if TCP knows.
@@ -115,10 +128,14 @@ impl Tally {
             }
         }
         match sample {
-            Sample::Good | Sample::Censored => {}
+            Sample::Good | Sample::Censored | Sample::Hard { found: false } => {}
             Sample::Late => self.late += 1,
             Sample::Resent { counted: true } => return,
             Sample::Lost | Sample::Resent { counted: false } => self.lost += 1,
+            Sample::Hard { found: true } => {
+                self.lost = self.lost.saturating_sub(1);
+                return;
+            }
             Sample::Found => {
                 // It was counted already, as lost.
                 self.lost = self.lost.saturating_sub(1);
