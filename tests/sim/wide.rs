@@ -2,8 +2,8 @@
 //! prints a line for each case and marks what misses the figures that the rows are to reach.
 //!
 //! `BYWAY_WIDE=n` sets the seeds of each case, `BYWAY_CASE=text` narrows it to the cases whose line contains the
-//! text (all of several texts, with `&` between them), `BYWAY_STORY=1` tells what the engine told in the first seed
-//! and `BYWAY_PACKETS=1` its packets:
+//! text (all of several texts, with `&` between them), `BYWAY_SEED=n` to that seed; `BYWAY_STORY=1` tells what the
+//! engine told and `BYWAY_PACKETS=1` all packets:
 //! `BYWAY_WIDE=10 cargo test --release --test storm wide -- --ignored --nocapture`.
 
 mod cases;
@@ -434,7 +434,10 @@ impl fmt::Display for Spread {
 #[test]
 #[ignore = "prints what came of it and judges nothing"]
 fn wide() {
-    let seeds = number("BYWAY_WIDE").unwrap_or(5);
+    let seeds = match number("BYWAY_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=number("BYWAY_WIDE").unwrap_or(5),
+    };
     let wanted = std::env::var("BYWAY_CASE").unwrap_or_default();
     let mut cases = cases::all();
     cases.retain(|case| wanted.split('&').all(|it| case.to_string().contains(it)));
@@ -443,15 +446,15 @@ fn wide() {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let of_seed = |seed| {
                 let world = case.world(seed);
-                if seed == 1 && std::env::var_os("BYWAY_STORY").is_some() {
+                if std::env::var_os("BYWAY_STORY").is_some() {
                     println!("{}", world.story(Duration::ZERO));
                 }
-                if seed == 1 && std::env::var_os("BYWAY_PACKETS").is_some() {
+                if std::env::var_os("BYWAY_PACKETS").is_some() {
                     println!("{}", world.parcels(BEGIN - Duration::from_secs(1)));
                 }
                 case.seen(&world)
             };
-            let all: Vec<Seen> = (1..=seeds).map(of_seed).collect();
+            let all: Vec<Seen> = seeds.clone().map(of_seed).collect();
             let _one_at_a_time = out.lock();
             println!("{}", case.line(&all));
         }
