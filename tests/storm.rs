@@ -24,7 +24,7 @@ use sim::foils::{Flaw, Foil};
 use sim::rows::{
     BEGIN, END, Row, SEEDS, STOP, heal, heal_and_drain, kill, kill_all, left_dc1, left_path_a,
     lengthen, lose_a_third, lose_a_twentieth, nearly_unnoticed_by_a_sidecar, number, sicken_dc1,
-    slow_dc1, swamp, swamp_at_once, swamp_both, unnoticed, unnoticed_by_a_sidecar,
+    slow_dc1, swamp, swamp_a_little, swamp_at_once, swamp_both, unnoticed, unnoticed_by_a_sidecar,
 };
 use sim::storms::{Fault, Storm, What};
 use sim::watch::Figures;
@@ -81,6 +81,7 @@ fn hard_questions_are_nobodys_fault() {
 fn path_a_swamped() {
     Row::host("A swamped", swamp, heal).run(left_path_a);
     Row::host("A swamped at once", swamp_at_once, heal).run(left_path_a);
+    Row::host("A swamped a little", swamp_a_little, heal).run(left_path_a);
 }
 
 #[test]

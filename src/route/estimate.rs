@@ -21,6 +21,10 @@ const RECENT: usize = 32;
 const RECENT_AGE: Duration = Duration::from_secs(10);
 /// How far the far tail lies: one attempt in two hundred of a clear route is later.
 const TAIL: f32 = 0.995;
+/// What is late is learnt no faster than so many round trips a second would teach it, once so many were seen: or a queue
+/// that fills more slowly than answers come would pass for health all the way up.
+const LESSONS: f32 = 16.0;
+const FIRST_LESSONS: u32 = 64;
 /// Expected of a route that was never measured (unbound's first guess is 376 ms, linkerd's 30 ms).
 const UNKNOWN_US: f32 = 30_000.0;
 /// An answer this much later than the mean may be the host's own doing: timers tick in milliseconds,
@@ -81,6 +85,11 @@ pub struct Estimate {
     mean: f32,
     deviation: f32,
     tail: f32,
+    /// The same, learnt slowly where answers come fast.
+    slow_mean: f32,
+    slow_deviation: f32,
+    slow_tail: f32,
+    learnt: Time,
     clear_samples: u32,
     samples: u64,
     steady_since: Option<Time>,
@@ -116,6 +125,10 @@ impl Estimate {
             mean: 0.0,
             deviation: 0.0,
             tail: 0.0,
+            slow_mean: 0.0,
+            slow_deviation: 0.0,
+            slow_tail: 0.0,
+            learnt: Time::default(),
             clear_samples: 0,
             samples: 0,
             steady_since: None,
@@ -145,6 +158,7 @@ impl Estimate {
         self.note_minimum(micros, now, clear);
         if clear {
             self.learn_health(us, timely);
+            self.learn_slowly(us, timely, now);
         }
         if self.samples < RECENT as u64 || self.next.is_multiple_of(8) {
             self.low = self.quantile(now, 4);
@@ -243,6 +257,8 @@ impl Estimate {
         self.mean = micros(mean.max(base)) as f32;
         self.deviation = micros(deviation) as f32;
         self.tail = micros(tail) as f32;
+        (self.slow_mean, self.slow_deviation, self.slow_tail) =
+            (self.mean, self.deviation, self.tail);
         self.srtt = self.mean;
         self.rttvar = self.deviation;
         // Enough to be trusted, few enough to be corrected soon.
@@ -276,6 +292,8 @@ impl Estimate {
         self.minima[slot] = low;
         self.base = Some(low);
         (self.mean, self.deviation, self.tail) = (self.srtt, self.rttvar, self.srtt);
+        (self.slow_mean, self.slow_deviation, self.slow_tail) =
+            (self.mean, self.deviation, self.tail);
         self.look_ahead();
         Some((
             Duration::from_micros(old.into()),
@@ -300,6 +318,7 @@ impl Estimate {
         let base = u64::from(base) * 1_000;
         let hard = |over: Duration| base + over.as_nanos() as u64;
         let hedge_wait = of_the_way.max(hard(self.hard.far)).min(max);
+        let usual = self.slow_mean + (3.0 * self.slow_deviation).max(HOST_NOISE_US);
         let check_wait = nanos(2.0 * self.mean + HOST_NOISE_US).max(min);
         let learnt = nanos(self.srtt + (4.0 * self.rttvar).max(1_000.0));
         let late = (base + EXCESS.as_nanos() as u64).max(hard(self.hard.usual));
@@ -317,7 +336,7 @@ impl Estimate {
             check_wait: Duration::from_nanos(check_wait.min(hedge_wait)),
             rto: Duration::from_nanos(learnt.max(2 * of_the_way.max(hard(self.hard.far))))
                 .clamp(least, RTO_MAX),
-            late: Duration::from_nanos(late.max(of_the_way)),
+            late: Duration::from_nanos(late.max(nanos(usual.max(self.slow_tail)).clamp(min, max))),
         };
     }
 
@@ -353,14 +372,23 @@ impl Estimate {
             self.mean += gain * error;
             self.deviation += gain * (error.abs() - self.deviation);
         }
-        // A quantile by stochastic approximation: each step is weighed so that the ups and downs
-        // balance where one sample in two hundred lies above.
-        let step = 0.05 * self.tail.max(500.0);
-        self.tail += if us > self.tail {
-            step * TAIL
-        } else {
-            -step * (1.0 - TAIL)
-        };
+        self.tail += tail_step(self.tail, us);
+    }
+
+    fn learn_slowly(&mut self, us: f32, timely: bool, now: Time) {
+        let since = now.since(std::mem::replace(&mut self.learnt, now));
+        if self.clear_samples <= FIRST_LESSONS {
+            (self.slow_mean, self.slow_deviation, self.slow_tail) =
+                (self.mean, self.deviation, self.tail);
+            return;
+        }
+        let pace = (since.as_secs_f32() * LESSONS).min(1.0);
+        if timely {
+            let error = us - self.slow_mean;
+            self.slow_mean += pace / LESSONS * error;
+            self.slow_deviation += pace / LESSONS * (error.abs() - self.slow_deviation);
+        }
+        self.slow_tail += pace * tail_step(self.slow_tail, us);
     }
 
     fn peak(&self, now: Time) -> f32 {
@@ -407,6 +435,17 @@ impl Estimate {
 
     fn slot(&self) -> usize {
         (self.minute % BASE_MINUTES as u64) as usize
+    }
+}
+
+/// A quantile by stochastic approximation: each step is weighed so that the ups and downs balance where one sample
+/// in two hundred lies above.
+fn tail_step(tail: f32, us: f32) -> f32 {
+    let step = 0.05 * tail.max(500.0);
+    if us > tail {
+        step * TAIL
+    } else {
+        -step * (1.0 - TAIL)
     }
 }
 

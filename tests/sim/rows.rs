@@ -195,6 +195,11 @@ pub fn swamp(links: &mut [Link], _: &mut [Upstream]) {
     links[0].background = 1.45;
 }
 
+/// The queue fills by 50 ms in each second.
+pub fn swamp_a_little(links: &mut [Link], _: &mut [Upstream]) {
+    links[0].background = 1.05;
+}
+
 pub fn swamp_at_once(links: &mut [Link], _: &mut [Upstream]) {
     links[0].background = 3.0;
 }

@@ -131,3 +131,20 @@ fn the_hosts_own_delay_is_no_queue_and_a_real_one_is() {
     assert!(stretch(20_000, 60_000) > 2.5);
     assert_eq!(stretch(20_000, 20_000), 1.0);
 }
+
+#[test]
+fn a_queue_that_fills_slowly_is_late_all_the_same() {
+    for (gap_us, each_us) in [(1_000, 450), (300, 60), (3_000, 150)] {
+        let (mut estimate, mut now) = healthy(&[2.0, 2.4]);
+        // So often asked, and each answer a little later than the one before.
+        let late = (0..1000).find(|&nth| {
+            now = now + Duration::from_micros(gap_us);
+            let rtt = Duration::from_micros(2_000 + nth * each_us);
+            let late = estimate.is_late(rtt);
+            estimate.sample(rtt, now, true, !late);
+            late
+        });
+        let queue = late.expect("noticed") * each_us;
+        assert!(queue < 20_000, "noticed at {queue} us");
+    }
+}
