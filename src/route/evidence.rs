@@ -86,12 +86,14 @@ impl Engine {
         let in_flight = lane.queue.len();
         self.flights.land(id, &mut lane.queue);
         if outcome.came_back() {
+            let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
             let rtt = now.since(attempt.sent);
             let proven = looked.min(now).since(attempt.sent);
             let censored = lane.estimate.is_late(rtt) && !lane.estimate.is_late(proven);
             let again = lane.censored.again(censored, looked);
             let is_late = lane.estimate.is_late(proven);
-            let overtaken = lane.good_sent > attempt.sent;
+            // A useless answer takes no work, and says nothing of how long work takes.
+            let overtaken = lane.useful_sent > attempt.sent;
             // A trial that may just have been a hard question is worth another one.
             let excusable = lane.rank > Rank::Doubted
                 && lane.straggler.is_none()
@@ -121,6 +123,9 @@ impl Engine {
             lane.answered_sent = lane.answered_sent.max(attempt.sent);
             if sample == Sample::Good {
                 lane.good_sent = lane.good_sent.max(attempt.sent);
+                if useful {
+                    lane.useful_sent = lane.useful_sent.max(attempt.sent);
+                }
             }
             // A fallback's round trip holds a handshake and says nothing about datagrams.
             if let Some(measured) = measured.filter(|_| attempt.kind != AttemptKind::StreamFallback)
@@ -139,7 +144,7 @@ impl Engine {
                 } else if sample != Sample::Censored && !overtaken {
                     lane.straggler = Some(over);
                 }
-                if (hard && overtaken) || sample == Sample::Good {
+                if (hard && overtaken) || (sample == Sample::Good && useful) {
                     self.learn_hardness(upstream, over, now);
                 }
                 if let Some(before) = before {
@@ -153,7 +158,6 @@ impl Engine {
             if attempt.resent && !attempt.lost {
                 lane.limit.lost(in_flight, now);
             }
-            let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
             if sample.is_blameless() || !self.is_self_made(route, in_flight, now) {
                 self.witnessed(attempt, Shown { sample, held_up }, useful, now);
             }

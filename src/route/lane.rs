@@ -34,6 +34,8 @@ pub(super) struct Lane {
     /// When the newest attempt that was answered at all, or well, or lost, had been sent.
     pub(super) answered_sent: Time,
     pub(super) good_sent: Time,
+    /// When the newest one was sent whose answer was good and useful too.
+    pub(super) useful_sent: Time,
     pub(super) lost_sent: Time,
     pub(super) lost_at: Time,
     /// The stalls that its last answers came in.
@@ -81,6 +83,7 @@ impl Lane {
             turn: 0.0,
             answered_sent: Time::default(),
             good_sent: Time::default(),
+            useful_sent: Time::default(),
             lost_sent: Time::default(),
             lost_at: Time::default(),
             censored: Censored::default(),
