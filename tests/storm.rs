@@ -24,7 +24,8 @@ use sim::foils::{Flaw, Foil};
 use sim::rows::{
     BEGIN, END, Row, SEEDS, STOP, heal, heal_and_drain, kill, kill_all, left_dc1, left_path_a,
     lengthen, lose_a_third, lose_a_twentieth, nearly_unnoticed_by_a_sidecar, number, sicken_dc1,
-    slow_dc1, swamp, swamp_a_little, swamp_at_once, swamp_both, unnoticed, unnoticed_by_a_sidecar,
+    slow_dc1, strain_dc1, swamp, swamp_a_little, swamp_at_once, swamp_both, unnoticed,
+    unnoticed_by_a_sidecar,
 };
 use sim::storms::{Fault, Storm, What};
 use sim::watch::Figures;
@@ -119,6 +120,11 @@ fn path_a_loses_a_twentieth() {
 #[test]
 fn a_slow_server_is_blamed_and_no_path() {
     Row::host("dc1 +400 ms on both paths", slow_dc1, heal).run(left_dc1);
+}
+
+#[test]
+fn what_another_server_answers_in_time_was_no_hard_question() {
+    Row::host("dc1 +400 ms for three in ten", strain_dc1, heal).run(unnoticed);
 }
 
 #[test]

@@ -76,10 +76,16 @@ impl Engine {
     }
 
     /// An attempt ended, between `looked` and `now`: its answer had not come when it was last looked for. Only
-    /// what that proves speaks against anybody; what is later than that may be the host's own doing.
-    pub(super) fn land(&mut self, id: AttemptId, outcome: Outcome, looked: Time, now: Time) {
+    /// what that proves speaks against anybody; what is later than that may be the host's own doing. True if the answer was useful, and in time.
+    pub(super) fn land(
+        &mut self,
+        id: AttemptId,
+        outcome: Outcome,
+        looked: Time,
+        now: Time,
+    ) -> bool {
         let Some(attempt) = self.flights.get(id) else {
-            return;
+            return false;
         };
         let route = attempt.route;
         let lane = &mut self.lanes[route.0 as usize];
@@ -92,10 +98,12 @@ impl Engine {
             let censored = lane.estimate.is_late(rtt) && !lane.estimate.is_late(proven);
             let again = lane.censored.again(censored, looked);
             let is_late = lane.estimate.is_late(proven);
-            // A useless answer takes no work, and says nothing of how long work takes.
-            let overtaken = lane.useful_sent > attempt.sent;
+            // A useless answer takes no work, and says nothing of how long work takes; nor is a question hard that
+            // another server has answered in time.
+            let overtaken = lane.useful_sent > attempt.sent && !attempt.outdone;
             // A trial that may just have been a hard question is worth another one.
             let excusable = lane.rank > Rank::Doubted
+                && !attempt.outdone
                 && lane.straggler.is_none()
                 && lane.estimate.may_be_hard(proven);
             let sample = match (attempt.resent, attempt.lost) {
@@ -141,7 +149,7 @@ impl Engine {
                 let mut before = None;
                 if sample == Sample::Good {
                     before = lane.straggler.take().filter(|_| lane.rank <= Rank::Suspect);
-                } else if sample != Sample::Censored && !overtaken {
+                } else if sample != Sample::Censored && !overtaken && !attempt.outdone {
                     lane.straggler = Some(over);
                 }
                 if (hard && overtaken) || (sample == Sample::Good && useful) {
@@ -161,7 +169,7 @@ impl Engine {
             if sample.is_blameless() || !self.is_self_made(route, in_flight, now) {
                 self.witnessed(attempt, Shown { sample, held_up }, useful, now);
             }
-            return;
+            return useful && sample == Sample::Good;
         }
         self.stalls.look_again();
         match outcome {
@@ -176,6 +184,7 @@ impl Engine {
             }
             _ => {}
         }
+        false
     }
 
     /// An answer of `upstream` took `over` longer than the base, its question's own doing. All its routes, and

@@ -53,6 +53,8 @@ pub struct Attempt {
     pub told: bool,
     /// The host stalled as it left: when it did is known as a bound only.
     pub delayed: bool,
+    /// Another server has answered its question in time.
+    pub outdone: bool,
     generation: u32,
     before: u32,
     after: u32,
@@ -128,6 +130,7 @@ impl Flights {
             resent: false,
             held_up: None,
             told: false,
+            outdone: false,
             delayed: false,
             generation: 0,
             before: NONE,
@@ -179,6 +182,13 @@ impl Flights {
             let slot = &mut self.slots[id.index as usize];
             slot.resent |= resent;
             slot.held_up = held_up;
+        }
+    }
+
+    /// Another server has answered its question in time.
+    pub fn outdone(&mut self, id: AttemptId) {
+        if self.get(id).is_some() {
+            self.slots[id.index as usize].outdone = true;
         }
     }
 

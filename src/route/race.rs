@@ -192,8 +192,15 @@ impl Race {
             self.close(&mut step, now);
             return step;
         };
-        engine.land(attempt, outcome, looked, now);
+        let timely = engine.land(attempt, outcome, looked, now);
         let upstream = engine.lane(flight.route).route.upstream;
+        if timely {
+            for other in &self.flights {
+                if engine.lane(other.route).route.upstream != upstream {
+                    engine.flights.outdone(other.id);
+                }
+            }
+        }
         match outcome {
             Outcome::Answered => self.answered(engine, flight, upstream, now, &mut step),
             Outcome::Poor(rcode) => {

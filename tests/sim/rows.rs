@@ -225,6 +225,11 @@ pub fn slow_dc1(_: &mut [Link], upstreams: &mut [Upstream]) {
     upstreams[0].slowness = Duration::from_millis(400);
 }
 
+/// Three in ten of its answers.
+pub fn strain_dc1(_: &mut [Link], upstreams: &mut [Upstream]) {
+    upstreams[0].hard = (0.3, Duration::from_millis(400));
+}
+
 pub fn sicken_dc1(_: &mut [Link], upstreams: &mut [Upstream]) {
     upstreams[0].sick = (1.0, Rcode::SERVFAIL);
 }
@@ -247,7 +252,7 @@ pub fn heal(links: &mut [Link], upstreams: &mut [Upstream]) {
     }
     links[0].delay = Duration::from_millis(1);
     for upstream in upstreams {
-        (upstream.slowness, upstream.sick.0) = (Duration::ZERO, 0.0);
+        (upstream.slowness, upstream.sick.0, upstream.hard.0) = (Duration::ZERO, 0.0, 0.0);
     }
 }
 

@@ -50,6 +50,8 @@ enum Trouble {
     Silent,
     /// Per cent of a server's answers.
     Useless(f64, Rcode),
+    /// Per cent of a server's answers come so many milliseconds later, on average.
+    Strained(f64, u64),
 }
 
 /// Where.
@@ -127,8 +129,9 @@ impl Case {
             let link = &mut world.links[path];
             (link.delay, link.jitter) = (self.delay(path), jitter);
         }
+        let hard = (self.hard.0, Duration::from_millis(self.hard.1));
         for upstream in &mut world.upstreams {
-            upstream.hard = (self.hard.0, Duration::from_millis(self.hard.1));
+            upstream.hard = hard;
         }
         for &(after, at, trouble) in &self.turns {
             // What comes back with its queue is no more clear than before.
@@ -144,7 +147,7 @@ impl Case {
                         world.links[path].drain();
                     }
                 }
-                At::Server(server) => change_server(&mut world.upstreams[server], trouble),
+                At::Server(server) => change_server(&mut world.upstreams[server], trouble, hard),
             });
         }
         world.run(STOP);
@@ -385,6 +388,7 @@ impl Trouble {
             Trouble::Slow(by) => by >= 100,
             Trouble::Jitter(_) => false,
             Trouble::Useless(share, _) => share >= 50.0,
+            Trouble::Strained(..) => false,
         }
     }
 }
@@ -404,12 +408,16 @@ fn change_link(link: &mut Link, trouble: Option<Trouble>, delay: Duration, jitte
     }
 }
 
-fn change_server(upstream: &mut Upstream, trouble: Option<Trouble>) {
+fn change_server(upstream: &mut Upstream, trouble: Option<Trouble>, hard: (f64, Duration)) {
+    upstream.hard = hard;
     (upstream.slowness, upstream.sick.0, upstream.dead) = (Duration::ZERO, 0.0, false);
     match trouble {
         Some(Trouble::Slow(by)) => upstream.slowness = Duration::from_millis(by),
         Some(Trouble::Silent) => upstream.dead = true,
         Some(Trouble::Useless(share, rcode)) => upstream.sick = (share / 100.0, rcode),
+        Some(Trouble::Strained(share, by)) => {
+            upstream.hard = (share / 100.0, Duration::from_millis(by));
+        }
         _ => {}
     }
 }
