@@ -154,6 +154,7 @@ impl Host {
         let ask = Ask {
             purpose: Purpose::Client,
             deadline: self.now + Duration::from_secs(4),
+            again: false,
         };
         Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("there is room")
     }

@@ -26,6 +26,7 @@ impl<X: Exchanges> Core<X> {
                 Why::Probe(route) => Purpose::Probe(route),
             },
             deadline: deadline.unwrap_or(now + self.shared.deadline),
+            again: question.race_wake != Time::NEVER,
         };
         let mut failed = Failed::default();
         self.shared

@@ -286,6 +286,7 @@ impl Engine {
         if now.secs() != self.second {
             self.each_second(now);
         }
+        self.keep_room(now);
         let probes = self.probes(now, rng);
         let troubled = self.lanes.iter().any(|lane| lane.rank != Rank::Clear);
         let pause = if troubled { 50 } else { 250 };
@@ -295,13 +296,27 @@ impl Engine {
         }
     }
 
+    /// While something is clear, or the surge is byway's own, what comes back says how much may go. Otherwise what
+    /// health needs may, and that is soon more: the round trip that the limit has to hold may grow a hundredfold.
+    fn keep_room(&mut self, now: Time) {
+        let needed = self.standing != Standing::Clear && !self.budgets.is_surging(now);
+        let rate = self.budgets.ceiling_rate() as f32;
+        for lane in &mut self.lanes {
+            match needed {
+                true => lane
+                    .limit
+                    .keep_room_for(rate, lane.estimate.current_us(now)),
+                false => lane.limit.let_go(),
+            }
+        }
+    }
+
     fn each_second(&mut self, now: Time) {
         let passed = now.secs().saturating_sub(self.second).max(1) as f32;
         self.second = now.secs();
         let healthy = self.standing == Standing::Clear;
         self.patience.suit(self.budgets.healthy_rate());
         let surging = self.budgets.is_surging(now);
-        let multiple = self.budgets.ceiling_rate() as f32;
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
             let rate = lane.sent as f32 / passed;
@@ -311,12 +326,6 @@ impl Engine {
             }
             if healthy {
                 lane.healthy += (rate - lane.healthy) * (passed / 60.0).min(1.0);
-            }
-            let rtt = lane.estimate.current_us(now);
-            // While something is clear, or the surge is byway's own, what comes back says how much may go.
-            match healthy || surging {
-                true => lane.limit.let_go(),
-                false => lane.limit.keep_room_for(multiple, rtt),
             }
             if lane.health.verdict() != Verdict::Clear {
                 let lossless = lane.health.tally().lost == 0;

@@ -20,9 +20,6 @@ impl Engine {
         stream: bool,
         now: Time,
     ) -> AttemptId {
-        if !kind.is_extra() {
-            self.budgets.wanted(now);
-        }
         let lane = &mut self.lanes[route.0 as usize];
         lane.asked = now;
         lane.sent += 1;

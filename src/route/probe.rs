@@ -354,6 +354,7 @@ mod tests {
             let ask = Ask {
                 purpose: Purpose::Client,
                 deadline: self.now + Duration::from_secs(4),
+                again: false,
             };
             Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("a route")
         }

@@ -116,6 +116,10 @@ impl Race {
             finished: false,
         };
         let mut step = Step::default();
+        let counts = !matches!(ask.purpose, Purpose::Probe(_)) && !ask.again;
+        if counts && engine.standing != Standing::Outage {
+            engine.budgets.wanted(now);
+        }
         match ask.purpose {
             Purpose::Probe(route) => {
                 step.send = Some(race.depart(engine, route, AttemptKind::Probe, now));

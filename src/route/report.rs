@@ -322,6 +322,7 @@ mod tests {
             let ask = Ask {
                 purpose,
                 deadline: self.now + Duration::from_secs(4),
+                again: false,
             };
             Race::start(&mut self.engine, &ask, self.now, &mut self.rng)
         }

@@ -156,7 +156,6 @@ impl Engine {
             return Err(Refused::NoRoute);
         }
         self.budgets.disturb();
-        self.budgets.wanted(now);
         if self.budgets.is_surging(now) {
             self.lanes.iter_mut().for_each(|lane| lane.limit.let_go());
         }

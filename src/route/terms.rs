@@ -22,6 +22,8 @@ pub struct Ask {
     pub purpose: Purpose,
     /// When the race must have finished.
     pub deadline: Time,
+    /// It has been refused for want of room before: the demand counts it already.
+    pub again: bool,
 }
 
 /// Why a race did not start.

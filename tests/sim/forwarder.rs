@@ -135,13 +135,15 @@ impl Forwarder {
         id
     }
 
-    fn start(&mut self, id: u64, now: Time, out: &mut Vec<Action>) -> bool {
+    /// Begins its race, `again` if it found no room before. False if it finds none.
+    fn start(&mut self, id: u64, again: bool, now: Time, out: &mut Vec<Action>) -> bool {
         let Some(asking) = self.asking.get(&id) else {
             return true;
         };
         let ask = Ask {
             purpose: asking.purpose,
             deadline: asking.deadline,
+            again,
         };
         match Race::start(&mut self.engine, &ask, now, &mut self.rng) {
             Ok((race, step)) => {
@@ -231,7 +233,7 @@ impl Forwarder {
             if !self.engine.has_room(now) {
                 break;
             }
-            if self.asking.contains_key(&id) && !self.start(id, now, out) {
+            if self.asking.contains_key(&id) && !self.start(id, true, now, out) {
                 break;
             }
             self.queued.pop();
@@ -252,7 +254,7 @@ impl Subject for Forwarder {
             if self.refresh_due(name, now) {
                 let id = self.begin(name, Purpose::Refresh, Vec::new(), now);
                 self.by_name.insert(name, id);
-                self.start(id, now, out);
+                self.start(id, false, now, out);
             }
             return self.listen();
         }
@@ -278,7 +280,7 @@ impl Subject for Forwarder {
             self.asking.get_mut(&id).expect("just begun").stale_at = at;
             self.timers.push(Reverse((at, id)));
         }
-        if !self.start(id, now, out) {
+        if !self.start(id, false, now, out) {
             let until = now + QUEUE_PATIENCE;
             self.asking.get_mut(&id).expect("just begun").wake = until;
             self.timers.push(Reverse((until, id)));
@@ -367,7 +369,7 @@ impl Subject for Forwarder {
             for route in tick.probes {
                 let name = Name::Unknown(u64::MAX - self.next);
                 let id = self.begin(name, Purpose::Probe(route), Vec::new(), now);
-                self.start(id, now, out);
+                self.start(id, false, now, out);
             }
         }
         self.work_off(now, out);

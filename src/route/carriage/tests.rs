@@ -107,6 +107,7 @@ impl World {
         let ask = Ask {
             purpose,
             deadline: self.now + ms(4_500),
+            again: false,
         };
         let started = Race::start(&mut self.engine, &ask, self.now, &mut self.rng);
         let (mut race, mut step) = started.expect("a route");
@@ -333,6 +334,7 @@ fn connecting(world: &mut World, handshake: Duration) -> (Race, AttemptId) {
     let ask = Ask {
         purpose: Purpose::Client,
         deadline: world.now + ms(4_500),
+        again: false,
     };
     let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);
     let (mut race, step) = started.expect("a route");

@@ -86,7 +86,12 @@ impl World {
 
     fn ask(&mut self, purpose: Purpose, fate: Fate) {
         let deadline = self.now + Duration::from_secs(4);
-        let ask = Ask { purpose, deadline };
+        let again = false;
+        let ask = Ask {
+            purpose,
+            deadline,
+            again,
+        };
         let Ok((race, step)) = Race::start(&mut self.engine, &ask, self.now, &mut self.rng) else {
             self.failed += 1;
             return;
