@@ -22,9 +22,9 @@ use sim::checks;
 use sim::clients::{Load, Record};
 use sim::foils::{Flaw, Foil};
 use sim::rows::{
-    BEGIN, END, Row, SEEDS, STOP, heal, heal_and_drain, kill, kill_all, left_dc1, left_path_a,
-    lengthen, lose_a_third, lose_a_twentieth, nearly_unnoticed_by_a_sidecar, number, sicken_dc1,
-    slow_dc1, strain_dc1, swamp, swamp_a_little, swamp_at_once, swamp_both, unnoticed,
+    BEGIN, Change, END, Row, SEEDS, STOP, heal, heal_and_drain, kill, kill_all, left_dc1,
+    left_path_a, lengthen, lose_a_third, lose_a_twentieth, nearly_unnoticed_by_a_sidecar, number,
+    sicken_dc1, slow_dc1, strain_dc1, swamp, swamp_a_little, swamp_at_once, swamp_both, unnoticed,
     unnoticed_by_a_sidecar,
 };
 use sim::storms::{Fault, Storm, What};
@@ -227,6 +227,24 @@ fn one_address_over_two_paths() {
 }
 
 #[test]
+fn what_takes_thirty_times_as_long_finds_the_room_that_it_needs() {
+    // There is no other way to go.
+    let unknown = Load {
+        popular_share: 0.0,
+        ..Load::HOST
+    };
+    for (name, fault) in [
+        ("one route, 2 ms becomes 60 ms", lengthen as Change),
+        ("one route, +400 ms", slow_dc1),
+    ] {
+        Row::host(name, fault, heal)
+            .with(1, 1)
+            .under(unknown)
+            .run(|_, seen| assert_eq!(seen.failed, 0));
+    }
+}
+
+#[test]
 fn eight_upstreams_over_three_paths() {
     Row::host("8 x 3, A a black hole", kill, heal)
         .with(8, 3)
@@ -363,10 +381,7 @@ fn the_invariants_hold_in_every_storm() {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                loop {
-                    let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) else {
-                        break;
-                    };
+                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let storm = Storm::of(seed);
                     let mut world = World::new(seed, &storm.config(), storm.load);
                     storm.rage(&mut world);

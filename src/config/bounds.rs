@@ -172,8 +172,9 @@ pub const WAITING: Bounds<usize> = bounds(65_536, 16, 1 << 22);
 /// second after which a client that hears nothing asks again.
 pub const QUEUE_PATIENCE: Bounds<Duration> = bounds(millis(500), millis(10), secs(10));
 
-/// Ceiling of a route's adaptive limit; an eighth of the questions, so that one slow route cannot hold them all.
-pub const ATTEMPTS_PER_ROUTE: Bounds<usize> = bounds(1024, 1, 1 << 16);
+/// Ceiling of a route's adaptive limit: a thousand questions a second behind a queue of a second and more. A quarter of
+/// the questions, so that one slow route cannot hold them all.
+pub const ATTEMPTS_PER_ROUTE: Bounds<usize> = bounds(2048, 1, 1 << 16);
 
 /// Sockets, and with them source ports that a forger has to guess (RFC 5452 section 9.2), per worker.
 pub const UPSTREAM_SOCKETS: Bounds<usize> = bounds(256, 1, 16_384);

@@ -287,8 +287,8 @@ impl Budgets {
         self.healthy
     }
 
-    /// A question was asked, or found every route at its limit: it counts in the present demand. What is
-    /// asked again does not, or losses would look like demand.
+    /// A question came, whether there is room for it or not: it counts in the present demand, once. What is asked
+    /// again does not, or losses would look like demand.
     pub fn wanted(&mut self, now: Time) {
         self.present = self.present_rate(now) + 1.0 / PRESENT_SECS;
         self.present_at = now;

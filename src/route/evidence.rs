@@ -164,7 +164,13 @@ impl Engine {
                 lane.limit.lost(in_flight, now);
             }
             if sample.is_blameless() || !self.is_self_made(route, in_flight, now) {
-                self.witnessed(attempt, Shown { sample, held_up }, useful, now);
+                let took = Some(rtt);
+                let shown = Shown {
+                    sample,
+                    held_up,
+                    took,
+                };
+                self.witnessed(attempt, shown, useful, now);
             }
             return useful && sample == Sample::Good;
         }
@@ -228,8 +234,11 @@ impl Engine {
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
         if !self_made {
-            let (sample, held_up) = (Sample::Lost, attempt.held_up);
-            self.witnessed(attempt, Shown { sample, held_up }, false, now);
+            let shown = Shown {
+                held_up: attempt.held_up,
+                ..Sample::Lost.into()
+            };
+            self.witnessed(attempt, shown, false, now);
         }
     }
 

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use super::engine::{Engine, Standing};
-use super::race::{Flight, POOR_HELD, REFUSED_STEP, Race};
+use super::race::{Flight, Held, POOR_HELD, REFUSED_STEP, Race};
 use super::selector::{Tried, unit};
 use super::{AttemptKind, Failure, Finish, Purpose, Refused, RouteId, Send, Step};
 use crate::clock::Time;
+use crate::wire::Rcode;
 
 /// How long a question waits for the end of an outage, or of a surge in which it was lost, before it fails.
 const HOLD: Duration = Duration::from_millis(500);
@@ -36,6 +37,42 @@ enum Elsewhere {
 }
 
 impl Race {
+    pub(super) fn poor(
+        &mut self,
+        engine: &mut Engine,
+        flight: Flight,
+        rcode: Option<Rcode>,
+        now: Time,
+        rng: &mut impl rand::Rng,
+        step: &mut Step,
+    ) {
+        let upstream = engine.lane(flight.route).route.upstream;
+        if self.finished {
+            // A loser; what it was compared with has answered.
+            engine.was_poor(upstream, rcode, true, now);
+            return;
+        }
+        match self.held {
+            Some(held) if held.upstream != upstream => {
+                // Two servers say so: it is the name, and nobody's fault.
+                self.held = None;
+                self.finish(Finish::Poor(held.attempt), step);
+                return;
+            }
+            Some(_) => {}
+            None => {
+                let until = now + POOR_HELD;
+                self.held = Some(Held {
+                    attempt: flight.id,
+                    upstream,
+                    rcode,
+                    until,
+                });
+            }
+        }
+        self.try_another_server(engine, now, rng, step);
+    }
+
     /// Something useless is held: another server is asked as soon as that can be paid.
     pub(super) fn try_another_server(
         &mut self,

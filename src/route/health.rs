@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use super::Verdict;
-use super::patience::{JITTER, Patience};
+use super::patience::Patience;
 use super::tally::{BUNCH, Change, Row, Sample, Shown, Tally};
 use crate::clock::Time;
 
@@ -58,15 +58,6 @@ const DEATH_SPAN: Duration = Duration::from_millis(700);
 const LOSSY: f32 = 0.04;
 const LATE_SHARE: f32 = 0.75;
 
-/// While nothing is clear, real questions are the trial: this many good answers in a row, or fewer
-/// over a second. At a loss of 25 % a row of 24 happens by chance once in a thousand tries.
-const ROW: u32 = 24;
-const ROW_SLOW: u32 = 8;
-const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
-/// A return that did not last doubles both, so often at most.
-const RELAPSES_DESPERATE: u32 = 2;
-/// The least between two trials.
-const TRIAL_STEP: Duration = Duration::from_millis(20);
 /// What is believed of one route, path or upstream, and why.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -91,6 +82,8 @@ pub struct Health {
     cleared: Time,
     trial: Time,
     gap: Duration,
+    /// What the last late answer took.
+    last_late: Option<Duration>,
 }
 
 impl Health {
@@ -177,26 +170,6 @@ impl Health {
         }
     }
 
-    /// When it should be tried again.
-    pub fn trial_due(&self) -> Time {
-        if self.verdict == Verdict::Clear {
-            Time::NEVER
-        } else {
-            self.trial
-        }
-    }
-
-    /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
-    pub fn trying(&mut self, now: Time, patience: &Patience, jitter: f32) {
-        self.trial = now + self.gap.mul_f32(1.0 + JITTER * (2.0 * jitter - 1.0));
-        self.gap = (2 * self.gap).min(patience.longest);
-    }
-
-    /// Makes the next trial due at once: something says that it may be worth it.
-    pub fn try_now(&mut self, now: Time) {
-        self.trial = self.trial.min(now);
-    }
-
     /// Takes in one outcome of an attempt made at `sent`, and the row of good answers that counts for a
     /// return with it. `desperate`: nothing is clear, so real questions are the trial.
     pub fn note(
@@ -215,13 +188,8 @@ impl Health {
         }
         self.weigh(shown, now);
         self.row = row;
-        let trying = self.verdict != Verdict::Clear;
-        let unsure = matches!(sample, Sample::Censored | Sample::Hard { .. });
-        if trying && (row.count > 0 || unsure) {
-            // One good answer: the others that a return needs may follow quickly. One that may be good: it is
-            // worth another try.
-            let step = (self.hold(patience) / self.needed(patience)).max(TRIAL_STEP);
-            self.trial = self.trial.min(now + step);
+        if self.verdict != Verdict::Clear {
+            self.hasten(shown, now, patience);
         }
         let worse = !sample.is_blameless();
         self.judge(worse, now, patience, desperate)
@@ -381,40 +349,6 @@ impl Health {
             && (lost >= PROOF && share(lost) >= LOSSY || share(lost + late) >= LATE_SHARE)
     }
 
-    fn earned(&self, now: Time, patience: &Patience, desperate: bool) -> bool {
-        let (row, span) = (self.row.count, now.since(self.row.from));
-        if row == 0 || !self.row.is_solid() {
-            return false;
-        }
-        if desperate {
-            let times = 1 << self.relapses.min(RELAPSES_DESPERATE);
-            return row >= ROW * times
-                || (row >= ROW_SLOW * times && span >= times * ROW_SLOW_SPAN);
-        }
-        let calm = self.loss <= FORGIVEN && self.late <= FORGIVEN && self.poor <= FORGIVEN;
-        if self.verdict == Verdict::Suspect && calm && row >= patience.least {
-            return true;
-        }
-        row >= self.needed(patience) && span >= self.hold(patience)
-    }
-
-    /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
-    /// still there, and twice as many each time that a return did not last.
-    fn needed(&self, patience: &Patience) -> u32 {
-        let bad = self.tally.lost + self.tally.poor;
-        let before = self.tally.attempts.saturating_sub(self.row.count);
-        let seen = (2 * before).checked_div(bad).unwrap_or_default();
-        seen.max(patience.least << self.relapses).min(patience.many)
-    }
-
-    fn hold(&self, patience: &Patience) -> Duration {
-        if self.relapses == 0 {
-            patience.hold
-        } else {
-            patience.hold_relapsed
-        }
-    }
-
     fn change(&mut self, to: Verdict, now: Time, patience: &Patience) -> Option<Change> {
         let from = self.verdict;
         if from == to {
@@ -467,6 +401,7 @@ impl Health {
         self.tally = Tally::default();
         self.row = Row::default();
         (self.lost_in_row, self.deaths) = (0, 0);
+        self.last_late = None;
     }
 
     fn fade(&mut self, now: Time) {
@@ -489,5 +424,6 @@ impl Health {
     }
 }
 
+mod earning;
 #[cfg(test)]
 mod tests;

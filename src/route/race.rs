@@ -311,42 +311,6 @@ impl Race {
         self.finish(Finish::Answer(flight.id), step);
     }
 
-    fn poor(
-        &mut self,
-        engine: &mut Engine,
-        flight: Flight,
-        rcode: Option<Rcode>,
-        now: Time,
-        rng: &mut impl rand::Rng,
-        step: &mut Step,
-    ) {
-        let upstream = engine.lane(flight.route).route.upstream;
-        if self.finished {
-            // A loser; what it was compared with has answered.
-            engine.was_poor(upstream, rcode, true, now);
-            return;
-        }
-        match self.held {
-            Some(held) if held.upstream != upstream => {
-                // Two servers say so: it is the name, and nobody's fault.
-                self.held = None;
-                self.finish(Finish::Poor(held.attempt), step);
-                return;
-            }
-            Some(_) => {}
-            None => {
-                let until = now + POOR_HELD;
-                self.held = Some(Held {
-                    attempt: flight.id,
-                    upstream,
-                    rcode,
-                    until,
-                });
-            }
-        }
-        self.try_another_server(engine, now, rng, step);
-    }
-
     pub(super) fn first(
         &mut self,
         engine: &mut Engine,

@@ -254,8 +254,12 @@ mod tests {
                     }
                     (9, _) => engine.host_stalled(now + Duration::from_millis(which as u64)),
                     (0..3, _) | (_, None) => under_way.push(depart(&mut engine, which as u16 % 4, now)),
-                    (3..5, Some(at)) => engine.land(under_way.remove(at), Outcome::Answered, now, now),
-                    (5, Some(at)) => engine.land(under_way.remove(at), Outcome::Unreachable, now, now),
+                    (3..5, Some(at)) => {
+                        engine.land(under_way.remove(at), Outcome::Answered, now, now);
+                    }
+                    (5, Some(at)) => {
+                        engine.land(under_way.remove(at), Outcome::Unreachable, now, now);
+                    }
                     (6, Some(at)) => engine.lose(under_way[at], now),
                     (_, Some(at)) => {
                         let id = under_way[at];

@@ -61,6 +61,8 @@ pub struct Shown {
     pub sample: Sample,
     /// Where it was held up.
     pub held_up: Option<HeldUp>,
+    /// How long it took, if it was answered.
+    pub took: Option<Duration>,
 }
 
 impl From<Sample> for Shown {
@@ -68,6 +70,7 @@ impl From<Sample> for Shown {
         Shown {
             sample,
             held_up: None,
+            took: None,
         }
     }
 }
@@ -116,7 +119,9 @@ impl Tally {
         if self.attempts == 0 {
             self.from = now;
         }
-        let Shown { sample, held_up } = shown;
+        let Shown {
+            sample, held_up, ..
+        } = shown;
         // What one event held up comes all at once.
         if let Some(held_up) = held_up
             && now.since(self.told) >= BUNCH

@@ -51,6 +51,10 @@ impl Row {
         }
     }
 
+    pub fn under(self, load: Load) -> Row {
+        Row { load, ..self }
+    }
+
     pub fn with(self, upstreams: usize, paths: usize) -> Row {
         Row {
             upstreams,
