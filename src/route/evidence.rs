@@ -85,6 +85,7 @@ impl Engine {
             return false;
         };
         let route = attempt.route;
+        let outdone = attempt.outdone && !self.others_are_hard(route, now.since(attempt.sent));
         let lane = &mut self.lanes[route.0 as usize];
         let in_flight = lane.queue.len();
         self.flights.land(id, &mut lane.queue);
@@ -97,10 +98,10 @@ impl Engine {
             let is_late = lane.estimate.is_late(proven);
             // A useless answer takes no work, and says nothing of how long work takes; nor is a question hard that
             // another server has answered in time.
-            let overtaken = lane.useful_sent > attempt.sent && !attempt.outdone;
+            let overtaken = lane.useful_sent > attempt.sent && !outdone;
             // A trial that may just have been a hard question is worth another one.
             let excusable = lane.rank > Rank::Doubted
-                && !attempt.outdone
+                && !outdone
                 && lane.straggler.is_none()
                 && lane.estimate.may_be_hard(proven);
             let sample = match (attempt.resent, attempt.lost) {
@@ -146,7 +147,7 @@ impl Engine {
                 let mut before = None;
                 if sample == Sample::Good {
                     before = lane.straggler.take().filter(|_| lane.rank <= Rank::Suspect);
-                } else if sample != Sample::Censored && !overtaken && !attempt.outdone {
+                } else if sample != Sample::Censored && !overtaken && !outdone {
                     lane.straggler = Some(over);
                 }
                 if (hard && overtaken) || (sample == Sample::Good && useful) {
@@ -188,6 +189,14 @@ impl Engine {
             _ => {}
         }
         false
+    }
+
+    /// Whether other servers than this route's are known to take about as long for some questions, too: that one
+    /// of them answered in time is chance then.
+    fn others_are_hard(&self, route: RouteId, rtt: Duration) -> bool {
+        let own = self.lane(route).route.upstream;
+        let mut others = (0u16..).zip(&self.upstreams);
+        others.any(|(id, of)| UpstreamId(id) != own && 2 * of.hardness.tail().far >= rtt)
     }
 
     /// An answer of `upstream` took `over` longer than the base, its question's own doing. All its routes, and
