@@ -30,7 +30,7 @@ struct Terms {
 
 const USUAL: Terms = Terms {
     first: 0.4,
-    longest: 0.58,
+    longest: 0.55,
     hold_relapsed: 0.15,
     ramp: 0.12,
     least: 3,
