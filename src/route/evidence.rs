@@ -73,7 +73,8 @@ impl Engine {
     }
 
     /// An attempt ended, between `looked` and `now`: its answer had not come when it was last looked for. Only
-    /// what that proves speaks against anybody; what is later than that may be the host's own doing. True if the answer was useful, and in time.
+    /// what that proves speaks against anybody; what is later than that may be the host's own doing. True if the answer was
+    /// useful, and in time.
     pub(super) fn land(
         &mut self,
         id: AttemptId,

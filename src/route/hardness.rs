@@ -3,9 +3,10 @@
 //! A server that must ask others before it can answer takes far longer for some questions than the way to it and
 //! back does. Such an answer looks like the first of a jam, and what comes after the retransmission timeout like
 //! a loss. The order tells them apart: a queue keeps it, so an answer that comes after a timely one to a question
-//! asked later was held up by its own question alone. What is known so is kept here for each server, whatever the path: how
-//! much longer than the base the answers took, as counts by quarters of an octave, from which the waits of all its
-//! routes are taken. A single hard question moves nothing.
+//! asked later was held up by its own question alone, unless another server has answered that one in time. What
+//! is known so is kept here for each server, whatever the path: how much longer than the base the answers took,
+//! as counts by quarters of an octave, from which the waits of all its routes are taken. A single hard question
+//! moves nothing.
 
 use std::time::Duration;
 

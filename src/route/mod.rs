@@ -8,10 +8,10 @@
 //!
 //! The evidence goes one way: an attempt ends in one [`Outcome`] ([`flight`] keeps those under
 //! way, [`carriage`] is what TCP saw of them), it moves ([`evidence`]) the numbers of its route
-//! ([`estimate`], and [`hardness`] of its server) and the verdicts that rest on them ([`health`]); [`blame`] decides whether the path or
-//! the server is the trouble, [`judgement`] draws the consequences; [`selector`] chooses among what is
-//! left, around what [`stall`] sees to hang just now, within the [`limit`] of each route and the
-//! [`budget`] of all.
+//! ([`estimate`], and [`hardness`] of its server) and the verdicts that rest on them ([`health`]);
+//! [`blame`] decides whether the path or the server is the trouble, [`judgement`] draws the
+//! consequences; [`selector`] chooses among what is left, around what [`stall`] sees to hang just now,
+//! within the [`limit`] of each route and the [`budget`] of all.
 
 pub mod baseline;
 pub mod blame;
