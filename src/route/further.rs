@@ -37,6 +37,7 @@ enum Elsewhere {
 }
 
 impl Race {
+    /// A useless answer came. It is held back until another server has spoken, or none can be asked.
     pub(super) fn poor(
         &mut self,
         engine: &mut Engine,
