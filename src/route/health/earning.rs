@@ -57,6 +57,7 @@ impl Health {
         }
     }
 
+    /// A late answer that took so much less than the one before that a queue is draining.
     fn drains(&mut self, shown: Shown) -> bool {
         let late = matches!(shown.sample, Sample::Late | Sample::Found);
         let Some(took) = shown.took.filter(|_| late) else {
@@ -66,6 +67,7 @@ impl Health {
         before.is_some_and(|before| took < before.mul_f32(DRAINS))
     }
 
+    /// Whether its row of good answers is long enough for a return.
     pub(super) fn earned(&self, now: Time, patience: &Patience, desperate: bool) -> bool {
         let (row, span) = (self.row.count, now.since(self.row.from));
         if row == 0 || !self.row.is_solid() {

@@ -176,14 +176,20 @@ fn a_server_that_was_asked_in_vain_is_asked_over_another_path_when_the_next_is_u
     assert_eq!(world.failed, 0);
 }
 
-#[test]
-fn a_dead_server_that_healed_is_asked_when_the_only_other_turns_useless() {
+/// The first of two has answered nothing for so long that it is held for dead.
+fn with_a_dead_server() -> World {
     let mut world = World::new(2, &["eth1"]);
     world.run(3, all_well);
     world.run(30, |upstream, _| {
         (upstream == 1).then_some(Outcome::Answered)
     });
     assert_eq!(world.engine.lanes[0].rank, Rank::Dead);
+    world
+}
+
+#[test]
+fn a_dead_server_that_healed_is_asked_when_the_only_other_turns_useless() {
+    let mut world = with_a_dead_server();
     world.failed = 0;
     world.run(2, |upstream, _| match upstream {
         0 => Some(Outcome::Answered),
@@ -194,11 +200,7 @@ fn a_dead_server_that_healed_is_asked_when_the_only_other_turns_useless() {
 
 #[test]
 fn a_dead_server_is_asked_for_want_of_better_twice_a_second_at_most() {
-    let mut world = World::new(2, &["eth1"]);
-    world.run(3, all_well);
-    world.run(30, |upstream, _| {
-        (upstream == 1).then_some(Outcome::Answered)
-    });
+    let mut world = with_a_dead_server();
     // Names that the other one answers with an error are in vain either way.
     world.sent = vec![0; 2];
     world.run(2, |upstream, _| (upstream == 1).then_some(SERVFAIL));
