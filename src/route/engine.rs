@@ -28,6 +28,9 @@ const EVENTS: usize = 256;
 /// The least that a hedge is given: hosts stall for tens of milliseconds now and then.
 const HEDGE_LEAST: Duration = Duration::from_millis(40);
 
+/// What a route in trouble has answered is no longer news after this.
+const LATELY: Duration = Duration::from_secs(5);
+
 /// How things stand altogether.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -179,6 +182,19 @@ impl Engine {
                     && lane.has_room()
                     && !self.is_silent(lane, now)
             })
+    }
+
+    /// Whether something has answered lately, or nothing was asked that could have been: if not, whoever waits for
+    /// an answer probably waits in vain. What is believed of a route does not matter as long as it answers.
+    pub fn answered_lately(&self, now: Time) -> bool {
+        self.lanes.iter().any(|lane| {
+            let answers = match lane.rank {
+                Rank::Out => false,
+                rank if rank < Rank::Congested => true,
+                _ => now.since(lane.answered_sent) <= LATELY,
+            };
+            answers && !self.is_silent(lane, now)
+        })
     }
 
     /// Whether a question that found no room before may find some now. To ask again and again would count as

@@ -206,3 +206,19 @@ fn a_dead_server_is_asked_for_want_of_better_twice_a_second_at_most() {
     world.run(2, |upstream, _| (upstream == 1).then_some(SERVFAIL));
     assert!(world.sent[0] <= 6, "{:?}", world.sent);
 }
+
+#[test]
+fn something_has_answered_lately_as_long_as_one_route_does() {
+    let mut world = World::new(1, &["eth1"]);
+    assert!(world.engine.answered_lately(world.now), "nothing was asked");
+    world.run(3, all_well);
+    assert!(world.engine.answered_lately(world.now));
+    // Whatever is believed of it.
+    world.run(3, |_, _| Some(SERVFAIL));
+    assert_eq!(world.engine.lanes[0].rank, Rank::Sick);
+    assert!(world.engine.answered_lately(world.now));
+    world.run(3, all_lost);
+    assert!(!world.engine.answered_lately(world.now));
+    world.run(3, all_well);
+    assert!(world.engine.answered_lately(world.now));
+}
