@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use byway::clock::Time;
 use byway::config::{Config, PathConfig, Policy, UpstreamConfig};
+use byway::observe::said::Reason;
 use byway::route::{Ask, Engine, Outcome, Purpose, Race};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -168,7 +169,7 @@ impl Host {
             let trip = Duration::from_micros(2_000 + 500 * u64::from(send.route.0));
             let outcome = match answers(path) {
                 true => Outcome::Answered,
-                false => Outcome::Unreachable,
+                false => Outcome::Unreachable(Reason::REFUSED),
             };
             let (at, rng) = (self.now + trip, &mut self.rng);
             let step = race.outcome(&mut self.engine, send.attempt, outcome, at, at, rng);

@@ -60,6 +60,16 @@ pub fn ignore_path_mtu(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     }
 }
 
+/// Makes a connected UDP socket tell of every ICMP error that answers its datagrams. The kernel keeps "host
+/// unreachable" and "network unreachable" to itself otherwise (ip(7), IP_RECVERR), and they look like loss.
+pub fn hear_unreachable(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+    if ipv6 {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+    } else {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
+    }
+}
+
 /// Sets the sizes of a socket's kernel buffers, both ways, in bytes, past the system's limit if this
 /// process may (CAP_NET_ADMIN). Returns what the receive buffer got.
 pub fn set_buffers(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {

@@ -94,49 +94,13 @@ fn describe(key: &QuestionKey, message: &Message, once: &once::Once) -> String {
 /// The option code of Extended DNS Errors (RFC 8914 section 2).
 const EXTENDED_ERROR: u16 = 15;
 
-/// What the codes stand for, by number (the IANA registry of Extended DNS Error Codes).
-const EXTENDED_ERRORS: [&str; 31] = [
-    "Other Error",
-    "Unsupported DNSKEY Algorithm",
-    "Unsupported DS Digest Type",
-    "Stale Answer",
-    "Forged Answer",
-    "DNSSEC Indeterminate",
-    "DNSSEC Bogus",
-    "Signature Expired",
-    "Signature Not Yet Valid",
-    "DNSKEY Missing",
-    "RRSIGs Missing",
-    "No Zone Key Bit Set",
-    "NSEC Missing",
-    "Cached Error",
-    "Not Ready",
-    "Blocked",
-    "Censored",
-    "Filtered",
-    "Prohibited",
-    "Stale NXDOMAIN Answer",
-    "Not Authoritative",
-    "Not Supported",
-    "No Reachable Authority",
-    "Network Error",
-    "Invalid Data",
-    "Signature Expired before Valid",
-    "Too Early",
-    "Unsupported NSEC3 Iterations Value",
-    "Unable to conform to policy",
-    "Synthesized",
-    "Invalid Query Type",
-];
-
 /// An extended error's code, what it stands for, and its text.
 fn extended_error(octets: &[u8]) -> String {
     let Some((code, text)) = octets.split_first_chunk::<2>() else {
         return String::new();
     };
     let code = u16::from_be_bytes(*code);
-    let purpose = EXTENDED_ERRORS.get(usize::from(code)).copied();
-    let purpose = purpose.map_or(String::new(), |purpose| format!(" ({purpose})"));
+    let purpose = wire::ede_purpose(code).map_or(String::new(), |purpose| format!(" ({purpose})"));
     let text = match String::from_utf8_lossy(text) {
         text if text.is_empty() => String::new(),
         text => format!(": {}", text.escape_debug()),

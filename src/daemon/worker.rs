@@ -12,10 +12,11 @@ use tokio::sync::Notify;
 use tracing::error;
 
 use crate::clock::{Clock, Time};
-use crate::net::Sockets;
 use crate::net::stream::StreamEvents;
 use crate::net::udp::UdpSockets;
+use crate::net::{Claimed, Sockets};
 use crate::observe::metrics::WorkerMetrics;
+use crate::observe::said::Reason;
 use crate::resolve::front::{Asker, Service, Turn};
 use crate::resolve::lookout::Lookout;
 use crate::resolve::{Core, Shared};
@@ -164,8 +165,11 @@ impl Worker {
                     }
                 }
                 let mut heard = SmallVec::<[_; BATCH]>::new();
-                for (tag, response) in &responses {
-                    let told = self.shielded(|core| core.hear(*tag, response, looked, now));
+                for claimed in &responses {
+                    let told = self.shielded(|core| match claimed {
+                        Claimed::Response(tag, response) => core.hear(*tag, response, looked, now),
+                        Claimed::Garbled(tag) => core.hear_garbled(*tag, looked, now),
+                    });
                     if let Some(told) = told.flatten() {
                         heard.push(told);
                     }
@@ -292,12 +296,21 @@ impl StreamEvents for Worker {
         let looked = self.lookout.get().looked(now);
         self.shielded(|core| {
             let claimed = core.exchanges.streams.claim(connection, message, now);
-            if let Some((tag, response, carriage)) = claimed {
-                if let Some(carriage) = carriage {
-                    core.carried(tag, &carriage, now);
-                }
-                core.response(tag, &response, looked, now);
+            let Some((claimed, carriage)) = claimed else {
+                return;
+            };
+            let (Claimed::Response(tag, _) | Claimed::Garbled(tag)) = claimed;
+            if let Some(carriage) = carriage {
+                core.carried(tag, &carriage, now);
             }
+            let heard = match claimed {
+                Claimed::Response(tag, response) => core.hear(tag, &response, looked, now),
+                Claimed::Garbled(tag) => core.hear_garbled(tag, looked, now),
+            };
+            if let Some(heard) = heard {
+                core.act_on(heard, now);
+            }
+            core.heard_all(now);
         });
     }
 
@@ -305,7 +318,7 @@ impl StreamEvents for Worker {
         self.end_of_turn(self.clock.now());
     }
 
-    fn closed(&self, connection: usize, made: bool) {
-        self.turn(|core, now| core.exchanges.stream_closed(connection, made, now));
+    fn closed(&self, connection: usize, unmade: Option<Reason>) {
+        self.turn(|core, now| core.exchanges.stream_closed(connection, unmade, now));
     }
 }

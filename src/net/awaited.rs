@@ -44,6 +44,24 @@ pub struct Manner {
     pub metrics: Rc<WorkerMetrics>,
 }
 
+/// Why something that came back is no answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unfit {
+    /// It may be anybody's.
+    Foreign(Mismatch),
+    /// It is the upstream's, and cannot be read.
+    Garbled,
+}
+
+/// What came back for an attempt.
+#[derive(Debug)]
+pub enum Claimed<'a> {
+    /// A response that can be read.
+    Response(Tag, Response<'a>),
+    /// A response that cannot. The attempt has ended.
+    Garbled(Tag),
+}
+
 /// A query that is out: what its response must match.
 #[derive(Debug)]
 pub(super) struct Awaited {
@@ -104,7 +122,8 @@ impl Awaited {
     /// Checks what came back under `id`.
     ///
     /// # Errors
-    /// What does not match. A forgery leaves the attempt waiting.
+    /// What does not match. A forgery leaves the attempt waiting; what answers the question and cannot be read
+    /// ends it, for who could forge that could forge an answer as well.
     pub(super) fn check<'a>(
         &self,
         packet: &'a [u8],
@@ -112,7 +131,7 @@ impl Awaited {
         upstream: UpstreamId,
         manner: &Manner,
         now: Time,
-    ) -> Result<Response<'a>, Mismatch> {
+    ) -> Result<Response<'a>, Unfit> {
         let exact_case = self.random_case && manner.peers.keeps_case(upstream);
         let sent = Sent {
             id,
@@ -120,16 +139,15 @@ impl Awaited {
             exact_case,
         };
         let response = wire::examine(packet, &sent).map_err(|mismatch| match mismatch {
-            wire::Mismatch::Id => Mismatch::Id,
-            wire::Mismatch::Question => Mismatch::Question,
+            wire::Mismatch::Garbled(_) => Unfit::Garbled,
             wire::Mismatch::Case => {
                 // A forger would have had to guess port and identifier. One of several servers behind
                 // the address is likelier, and the next attempt must not fail for it.
                 self.other_case.set(true);
                 manner.peers.answered_case(upstream, false, now);
-                Mismatch::Case
+                Unfit::Foreign(Mismatch::Case)
             }
-            _ => Mismatch::Garbled,
+            other => Unfit::Foreign(other.into()),
         })?;
         if self.other_case.get() && response.case_kept() {
             manner.peers.vindicated(upstream);

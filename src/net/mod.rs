@@ -17,14 +17,22 @@ mod sockets;
 pub mod stream;
 pub mod udp;
 
-pub use awaited::{Manner, Way};
+pub use awaited::{Claimed, Manner, Way};
 pub use sockets::Sockets;
 
+use std::io;
+
 use crate::clock::Time;
+use crate::observe::said::Reason;
 use crate::route::{Carriage, Outcome, RouteId};
 
 /// Names an attempt in the worker that made it.
 pub type Tag = u32;
+
+/// What an attempt comes to that the kernel does not even let out.
+fn unsendable(error: &io::Error) -> Outcome {
+    Outcome::Unreachable(Reason::of(error))
+}
 
 /// What goes upstream, apart from the identifier, which the exchange draws.
 #[derive(Clone, Copy, Debug)]

@@ -5,11 +5,13 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 
 use rand::RngExt;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::config::PathConfig;
+use crate::sys;
 
 /// Source ports are drawn from here up to 65535: all that need no privilege (RFC 5452 section 10).
 const FIRST_PORT: u16 = 1024;
@@ -58,6 +60,8 @@ impl Path {
                 other => break other?,
             }
         }
+        // Only to say more; without it they are losses.
+        let _ = sys::hear_unreachable(socket.as_fd(), upstream.is_ipv6());
         socket.connect(&SockAddr::from(upstream))?;
         Ok(socket)
     }

@@ -12,6 +12,7 @@ use super::udp::UdpSockets;
 use super::{Exchanges, Handle, Outgoing, Tag};
 use crate::clock::Time;
 use crate::config::Limits;
+use crate::observe::said::Reason;
 use crate::route::{Carriage, Outcome, RouteId};
 
 /// Everything one worker sends upstream with.
@@ -68,9 +69,9 @@ impl Sockets {
     }
 
     /// A connection has ended.
-    pub fn stream_closed(&mut self, connection: usize, made: bool, now: Time) {
+    pub fn stream_closed(&mut self, connection: usize, unmade: Option<Reason>, now: Time) {
         self.streams
-            .closed(connection, made, now, &mut self.rng, &mut self.failed);
+            .closed(connection, unmade, now, &mut self.rng, &mut self.failed);
     }
 }
 

@@ -22,12 +22,12 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::account::{Account, Mark};
-use super::awaited::{Awaited, Manner, Way};
-use super::{Outgoing, Tag};
+use super::awaited::{Awaited, Claimed, Manner, Unfit, Way};
+use super::{Outgoing, Tag, unsendable};
 use crate::clock::Time;
 use crate::observe::metrics::{Gauge, Limit};
+use crate::observe::said::Reason;
 use crate::route::{Carriage, Outcome, RouteId};
-use crate::wire::Response;
 
 /// How long a handshake may take.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -53,8 +53,8 @@ pub trait StreamEvents {
     fn message(&self, connection: usize, message: &[u8]);
     /// Everything that had arrived was told: the end of a turn.
     fn read(&self);
-    /// The connection has ended, or was never made.
-    fn closed(&self, connection: usize, made: bool);
+    /// The connection has ended, or was never made for the reason given.
+    fn closed(&self, connection: usize, unmade: Option<Reason>);
 }
 
 /// What a connection's task and [`Streams`] share.
@@ -191,7 +191,7 @@ impl Streams {
                 if queries < 16_384 {
                     Ok(slot)
                 } else {
-                    Err(Outcome::Unreachable)
+                    Err(unsendable(&io::ErrorKind::OutOfMemory.into()))
                 }
             }
             _ => self.open(route),
@@ -200,11 +200,12 @@ impl Streams {
 
     fn open(&mut self, route: RouteId) -> Result<usize, Outcome> {
         let way = &self.ways[usize::from(route.0)];
-        let events = self.events.clone().ok_or(Outcome::Unreachable)?;
+        let untold = || unsendable(&io::ErrorKind::NotConnected.into());
+        let events = self.events.clone().ok_or_else(untold)?;
         let socket = way
             .path
             .tcp(way.address)
-            .map_err(|_| Outcome::Unreachable)?;
+            .map_err(|error| unsendable(&error))?;
         let socket = TcpSocket::from_std_stream(socket.into());
         let wires = Rc::new(Wires {
             outgoing: RefCell::default(),
@@ -226,14 +227,20 @@ impl Streams {
         tokio::task::spawn_local(async move {
             let connect = tokio::time::timeout(CONNECT, socket.connect(address));
             let connected = tokio::select! {
-                connected = connect => connected.ok().and_then(Result::ok),
-                () = wires.over.notified() => None,
+                connected = connect => match connected {
+                    Ok(connected) => connected.map_err(|error| Reason::of(&error)),
+                    Err(_) => Err(Reason::TIMED_OUT),
+                },
+                () = wires.over.notified() => Err(Reason::PATH_DOWN),
             };
-            let Some(stream) = connected else {
-                if let Some(events) = events.upgrade() {
-                    events.closed(slot, false);
+            let stream = match connected {
+                Ok(stream) => stream,
+                Err(reason) => {
+                    if let Some(events) = events.upgrade() {
+                        events.closed(slot, Some(reason));
+                    }
+                    return;
                 }
-                return;
             };
             let stream = wires.stream.get_or_init(|| stream);
             if let Some(events) = events.upgrade() {
@@ -242,7 +249,7 @@ impl Streams {
             // Whatever ended it, its queries are told the same.
             let _ = carry(stream, &wires, &events, slot).await;
             if let Some(events) = events.upgrade() {
-                events.closed(slot, true);
+                events.closed(slot, None);
             }
         });
         self.count();
@@ -263,7 +270,8 @@ impl Streams {
                 continue;
             }
             let queries = connection.queries.drain();
-            failed.extend(queries.map(|(_, query)| (query.awaited.tag, Outcome::Unreachable)));
+            let down = Outcome::Unreachable(Reason::PATH_DOWN);
+            failed.extend(queries.map(|(_, query)| (query.awaited.tag, down)));
             connection.end();
         }
     }
@@ -328,7 +336,7 @@ impl Streams {
         slot: usize,
         message: &'a [u8],
         now: Time,
-    ) -> Option<(Tag, Response<'a>, Option<Carriage>)> {
+    ) -> Option<(Claimed<'a>, Option<Carriage>)> {
         let connection = self.connections.get_mut(slot)?;
         let route = usize::from(connection.route.0);
         let upstream = self.ways[route].upstream;
@@ -341,11 +349,17 @@ impl Streams {
                 .mismatched(route, crate::observe::metrics::Mismatch::Id);
             return None;
         };
-        match query
+        let tag = query.awaited.tag;
+        let checked = query
             .awaited
-            .check(message, id, upstream, &self.manner, now)
-        {
-            Ok(response) => {
+            .check(message, id, upstream, &self.manner, now);
+        let claimed = match checked {
+            Ok(response) => Ok(Claimed::Response(tag, response)),
+            Err(Unfit::Garbled) => Ok(Claimed::Garbled(tag)),
+            Err(Unfit::Foreign(mismatch)) => Err(mismatch),
+        };
+        match claimed {
+            Ok(claimed) => {
                 let query = connection.queries.remove(&id)?;
                 connection.served = true;
                 connection.heard = now;
@@ -353,7 +367,7 @@ impl Streams {
                 connection.look(now);
                 let fresh = connection.account.looked() == Some(now);
                 let carriage = fresh.then(|| connection.account.carriage(query.mark));
-                Some((query.awaited.tag, response, carriage))
+                Some((claimed, carriage))
             }
             Err(mismatch) => {
                 self.manner.metrics.mismatched(route, mismatch);
@@ -366,7 +380,7 @@ impl Streams {
     pub(super) fn closed(
         &mut self,
         slot: usize,
-        made: bool,
+        unmade: Option<Reason>,
         now: Time,
         rng: &mut StdRng,
         failed: &mut Vec<(Tag, Outcome)>,
@@ -375,11 +389,7 @@ impl Streams {
             return;
         };
         self.count();
-        let outcome = if made {
-            Outcome::Closed
-        } else {
-            Outcome::HandshakeFailed
-        };
+        let outcome = unmade.map_or(Outcome::Closed, Outcome::HandshakeFailed);
         for (_, mut query) in connection.queries {
             let tag = query.awaited.tag;
             if connection.served && !query.again {

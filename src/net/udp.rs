@@ -25,13 +25,13 @@ use rustix::event::epoll;
 use slab::Slab;
 use socket2::Socket;
 
-use super::awaited::{Awaited, Manner, Way};
-use super::{Handle, Outgoing, Tag};
+use super::awaited::{Awaited, Claimed, Manner, Unfit, Way};
+use super::{Handle, Outgoing, Tag, unsendable};
 use crate::clock::Time;
 use crate::observe::metrics::{Gauge, Limit, Mismatch};
+use crate::observe::said::Reason;
 use crate::route::{Outcome, RouteId};
 use crate::sys::{RecvBatch, SendBatch};
-use crate::wire::Response;
 
 /// Sockets a worker opens in a second before turns begin to share them. One costs as much as several
 /// queries (30 to 60 us with its end, measured), so this is about 1 % of a core.
@@ -163,7 +163,8 @@ impl UdpSockets {
             self.send_batch();
             self.batch_socket = Some(slot);
         }
-        let out = self.batch.slot().ok_or(Outcome::Unreachable)?;
+        let full = Outcome::Unreachable(Reason::of(&io::ErrorKind::OutOfMemory.into()));
+        let out = self.batch.slot().ok_or(full)?;
         let (id, place) = loop {
             let id: u16 = rng.random();
             if let Entry::Vacant(place) = self.awaited.entry((slot, id)) {
@@ -221,13 +222,13 @@ impl UdpSockets {
         let socket = way
             .path
             .udp(way.address, rng)
-            .map_err(|_| Outcome::Unreachable)?;
+            .map_err(|error| unsendable(&error))?;
         self.openings -= 1.0;
         let entry = self.sockets.vacant_entry();
         let slot = entry.key() as u32;
         let data = epoll::EventData::new_u64(slot.into());
         epoll::add(&self.ready, &socket, data, epoll::EventFlags::IN)
-            .map_err(|_| Outcome::Unreachable)?;
+            .map_err(|error| unsendable(&error.into()))?;
         entry.insert(UdpSocket {
             socket,
             route,
@@ -298,7 +299,8 @@ impl UdpSockets {
         // A full queue is this host's own congestion: such a query is lost like any other. A refusal is
         // an answer.
         if report.refused > 0 {
-            self.break_socket(slot);
+            let reason = Reason::of_number(report.error.unwrap_or_default());
+            self.break_socket(slot, reason);
         }
         self.close_if_idle(slot);
     }
@@ -310,8 +312,8 @@ impl UdpSockets {
             Ok(received) => Some(received),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
-            Err(_) => {
-                self.break_socket(slot);
+            Err(error) => {
+                self.break_socket(slot, Reason::of(&error));
                 None
             }
         }
@@ -325,12 +327,12 @@ impl UdpSockets {
         };
         let slots: Vec<u32> = self.sockets.iter().filter_map(given_up).collect();
         for slot in slots {
-            self.break_socket(slot);
+            self.break_socket(slot, Reason::PATH_DOWN);
         }
     }
 
     /// An error was reported for the socket: its attempts have failed, and it is closed.
-    fn break_socket(&mut self, slot: u32) {
+    fn break_socket(&mut self, slot: u32, reason: Reason) {
         let Some(socket) = self.sockets.try_remove(slot as usize) else {
             return;
         };
@@ -342,7 +344,7 @@ impl UdpSockets {
         if socket.awaited > 0 {
             let lost = self.awaited.extract_if(|(of, _), _| *of == slot);
             self.failed
-                .extend(lost.map(|(_, awaited)| (awaited.tag, Outcome::Unreachable)));
+                .extend(lost.map(|(_, awaited)| (awaited.tag, Outcome::Unreachable(reason))));
         }
         self.manner
             .metrics
@@ -351,28 +353,27 @@ impl UdpSockets {
 
     /// Whose response a datagram is. What belongs to no query, or does not match the one it claims to
     /// answer, is counted and ignored: it never ends the wait (RFC 5452 section 6).
-    pub fn claim<'a>(
-        &mut self,
-        slot: u32,
-        packet: &'a [u8],
-        now: Time,
-    ) -> Option<(Tag, Response<'a>)> {
+    pub fn claim<'a>(&mut self, slot: u32, packet: &'a [u8], now: Time) -> Option<Claimed<'a>> {
         let route = usize::from(self.sockets.get(slot as usize)?.route.0);
         let upstream = self.ways[route].upstream;
         let checked = match packet.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) {
             None => Err(Mismatch::Garbled),
             Some(id) => match self.awaited.entry((slot, id)) {
                 Entry::Vacant(_) => Err(Mismatch::Id),
-                Entry::Occupied(awaited) => awaited
-                    .get()
-                    .check(packet, id, upstream, &self.manner, now)
-                    .map(|response| (awaited.remove().tag, response)),
+                Entry::Occupied(awaited) => {
+                    let checked = awaited.get().check(packet, id, upstream, &self.manner, now);
+                    match checked {
+                        Ok(response) => Ok(Claimed::Response(awaited.remove().tag, response)),
+                        Err(Unfit::Garbled) => Ok(Claimed::Garbled(awaited.remove().tag)),
+                        Err(Unfit::Foreign(mismatch)) => Err(mismatch),
+                    }
+                }
             },
         };
         match checked {
-            Ok((tag, response)) => {
+            Ok(claimed) => {
                 self.answered(slot);
-                Some((tag, response))
+                Some(claimed)
             }
             Err(mismatch) => {
                 self.manner.metrics.mismatched(route, mismatch);

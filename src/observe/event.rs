@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::said::Said;
 use crate::wire::Rcode;
 
 /// What is believed of a route, a path or an upstream.
@@ -120,6 +121,8 @@ pub struct Evidence {
     pub on_the_way: u32,
     /// Of those lost or late, held up at the server by what TCP saw of them.
     pub at_the_server: u32,
+    /// What was said last of those lost or useless, and by whom.
+    pub said: Option<Said>,
     /// The time all this took.
     pub span: Duration,
     /// Round trip without queues.
@@ -142,10 +145,13 @@ impl fmt::Display for Evidence {
         if let Some(overdue) = self.overdue {
             write!(f, "an answer overdue for {}, ", Ms(overdue))?;
         }
-        for (count, what) in [(self.lost, "lost"), (self.late, "late")] {
-            if count > 0 {
-                write!(f, "{count} {what}, ")?;
-            }
+        match self.said.filter(|said| !said.is_servers()) {
+            Some(said) if self.lost > 0 => write!(f, "{} lost ({said}), ", self.lost)?,
+            _ if self.lost > 0 => write!(f, "{} lost, ", self.lost)?,
+            _ => {}
+        }
+        if self.late > 0 {
+            write!(f, "{} late, ", self.late)?;
         }
         for (count, place) in [
             (self.on_the_way, "on the way"),
@@ -156,9 +162,11 @@ impl fmt::Display for Evidence {
             }
         }
         if self.poor > 0 {
-            match self.rcode {
-                Some(rcode) => write!(f, "{} answered {rcode}, ", self.poor)?,
-                None => write!(f, "{} useless, ", self.poor)?,
+            match (self.said.filter(Said::is_servers), self.rcode) {
+                (Some(Said::Garbled), _) => write!(f, "{} garbled, ", self.poor)?,
+                (Some(said), _) => write!(f, "{} answered {said}, ", self.poor)?,
+                (None, Some(rcode)) => write!(f, "{} answered {rcode}, ", self.poor)?,
+                (None, None) => write!(f, "{} useless, ", self.poor)?,
             }
         }
         let plural = if self.attempts == 1 { "" } else { "s" };

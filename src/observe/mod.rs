@@ -2,7 +2,7 @@
 //!
 //! [`event`] is the closed list of what may have happened. [`metrics`] counts and is read at scrape
 //! time; [`names`] is the one table of series; [`labels`] the closed lists of label values. [`log`]
-//! sets up the log, [`quiet`] keeps a storm from flooding it. No other room makes up a series name
+//! sets up the log, [`quiet`] keeps a storm from flooding it, [`said`] quotes who said why something failed. No other room makes up a series name
 //! or a label of its own.
 
 mod cell;
@@ -12,3 +12,4 @@ pub mod log;
 pub mod metrics;
 pub mod names;
 pub mod quiet;
+pub mod said;

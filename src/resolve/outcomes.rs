@@ -6,6 +6,7 @@ use super::question::{Attempt, Question, Stage};
 use crate::clock::Time;
 use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{self, Counter};
+use crate::observe::said::{Explained, Said};
 use crate::route::{AttemptKind, Finish, Outcome, RouteId, Step};
 use crate::wire::{Answer, Ede, Rcode, Response};
 
@@ -43,7 +44,15 @@ impl<X: Exchanges> Core<X> {
         }
         let outcome = outcome_of(response, attempt.stream);
         let route = attempt.route;
-        let (slot, step) = self.tell(tag, outcome, looked, now)?;
+        let said = match outcome.said() {
+            Some(Said::Server { rcode, .. }) => {
+                let why = response.edes().next();
+                let why = why.as_ref().map(Explained::of);
+                Some(Said::Server { rcode, why })
+            }
+            said => said,
+        };
+        let (slot, step) = self.tell(tag, outcome, said, looked, now)?;
         let question = &mut self.questions[slot];
         let mut answer = None;
         match outcome {
@@ -76,6 +85,19 @@ impl<X: Exchanges> Core<X> {
         })
     }
 
+    /// As [`Core::hear`], for a response that answers the attempt's question and cannot be read.
+    pub fn hear_garbled(&mut self, tag: Tag, looked: Time, now: Time) -> Option<Heard> {
+        let route = self.attempts.get(tag as usize)?.route;
+        let garbled = Outcome::Garbled;
+        let (slot, step) = self.tell(tag, garbled, garbled.said(), looked, now)?;
+        Some(Heard {
+            slot,
+            step,
+            answer: None,
+            route,
+        })
+    }
+
     /// The second half of [`Core::response`].
     pub fn act_on(&mut self, heard: Heard, now: Time) {
         let Heard {
@@ -102,16 +124,17 @@ impl<X: Exchanges> Core<X> {
 
     /// The attempt `tag` ended without a usable response.
     pub fn attempt_failed(&mut self, tag: Tag, outcome: Outcome, now: Time) {
-        if let Some((slot, step)) = self.tell(tag, outcome, now, now) {
+        if let Some((slot, step)) = self.tell(tag, outcome, outcome.said(), now, now) {
             self.apply(slot, step, None, now);
         }
     }
 
-    /// Tells the race how an attempt ended.
+    /// Tells the race how an attempt ended, and the question why it brought nothing.
     fn tell(
         &mut self,
         tag: Tag,
         outcome: Outcome,
+        said: Option<Said>,
         looked: Time,
         now: Time,
     ) -> Option<(usize, Step)> {
@@ -121,8 +144,16 @@ impl<X: Exchanges> Core<X> {
         question.attempts.retain(|other| *other != tag);
         let late = question.answered || question.stage == Stage::Settled;
         let race = question.race.as_mut()?;
+        if let Some(said) = said
+            && question.stage == Stage::Racing
+        {
+            question.said.push((attempt.route, said));
+        }
         let step = {
             let mut engine = self.shared.engine();
+            if let Some(said) = said {
+                engine.said(attempt.route, said, now);
+            }
             race.outcome(&mut engine, attempt.id, outcome, looked, now, &mut self.rng)
         };
         question.answered |= step.wins();
@@ -235,8 +266,8 @@ fn label(outcome: Outcome, late: bool) -> metrics::Outcome {
         Outcome::Mismatched => metrics::Outcome::Mismatched,
         Outcome::Garbled => metrics::Outcome::Garbled,
         Outcome::TimedOut => metrics::Outcome::TimedOut,
-        Outcome::Unreachable => metrics::Outcome::Unreachable,
-        Outcome::HandshakeFailed => metrics::Outcome::HandshakeFailed,
+        Outcome::Unreachable(_) => metrics::Outcome::Unreachable,
+        Outcome::HandshakeFailed(_) => metrics::Outcome::HandshakeFailed,
         Outcome::Closed => metrics::Outcome::Closed,
         Outcome::Outrun => metrics::Outcome::Outrun,
     }

@@ -6,6 +6,7 @@ use super::front::Asker;
 use super::timers::TimerId;
 use crate::clock::Time;
 use crate::net::{Handle, Tag};
+use crate::observe::said::Said;
 use crate::route::{AttemptId, AttemptKind, Race, RouteId};
 use crate::wire::{Answer, KeptKey, KeyRef, OwnedAsked};
 
@@ -98,6 +99,8 @@ pub struct Question {
     pub attempts: SmallVec<[Tag; 4]>,
     /// What came that is not the answer.
     pub second: SecondBest,
+    /// Why the attempts that ended brought nothing; a question has only so many.
+    pub said: Vec<(RouteId, Said)>,
     /// Whether it was answered usefully.
     pub answered: bool,
     /// When the race wants its timer, or the queue gives up.
@@ -124,6 +127,7 @@ impl Question {
             waiters,
             attempts: SmallVec::new(),
             second: SecondBest::default(),
+            said: Vec::new(),
             answered: false,
             race_wake: Time::NEVER,
             timer: None,

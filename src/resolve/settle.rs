@@ -1,5 +1,7 @@
 //! How a question ends for those who wait: with an answer, a stale answer, or an error that says why.
 
+use smallvec::SmallVec;
+
 use super::core::{Core, OVERLOADED};
 use super::inflight::Leader;
 use super::question::{Question, SecondBest, Stage, Waiter, Waiters, Why};
@@ -7,7 +9,8 @@ use crate::cache::{Freshness, Lifetime, Origin};
 use crate::clock::Time;
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
-use crate::route::{Failure, Refused, RouteId};
+use crate::observe::said::{Account, Said};
+use crate::route::{AttemptKind, Failure, Refused, RouteId, Standing};
 use crate::wire::{self, Answer, Asked, Ede, KeyRef, Rcode, Render, TtlRule};
 
 /// What a client that waited gets.
@@ -15,14 +18,14 @@ enum Gift<'a> {
     /// What an upstream said.
     Answer(&'a Answer, QueryResult),
     /// A failure as an upstream put it, and why nothing better came, in case it did not say why itself.
-    Poor(&'a Answer, Ede<'static>),
+    Poor(&'a Answer, Ede<'a>),
     /// SERVFAIL, and why.
-    Error(Ede<'static>, QueryResult),
+    Error(Ede<'a>, QueryResult),
 }
 
 impl SecondBest {
     /// What a client gets for want of an answer, `ede` saying why.
-    fn gift(&self, ede: Ede<'static>) -> Gift<'_> {
+    fn gift<'a>(&'a self, ede: Ede<'a>) -> Gift<'a> {
         match (&self.partial, &self.poor) {
             // Truncated is better than nothing: some clients never ask over TCP.
             (Some(answer), _) => Gift::Answer(answer, QueryResult::Miss),
@@ -98,7 +101,13 @@ impl<X: Exchanges> Core<X> {
     /// Every upstream that may be asked answered uselessly.
     pub(super) fn settle_poor(&mut self, slot: usize, now: Time) {
         let second = std::mem::take(&mut self.questions[slot].second);
-        let gift = second.gift(Ede::NO_REACHABLE_AUTHORITY);
+        let account = self.account(slot);
+        let why = match second.poor {
+            Some(_) => Ede::NO_REACHABLE_AUTHORITY,
+            // All that came back cannot be read.
+            None => Ede::NETWORK_ERROR,
+        };
+        let gift = second.gift(explained(why, &account));
         let remembered = Some(Ede::NO_REACHABLE_AUTHORITY.code);
         let remembered = remembered.filter(|_| second.partial.is_none());
         self.settle_without(slot, remembered, &gift, now);
@@ -107,7 +116,8 @@ impl<X: Exchanges> Core<X> {
     /// Nobody answered in time, or nobody can be asked.
     pub(super) fn settle_failed(&mut self, slot: usize, failure: Failure, now: Time) {
         let second = std::mem::take(&mut self.questions[slot].second);
-        let gift = second.gift(failure.ede());
+        let account = self.account(slot);
+        let gift = second.gift(explained(failure.ede(), &account));
         let remembered = match failure {
             // Truncated again the next time, and better than an error.
             _ if second.partial.is_some() => None,
@@ -116,6 +126,36 @@ impl<X: Exchanges> Core<X> {
             _ => Some(failure.ede().code),
         };
         self.settle_without(slot, remembered, &gift, now);
+    }
+
+    /// Why the question has no answer, route by route: what came of its attempts, those that are still out among
+    /// them. One that was not asked at all fails for what all routes are known for.
+    fn account(&self, slot: usize) -> Account {
+        let question = &self.questions[slot];
+        let out = question
+            .attempts
+            .iter()
+            .filter_map(|tag| self.attempts.get(*tag as usize));
+        let out = out.filter(|attempt| attempt.kind != AttemptKind::Probe);
+        let mut said: SmallVec<[(RouteId, Said); 8]> = SmallVec::new();
+        let ended = question.said.iter().copied();
+        for (route, word) in ended.chain(out.map(|attempt| (attempt.route, Said::Nothing))) {
+            // What was said last over a route, but silence does not unsay a word.
+            match said.iter_mut().find(|(of, _)| *of == route) {
+                Some((_, before)) if word != Said::Nothing => *before = word,
+                Some(_) => {}
+                None => said.push((route, word)),
+            }
+        }
+        let engine = self.shared.engine();
+        if said.is_empty() {
+            said.extend(engine.last_words());
+        }
+        let mut account = Account::default();
+        for (route, word) in said {
+            account.add(&engine.routes()[usize::from(route.0)].name, word);
+        }
+        account
     }
 
     /// No attempt can be made at all. That is a failure of the routes, not of the name.
@@ -190,10 +230,13 @@ impl<X: Exchanges> Core<X> {
                     continue;
                 }
                 Some(waiter) => {
-                    let gift = self.questions[slot]
-                        .second
-                        .gift(Ede::NO_REACHABLE_AUTHORITY);
-                    self.give(waiter, &gift, now);
+                    let account = self.account(slot);
+                    let question = &self.questions[slot];
+                    let ede = match question.stage {
+                        Stage::Queued => OVERLOADED,
+                        _ => explained(self.shared.too_late().ede(), &account),
+                    };
+                    self.give(waiter, &question.second.gift(ede), now);
                 }
                 None => {}
             }
@@ -305,6 +348,14 @@ impl<X: Exchanges> Core<X> {
     }
 }
 
+/// The same error with the account as its text, if there is one to give.
+fn explained<'a>(ede: Ede<'static>, account: &'a Account) -> Ede<'a> {
+    match account.as_str() {
+        "" => ede,
+        text => ede.with_text(text),
+    }
+}
+
 impl Question {
     /// From here on only attempts that lost are of interest. False if that was so before.
     fn settle(&mut self) -> bool {
@@ -319,6 +370,14 @@ impl Question {
 }
 
 impl super::shared::Shared {
+    /// What a question has come to whose time is up.
+    fn too_late(&self) -> Failure {
+        match self.engine().standing() {
+            Standing::Outage => Failure::Outage,
+            _ => Failure::Deadline,
+        }
+    }
+
     /// Writes what the cache holds for the question, fresh or stale.
     pub(super) fn write_held(
         &self,

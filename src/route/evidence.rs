@@ -9,6 +9,7 @@ use super::selector::Rank;
 use super::tally::{Row, Sample, Shown};
 use super::{AttemptKind, Carriage, HeldUp, Outcome, Route, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
+use crate::observe::said::Said;
 use crate::wire::Rcode;
 
 impl Engine {
@@ -70,6 +71,24 @@ impl Engine {
             self.flights.delayed(id, &mut lane.queue, left);
             self.stalls.moved(lane);
         }
+    }
+
+    /// Why an attempt over `route` brings nothing, in the words of who said so: told before its outcome.
+    pub fn said(&mut self, route: RouteId, said: Said, now: Time) {
+        self.lane_mut(route).said = Some((now, said));
+    }
+
+    /// What was said last over each route that is not clear.
+    pub fn last_words(&self) -> impl Iterator<Item = (RouteId, Said)> + '_ {
+        let lanes = (0u16..).zip(&self.lanes);
+        lanes
+            .filter(|(_, lane)| lane.rank != Rank::Clear && lane.rank != Rank::Out)
+            .map(|(id, lane)| {
+                (
+                    RouteId(id),
+                    lane.said.map_or(Said::Nothing, |(_, said)| said),
+                )
+            })
     }
 
     /// An attempt ended, between `looked` and `now`: its answer had not come when it was last looked for. Only
@@ -184,7 +203,7 @@ impl Engine {
             {
                 self.was_lost(attempt, in_flight, now);
             }
-            Outcome::Unreachable | Outcome::HandshakeFailed if !attempt.lost => {
+            Outcome::Unreachable(_) | Outcome::HandshakeFailed(_) if !attempt.lost => {
                 self.was_lost(attempt, in_flight, now);
             }
             _ => {}

@@ -179,6 +179,9 @@ impl Engine {
             base: lane.estimate.base(),
             excess: lane.estimate.excess(now),
             overdue,
+            said: lane
+                .said
+                .and_then(|(at, said)| (at >= tally.from).then_some(said)),
             ..tally.evidence(now)
         }
     }

@@ -13,6 +13,7 @@ use super::tally::Row;
 use super::{Route, RouteId, Verdict};
 use crate::clock::Time;
 use crate::config::{PathConfig, UpstreamConfig};
+use crate::observe::said::Said;
 
 /// One route and all that is known of it.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub(super) struct Lane {
     /// Segments that TCP sent again, and its smoothed round trip at the last look.
     pub(super) tcp_resent: u64,
     pub(super) tcp_round_trip: Option<Duration>,
+    /// Why an attempt over it failed last, and when.
+    pub(super) said: Option<(Time, Said)>,
     /// Attempts ever made, modulo 2^32.
     pub(super) departed: u32,
     pub(super) sent: u32,
@@ -95,6 +98,7 @@ impl Lane {
             healthy: 0.0,
             tcp_resent: 0,
             tcp_round_trip: None,
+            said: None,
             departed: 0,
             sent: 0,
         }

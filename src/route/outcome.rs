@@ -1,6 +1,7 @@
 //! What one attempt was made for, and what it taught.
 
 use crate::observe::event::Blame;
+use crate::observe::said::{Reason, Said};
 use crate::wire::Rcode;
 
 /// Why an attempt is made.
@@ -43,9 +44,9 @@ pub enum Outcome {
     /// With nothing, in the time the driver gave it.
     TimedOut,
     /// At once: the network or the host said that there is no way (ICMP, ENETUNREACH).
-    Unreachable,
+    Unreachable(Reason),
     /// A connection was not established.
-    HandshakeFailed,
+    HandshakeFailed(Reason),
     /// A kept connection was closed under the question: nobody's fault.
     Closed,
     /// The driver stopped listening before its time: teaches nothing.
@@ -58,8 +59,23 @@ impl Outcome {
         match self {
             Outcome::Answered | Outcome::Truncated | Outcome::Closed | Outcome::Outrun => None,
             Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => Some(Blame::Upstream),
-            Outcome::TimedOut | Outcome::Unreachable | Outcome::HandshakeFailed => Some(Blame::Own),
+            Outcome::TimedOut | Outcome::Unreachable(_) | Outcome::HandshakeFailed(_) => {
+                Some(Blame::Own)
+            }
         }
+    }
+
+    /// Why it brought nothing, and in whose words; what the server said beside the rcode is not here.
+    pub const fn said(self) -> Option<Said> {
+        Some(match self {
+            Outcome::Answered | Outcome::Truncated | Outcome::Outrun => return None,
+            Outcome::Poor(rcode) => Said::Server { rcode, why: None },
+            Outcome::Mismatched | Outcome::Garbled => Said::Garbled,
+            Outcome::TimedOut => Said::Nothing,
+            Outcome::Unreachable(reason) => Said::Kernel(reason),
+            Outcome::HandshakeFailed(reason) => Said::Handshake(reason),
+            Outcome::Closed => Said::Closed,
+        })
     }
 
     /// A packet came back: whatever it said, the path carried it.

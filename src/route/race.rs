@@ -227,8 +227,8 @@ impl Race {
                 engine.budgets.forced(now);
                 step.send = Some(self.depart(engine, flight.route, AttemptKind::Retry, now));
             }
-            Outcome::Unreachable
-            | Outcome::HandshakeFailed
+            Outcome::Unreachable(_)
+            | Outcome::HandshakeFailed(_)
             | Outcome::TimedOut
             | Outcome::Closed
                 if !self.finished && flight.kind != AttemptKind::Probe =>

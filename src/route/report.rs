@@ -297,6 +297,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+    use crate::observe::said::Reason;
     use crate::route::testing::grid;
     use crate::route::{Ask, Outcome, Purpose, Race, Refused, Step};
 
@@ -370,7 +371,7 @@ mod tests {
         world.engine.path_lost(PathId(0), "gone", world.now);
         for (mut race, step) in under_way {
             let (now, attempt) = (world.now, step.send.expect("sent").attempt);
-            let outcome = Outcome::Unreachable;
+            let outcome = Outcome::Unreachable(Reason::PATH_DOWN);
             race.outcome(
                 &mut world.engine,
                 attempt,

@@ -181,6 +181,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+    use crate::observe::said::Reason;
     use crate::route::testing::grid;
     use crate::route::{AttemptId, AttemptKind, Outcome, RouteId};
 
@@ -258,7 +259,8 @@ mod tests {
                         engine.land(under_way.remove(at), Outcome::Answered, now, now);
                     }
                     (5, Some(at)) => {
-                        engine.land(under_way.remove(at), Outcome::Unreachable, now, now);
+                        let refused = Outcome::Unreachable(Reason::REFUSED);
+                        engine.land(under_way.remove(at), refused, now, now);
                     }
                     (6, Some(at)) => engine.lose(under_way[at], now),
                     (_, Some(at)) => {

@@ -43,7 +43,9 @@ impl Refused {
     /// there is no room to ask.
     pub const fn ede(self) -> Ede<'static> {
         match self {
-            Refused::NoRoute => Ede::NO_REACHABLE_AUTHORITY,
+            Refused::NoRoute => {
+                Ede::NO_REACHABLE_AUTHORITY.with_text("every route is drained or lost")
+            }
             Refused::Busy | Refused::Denied => Ede::NETWORK_ERROR,
         }
     }

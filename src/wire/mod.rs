@@ -15,6 +15,7 @@ mod header;
 mod keep;
 mod name;
 mod off_limits;
+mod purpose;
 mod query;
 mod question;
 mod rdata;
@@ -29,6 +30,7 @@ mod upstream;
 
 pub use answer::Answer;
 pub use name::{NameError, name_from_text, name_to_text};
+pub use purpose::ede_purpose;
 pub use query::{Garbage, Inspected, Query, inspect};
 pub use question::{Asked, ClientEdns, KeptKey, KeyRef, OwnedAsked, QuestionKey};
 pub use refusal::Refusal;

@@ -24,3 +24,4 @@ mod streams;
 mod survival;
 mod tcp;
 mod truncation;
+mod words;
