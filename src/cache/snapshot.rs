@@ -92,6 +92,12 @@ pub enum SnapshotError {
 /// What is wrong with a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
+    /// Another user owns it, who is not the superuser either.
+    #[error("it belongs to another user, {0}")]
+    Owner(u32),
+    /// Others than its owner may write it; its mode.
+    #[error("others may write it (mode {0:o}; it should be 600)")]
+    Writable(u32),
     /// It does not begin like one.
     #[error("it is not a snapshot of byway's cache")]
     Foreign,

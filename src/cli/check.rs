@@ -3,33 +3,93 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::{ConfigArgs, load, print};
+use super::run::ConfigArgs;
+use super::{exit, fail, load_quietly, print, say};
+use crate::config::report::Remark;
+use crate::config::{ConfigError, Loaded};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
-    /// The file [default: /etc/byway/byway.toml if it exists, otherwise what is built in]
+    /// The file, as for --config
+    #[arg(conflicts_with = "config")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print one JSON object for programs, also about what is wrong
+    #[arg(long)]
+    json: bool,
 }
 
 /// Prints the effective configuration, itself a configuration file, to standard output; what is wrong or odd goes to
 /// standard error.
 pub(super) fn check(args: &CheckArgs) -> u8 {
-    let loaded = load(&ConfigArgs {
-        config: args.file.clone(),
-        ..ConfigArgs::default()
-    });
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
+    let mut config = args.config.clone();
+    config.config = config.config.or(args.file.clone());
+    let loaded = load_quietly(&config);
+    if args.json {
+        return print_json(&loaded);
+    }
+    match say(loaded) {
+        Ok(loaded) => print(
+            format!(
+                "# OK: {}\n# Upstreams come from {}. In effect is:\n\n{}",
+                loaded.origin(),
+                loaded.upstreams_from,
+                loaded.config.to_toml()
+            )
+            .as_bytes(),
+        ),
+        Err(code) => code,
+    }
+}
+
+/// The same as an object: `ok`, `reports` and, if it is right, `file`, `upstreams_from` and `config`, whose keys
+/// are those of the file.
+fn print_json(loaded: &Result<Loaded, ConfigError>) -> u8 {
+    let (object, code) = match loaded {
+        Ok(loaded) => match toml::from_str::<Value>(&loaded.config.to_toml()) {
+            Ok(config) => {
+                let object = json!({
+                    "ok": true,
+                    "file": loaded.file.as_ref().map(|file| file.display().to_string()),
+                    "upstreams_from": loaded.upstreams_from.to_string(),
+                    "reports": loaded.reports.iter().map(report).collect::<Vec<_>>(),
+                    "config": config,
+                });
+                (object, exit::OK)
+            }
+            Err(error) => return fail(&format!("the configuration cannot be printed: {error}")),
+        },
+        Err(error) => {
+            let reports: Vec<_> = error.reports.iter().map(report).collect();
+            (json!({ "ok": false, "reports": reports }), exit::USAGE)
+        }
     };
-    print(
-        format!(
-            "# OK: {}\n# Upstreams come from {}. In effect is:\n\n{}",
-            loaded.origin(),
-            loaded.upstreams_from,
-            loaded.config.to_toml()
-        )
-        .as_bytes(),
-    )
+    match print(format!("{object:#}\n").as_bytes()) {
+        exit::OK => code,
+        failed => failed,
+    }
+}
+
+fn report(remark: &Remark) -> Value {
+    let Remark {
+        severity,
+        message,
+        place,
+        position,
+        label,
+        help,
+    } = remark;
+    let (line, column) = position.unzip();
+    json!({
+        "severity": severity.to_string(),
+        "message": message,
+        "place": place,
+        "line": line,
+        "column": column,
+        "label": label,
+        "help": help,
+    })
 }

@@ -18,7 +18,7 @@ pub use query::QueryArgs;
 pub use run::{ConfigArgs, LogLevel, RunArgs};
 
 use crate::config::host::Host;
-use crate::config::{self, DEFAULT_FILE, Loaded, Overrides};
+use crate::config::{self, ConfigError, DEFAULT_FILE, Loaded, Overrides};
 
 /// What a process of byway ends with.
 pub mod exit {
@@ -51,7 +51,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "/etc/resolv.conf",
-        "Where upstreams are read from if none are configured.",
+        "Where upstreams are read from if none are configured, unless `[host] resolv-conf` names another.",
     ),
     (
         "$STATE_DIRECTORY/cache.snapshot",
@@ -113,11 +113,22 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// What to exit with; why has been said on standard error.
 fn load(args: &ConfigArgs) -> Result<Loaded, u8> {
+    say(load_quietly(args))
+}
+
+/// As [`load`], with nothing said yet.
+fn load_quietly(args: &ConfigArgs) -> Result<Loaded, ConfigError> {
     let overrides = Overrides {
         listen: args.listen.clone(),
         upstreams: args.upstream.clone(),
+        admin: args.admin.clone(),
     };
-    match config::load(args.config.as_deref(), &overrides, &Host::this()) {
+    config::load(args.config.as_deref(), &overrides, &Host::this())
+}
+
+/// Says what is odd or wrong on standard error.
+fn say(loaded: Result<Loaded, ConfigError>) -> Result<Loaded, u8> {
+    match loaded {
         Ok(loaded) => {
             for remark in &loaded.remarks {
                 eprintln!("{remark}\n");

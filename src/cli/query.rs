@@ -22,7 +22,7 @@ pub struct QueryArgs {
     /// The type of record: a mnemonic, or TYPE and a number
     #[arg(value_name = "TYPE", default_value = "A")]
     pub record_type: RecordType,
-    /// Configuration file [default: /etc/byway/byway.toml, if it exists]
+    /// Configuration file, `-` for standard input [default: /etc/byway/byway.toml, if it exists]
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Ask this resolver, in place of the file's upstreams; may be given several times
@@ -115,6 +115,7 @@ impl QueryArgs {
             config: self.config.clone(),
             listen: Vec::new(),
             upstream: self.upstream.clone(),
+            admin: None,
         }
     }
 }

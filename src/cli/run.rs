@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 use super::{exit, fail, load};
+use crate::config::AdminListen;
 use crate::config::address::{AddressError, Endpoint};
 use crate::{daemon, observe};
 
@@ -29,16 +30,21 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     if let Err(error) = observe::log::init(args.log.into()) {
         return fail(&error.to_string());
     }
-    match daemon::run(&loaded.config, &loaded.origin()) {
+    let origin = format!(
+        "{}; upstreams from {}",
+        loaded.origin(),
+        loaded.upstreams_from
+    );
+    match daemon::run(&loaded.config, &origin) {
         Ok(()) => exit::OK,
         Err(error) => fail(&error.to_string()),
     }
 }
 
 /// Where the configuration comes from.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ConfigArgs {
-    /// Configuration file [default: /etc/byway/byway.toml, if it exists]
+    /// Configuration file, `-` for standard input [default: /etc/byway/byway.toml, if it exists]
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Accept queries here, over UDP and TCP, in place of the file's listeners; may be given several times
@@ -47,6 +53,9 @@ pub struct ConfigArgs {
     /// Ask this resolver, in place of the file's upstreams; may be given several times
     #[arg(long, short, value_name = "ADDR", value_parser = upstream)]
     pub upstream: Vec<Endpoint>,
+    /// Serve metrics and health here, or `off`, in place of the file's `[admin] listen`
+    #[arg(long, value_name = "ADDR", value_parser = admin)]
+    pub admin: Option<AdminListen>,
 }
 
 /// How much is logged. Each level includes those before it.
@@ -75,6 +84,10 @@ impl From<LogLevel> for LevelFilter {
 
 fn listener(text: &str) -> Result<Endpoint, String> {
     Endpoint::listener(text).map_err(|error| with_help(text, &error))
+}
+
+fn admin(text: &str) -> Result<AdminListen, String> {
+    AdminListen::parse(text).map_err(|error| with_help(text, &error))
 }
 
 /// Reads the address of an upstream as `--upstream` takes it.

@@ -30,6 +30,9 @@ pub enum AddressError {
     /// A URL.
     #[error("expected an IP address, not a URL")]
     Url,
+    /// A URL or an address that stands for an encrypted transport.
+    #[error("DNS over {0} is not supported yet")]
+    Encrypted(&'static str),
     /// What follows the address is no port.
     #[error("`{0}` is not a port, 1 to 65535")]
     Port(String),
@@ -69,6 +72,9 @@ impl AddressError {
             AddressError::Url => {
                 Some("how an upstream is spoken to is a key of its own, `transport`".to_owned())
             }
+            AddressError::Encrypted(_) => Some(
+                "write the address alone for plain DNS over UDP or TCP; a proxy on this host can encrypt".to_owned(),
+            ),
             AddressError::NoPort if text.contains(':') => Some(format!("write `[{text}]:53`")),
             AddressError::NoPort => Some(format!("write `{text}:53`")),
             AddressError::NoZone => Some(format!("write `{text}%eth0`, with the interface's name")),
@@ -101,8 +107,14 @@ impl Endpoint {
     }
 
     fn parse(text: &str) -> Result<Endpoint, AddressError> {
-        if text.contains("://") {
-            return Err(AddressError::Url);
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(match scheme.to_ascii_lowercase().as_str() {
+                "tls" | "dot" => AddressError::Encrypted("TLS"),
+                "https" | "h2" | "h3" | "doh" => AddressError::Encrypted("HTTPS"),
+                "quic" | "doq" => AddressError::Encrypted("QUIC"),
+                "sdns" | "dnscrypt" => AddressError::Encrypted("DNSCrypt"),
+                _ => AddressError::Url,
+            });
         }
         let (host, port) = split(text)?;
         let (ip, zone) = match host.split_once('%') {
@@ -279,7 +291,11 @@ mod tests {
             ("fd00::12345", NotAnAddress),
             ("dns.example", HostName),
             ("dns.example:53", HostName),
-            ("tls://10.0.0.2", Url),
+            ("udp://10.0.0.2", Url),
+            ("tls://10.0.0.2", Encrypted("TLS")),
+            ("tls://dns.example:853", Encrypted("TLS")),
+            ("HTTPS://dns.example/dns-query", Encrypted("HTTPS")),
+            ("quic://10.0.0.2", Encrypted("QUIC")),
             ("10.0.0.2:", port("")),
             ("10.0.0.2:0", port("0")),
             ("10.0.0.2:+53", port("+53")),

@@ -47,12 +47,17 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const GIB: usize = 1024 * MIB;
 
-/// Where queries are accepted when the file does not say: a port that needs no privilege and is
-/// neither 53 nor multicast DNS's 5353, reachable from this host only.
-pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5335);
+/// Where queries are accepted when the file does not say, reachable from this host only: a port that needs no
+/// privilege and that nobody else takes by habit. 5353 is multicast DNS's, 5335 unbound's behind Pi-hole, 5053, 5054,
+/// 5300 and 5354 those of local proxies.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5339);
 
-/// Where metrics and health are served, reachable from this host only.
-pub const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9153);
+/// Where metrics and health are served when the file does not say, reachable from this host only. The ports from 9100
+/// to 9999 are all allotted to exporters by Prometheus's register; 9153, there, is CoreDNS's.
+pub const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 19153);
+
+/// If [`ADMIN`] is taken, this many ports after it are tried. Any other address is used or refused.
+pub const ADMIN_OTHERS: u16 = 9;
 
 /// This host (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
 pub const LOOPBACK: &[IpNet] = &[

@@ -18,6 +18,9 @@ pub struct Host {
     pub state_directory: Option<PathBuf>,
     /// Where upstreams are read from if none are given.
     pub resolv_conf: PathBuf,
+    /// Where the servers stand that are asked in turn by what `resolv_conf` names, if that is a local listener:
+    /// systemd-resolved's list and NetworkManager's.
+    pub stand_ins: [PathBuf; 2],
     /// The number of an interface, if it exists.
     pub interface_index: fn(&str) -> Option<u32>,
     /// Whether an address is one of this host's own.
@@ -31,6 +34,10 @@ impl Host {
             cores: cores(),
             state_directory: state_directory(),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            stand_ins: [
+                PathBuf::from("/run/systemd/resolve/resolv.conf"),
+                PathBuf::from("/run/NetworkManager/no-stub-resolv.conf"),
+            ],
             interface_index,
             is_local,
         }
@@ -86,6 +93,7 @@ impl Host {
             cores: 4,
             state_directory: None,
             resolv_conf: PathBuf::from("/nonexistent/resolv.conf"),
+            stand_ins: ["resolved", "manager"].map(|it| PathBuf::from("/nonexistent").join(it)),
             interface_index: |name| (name == "eth0").then_some(2),
             is_local: |ip| ip.is_loopback() || ip == IpAddr::from([192, 0, 2, 1]),
         }

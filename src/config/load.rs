@@ -1,18 +1,20 @@
 //! From a file's name, or none, to a configuration.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::address::Endpoint;
 use super::host::Host;
-use super::report::{Place, Report, Severity, Source, Written};
-use super::spec::{ListenSpec, Spec, UpstreamSpec};
-use super::{Config, meaning, syntax};
+use super::report::{Place, Remark, Report, Severity, Source, Written};
+use super::spec::{AdminListen, ListenSpec, Spec, UpstreamSpec};
+use super::{Config, file, meaning, syntax};
 
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "/etc/byway/byway.toml";
+
+/// In place of a file's name: standard input.
+const STDIN: &str = "-";
 
 /// Larger files are refused before they are parsed.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -27,6 +29,8 @@ pub struct Overrides {
     pub listen: Vec<Endpoint>,
     /// Upstreams, over the path `default`, in place of the file's, unless empty.
     pub upstreams: Vec<Endpoint>,
+    /// Where metrics and health are served, in place of what the file says.
+    pub admin: Option<AdminListen>,
 }
 
 /// Where the upstreams of a configuration come from.
@@ -51,13 +55,15 @@ pub struct Loaded {
     pub upstreams_from: UpstreamsFrom,
     /// Warnings and notes, rendered, for the operator's eyes.
     pub remarks: Vec<String>,
+    /// The same, for programs.
+    pub reports: Vec<Remark>,
 }
 
 impl Loaded {
     /// The file's name, or that there is none.
     pub fn origin(&self) -> String {
         match &self.file {
-            Some(file) => file.display().to_string(),
+            Some(file) => name_of(file),
             None => format!("built-in defaults, as there is no {DEFAULT_FILE}"),
         }
     }
@@ -68,9 +74,11 @@ impl Loaded {
 #[error("{rendered}")]
 pub struct ConfigError {
     rendered: String,
+    /// Everything that is wrong, for programs.
+    pub reports: Vec<Remark>,
 }
 
-/// Reads the configuration from `file`; without one from [`DEFAULT_FILE`], if that is there; otherwise the
+/// Reads the configuration from `file`, which is standard input if it is `-`; without one from [`DEFAULT_FILE`], if that is there; otherwise the
 /// defaults hold.
 ///
 /// # Errors
@@ -87,7 +95,7 @@ pub fn load(
             parse(None, "version = 1", overrides, host)
         }
         Err(error) => {
-            let name = name.display().to_string();
+            let name = name_of(name);
             let place = Place::Whole(name.clone());
             let message = "the configuration file cannot be read";
             let report = Report::error(message, &place, error.to_string());
@@ -97,6 +105,9 @@ pub fn load(
                 }
                 io::ErrorKind::PermissionDenied => {
                     report.help("make it readable for the user byway runs as")
+                }
+                io::ErrorKind::InvalidInput => {
+                    report.help("write `-` in place of a name to have standard input read")
                 }
                 _ => report,
             };
@@ -109,11 +120,22 @@ pub fn load(
     }
 }
 
+/// What a file is called in messages.
+fn name_of(file: &Path) -> String {
+    match file == Path::new(STDIN) {
+        true => "standard input".to_owned(),
+        false => file.display().to_string(),
+    }
+}
+
 fn read(name: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(name)?
-        .take(MOST_BYTES + 1)
-        .read_to_end(&mut bytes)?;
+    match name == Path::new(STDIN) {
+        true => io::stdin().take(MOST_BYTES + 1).read_to_end(&mut bytes)?,
+        false => file::open(name)?
+            .take(MOST_BYTES + 1)
+            .read_to_end(&mut bytes)?,
+    };
     if bytes.len() as u64 > MOST_BYTES {
         let message = "larger than 1 MiB: not a configuration file of byway";
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
@@ -136,26 +158,27 @@ pub fn parse(
     overrides: &Overrides,
     host: &Host,
 ) -> Result<Loaded, ConfigError> {
-    let name = file.map_or_else(String::new, |it| it.display().to_string());
+    let name = file.map_or_else(String::new, name_of);
     let source = Source { name: &name, text };
     let mut reports = Vec::new();
     let document = syntax::parse(text).map_err(|report| refuse(&[report], &source))?;
     let mut spec = Spec::read(&document, &mut reports);
     overrides.apply(&mut spec);
-    let config = meaning::config(&spec, host, &mut reports);
+    let meant = meaning::config(&spec, host, &mut reports);
     reports.sort_by_key(Report::position);
-    let Some(config) = config else {
+    let Some(meant) = meant else {
         return Err(refuse(&reports, &source));
     };
     Ok(Loaded {
-        config,
+        config: meant.config,
         file: file.map(Path::to_owned),
-        upstreams_from: match spec.upstreams.is_empty() {
-            true => UpstreamsFrom::ResolvConf(host.resolv_conf.clone()),
-            false if spec.upstreams_replaced => UpstreamsFrom::CommandLine,
-            false => UpstreamsFrom::File,
+        upstreams_from: match meant.resolv_conf {
+            Some(file) => UpstreamsFrom::ResolvConf(file),
+            None if spec.upstreams_replaced => UpstreamsFrom::CommandLine,
+            None => UpstreamsFrom::File,
         },
         remarks: reports.iter().map(|it| it.render(&source)).collect(),
+        reports: reports.iter().map(|it| it.remark(&source)).collect(),
     })
 }
 
@@ -173,6 +196,12 @@ impl Overrides {
                     transports: None,
                 })
                 .collect();
+        }
+        if let Some(admin) = &self.admin {
+            spec.admin = Some(Written {
+                value: admin.clone(),
+                place: Place::CommandLine(format!("--admin {admin}")),
+            });
         }
         if !self.upstreams.is_empty() {
             spec.upstreams_replaced = true;
@@ -196,6 +225,7 @@ fn refuse(reports: &[Report], source: &Source<'_>) -> ConfigError {
     }
     ConfigError {
         rendered: rendered.join("\n\n"),
+        reports: reports.iter().map(|it| it.remark(source)).collect(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
@@ -13,19 +14,27 @@ use super::address::Endpoint;
 use super::host::Host;
 use super::paths::Paths;
 use super::report::{Place, Report, Severity, Written, quoted};
-use super::spec::{AdminSpec, Key, ListenSpec, Spec, UpstreamSpec};
+use super::spec::{AdminListen, Key, ListenSpec, Spec, UpstreamSpec};
 use super::{
-    Config, DNS_PORT, Listen, UpstreamConfig, UpstreamTransport, address_name, allowed_by_default,
-    bounds, settings, system,
+    Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
+    allowed_by_default, bounds, settings, system,
 };
 
+/// What a file means.
+pub(super) struct Meant {
+    pub(super) config: Config,
+    /// The resolv.conf that the upstreams come from, if they come from one.
+    pub(super) resolv_conf: Option<PathBuf>,
+}
+
 /// Makes the configuration of `spec`. `None` if `reports` holds an error, from here or from before.
-pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Option<Config> {
+pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Option<Meant> {
     let whole = !any_error(reports);
     let listen = listeners(&spec.listen, host, reports);
     let admin = admin(spec, &listen, host, reports);
     let mut paths = Paths::read(&spec.paths, whole, reports);
-    let routing = settings::routing(spec);
+    let mut routing = settings::routing(spec);
+    let mut resolv_conf = None;
     let cache = settings::cache(spec, host);
     let limits = settings::limits(spec);
     let allow = allow(spec, &listen, reports);
@@ -44,7 +53,14 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         Vec::new()
     } else {
         let default = paths.kernels_choice();
-        let mut upstreams = system::upstreams(host, &listen, reports);
+        let named = spec.host.resolv_conf.as_ref();
+        let (mut upstreams, from) = system::upstreams(named, host, &listen, reports);
+        resolv_conf = Some(from);
+        if spec.routing.policy.is_none() {
+            // The order of a resolv.conf says who is asked first (resolv.conf(5)): the second may not know what
+            // the first does.
+            routing.policy = Policy::Ordered;
+        }
         upstreams.iter_mut().for_each(|it| it.paths = vec![default]);
         paths.note_idle(&upstreams, reports);
         upstreams
@@ -52,7 +68,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
     if any_error(reports) {
         return None;
     }
-    Some(Config {
+    let config = Config {
         workers: value_or(&spec.workers, host.cores),
         listen,
         paths: paths.finish(),
@@ -62,6 +78,10 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         admin,
         limits,
         allow,
+    };
+    Some(Meant {
+        config,
+        resolv_conf,
     })
 }
 
@@ -235,7 +255,7 @@ fn admin(
     let Some(written) = &spec.admin else {
         return Some(bounds::ADMIN);
     };
-    let AdminSpec::At(endpoint) = &written.value else {
+    let AdminListen::At(endpoint) = &written.value else {
         return None;
     };
     let endpoint = Written {

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod bounds;
+pub mod file;
 pub mod host;
 mod load;
 mod meaning;
@@ -27,6 +28,7 @@ mod value;
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, UpstreamsFrom, load, parse};
 pub use model::*;
 pub use report::Report;
+pub use spec::AdminListen;
 
 /// The annotated default: every key with its meaning, unit, range and default.
 pub const ANNOTATED: &str = include_str!("../../config/byway.toml");

@@ -218,7 +218,7 @@ pub(super) fn allowed_by_default(listen: &[Listen]) -> Vec<IpNet> {
 }
 
 impl Default for Listen {
-    /// UDP and TCP on 127.0.0.1:5335.
+    /// UDP and TCP on 127.0.0.1:5339.
     fn default() -> Listen {
         Listen {
             address: bounds::LISTEN,

@@ -127,12 +127,7 @@ impl Report {
     fn write(&self, source: &Source<'_>, out: &mut String) -> fmt::Result {
         use fmt::Write;
 
-        let kind = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
-        write!(out, "{kind}: {}", self.message)?;
+        write!(out, "{}: {}", self.severity, self.message)?;
         source.show(&self.place, &self.label, out)?;
         let indent = " ".repeat(source.gutter(&self.place));
         if let Some(help) = &self.help {
@@ -146,6 +141,54 @@ impl Report {
             source.show(place, "", out)?;
         }
         Ok(())
+    }
+}
+
+/// A report for programs: what [`Report::render`] shows, in parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// The file, the option of the command line, or what it is that has no place in the file.
+    pub place: String,
+    /// Line and column in the file, counted from 1, the column in characters.
+    pub position: Option<(usize, usize)>,
+    /// What was expected there, if that is said.
+    pub label: String,
+    /// What to do, if that is known.
+    pub help: Option<String>,
+}
+
+impl Report {
+    /// The report in parts.
+    pub fn remark(&self, source: &Source<'_>) -> Remark {
+        let (place, position) = match &self.place {
+            Place::Text(span) => {
+                let spot = source.spot(span);
+                (source.name.to_owned(), Some((spot.line, spot.column)))
+            }
+            Place::CommandLine(what) | Place::Whole(what) => (what.clone(), None),
+        };
+        Remark {
+            severity: self.severity,
+            message: self.message.clone(),
+            place,
+            position,
+            label: self.label.clone(),
+            help: self.help.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        })
     }
 }
 

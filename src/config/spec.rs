@@ -1,5 +1,6 @@
 //! The file as written: every key optional, every value within its range, each with its place.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,7 +33,8 @@ pub(super) struct Spec {
     pub(super) upstreams_replaced: bool,
     pub(super) routing: RoutingSpec,
     pub(super) cache: CacheSpec,
-    pub(super) admin: Key<AdminSpec>,
+    pub(super) admin: Key<AdminListen>,
+    pub(super) host: HostSpec,
     pub(super) limits: LimitsSpec,
 }
 
@@ -104,10 +106,40 @@ pub(super) enum SnapshotSpec {
 }
 
 /// `[admin] listen`
-#[derive(Clone, Debug)]
-pub(super) enum AdminSpec {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminListen {
+    /// Metrics and health are not served.
     Off,
+    /// They are served there.
     At(Endpoint),
+}
+
+impl AdminListen {
+    /// An address and its port, or `off`.
+    ///
+    /// # Errors
+    /// What is wrong with the address.
+    pub fn parse(text: &str) -> Result<AdminListen, address::AddressError> {
+        match text {
+            "off" => Ok(AdminListen::Off),
+            _ => Endpoint::listener(text).map(AdminListen::At),
+        }
+    }
+}
+
+impl fmt::Display for AdminListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AdminListen::Off => write!(f, "off"),
+            AdminListen::At(endpoint) => write!(f, "{endpoint}"),
+        }
+    }
+}
+
+/// `[host]`
+#[derive(Debug, Default)]
+pub(super) struct HostSpec {
+    pub(super) resolv_conf: Key<PathBuf>,
 }
 
 /// `[limits]`
@@ -149,6 +181,9 @@ impl Spec {
             admin: t
                 .table("admin", "[admin]", |t| t.read("listen", admin_listen))
                 .flatten(),
+            host: t
+                .table("host", "[host]", HostSpec::read)
+                .unwrap_or_default(),
             limits: t
                 .table("limits", "[limits]", LimitsSpec::read)
                 .unwrap_or_default(),
@@ -184,7 +219,7 @@ impl ListenSpec {
     fn read(t: &mut Table<'_, '_>) -> ListenSpec {
         ListenSpec {
             address: t.require("address", |it| {
-                endpoint(it, "`\"127.0.0.1:5335\"`", Endpoint::listener)
+                endpoint(it, "`\"127.0.0.1:5339\"`", Endpoint::listener)
             }),
             transports: t.list("transports", |it| it.choice(TRANSPORTS)),
         }
@@ -230,7 +265,7 @@ impl UpstreamSpec {
             address: t.require("address", |it| {
                 endpoint(it, "`\"10.0.0.2\"`", Endpoint::upstream)
             }),
-            transport: t.read("transport", |it| it.choice(TRANSPORTS)),
+            transport: t.read("transport", transport),
             paths: t.list("paths", name),
             backup: t.read("backup", Value::flag),
             cost: t.read("cost", |it| it.number(bounds::COST)),
@@ -317,6 +352,18 @@ fn bad_address(value: &Value<'_>, text: &str, error: &address::AddressError) -> 
     value
         .error(message, error.to_string())
         .maybe_help(error.help(text))
+}
+
+/// How an upstream is spoken to.
+fn transport(value: &Value<'_>) -> Read<UpstreamTransport> {
+    value.choice(TRANSPORTS).map_err(|report| {
+        let encrypted =
+            |text: &str| matches!(text, "tls" | "dot" | "https" | "doh" | "quic" | "doq");
+        match value.string("").is_ok_and(encrypted) {
+            true => report.help("encrypted transports are not supported yet"),
+            false => report,
+        }
+    })
 }
 
 /// A path's or an upstream's name. They stand in logs, labels and `dc1@eth1`, so what would have to be quoted
@@ -423,12 +470,32 @@ fn prefix(value: &Value<'_>) -> Read<IpNet> {
     Ok(net)
 }
 
-fn admin_listen(value: &Value<'_>) -> Read<AdminSpec> {
-    if value.string("").is_ok_and(|text| text == "off") {
-        return Ok(AdminSpec::Off);
+fn admin_listen(value: &Value<'_>) -> Read<AdminListen> {
+    let example = "an address in quotes, such as `\"127.0.0.1:19153\"`, or `\"off\"`";
+    let text = value.string(example)?;
+    AdminListen::parse(text).map_err(|error| bad_address(value, text, &error))
+}
+
+impl HostSpec {
+    fn read(t: &mut Table<'_, '_>) -> HostSpec {
+        HostSpec {
+            resolv_conf: t.read("resolv-conf", resolv_conf),
+        }
     }
-    let example = "`\"127.0.0.1:9153\"`, or `\"off\"`";
-    endpoint(value, example, Endpoint::listener).map(AdminSpec::At)
+}
+
+fn resolv_conf(value: &Value<'_>) -> Read<PathBuf> {
+    let text = value.string("the path of a file in quotes")?;
+    absolute(text).ok_or_else(|| {
+        let message = format!("{} cannot be the place of a resolv.conf", quoted(text));
+        value.error(message, "expected the absolute path of a file")
+    })
+}
+
+/// The path of a file that means the same wherever byway was started.
+fn absolute(text: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(text);
+    (path.is_absolute() && !text.ends_with('/') && !text.contains('\0')).then_some(path)
 }
 
 fn snapshot(value: &Value<'_>) -> Read<SnapshotSpec> {
@@ -436,11 +503,8 @@ fn snapshot(value: &Value<'_>) -> Read<SnapshotSpec> {
     if text == "off" {
         return Ok(SnapshotSpec::Off);
     }
-    let path = PathBuf::from(text);
-    if !path.is_absolute() || text.ends_with('/') || text.contains('\0') {
+    absolute(text).map(SnapshotSpec::At).ok_or_else(|| {
         let message = format!("{} cannot be the snapshot's place", quoted(text));
-        let label = "expected the absolute path of a file, or `off`";
-        return Err(value.error(message, label));
-    }
-    Ok(SnapshotSpec::At(path))
+        value.error(message, "expected the absolute path of a file, or `off`")
+    })
 }

@@ -1,18 +1,20 @@
 //! Upstreams for a byway that was given none: those of the host's own `/etc/resolv.conf`.
 //!
 //! On a host that already uses byway, that file names byway. Asking itself would be a loop, so whatever
-//! reaches one of its own listeners is left out.
+//! reaches one of its own listeners is left out. On many hosts it names the listener of systemd-resolved or of
+//! NetworkManager's dnsmasq alone, which asks other servers in turn. To ask those costs a hop and hides the
+//! servers, and is a loop where that listener asks byway. So their own lists are read in its place.
 
-use std::fs::File;
-use std::io::Read;
-use std::net::SocketAddr;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use hickory_resolver::system_conf::parse_resolv_conf;
 
 use super::address::{self, Endpoint};
 use super::host::Host;
-use super::report::{Place, Report, clip, quoted};
-use super::{DNS_PORT, Listen, UpstreamConfig};
+use super::report::{Place, Report, Written, clip, quoted};
+use super::{DNS_PORT, Listen, UpstreamConfig, file};
 
 /// What stands in the file beyond this is not read; glibc takes three name servers.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -20,55 +22,193 @@ const MOST_BYTES: u64 = 64 * 1024;
 const WHAT_TO_DO: &str =
     "name a resolver: `--upstream 10.0.0.2`, or `[[upstream]]` in the configuration file";
 
-/// The name servers of the host's resolv.conf, in its order, named by their addresses; and in `reports` a note on
-/// each that is left out. An error if none remains.
+/// Where systemd-resolved listens for the programs of its host (systemd-resolved.service(8)).
+const RESOLVED: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)),
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54)),
+];
+
+/// The name servers of the host's resolv.conf, or of the file `named` in its place, in its order, named by their
+/// addresses; and in `reports` a note on each that is left out, and on a list that was read in place of the host's
+/// file. An error if none remains. What is returned beside them is the file that they come from.
 pub(super) fn upstreams(
+    named: Option<&Written<PathBuf>>,
     host: &Host,
     listen: &[Listen],
     reports: &mut Vec<Report>,
-) -> Vec<UpstreamConfig> {
-    let name = host.resolv_conf.display().to_string();
-    let whole = Place::Whole(name.clone());
-    let mut bytes = Vec::new();
-    let read = File::open(&host.resolv_conf)
-        .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        let message = "no upstream: the system's resolver configuration cannot be read";
-        reports.push(Report::error(message, &whole, error.to_string()).help(WHAT_TO_DO));
-        return Vec::new();
-    }
-    let mut found: Vec<UpstreamConfig> = Vec::new();
-    let mut left_out = Vec::new();
-    for (line, text) in name_server_lines(&String::from_utf8_lossy(&bytes)) {
-        match upstream(text, host, listen) {
-            // A name server given twice would be measured twice.
-            Ok(it) if found.iter().any(|other| other.address == it.address) => {}
-            Ok(it) => found.push(it),
-            Err(why) => left_out.push((line, clip(text), why)),
+) -> (Vec<UpstreamConfig>, PathBuf) {
+    let name = named.map_or(&host.resolv_conf, |it| &it.value);
+    let own = match List::read(name, host, listen) {
+        Ok(list) => list,
+        Err(error) => {
+            let message = "no upstream: the system's resolver configuration cannot be read";
+            let place = named.map_or_else(|| whole(name), |it| it.place.clone());
+            let report = Report::error(message, &place, error.to_string());
+            reports.push(report.help(WHAT_TO_DO));
+            return (Vec::new(), name.to_owned());
+        }
+    };
+    let between = own.only_a_go_between().filter(|_| named.is_none());
+    let list = match between {
+        Some(between) => match stand_in(between, host, listen) {
+            Ok(Some(list)) => {
+                let message = format!("{} is read in place of {}", list.name(), own.name());
+                reports.push(Report::note(message, &whole(name), between.why()));
+                list
+            }
+            Ok(None) => own,
+            Err(list) => list,
+        },
+        None => own,
+    };
+    let from = list.name.clone();
+    (list.taken(reports), from)
+}
+
+/// What a resolv.conf names where it names no resolver of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Between {
+    Resolved,
+    NetworkManager,
+    Byway,
+}
+
+impl Between {
+    fn why(self) -> &'static str {
+        match self {
+            Between::Resolved => "it names systemd-resolved's own listener alone",
+            Between::NetworkManager => "it names a local listener of NetworkManager's alone",
+            Between::Byway => "it names byway itself alone",
         }
     }
-    if found.is_empty() {
-        let label = match left_out.as_slice() {
-            [] => "it names no server".to_owned(),
-            all => all
-                .iter()
-                .map(|(_, text, why)| format!("`{text}`: {why}"))
-                .collect::<Vec<_>>()
-                .join("; "),
+}
+
+/// The list of the servers behind `between`; `None` if there is no such file on this host. Only one that names a
+/// server is taken.
+///
+/// # Errors
+/// The first list that is there, if none of those that are names a server.
+fn stand_in(between: Between, host: &Host, listen: &[Listen]) -> Result<Option<List>, List> {
+    let [resolved, manager] = &host.stand_ins;
+    let all: &[&PathBuf] = match between {
+        Between::Resolved | Between::Byway => &[resolved, manager],
+        Between::NetworkManager => &[manager],
+    };
+    let mut empty = None;
+    for path in all {
+        let Ok(mut list) = List::read(path, host, listen) else {
+            continue;
         };
-        let message = "no upstream: the system's resolver configuration has none that can be asked";
-        reports.push(Report::error(message, &whole, label).help(WHAT_TO_DO));
-    } else {
-        reports.extend(left_out.into_iter().map(|(line, text, why)| {
-            let place = Place::Whole(format!("{name}:{line}"));
-            Report::note(
-                format!("name server {} is left out", quoted(&text)),
-                &place,
-                why,
-            )
-        }));
+        for server in &mut list.servers {
+            if let Ok(it) = &server.it
+                && RESOLVED.contains(&it.address.ip())
+            {
+                server.it = Err("it is systemd-resolved, which asks others in turn".to_owned());
+            }
+        }
+        if list.servers.iter().any(|server| server.it.is_ok()) {
+            return Ok(Some(list));
+        }
+        empty.get_or_insert(list);
     }
-    found
+    empty.map_or(Ok(None), Err)
+}
+
+fn whole(name: &Path) -> Place {
+    Place::Whole(name.display().to_string())
+}
+
+/// A resolv.conf that was read.
+struct List {
+    name: PathBuf,
+    servers: Vec<Server>,
+    /// NetworkManager says that it wrote it.
+    managed: bool,
+}
+
+/// A `nameserver` line.
+struct Server {
+    line: usize,
+    text: String,
+    ip: Option<IpAddr>,
+    /// What can be asked there, or why nothing can.
+    it: Result<UpstreamConfig, String>,
+}
+
+impl List {
+    fn read(name: &Path, host: &Host, listen: &[Listen]) -> io::Result<List> {
+        let mut bytes = Vec::new();
+        file::open(name)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let servers = name_server_lines(&text).map(|(line, text)| Server {
+            line,
+            text: clip(text),
+            ip: text.parse().ok(),
+            it: upstream(text, host, listen),
+        });
+        Ok(List {
+            name: name.to_owned(),
+            servers: servers.collect(),
+            managed: text
+                .lines()
+                .any(|it| it.starts_with("# Generated by NetworkManager")),
+        })
+    }
+
+    fn name(&self) -> std::path::Display<'_> {
+        self.name.display()
+    }
+
+    /// What it names, if that is no resolver of the network but somebody on this host who asks one.
+    fn only_a_go_between(&self) -> Option<Between> {
+        let all = |holds: &dyn Fn(&Server) -> bool| {
+            !self.servers.is_empty() && self.servers.iter().all(holds)
+        };
+        let ip_is =
+            |server: &Server, holds: fn(&IpAddr) -> bool| server.ip.as_ref().is_some_and(holds);
+        if all(&|it| ip_is(it, |ip| RESOLVED.contains(ip))) {
+            Some(Between::Resolved)
+        } else if self.managed && all(&|it| ip_is(it, IpAddr::is_loopback)) {
+            Some(Between::NetworkManager)
+        } else if all(&|it| it.it.as_ref().is_err_and(|why| why == ITSELF)) {
+            Some(Between::Byway)
+        } else {
+            None
+        }
+    }
+
+    /// The servers that can be asked, each once, and notes on the others; an error if there is none.
+    fn taken(self, reports: &mut Vec<Report>) -> Vec<UpstreamConfig> {
+        let name = self.name().to_string();
+        let mut found: Vec<UpstreamConfig> = Vec::new();
+        let mut left_out = Vec::new();
+        for Server { line, text, it, .. } in self.servers {
+            match it {
+                // A name server given twice would be measured twice.
+                Ok(it) if found.iter().any(|other| other.address == it.address) => {}
+                Ok(it) => found.push(it),
+                Err(why) => left_out.push((line, text, why)),
+            }
+        }
+        if found.is_empty() {
+            let reason = |(_, text, why): &(usize, String, String)| format!("`{text}`: {why}");
+            let label = match left_out.as_slice() {
+                [] => "it names no server".to_owned(),
+                all => all.iter().map(reason).collect::<Vec<_>>().join("; "),
+            };
+            let message =
+                "no upstream: the system's resolver configuration has none that can be asked";
+            let report = Report::error(message, &Place::Whole(name), label);
+            reports.push(report.help(WHAT_TO_DO));
+        } else {
+            reports.extend(left_out.into_iter().map(|(line, text, why)| {
+                let place = Place::Whole(format!("{name}:{line}"));
+                let message = format!("name server {} is left out", quoted(&text));
+                Report::note(message, &place, why)
+            }));
+        }
+        found
+    }
 }
 
 /// The first word after `nameserver` and the number of its line.
@@ -78,6 +218,8 @@ fn name_server_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         (words.next() == Some("nameserver")).then(|| (index + 1, words.next().unwrap_or_default()))
     })
 }
+
+const ITSELF: &str = "it is byway itself";
 
 fn upstream(text: &str, host: &Host, listen: &[Listen]) -> Result<UpstreamConfig, String> {
     let (ip, zone) = match text.split_once('%') {
@@ -100,7 +242,7 @@ fn upstream(text: &str, host: &Host, listen: &[Listen]) -> Result<UpstreamConfig
         .and_then(|()| endpoint.resolve(DNS_PORT, host))
         .map_err(|error| error.to_string())?;
     if is_itself(address, listen, host) {
-        return Err("it is byway itself".to_owned());
+        return Err(ITSELF.to_owned());
     }
     Ok(UpstreamConfig {
         name: endpoint.to_string(),
@@ -139,7 +281,7 @@ mod tests {
             ..Listen::default()
         }];
         let mut reports = Vec::new();
-        let found = upstreams(&host, &listen, &mut reports);
+        let (found, _) = upstreams(None, &host, &listen, &mut reports);
         let found = found
             .iter()
             .map(|it| format!("{} {}", it.name, it.address))
@@ -158,7 +300,7 @@ mod tests {
         let text = "# by hand\nsearch a..b -- corp.example\nnameserver 10.0.0.2\n\
                     nameserver fd00::1\nnameserver fe80::1%eth0 # router\noptions edns0\n\
                     nameserver 10.0.0.2\n";
-        let (found, reports) = read(text, "127.0.0.1:5335");
+        let (found, reports) = read(text, "127.0.0.1:5339");
         let expected = [
             "10.0.0.2 10.0.0.2:53",
             "fd00::1 [fd00::1]:53",
@@ -180,7 +322,7 @@ mod tests {
             "192.0.2.2 192.0.2.2:53",
             "::1 [::1]:53",
         ];
-        assert_eq!(names("127.0.0.1:5335"), all);
+        assert_eq!(names("127.0.0.1:5339"), all);
         assert_eq!(names("127.0.0.1:53"), all[1..]);
         assert_eq!(names("0.0.0.0:53"), all[3..]);
         assert_eq!(names("[::]:53"), all[..4]);
@@ -202,7 +344,7 @@ mod tests {
         let (_, reports) = read("# empty\n", "0.0.0.0:53");
         assert!(reports[0].contains("it names no server"), "{}", reports[0]);
         let mut reports = Vec::new();
-        upstreams(&Host::example(), &[], &mut reports);
+        upstreams(None, &Host::example(), &[], &mut reports);
         let text = reports[0].render(&Source { name: "", text: "" });
         assert!(text.starts_with("error: no upstream: the system's resolver configuration cannot be read\n --> /nonexistent/resolv.conf\n"));
         assert!(text.ends_with(help));
@@ -212,7 +354,7 @@ mod tests {
     fn odd_lines_are_left_out_with_a_reason() {
         let text = "nameserver\nnameserver 10.0.0.300\nnameserver fe80::1\nnameserver fe80::1%eth9\n\
                     nameserver 0.0.0.0\nnameserver \u{1b}[2J\nnameserver 10.0.0.2 10.0.0.3\n";
-        let (found, reports) = read(text, "127.0.0.1:5335");
+        let (found, reports) = read(text, "127.0.0.1:5339");
         assert_eq!(found, ["10.0.0.2 10.0.0.2:53"]);
         let why: Vec<&str> = reports
             .iter()
@@ -230,5 +372,141 @@ mod tests {
             ]
         );
         assert!(!reports.concat().contains('\u{1b}'));
+    }
+
+    /// A host with these files; `None` is one that is not there.
+    struct Files(tempfile::TempDir);
+
+    impl Files {
+        const NAMES: [&str; 3] = ["resolv.conf", "resolved", "manager"];
+
+        fn new(texts: [Option<&str>; 3]) -> Files {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, text) in Files::NAMES.iter().zip(texts) {
+                if let Some(text) = text {
+                    std::fs::write(folder.path().join(name), text).unwrap();
+                }
+            }
+            Files(folder)
+        }
+
+        /// Upstreams, the file that they come from, and what is said.
+        fn read(&self, listen: &str) -> (Vec<String>, String, Vec<String>) {
+            let [resolv_conf, resolved, manager] = Files::NAMES.map(|it| self.0.path().join(it));
+            let host = Host {
+                resolv_conf,
+                stand_ins: [resolved, manager],
+                ..Host::example()
+            };
+            let listen = [Listen {
+                address: listen.parse().unwrap(),
+                ..Listen::default()
+            }];
+            let mut reports = Vec::new();
+            let (found, from) = upstreams(None, &host, &listen, &mut reports);
+            let folder = format!("{}/", self.0.path().display());
+            let source = Source { name: "", text: "" };
+            (
+                found.into_iter().map(|it| it.name).collect(),
+                from.display().to_string().replace(&folder, ""),
+                reports
+                    .iter()
+                    .map(|it| it.render(&source).replace(&folder, ""))
+                    .collect(),
+            )
+        }
+    }
+
+    const STUB: &str = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n";
+    const LIST: &str = "nameserver 10.53.0.1\nnameserver 10.53.0.2\n";
+    const MANAGED: &str = "# Generated by NetworkManager\nnameserver 127.0.0.1\n";
+    const PORT_53: &str = "127.0.0.1:53";
+    const ELSEWHERE: &str = "127.0.0.1:5339";
+
+    #[test]
+    fn the_list_behind_a_local_listener_is_read_in_its_place() {
+        let cases = [
+            (
+                [Some(STUB), Some(LIST), None],
+                ELSEWHERE,
+                "resolved",
+                "systemd-resolved's own listener",
+            ),
+            (
+                [Some("nameserver 127.0.0.54\n"), None, Some(LIST)],
+                ELSEWHERE,
+                "manager",
+                "systemd-resolved",
+            ),
+            // systemd-resolved runs, but has nothing: what NetworkManager knows counts.
+            (
+                [Some(STUB), Some("# nobody\n"), Some(LIST)],
+                ELSEWHERE,
+                "manager",
+                "systemd-resolved",
+            ),
+            (
+                [Some(MANAGED), Some(STUB), Some(LIST)],
+                ELSEWHERE,
+                "manager",
+                "NetworkManager's",
+            ),
+            // The host was pointed at byway.
+            (
+                [Some("nameserver 127.0.0.1\n"), Some(LIST), None],
+                PORT_53,
+                "resolved",
+                "byway itself",
+            ),
+        ];
+        for (texts, listen, from, why) in cases {
+            let (found, file, said) = Files::new(texts).read(listen);
+            assert_eq!(found, ["10.53.0.1", "10.53.0.2"], "{texts:?}");
+            assert_eq!(file, from, "{texts:?}");
+            let start = format!("note: {from} is read in place of resolv.conf\n --> resolv.conf\n");
+            assert!(said.len() == 1 && said[0].starts_with(&start), "{said:?}");
+            assert!(said[0].contains(why), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_names_a_resolver_beside_a_local_listener_is_read_itself() {
+        for (text, first) in [
+            ("nameserver 127.0.0.53\nnameserver 10.0.0.9\n", "127.0.0.53"),
+            // A resolver of the host's own, which nobody manages.
+            ("nameserver 127.0.0.1\n", "127.0.0.1"),
+            (
+                "# Generated by NetworkManager\nnameserver 10.0.0.9\n",
+                "10.0.0.9",
+            ),
+        ] {
+            let (found, file, said) =
+                Files::new([Some(text), Some(LIST), Some(LIST)]).read(ELSEWHERE);
+            assert_eq!((found[0].as_str(), file.as_str()), (first, "resolv.conf"));
+            assert_eq!(said, [""; 0]);
+        }
+        // Neither runs here: somebody else listens there.
+        let (found, file, _) = Files::new([Some(STUB), None, None]).read(ELSEWHERE);
+        assert_eq!(
+            (found, file.as_str()),
+            (vec!["127.0.0.53".to_owned()], "resolv.conf")
+        );
+    }
+
+    #[test]
+    fn a_local_listener_that_asks_byway_is_never_asked() {
+        for list in [
+            "nameserver 127.0.0.1\n",
+            "nameserver 127.0.0.53\n",
+            "# nobody\n",
+        ] {
+            let (found, file, said) = Files::new([Some(STUB), Some(list), None]).read(PORT_53);
+            assert_eq!((found, file.as_str()), (Vec::new(), "resolved"), "{list}");
+            assert!(said[0].starts_with("error: no upstream"), "{said:?}");
+        }
+        // What it has besides is asked.
+        let list = "nameserver 127.0.0.1\nnameserver 10.53.0.1\n";
+        let (found, ..) = Files::new([Some(STUB), Some(list), None]).read(PORT_53);
+        assert_eq!(found, ["10.53.0.1"]);
     }
 }

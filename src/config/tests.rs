@@ -270,6 +270,7 @@ fn the_command_line_stands_in_place_of_the_file() {
             address::Endpoint::upstream("10.0.0.9").unwrap(),
             address::Endpoint::upstream("10.0.0.9:5353").unwrap(),
         ],
+        admin: Some(AdminListen::parse("127.0.0.1:9000").unwrap()),
     };
     let loaded = parse(None, text, &overrides, &Host::example()).unwrap();
     assert_eq!(loaded.remarks, [""; 0]);

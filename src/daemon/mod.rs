@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::admin;
 use crate::clock::Clock;
-use crate::config::{Config, UpstreamTransport};
+use crate::config::{Config, UpstreamTransport, bounds};
 use crate::net::path::Path;
 use crate::net::{Manner, Sockets, Way};
 use crate::observe::metrics::{Metrics, WorkerMetrics};
@@ -41,7 +41,7 @@ pub enum StartError {
     Listen(#[from] BindError),
     /// The address for metrics and health cannot be listened on.
     #[error(
-        "cannot serve metrics on {address}: {cause}; choose another `[admin] listen`, or turn it off with \"off\""
+        "cannot serve metrics on {address}: {cause}; choose another with `--admin` or `[admin] listen`, or turn it off with \"off\""
     )]
     Admin {
         /// The address.
@@ -75,14 +75,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let signals = signals::Signals::catch()?;
     sys::raise_open_files().ok();
     let listeners = Listeners::bind(&config.listen, &config.limits)?;
-    let admin = config.admin.map(|address| {
-        let bound = TcpListener::bind(address).and_then(|socket| {
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        });
-        bound.map_err(|cause| StartError::Admin { address, cause })
-    });
-    let admin = admin.transpose()?;
+    let admin = config.admin.map(admin_socket).transpose()?;
     let mut rng = entropy()?;
 
     let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));
@@ -218,6 +211,39 @@ fn announce(
     }
     // A closed stderr is no reason not to serve.
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// The socket for metrics and health. Nobody should do without DNS because the default port is taken: one of those after
+/// it is taken then, and that is said.
+fn admin_socket(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let others = match address == bounds::ADMIN {
+        true => bounds::ADMIN_OTHERS,
+        false => 0,
+    };
+    let bind = |port: u16| {
+        let socket = TcpListener::bind(SocketAddr::new(address.ip(), port))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    match bind(address.port()) {
+        Err(error) if taken(&error) && others > 0 => {
+            let next = (1..=others).map(|step| address.port() + step);
+            let Some((port, socket)) = next
+                .into_iter()
+                .find_map(|port| Some((port, bind(port).ok()?)))
+            else {
+                let cause = error;
+                return Err(StartError::Admin { address, cause });
+            };
+            warn!(
+                "metrics are at port {port}, for {} is taken; `--admin` or `[admin] listen` name another",
+                address.port()
+            );
+            Ok(socket)
+        }
+        bound => bound.map_err(|cause| StartError::Admin { address, cause }),
+    }
 }
 
 /// Everything one worker is given.

@@ -183,13 +183,24 @@ fn write_baselines(baselines: &[Baseline]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The lines of [`write_baselines`]. One that cannot be read is passed over: it costs a measurement.
+/// No round trip takes longer, so that a file of other numbers cannot make byway wait for ever.
+const LONGEST: Duration = Duration::from_secs(60);
+/// No route carries more packets a second.
+const MOST_RATE: f32 = 1e7;
+
+/// The lines of [`write_baselines`]. One that cannot be read, or makes no sense, is passed over: it costs a measurement.
 fn read_baselines(octets: &[u8]) -> Vec<Baseline> {
     let read = |line: &str| {
         let mut words = line.splitn(6, ' ');
-        let mut duration = || Some(Duration::from_nanos(words.next()?.parse().ok()?));
+        let mut duration = || {
+            let duration = Duration::from_nanos(words.next()?.parse().ok()?);
+            (duration <= LONGEST).then_some(duration)
+        };
         let (base, mean, deviation, tail) = (duration()?, duration()?, duration()?, duration()?);
         let rate = words.next()?.parse().ok()?;
+        if !(0.0..=MOST_RATE).contains(&rate) {
+            return None;
+        }
         Some(Baseline {
             route: words.next()?.to_string(),
             base,
@@ -237,7 +248,8 @@ mod tests {
 
     #[test]
     fn lines_that_make_no_sense_are_passed_over() {
-        let text = b"1 2 3 4 5 good\n1 2 x 4 5 bad\n1 2\n\n\xff\xff 1 2 3 4 5\n";
+        let text = b"1 2 3 4 5 good\n1 2 x 4 5 bad\n1 2\n\n\xff\xff 1 2 3 4 5\n\
+            1 60000000001 3 4 5 long\n1 2 3 4 1e30 fast\n1 2 3 4 NaN odd\n1 2 3 4 -1 less\n";
         let read = read_baselines(text);
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].route, "good");

@@ -1,6 +1,7 @@
 //! The commands that go with a configuration.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 fn byway(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_byway"))
@@ -102,4 +103,146 @@ fn manual_and_completions() {
         let script = byway(&["completions", shell]);
         assert!(text(&script.stdout).contains("byway"), "{shell}");
     }
+}
+
+/// As [`byway`], with something to read.
+fn byway_reading(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
+        .args(arguments)
+        .env_remove("STATE_DIRECTORY")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    child.wait_with_output().expect("the program runs")
+}
+
+const UPSTREAM: &str = "version = 1\n[[upstream]]\naddress = \"10.0.0.2\"\n";
+
+#[test]
+fn check_reads_standard_input_and_takes_the_file_either_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("byway.toml").display().to_string();
+    std::fs::write(&path, UPSTREAM).unwrap();
+    let body = |output: &Output| {
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = text(&output.stdout).to_owned();
+        text.split_once("\n\n").map(|it| it.1.to_owned())
+    };
+    let expected = body(&byway(&["check", &path]));
+    assert_eq!(body(&byway(&["check", "-c", &path])), expected);
+    assert_eq!(body(&byway(&["check", "--config", &path])), expected);
+    assert_eq!(body(&byway_reading(&["check", "-"], UPSTREAM)), expected);
+    assert_eq!(
+        body(&byway_reading(&["check", "-c", "-"], UPSTREAM)),
+        expected
+    );
+    let output = byway_reading(&["check", "-"], "version = 1\nworkers = 0\n");
+    assert_eq!(output.status.code(), Some(2));
+    let expected = "error: `workers` is out of range\n --> standard input:2:11\n";
+    assert!(text(&output.stderr).starts_with(expected), "{output:?}");
+}
+
+#[test]
+fn check_takes_what_the_command_line_says_in_place_of_the_file() {
+    let arguments = [
+        "check",
+        "-",
+        "--admin",
+        "127.0.0.1:9000",
+        "-l",
+        "127.0.0.2:53",
+        "-u",
+        "10.0.0.3",
+    ];
+    let output = byway_reading(&arguments, UPSTREAM);
+    let said = text(&output.stdout);
+    for part in ["127.0.0.1:9000", "127.0.0.2:53", "10.0.0.3:53"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert!(!said.contains("10.0.0.2"), "{said}");
+    let off = byway_reading(&["check", "-", "--admin", "off"], UPSTREAM);
+    assert!(text(&off.stdout).contains("[admin]\nlisten = \"off\"\n"));
+    let bad = byway_reading(&["check", "-", "--admin", "nowhere"], UPSTREAM);
+    assert_eq!(bad.status.code(), Some(2));
+}
+
+#[test]
+fn check_prints_json_for_programs() {
+    let json = |input: &str| {
+        let output = byway_reading(&["check", "--json", "-"], input);
+        assert_eq!(text(&output.stderr), "");
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), value)
+    };
+    let (code, value) = json(UPSTREAM);
+    assert_eq!((code, &value["ok"]), (Some(0), &true.into()));
+    assert_eq!(value["upstreams_from"], "the configuration file");
+    assert_eq!(value["config"]["upstream"][0]["address"], "10.0.0.2:53");
+    assert_eq!(value["config"]["routing"]["policy"], "fastest");
+
+    let (code, value) = json("version = 1\nworkers = 0\nfoo = 1\n");
+    assert_eq!((code, &value["ok"]), (Some(2), &false.into()));
+    let report = &value["reports"][0];
+    assert_eq!(
+        (&report["line"], &report["column"]),
+        (&2.into(), &11.into())
+    );
+    assert_eq!(
+        (&report["severity"], &report["place"]),
+        (&"error".into(), &"standard input".into())
+    );
+    assert_eq!(report["message"], "`workers` is out of range");
+    assert_eq!(value["reports"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_configuration_that_is_no_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
+    assert!(made.success());
+    let fifo = fifo.display().to_string();
+    let folder = folder.path().display().to_string();
+    let cases = [
+        (fifo.as_str(), "a FIFO"),
+        (&folder, "a directory"),
+        ("/dev/zero", "a device"),
+    ];
+    for (path, what) in cases {
+        for command in ["check", "run"] {
+            let output = byway(&[command, "--config", path]);
+            assert_eq!(output.status.code(), Some(2), "{path}");
+            let expected = format!("expected a file, found {what}");
+            assert!(text(&output.stderr).contains(&expected), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn encrypted_transports_are_said_to_be_missing() {
+    for (address, what) in [
+        ("tls://10.0.0.2", "TLS"),
+        ("https://dns.example/dns-query", "HTTPS"),
+    ] {
+        let expected = format!("DNS over {what} is not supported yet");
+        let file = format!("version = 1\n[[upstream]]\naddress = \"{address}\"\n");
+        for output in [
+            byway_reading(&["check", "-"], &file),
+            byway(&["run", "--upstream", address]),
+        ] {
+            assert_eq!(output.status.code(), Some(2));
+            assert!(text(&output.stderr).contains(&expected), "{output:?}");
+        }
+    }
+    let file = format!("{UPSTREAM}transport = \"tls\"\n");
+    let output = byway_reading(&["check", "-"], &file);
+    assert!(
+        text(&output.stderr).contains("not supported yet"),
+        "{output:?}"
+    );
 }

@@ -172,7 +172,7 @@ address = "[::]:53"
 address = "0.0.0.0:53"
 transports = ["udp"]
 [[listen]]
-address = "127.0.0.1:5335"
+address = "127.0.0.1:5339"
 "#,
         r#"
 error: a listener on 127.0.0.1:53 that 0.0.0.0:53 covers

@@ -89,11 +89,11 @@ fn without_a_configuration_it_asks_the_hosts_resolvers() {
         let daemon = Daemon::spawn(command, Some(folder));
         assert_eq!(
             daemon.listen,
-            ["127.0.0.1:5335".parse().expect("an address")]
+            ["127.0.0.1:5339".parse().expect("an address")]
         );
         assert_eq!(
             daemon.admin,
-            Some("127.0.0.1:9153".parse().expect("an address"))
+            Some("127.0.0.1:19153".parse().expect("an address"))
         );
         assert!(daemon.log().contains("127.0.0.77"), "{}", daemon.log());
         for _ in 0..2 {
@@ -216,9 +216,9 @@ fn two_daemons_do_not_share_a_port() {
 #[test]
 fn an_address_that_is_not_on_this_host() {
     let upstream = Upstream::good();
-    let (code, text) = fails(&Setup::to(&[&upstream]).listen(&["192.0.2.53:5335"]));
+    let (code, text) = fails(&Setup::to(&[&upstream]).listen(&["192.0.2.53:5339"]));
     assert_eq!(code, Some(1), "{text}");
-    is_one_line(&text, &["192.0.2.53:5335", "ip address"]);
+    is_one_line(&text, &["192.0.2.53:5339", "ip address"]);
 }
 
 #[test]
@@ -318,4 +318,59 @@ fn an_interface_without_the_permission() {
     }
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     is_one_line(&stderr(&output), &["marked", "CAP_NET_ADMIN"]);
+}
+
+#[test]
+fn the_default_port_of_the_metrics_may_be_taken() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    namespace.enter(|| {
+        let _taken = TcpListener::bind("127.0.0.1:19153").expect("a free port");
+        let upstream = Upstream::good();
+        let (_folder, file) = config_file(&format!(
+            "version = 1\n[[upstream]]\naddress = \"{}\"\n",
+            upstream.address
+        ));
+        let mut command = byway();
+        command.args(["run", "--config"]).arg(&file);
+        let daemon = Daemon::spawn(command, None);
+        let next = "127.0.0.1:19154".parse().expect("an address");
+        assert_eq!(daemon.admin, Some(next));
+        let log = daemon.log();
+        assert!(
+            log.contains("metrics are at port 19154, for 19153 is taken"),
+            "{log}"
+        );
+        assert_eq!(daemon.http("/healthz").0, 200);
+
+        // One that was asked for is not exchanged for another.
+        let mut command = byway();
+        command.args([
+            "run",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:19154",
+            "--config",
+        ]);
+        let output = run(command.arg(&file));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            stderr(&output).contains("127.0.0.1:19154"),
+            "{}",
+            stderr(&output)
+        );
+    });
+}
+
+#[test]
+fn the_metrics_can_be_placed_by_the_command_line() {
+    let upstream = Upstream::good();
+    let daemon = Setup::to(&[&upstream])
+        .arguments(&["--admin", "127.0.0.3:0"])
+        .start();
+    let admin = daemon.admin.expect("an endpoint");
+    assert_eq!(admin.ip(), Ipv4Addr::new(127, 0, 0, 3));
+    assert_eq!(daemon.http("/healthz").0, 200);
 }

@@ -136,7 +136,7 @@ impl Daemon {
     /// What `/metrics` says.
     pub fn metrics(&self, topology: &Topology) -> io::Result<String> {
         join(topology.spawn(Place::Near, "metrics", || {
-            let mut stream = TcpStream::connect("127.0.0.1:9153")?;
+            let mut stream = TcpStream::connect("127.0.0.1:19153")?;
             stream.set_read_timeout(Some(Duration::from_secs(2)))?;
             stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n")?;
             let mut page = String::new();

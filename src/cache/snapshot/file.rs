@@ -12,6 +12,9 @@ pub(super) const BLOCK_HEADER: usize = 1 + 4 + 4;
 /// The most a block holds, so that a length that is not true costs no memory. The largest answer
 /// fits, with what stands before it.
 pub(super) const BLOCK_MOST: usize = 256 * 1024;
+/// The most that is kept besides the answers: a line of 250 octets for each of the 4,096 routes that a configuration may
+/// make.
+pub(super) const BASELINES_MOST: usize = 1024 * 1024;
 /// What stands before the octets of an answer.
 pub(super) const RECORD_HEADER: usize = 4 + 8 + 1 + 1;
 pub(super) const END: usize = 8 + 8 + 8 + 4;

@@ -2,17 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use crc32fast::Hasher;
 
 use crate::clock::Time;
+use crate::config;
 use crate::wire::{Answer, QuestionKey};
 
 use super::super::entry::{Entry, flag};
 use super::super::{Cache, FROM_SNAPSHOT};
-use super::file::{self, BLOCK_HEADER, BLOCK_MOST, End, HEADER, Kind, MAGIC, Record, VERSION};
+use super::file::{
+    self, BASELINES_MOST, BLOCK_HEADER, BLOCK_MOST, End, HEADER, Kind, MAGIC, Record, VERSION,
+};
 use super::{Damage, Restored, SnapshotError};
 
 /// Reads the snapshot at `path` into `cache`, which should be empty: what it holds is kept where the
@@ -35,7 +39,7 @@ pub fn read(
         path: path.to_owned(),
         source,
     };
-    let file = match File::open(path) {
+    let file = match config::file::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
@@ -47,6 +51,7 @@ pub fn read(
             why,
         },
     };
+    trusted(&file).map_err(fail)?;
     let mut blocks = Blocks::new(file);
     let contents = examine(&mut blocks).map_err(fail)?;
     let mut load = Load {
@@ -81,6 +86,27 @@ impl From<Damage> for Failure {
     }
 }
 
+/// Whoever can write the file decides what byway answers: nobody else may.
+fn trusted(file: &File) -> Result<(), Failure> {
+    let found = file.metadata().map_err(Failure::Io)?;
+    let own = rustix::process::geteuid().as_raw();
+    Ok(trusted_of(found.uid(), found.mode(), own)?)
+}
+
+/// [`trusted`], of a file of user `owner` with this mode, for user `own`.
+pub(super) fn trusted_of(owner: u32, mode: u32, own: u32) -> Result<(), Damage> {
+    if owner != own && owner != ROOT {
+        return Err(Damage::Owner(owner));
+    }
+    match mode & WRITABLE_BY_OTHERS {
+        0 => Ok(()),
+        _ => Err(Damage::Writable(mode & 0o7777)),
+    }
+}
+
+const ROOT: u32 = 0;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
 /// What the first reading finds.
 struct Contents {
     /// The wall clock when it was written.
@@ -110,6 +136,9 @@ fn examine(blocks: &mut Blocks) -> Result<Contents, Failure> {
                     found.entries += 1;
                     rest = next;
                 }
+            }
+            Kind::Baselines if contents.baselines.len() + block.contents.len() > BASELINES_MOST => {
+                return Err(garbled.into());
             }
             Kind::Baselines => contents.baselines.extend_from_slice(block.contents),
             Kind::End => {

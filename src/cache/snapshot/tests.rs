@@ -295,9 +295,11 @@ fn one_that_is_half_written_leaves_the_last_one_good() {
     }
     // And if it cannot be put in place, it is taken away.
     let full = place.0.path().join("directory");
-    fs::create_dir(&full).unwrap();
-    fs::write(full.join("file"), b"").unwrap();
-    let error = write(&full, &filled(1 << 20, 1), &[], NOW, WALL, || {}).unwrap_err();
+    let in_the_way = || {
+        fs::create_dir_all(&full).unwrap();
+        fs::write(full.join("file"), b"").unwrap();
+    };
+    let error = write(&full, &filled(1 << 20, 1), &[], NOW, WALL, in_the_way).unwrap_err();
     assert!(
         error.to_string().starts_with("cannot put in place"),
         "{error}"

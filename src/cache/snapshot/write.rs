@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 use crc32fast::Hasher;
 
 use crate::clock::Time;
+use crate::config;
 
 use super::super::Cache;
 use super::super::entry::{Entry, flag};
@@ -28,7 +29,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// come in meanwhile may or may not be in the file.
 ///
 /// # Errors
-/// Whatever the file system says. What was at `path` before is still there then.
+/// Whatever the file system says, or that something is at `path` that is no file. What was at `path` before is still there then.
 pub fn write(
     path: &Path,
     cache: &Cache,
@@ -50,6 +51,7 @@ pub fn write(
             source,
         }
     };
+    config::file::replaceable(path).map_err(failed("replace"))?;
     let file = create(&temporary).map_err(failed("create"))?;
     let written = fill(&file, cache, baselines, now, wall, pause)
         .and_then(|written| file.sync_all().map(|()| written))

@@ -87,11 +87,11 @@ mod tests {
 
     #[test]
     fn the_workers_sockets_are_added_up() {
-        let local = SocketAddr::from(([127, 0, 0, 1], 5335));
-        let other = SocketAddr::from(([0, 0, 0, 0], 5335));
+        let local = SocketAddr::from(([127, 0, 0, 1], 5339));
+        let other = SocketAddr::from(([0, 0, 0, 0], 5339));
         let table =
             [(local, 3), (other, 50), (local, 4)].map(|(local, drops)| Socket { local, drops });
-        assert_eq!(drops(&table, "127.0.0.1:5335"), Some(7));
+        assert_eq!(drops(&table, "127.0.0.1:5339"), Some(7));
     }
 
     #[test]

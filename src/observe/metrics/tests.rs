@@ -39,8 +39,8 @@ fn roster() -> Roster {
     };
     Roster {
         listeners: vec![
-            "127.0.0.1:5335".into(),
-            "[::1]:5335".into(),
+            "127.0.0.1:5339".into(),
+            "[::1]:5339".into(),
             flooded().to_string(),
         ],
         paths: vec!["eth0".into(), "eth1".into()],
@@ -211,7 +211,7 @@ fn what_is_counted_is_what_is_read() {
     one.count(Counter::Coalesced, 1);
     drop(other);
     let read = Read::page(&metrics.text());
-    let hit = r#"byway_queries_total{listener="[::1]:5335",transport="tcp",result="hit"}"#;
+    let hit = r#"byway_queries_total{listener="[::1]:5339",transport="tcp",result="hit"}"#;
     assert_eq!(
         read.get(hit),
         4.0,
@@ -370,7 +370,7 @@ fn scraping_while_workers_count_never_goes_backwards() {
         drop(stop);
         let counted = counting.join().expect("no panic");
         let read = Read::page(&metrics.text());
-        let hits = r#"byway_queries_total{listener="127.0.0.1:5335",transport="udp",result="hit"}"#;
+        let hits = r#"byway_queries_total{listener="127.0.0.1:5339",transport="udp",result="hit"}"#;
         assert_eq!(read.get(hits), counted as f64, "not one lost");
     });
 }

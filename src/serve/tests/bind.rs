@@ -51,12 +51,12 @@ fn wildcards_of_both_families_live_side_by_side() {
 #[test]
 fn errors_say_what_to_do() {
     let limits = Limits::default();
-    let error = Listeners::bind(&listen("192.0.2.1:5335"), &limits)
+    let error = Listeners::bind(&listen("192.0.2.1:5339"), &limits)
         .unwrap_err()
         .to_string();
     assert_eq!(
         error,
-        "cannot listen on 192.0.2.1:5335 (udp): this host does not have that address; \
+        "cannot listen on 192.0.2.1:5339 (udp): this host does not have that address; \
          `ip address` shows those it has"
     );
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::cache::testing::response;
 
+use super::super::file::BLOCK_MOST;
 use super::*;
 
 #[test]
@@ -187,5 +188,76 @@ proptest! {
         }
         octets.extend_from_slice(&tail);
         damaged(&place.path(), &forged(&[(1, octets)], 1));
+    }
+}
+
+#[test]
+fn a_file_that_others_may_have_written_is_refused() {
+    use super::super::read::trusted_of;
+    const FILE: u32 = 0o100_000;
+    for (owner, mode) in [(1000, 0o600), (1000, 0o644), (0, 0o400)] {
+        assert_eq!(trusted_of(owner, FILE | mode, 1000), Ok(()));
+    }
+    assert_eq!(
+        trusted_of(1001, FILE | 0o600, 1000),
+        Err(Damage::Owner(1001))
+    );
+    assert_eq!(trusted_of(1000, FILE | 0o600, 0), Err(Damage::Owner(1000)));
+    for mode in [0o660, 0o602, 0o4620] {
+        let refused = Err(Damage::Writable(mode));
+        assert_eq!(trusted_of(1000, FILE | mode, 1000), refused);
+    }
+    let place = Place::new();
+    place.write(&filled(1 << 20, 10));
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(place.refusal(), Damage::Writable(0o666));
+    if std::os::unix::fs::chown(place.path(), Some(65_534), None).is_ok() {
+        assert_eq!(place.refusal(), Damage::Owner(65_534));
+    }
+}
+
+#[test]
+fn what_is_kept_besides_the_answers_is_bounded() {
+    let place = Place::new();
+    let piece = |octets| (2, vec![b' '; octets]);
+    let most = file::BASELINES_MOST / BLOCK_MOST;
+    let mut blocks = vec![piece(BLOCK_MOST); most];
+    fs::write(place.path(), forged(&blocks, 0)).unwrap();
+    let (_, restored) = place.read(&config(1 << 20), 0);
+    assert_eq!(restored.baselines.len(), file::BASELINES_MOST);
+    blocks.push(piece(1));
+    fs::write(place.path(), forged(&blocks, 0)).unwrap();
+    assert!(matches!(place.refusal(), Damage::Garbled(_)));
+}
+
+#[test]
+fn what_is_no_file_is_neither_read_nor_replaced() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let place = Place::new();
+    mknodat(
+        CWD,
+        place.path(),
+        FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let cache = filled(1 << 20, 10);
+    let path = place.path();
+    let errors = [
+        ("read", read(&path, &cache, NOW, WALL).map(drop)),
+        (
+            "replace",
+            write(&path, &cache, BASELINES, NOW, WALL, || {}).map(drop),
+        ),
+    ];
+    for (action, error) in errors {
+        let error = error.unwrap_err().to_string();
+        let start = format!("cannot {action} the cache snapshot ");
+        assert!(error.starts_with(&start), "{error}");
+        assert!(
+            error.ends_with(": expected a file, found a FIFO"),
+            "{error}"
+        );
     }
 }
