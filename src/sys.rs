@@ -1,4 +1,4 @@
-//! The system calls that no crate wraps safely, and the one room that may write `unsafe`.
+//! The system calls that no crate wraps safely as byway needs them, and the one room that may write `unsafe`.
 //!
 //! A resolver's cost per query is the kernel's, so datagrams are received and sent in batches
 //! ([`RecvBatch`], [`SendBatch`]: recvmmsg and sendmmsg), and a reply carries the address that its

@@ -8,6 +8,7 @@ use super::lane::Group;
 use super::tally::{Row, Tally};
 use super::{PathId, RouteId, Verdict};
 use crate::clock::Time;
+use crate::config::report;
 use crate::observe::event::{Event, Evidence, Subject};
 
 /// Everything that metrics and status show of the engine, at one moment.
@@ -266,29 +267,9 @@ impl Engine {
         let paths = self.paths.iter().map(|path| &path.name);
         let upstreams = self.upstreams.iter().map(|upstream| &upstream.name);
         let routes = self.lanes.iter().map(|lane| &lane.route.name);
-        paths
-            .chain(upstreams)
-            .chain(routes)
-            .map(|known| (distance(name, known), known))
-            .min()
-            .filter(|(distance, known)| *distance <= known.len() / 3 + 1)
-            .map(|(_, known)| known.to_string())
+        let known = paths.chain(upstreams).chain(routes).map(|name| &**name);
+        report::nearest(name, known).map(str::to_owned)
     }
-}
-
-/// Edits (insert, delete, replace) that turn one into the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let replaced = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Datagrams in batches: recvmmsg and sendmmsg.
 //!
+//! rustix has no recvmmsg. Its sendmmsg takes no control message that says which address a reply leaves from
+//! (IP_PKTINFO), which a listener on a wildcard address needs, so that one is called here too.
+//!
 //! Both batches own plain bytes. The pointers the kernel wants are laid out anew on the stack for each
 //! call, so that none outlives it and the batches are ordinary values that may be moved between
 //! threads.

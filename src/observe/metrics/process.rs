@@ -1,6 +1,8 @@
 //! What the kernel says of this process, under the names that Prometheus clients agree on.
 //!
-//! Read anew at each scrape. What cannot be read (no `/proc`, say) is left out, not zero.
+//! Read anew at each scrape. What cannot be read (no `/proc`, say) is left out, not zero. The collector that the
+//! `prometheus` crate has for this counts CPU time in whole seconds, says zero where it knows nothing, and wants another
+//! crate to read `/proc` with.
 
 use std::fs;
 
