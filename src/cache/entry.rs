@@ -40,6 +40,8 @@ pub(super) mod flag {
     pub(in crate::cache) const REPORTED: u8 = 8;
     /// Which snapshot it was last written to: flips from one to the next.
     pub(in crate::cache) const MARK: u8 = 16;
+    /// It is dead as soon as its TTL is over.
+    pub(in crate::cache) const PROVISIONAL: u8 = 32;
 }
 
 /// An answer with what the cache knows about it: 32 bytes, and the answer's own allocation.
@@ -127,6 +129,10 @@ impl Entry {
             true => flag::CHECKING_DISABLED,
             false => 0,
         };
+        let provisional = match lifetime.is_provisional() {
+            true => flag::PROVISIONAL,
+            false => 0,
+        };
         Entry {
             answer,
             stored: Stamp::of(now),
@@ -135,7 +141,7 @@ impl Entry {
             hits: 0,
             heat: Heat::default(),
             hold: 0,
-            flags: dnssec_ok | checking_disabled,
+            flags: dnssec_ok | checking_disabled | provisional,
         }
     }
 
@@ -177,7 +183,17 @@ impl Entry {
     /// When it is past its TTL and past `stale_max` too.
     #[inline]
     pub(super) fn death(&self, stale_max: Duration) -> Time {
-        self.stored.time() + Duration::from_nanos(self.ttl_nanos()) + stale_max
+        let expiry = self.stored.time() + Duration::from_nanos(self.ttl_nanos());
+        match self.is_provisional() {
+            true => expiry,
+            false => expiry + stale_max,
+        }
+    }
+
+    /// Whether it is for the moment only.
+    #[inline]
+    pub(super) fn is_provisional(&self) -> bool {
+        self.flags & flag::PROVISIONAL != 0
     }
 
     /// Whether it is past both.

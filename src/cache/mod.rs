@@ -224,6 +224,15 @@ impl Cache {
         self.rules.admit(answer)
     }
 
+    /// As [`Cache::admit`], for a denial by an upstream that comes after another one: that may know better as soon as it
+    /// can be asked. It is kept for some seconds and never served stale.
+    ///
+    /// # Errors
+    /// As [`Cache::admit`].
+    pub fn admit_provisionally(&self, answer: &mut Answer) -> Result<Lifetime, NotKept> {
+        self.rules.admit_provisionally(answer)
+    }
+
     /// Stores the answer to `key`, whose hash is `hash`, if it may be kept: see [`NotKept`] for what
     /// may not. It takes the place of what was held for the key.
     pub fn store<'k>(

@@ -42,12 +42,23 @@ pub enum NotKept {
 
 /// How long an answer may be kept, by the rules of the cache that admitted it: at least a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetime(u32);
+pub struct Lifetime {
+    seconds: u32,
+    provisional: bool,
+}
+
+/// The longest that a denial is kept that another upstream might not have made, in seconds.
+const PROVISIONAL: u32 = 5;
 
 impl Lifetime {
     /// In seconds.
     pub fn seconds(self) -> u32 {
-        self.0
+        self.seconds
+    }
+
+    /// Whether nothing is left of it afterwards: it is not stale then, but gone.
+    pub(super) fn is_provisional(self) -> bool {
+        self.provisional
     }
 }
 
@@ -81,8 +92,21 @@ impl Rules {
         answer.cap_ttls(self.min_ttl, most);
         match answer.ttl().min(most) {
             0 => Err(NotKept::NoLifetime),
-            ttl => Ok(Lifetime(ttl)),
+            seconds => Ok(Lifetime {
+                seconds,
+                provisional: false,
+            }),
         }
+    }
+
+    /// As [`Rules::admit`], for an answer that holds for the moment only.
+    pub(super) fn admit_provisionally(&self, answer: &mut Answer) -> Result<Lifetime, NotKept> {
+        let admitted = self.admit(answer)?;
+        answer.cap_ttls(0, PROVISIONAL);
+        Ok(Lifetime {
+            seconds: admitted.seconds.min(PROVISIONAL),
+            provisional: true,
+        })
     }
 }
 

@@ -68,10 +68,14 @@ impl<X: Exchanges> Core<X> {
             self.launch(slot, also, now);
         }
         match step.finish {
-            Some(Finish::Answer(_)) => match answer {
-                Some((answer, route)) => self.settle_answered(slot, answer, route, now),
-                None => self.settle_failed(slot, Failure::Deadline, now),
-            },
+            Some(Finish::Answer(attempt)) => {
+                let second = &mut self.questions[slot].second;
+                let held_back = second.denial.take_if(|it| it.attempt == attempt);
+                match answer.or(held_back.map(|it| (it.answer, it.route))) {
+                    Some((answer, route)) => self.settle_answered(slot, answer, route, now),
+                    None => self.settle_failed(slot, Failure::Deadline, now),
+                }
+            }
             Some(Finish::Poor(_)) => self.settle_poor(slot, now),
             Some(Finish::Failed(failure)) => self.settle_failed(slot, failure, now),
             None => {}

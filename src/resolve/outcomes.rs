@@ -2,12 +2,12 @@
 //! something of the question.
 
 use super::core::Core;
-use super::question::{Attempt, Question, Stage};
+use super::question::{Attempt, Denial, Question, Stage};
 use crate::clock::Time;
 use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{self, Counter};
 use crate::observe::said::{Explained, Said};
-use crate::route::{AttemptKind, Finish, Outcome, RouteId, Step};
+use crate::route::{AttemptId, AttemptKind, Finish, Outcome, RouteId, Step};
 use crate::wire::{Answer, Ede, Rcode, Response};
 
 impl<X: Exchanges> Core<X> {
@@ -43,7 +43,7 @@ impl<X: Exchanges> Core<X> {
             return None;
         }
         let outcome = outcome_of(response, attempt.stream);
-        let route = attempt.route;
+        let (route, id) = (attempt.route, attempt.id);
         let said = match outcome.said() {
             Some(Said::Server { rcode, .. }) => {
                 let why = response.edes().next();
@@ -52,11 +52,29 @@ impl<X: Exchanges> Core<X> {
             }
             said => said,
         };
+        if outcome == Outcome::Answered && response.kind().is_negative() {
+            let question = self.questions.get_mut(attempt.question as usize);
+            if let Some(race) = question.and_then(|question| question.race.as_mut()) {
+                race.denies(id);
+            }
+        }
         let (slot, step) = self.tell(tag, outcome, said, looked, now)?;
         let question = &mut self.questions[slot];
+        let is_denial = question
+            .race
+            .as_ref()
+            .is_some_and(|race| race.denial() == Some(id));
         let mut answer = None;
         match outcome {
-            Outcome::Answered if step.wins() || !question.answered => {
+            Outcome::Answered if is_denial => {
+                let answer = response.to_answer();
+                question.second.denial = Some(Denial {
+                    attempt: id,
+                    answer,
+                    route,
+                });
+            }
+            Outcome::Answered if step.settles_with(id) || !question.answered => {
                 answer = Some(response.to_answer());
             }
             Outcome::Poor(_)
@@ -158,7 +176,8 @@ impl<X: Exchanges> Core<X> {
         };
         question.answered |= step.wins();
         self.remember(&self.questions[slot], attempt.route, outcome, now);
-        self.count(&attempt, label(outcome, late), step.wins(), now);
+        let won = step.settles_with(attempt.id);
+        self.count(&attempt, label(outcome, late), won, now);
         Some((slot, step))
     }
 
@@ -233,9 +252,14 @@ pub struct Heard {
 }
 
 impl Step {
-    /// Whether the outcome that was told is the answer.
+    /// Whether the question has its answer.
     fn wins(&self) -> bool {
         matches!(self.finish, Some(Finish::Answer(_)))
+    }
+
+    /// Whether what this attempt brought is the answer.
+    fn settles_with(&self, attempt: AttemptId) -> bool {
+        self.finish == Some(Finish::Answer(attempt))
     }
 }
 

@@ -52,8 +52,21 @@ pub enum Stage {
 pub struct SecondBest {
     /// The first of the useless answers.
     pub poor: Option<Answer>,
+    /// A denial by an upstream that comes after another one, which may still say otherwise.
+    pub denial: Option<Denial>,
     /// A truncated answer with records in it, in case the whole one cannot be had over a stream.
     pub partial: Option<Answer>,
+}
+
+/// A denial that the race holds back.
+#[derive(Debug)]
+pub struct Denial {
+    /// Whose it is.
+    pub attempt: AttemptId,
+    /// What it says.
+    pub answer: Answer,
+    /// The route that it came over.
+    pub route: RouteId,
 }
 
 /// Clients that wait for one answer; nearly always there is one.

@@ -26,6 +26,9 @@ enum Gift<'a> {
 impl SecondBest {
     /// What a client gets for want of an answer, `ede` saying why.
     fn gift<'a>(&'a self, ede: Ede<'a>) -> Gift<'a> {
+        if let Some(denial) = &self.denial {
+            return Gift::Answer(&denial.answer, QueryResult::Miss);
+        }
         match (&self.partial, &self.poor) {
             // Truncated is better than nothing: some clients never ask over TCP.
             (Some(answer), _) => Gift::Answer(answer, QueryResult::Miss),
@@ -49,12 +52,22 @@ impl<X: Exchanges> Core<X> {
         let question = &self.questions[slot];
         // What clients are told is what is kept: a TTL does not jump between the first answer and the second.
         let lifetime = match question.is_shared() {
-            true => self.shared.cache.admit(&mut answer).ok(),
+            true => self.shared.admit(&mut answer, route),
             false => None,
         };
+        let (key, hash) = (question.key.clone(), question.hash);
+        let prefers_held = question.is_shared() && self.shared.is_provisional(&answer, route);
         for waiter in waiters {
-            self.give(waiter, &Gift::Answer(&answer, QueryResult::Miss), now);
+            // What an upstream before this one has said is better than what this one denies.
+            let left = match prefers_held {
+                true => self.give_held(key.by_ref(), hash, waiter, Counter::StaleFailed, now),
+                false => Some(waiter),
+            };
+            if let Some(waiter) = left {
+                self.give(waiter, &Gift::Answer(&answer, QueryResult::Miss), now);
+            }
         }
+        let question = &self.questions[slot];
         self.keep(question, answer, lifetime, route, now);
         if question.why == Why::Refresh {
             self.metrics.count(Counter::RefreshDone, 1);
@@ -68,7 +81,7 @@ impl<X: Exchanges> Core<X> {
             return;
         }
         question.answered = true;
-        let lifetime = self.shared.cache.admit(&mut answer).ok();
+        let lifetime = self.shared.admit(&mut answer, route);
         self.keep(&self.questions[slot], answer, lifetime, route, now);
     }
 
@@ -89,7 +102,10 @@ impl<X: Exchanges> Core<X> {
             return;
         };
         // Only of a negative answer does the cache want to know.
-        let trusted = !answer.kind().is_negative() || self.shared.engine().is_clear(route);
+        let trusted = !answer.kind().is_negative() || {
+            let engine = self.shared.engine();
+            engine.is_clear(route) && !engine.is_provisional(route)
+        };
         let origin = Origin {
             route: route.0,
             trusted,
@@ -376,6 +392,19 @@ impl super::shared::Shared {
             Standing::Outage => Failure::Outage,
             _ => Failure::Deadline,
         }
+    }
+
+    /// How long `answer`, which came over `route`, may be kept; its TTLs are bounded by that.
+    fn admit(&self, answer: &mut Answer, route: RouteId) -> Option<Lifetime> {
+        match self.is_provisional(answer, route) {
+            true => self.cache.admit_provisionally(answer).ok(),
+            false => self.cache.admit(answer).ok(),
+        }
+    }
+
+    /// A denial by an upstream that comes after another one: that may know better as soon as it can be asked.
+    fn is_provisional(&self, answer: &Answer, route: RouteId) -> bool {
+        answer.kind().is_negative() && self.engine().is_provisional(route)
     }
 
     /// Writes what the cache holds for the question, fresh or stale.

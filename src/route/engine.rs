@@ -16,6 +16,7 @@ use super::flight::Flights;
 use super::health::Health;
 use super::lane::{Group, Lane};
 use super::patience::Patience;
+use super::precedence::Precedence;
 use super::selector::{Rank, Selector};
 use super::stall::Stalls;
 use super::{PathId, Route, RouteId, UpstreamId};
@@ -51,6 +52,7 @@ pub struct Engine {
     pub(super) flights: Flights,
     pub(super) budgets: Budgets,
     pub(super) selector: Selector,
+    pub(super) precedence: Precedence,
     pub(super) waits: Waits,
     pub(super) stalls: Stalls,
     pub(super) patience: Patience,
@@ -129,6 +131,7 @@ impl Engine {
         Engine {
             routes,
             selector: Selector::new(routing.policy, lanes.len()),
+            precedence: Precedence::new(config),
             grid: Vec::with_capacity(lanes.len()),
             lanes,
             paths: config

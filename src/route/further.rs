@@ -53,6 +53,11 @@ impl Race {
             engine.was_poor(upstream, rcode, true, now);
             return;
         }
+        self.useless.push(upstream);
+        if self.denial.is_some() {
+            engine.was_poor(upstream, rcode, true, now);
+            return self.await_earlier(engine, now, step);
+        }
         match self.held {
             Some(held) if held.upstream != upstream => {
                 // Two servers say so: it is the name, and nobody's fault.
@@ -172,6 +177,9 @@ impl Race {
                 _ => Failure::Deadline,
             };
             return self.fail(engine, failure, now, step);
+        }
+        if self.denial.is_some() {
+            return self.await_earlier(engine, now, step);
         }
         if self.held.is_some_and(|held| now >= held.until) {
             return self.settle_for_poor(engine, now, step);

@@ -29,6 +29,7 @@ mod lane;
 pub mod limit;
 pub mod outcome;
 pub mod patience;
+pub mod precedence;
 pub mod probe;
 pub mod race;
 pub mod report;

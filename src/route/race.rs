@@ -13,6 +13,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::engine::{Engine, Standing};
+use super::precedence::Denial;
 use super::selector::Rank;
 use super::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
 use super::{AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
@@ -65,6 +66,11 @@ pub struct Race {
     /// Routes asked so far, with repetitions; at most [`MOST`].
     pub(super) tried: SmallVec<[RouteId; MOST]>,
     pub(super) held: Option<Held>,
+    /// A denial that is held back, and the attempt that is about to bring one.
+    pub(super) denial: Option<Denial>,
+    pub(super) denying: Option<AttemptId>,
+    /// Who answered uselessly.
+    pub(super) useless: SmallVec<[UpstreamId; 2]>,
     pub(super) last_sent: Time,
     /// When a further attempt is considered, and from when on without looking for a stall first.
     pub(super) next_try: Time,
@@ -106,6 +112,9 @@ impl Race {
             flights: SmallVec::new(),
             tried: SmallVec::new(),
             held: None,
+            denial: None,
+            denying: None,
+            useless: SmallVec::new(),
             last_sent: now,
             next_try: Time::NEVER,
             hedge_at: Time::NEVER,
@@ -297,18 +306,26 @@ impl Race {
         now: Time,
         step: &mut Step,
     ) {
+        if self.is_out_of_turn(engine, flight) {
+            return;
+        }
         if let Some(held) = self.held.take_if(|held| held.upstream != upstream) {
             engine.was_poor(held.upstream, held.rcode, true, now);
         }
-        if self.finished {
+        if self.finished || self.hold_denial(engine, flight, now, step) {
             return;
         }
-        match flight.kind {
+        self.won(engine, flight.kind);
+        self.finish(Finish::Answer(flight.id), step);
+    }
+
+    /// The answer of an attempt of this kind is used.
+    pub(super) fn won(&self, engine: &mut Engine, kind: AttemptKind) {
+        match kind {
             AttemptKind::Hedge => engine.hedges.won += 1,
             AttemptKind::Retry => engine.hedges.retries_won += 1,
             _ => {}
         }
-        self.finish(Finish::Answer(flight.id), step);
     }
 
     pub(super) fn first(
@@ -405,6 +422,9 @@ impl Race {
         now: Time,
         step: &mut Step,
     ) {
+        if self.denial.is_some() {
+            return self.await_earlier(engine, now, step);
+        }
         if self.held.is_some() {
             return self.settle_for_poor(engine, now, step);
         }

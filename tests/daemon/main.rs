@@ -18,6 +18,7 @@ mod kit;
 mod listeners;
 mod passing;
 mod paths;
+mod precedence;
 mod stalls;
 mod stopping;
 mod streams;

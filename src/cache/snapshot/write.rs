@@ -160,8 +160,11 @@ impl<'a> Blocks<'a> {
     fn collect(&mut self, shard: &mut super::super::segments::Segments, now: Time) -> bool {
         let mut left = PIECE;
         shard.visit(|entry, count, protected| {
-            self.entries += 1;
-            self.copy(entry, count, protected, now);
+            // What holds for seconds is not worth a disk.
+            if !entry.is_provisional() {
+                self.entries += 1;
+                self.copy(entry, count, protected, now);
+            }
             left -= 1;
             left > 0 && self.collected.len() < PIECE_BYTES
         })

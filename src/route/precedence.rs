@@ -1,0 +1,195 @@
+//! Whose word counts, where upstreams are no equals.
+//!
+//! With the policy `ordered`, and where some upstreams are backups, they need not know the same names: the first may
+//! serve names that the second, a public resolver, denies. So what a later one denies (RFC 2308) is held back for as
+//! long as one before it may still say otherwise, as the system's resolver would have waited for that one first. And a
+//! duplicate that was sent to measure a later one never answers a question that one before it was asked.
+
+use std::time::Duration;
+
+use super::engine::{Engine, Standing};
+use super::race::{Flight, POOR_HELD, Race};
+use super::selector::Rank;
+use super::{AttemptId, AttemptKind, Finish, Purpose, RouteId, Step, UpstreamId};
+use crate::clock::Time;
+use crate::config::{Config, Policy};
+
+/// How often one that comes first is asked before a denial by a later one counts.
+const TRIES: usize = 2;
+/// How often it is looked whether it may still answer.
+const STEP: Duration = Duration::from_millis(50);
+
+/// The order of the upstreams: who has a smaller number comes before who has a larger one.
+#[derive(Debug)]
+pub(super) struct Precedence(Vec<u16>);
+
+impl Precedence {
+    pub(super) fn new(config: &Config) -> Precedence {
+        let count = config.upstreams.len() as u16;
+        let place = |(index, upstream): (u16, &crate::config::UpstreamConfig)| {
+            let place = match config.routing.policy {
+                Policy::Ordered => index,
+                Policy::Fastest | Policy::Spread => 0,
+            };
+            let backup = |path: &usize| config.paths[*path].backup;
+            match upstream.backup || upstream.paths.iter().all(backup) {
+                true => place + count,
+                false => place,
+            }
+        };
+        Precedence((0..count).zip(&config.upstreams).map(place).collect())
+    }
+
+    fn is_before(&self, one: UpstreamId, other: UpstreamId) -> bool {
+        self.0[one.0 as usize] < self.0[other.0 as usize]
+    }
+
+    fn is_first(&self, upstream: UpstreamId) -> bool {
+        self.0.iter().min() == self.0.get(upstream.0 as usize)
+    }
+}
+
+/// A denial that is held back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Denial {
+    flight: Flight,
+    until: Time,
+}
+
+impl Engine {
+    /// Whether what `route` denies may be true of its own server only: another one comes before it and can be used, now
+    /// or later. Such a denial is not to be kept for long.
+    pub fn is_provisional(&self, route: RouteId) -> bool {
+        let Some(denier) = self.lanes.get(route.0 as usize) else {
+            return false;
+        };
+        let upstream = denier.route.upstream;
+        !self.precedence.is_first(upstream)
+            && self.lanes.iter().any(|lane| {
+                lane.rank != Rank::Out && self.precedence.is_before(lane.route.upstream, upstream)
+            })
+    }
+
+    fn comes_before(&self, one: RouteId, other: RouteId) -> bool {
+        let upstream = |route| self.lane(route).route.upstream;
+        self.precedence.is_before(upstream(one), upstream(other))
+    }
+}
+
+impl Race {
+    /// What `attempt` is about to be said to have brought ([`Race::outcome`]) denies that the name has such data, or that it
+    /// exists.
+    pub fn denies(&mut self, attempt: AttemptId) {
+        self.denying = Some(attempt);
+    }
+
+    /// The attempt whose denial is held back, if one is.
+    pub fn denial(&self) -> Option<AttemptId> {
+        self.denial.map(|denial| denial.flight.id)
+    }
+
+    /// Whether what came over `flight` is no answer to this question: it was sent to measure a server that comes after one
+    /// that was asked.
+    pub(super) fn is_out_of_turn(&self, engine: &Engine, flight: Flight) -> bool {
+        let before = |&asked: &RouteId| engine.comes_before(asked, flight.route);
+        flight.kind == AttemptKind::Probe
+            && !matches!(self.ask.purpose, Purpose::Probe(_))
+            && self.tried.iter().any(before)
+    }
+
+    /// Holds back what `flight` brought if that is a denial and somebody who comes before may still say otherwise. False if
+    /// it is the answer.
+    pub(super) fn hold_denial(
+        &mut self,
+        engine: &mut Engine,
+        flight: Flight,
+        now: Time,
+        step: &mut Step,
+    ) -> bool {
+        if self.denying != Some(flight.id) || matches!(self.ask.purpose, Purpose::Probe(_)) {
+            return false;
+        }
+        let until = self.denial.map_or(now + POOR_HELD, |it| it.until);
+        self.denial = Some(Denial { flight, until });
+        self.await_earlier(engine, now, step);
+        true
+    }
+
+    /// A denial is held back: asks or waits for those who come before, or takes it for the answer.
+    pub(super) fn await_earlier(&mut self, engine: &mut Engine, now: Time, step: &mut Step) {
+        let Some(Denial { flight, until }) = self.denial else {
+            return;
+        };
+        if now < until && now < self.ask.deadline {
+            let earlier = |it: &&Flight| {
+                it.kind != AttemptKind::Probe
+                    && engine.comes_before(it.route, flight.route)
+                    && engine.may_answer(it.route)
+            };
+            let (hoped, lost) = self
+                .flying()
+                .filter(earlier)
+                .fold((false, true), |(_, lost), it| (true, lost && it.lost));
+            if !lost {
+                self.next_try = (now + STEP).min(until);
+                return;
+            }
+            if let Some(route) = self.earlier_to_ask(engine, flight.route)
+                && engine.pays_for_another(now)
+            {
+                step.send = Some(self.depart(engine, route, AttemptKind::Retry, now));
+                self.next_try = (now + STEP).min(until);
+                return;
+            }
+            if hoped {
+                self.next_try = (now + STEP).min(until);
+                return;
+            }
+        }
+        self.denial = None;
+        self.won(engine, flight.kind);
+        self.finish(Finish::Answer(flight.id), step);
+    }
+
+    /// Who comes before `denier` and is worth asking: one that answers and did not say something useless.
+    fn earlier_to_ask(&self, engine: &Engine, denier: RouteId) -> Option<RouteId> {
+        let lanes = engine.lanes.iter().enumerate();
+        let worth = lanes.filter(|(index, lane)| {
+            let upstream = lane.route.upstream;
+            engine.comes_before(RouteId(*index as u16), denier)
+                && engine.may_answer(RouteId(*index as u16))
+                && lane.has_room()
+                && !self.useless.contains(&upstream)
+                && engine.tries_at(&self.tried, upstream) < TRIES
+        });
+        let order = |(index, lane): &(usize, &super::lane::Lane)| {
+            let again = self.tried.contains(&RouteId(*index as u16));
+            let tries = engine.tries_at(&self.tried, lane.route.upstream);
+            (tries, again, lane.rank)
+        };
+        let first = worth.filter(|_| self.has_room()).min_by_key(order);
+        first.map(|(index, _)| RouteId(index as u16))
+    }
+}
+
+impl Engine {
+    /// An answer over `route` may be hoped for.
+    fn may_answer(&self, route: RouteId) -> bool {
+        let worst = match self.standing {
+            Standing::Clear => Rank::Recovering,
+            Standing::NothingClear => Rank::Congested,
+            Standing::Outage => return false,
+        };
+        self.lane(route).rank <= worst
+    }
+
+    fn pays_for_another(&mut self, now: Time) -> bool {
+        match self.standing {
+            Standing::Clear => self.budgets.extra(true, now),
+            _ => self.budgets.under_ceiling_again(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
