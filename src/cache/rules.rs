@@ -87,7 +87,9 @@ impl Rules {
                 return Err(NotKept::NoLifetime);
             }
             Kind::NoData | Kind::NxDomain => self.negative_max_ttl.min(self.max_ttl),
-            Kind::Referral | Kind::Other | Kind::Failure => return Err(NotKept::NoAnswer),
+            Kind::Referral | Kind::Other | Kind::Failure | Kind::Unfinished => {
+                return Err(NotKept::NoAnswer);
+            }
         };
         answer.cap_ttls(self.min_ttl, most);
         match answer.ttl().min(most) {

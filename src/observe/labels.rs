@@ -137,6 +137,11 @@ labels! {
         Answered = "answered",
         /// SERVFAIL, REFUSED or another rcode that helps nobody.
         Poor = "poor",
+        /// NOERROR with nothing that answers the question: a referral, other records, or nothing at all from a
+        /// server that does not recurse.
+        Lame = "lame",
+        /// Aliases whose end is missing.
+        Unfinished = "unfinished",
         /// Truncated (TC): asked again over a stream.
         Truncated = "truncated",
         /// Only datagrams that do not match the query sent came back.

@@ -141,6 +141,8 @@ pub enum Said {
         /// And why, if it said so.
         why: Option<Explained>,
     },
+    /// The server answered without an error and without an answer.
+    Lame,
     /// The server sent what cannot be read.
     Garbled,
     /// Nobody said anything in time.
@@ -150,7 +152,7 @@ pub enum Said {
 impl Said {
     /// Whether the server said it: evidence against it and nobody else.
     pub fn is_servers(&self) -> bool {
-        matches!(self, Said::Server { .. } | Said::Garbled)
+        matches!(self, Said::Server { .. } | Said::Lame | Said::Garbled)
     }
 }
 
@@ -166,6 +168,7 @@ impl fmt::Display for Said {
                 rcode,
                 why: Some(why),
             } => write!(f, "{rcode} ({why})"),
+            Said::Lame => f.write_str("an answer to something else, or to nothing"),
             Said::Garbled => f.write_str("garbled answer"),
             Said::Nothing => f.write_str("no answer"),
         }

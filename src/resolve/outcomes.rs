@@ -8,7 +8,7 @@ use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{self, Counter};
 use crate::observe::said::{Explained, Said};
 use crate::route::{AttemptId, AttemptKind, Finish, Outcome, RouteId, Step};
-use crate::wire::{Answer, Ede, Rcode, Response};
+use crate::wire::{Answer, Ede, Kind, Rcode, Response};
 
 impl<X: Exchanges> Core<X> {
     /// An upstream's response to the attempt `tag`, already checked against what was sent.
@@ -42,7 +42,11 @@ impl<X: Exchanges> Core<X> {
             self.dispatch(tag, now);
             return None;
         }
-        let outcome = outcome_of(response, attempt.stream);
+        let rd = self
+            .questions
+            .get(attempt.question as usize)
+            .is_none_or(|it| it.rd);
+        let outcome = outcome_of(response, attempt.stream, rd);
         let (route, id) = (attempt.route, attempt.id);
         let said = match outcome.said() {
             Some(Said::Server { rcode, .. }) => {
@@ -81,6 +85,11 @@ impl<X: Exchanges> Core<X> {
                 if question.stage == Stage::Racing && question.second.poor.is_none() =>
             {
                 question.second.poor = Some(response.to_answer());
+            }
+            Outcome::Unfinished
+                if question.stage == Stage::Racing && question.second.unfinished.is_none() =>
+            {
+                question.second.unfinished = Some(response.to_answer());
             }
             // Without records it would look like "there is nothing" to who asks over a stream.
             Outcome::Truncated
@@ -191,7 +200,7 @@ impl<X: Exchanges> Core<X> {
         let failures = &self.shared.failures;
         let ede = match outcome {
             Outcome::Answered => return failures.clear(key, hash, Some(route.0)),
-            Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => {
+            Outcome::Poor(_) | Outcome::Lame | Outcome::Mismatched | Outcome::Garbled => {
                 Ede::NO_REACHABLE_AUTHORITY
             }
             // Where the route is well and another has answered, it is the question. Where it is not, every
@@ -272,9 +281,12 @@ fn refuses_edns(response: &Response<'_>) -> bool {
     }
 }
 
-fn outcome_of(response: &Response<'_>, stream: bool) -> Outcome {
+/// What a response to a question with or without RD came to. Without it a referral is an answer.
+fn outcome_of(response: &Response<'_>, stream: bool, rd: bool) -> Outcome {
     match response.rcode() {
         _ if response.truncated() && !stream => Outcome::Truncated,
+        Rcode::NOERROR if rd && response.is_lame() => Outcome::Lame,
+        Rcode::NOERROR if rd && response.kind() == Kind::Unfinished => Outcome::Unfinished,
         Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN => Outcome::Answered,
         rcode => Outcome::Poor(rcode),
     }
@@ -286,6 +298,8 @@ fn label(outcome: Outcome, late: bool) -> metrics::Outcome {
         Outcome::Answered if late => metrics::Outcome::Outrun,
         Outcome::Answered => metrics::Outcome::Answered,
         Outcome::Poor(_) => metrics::Outcome::Poor,
+        Outcome::Lame => metrics::Outcome::Lame,
+        Outcome::Unfinished => metrics::Outcome::Unfinished,
         Outcome::Truncated => metrics::Outcome::Truncated,
         Outcome::Mismatched => metrics::Outcome::Mismatched,
         Outcome::Garbled => metrics::Outcome::Garbled,

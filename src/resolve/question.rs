@@ -54,6 +54,8 @@ pub struct SecondBest {
     pub poor: Option<Answer>,
     /// A denial by an upstream that comes after another one, which may still say otherwise.
     pub denial: Option<Denial>,
+    /// The first answer that is a chain of aliases without its end.
+    pub unfinished: Option<Answer>,
     /// A truncated answer with records in it, in case the whole one cannot be had over a stream.
     pub partial: Option<Answer>,
 }

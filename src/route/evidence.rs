@@ -110,7 +110,10 @@ impl Engine {
         let in_flight = lane.queue.len();
         self.flights.land(id, &mut lane.queue);
         if outcome.came_back() {
-            let useful = matches!(outcome, Outcome::Answered | Outcome::Truncated);
+            let useful = matches!(
+                outcome,
+                Outcome::Answered | Outcome::Truncated | Outcome::Unfinished
+            );
             let rtt = now.since(attempt.sent);
             let proven = looked.min(now).since(attempt.sent);
             let censored = lane.estimate.is_late(rtt) && !lane.estimate.is_late(proven);
@@ -282,7 +285,8 @@ impl Engine {
         self.is_self_made(route, self.lane(route).queue.len(), now)
     }
 
-    /// A useless answer, and whether another upstream knew better.
+    /// A useless answer, and whether another upstream knew better. With NOERROR it was half of one, which
+    /// speaks against nobody.
     pub(super) fn was_poor(
         &mut self,
         upstream: UpstreamId,
@@ -290,6 +294,9 @@ impl Engine {
         compared: bool,
         now: Time,
     ) {
+        if rcode == Some(Rcode::NOERROR) {
+            return;
+        }
         let desperate = self.standing != Standing::Clear;
         let group = &mut self.upstreams[upstream.0 as usize];
         group.rower = None;

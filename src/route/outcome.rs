@@ -35,6 +35,11 @@ pub enum Outcome {
     Answered,
     /// With SERVFAIL, REFUSED, NOTIMP or FORMERR: evidence against the server, never the path.
     Poor(Rcode),
+    /// With NOERROR and nothing that answers the question: a referral, somebody else's records. The
+    /// server does not serve this name, or does not recurse.
+    Lame,
+    /// With aliases whose end is missing: perhaps there is none. A second best, and nobody's fault.
+    Unfinished,
     /// With TC set: the server is well, the answer did not fit.
     Truncated,
     /// With a datagram that answers something else.
@@ -57,8 +62,14 @@ impl Outcome {
     /// Whom it speaks against, if anybody.
     pub const fn blame(self) -> Option<Blame> {
         match self {
-            Outcome::Answered | Outcome::Truncated | Outcome::Closed | Outcome::Outrun => None,
-            Outcome::Poor(_) | Outcome::Mismatched | Outcome::Garbled => Some(Blame::Upstream),
+            Outcome::Answered
+            | Outcome::Unfinished
+            | Outcome::Truncated
+            | Outcome::Closed
+            | Outcome::Outrun => None,
+            Outcome::Poor(_) | Outcome::Lame | Outcome::Mismatched | Outcome::Garbled => {
+                Some(Blame::Upstream)
+            }
             Outcome::TimedOut | Outcome::Unreachable(_) | Outcome::HandshakeFailed(_) => {
                 Some(Blame::Own)
             }
@@ -68,8 +79,11 @@ impl Outcome {
     /// Why it brought nothing, and in whose words; what the server said beside the rcode is not here.
     pub const fn said(self) -> Option<Said> {
         Some(match self {
-            Outcome::Answered | Outcome::Truncated | Outcome::Outrun => return None,
+            Outcome::Answered | Outcome::Unfinished | Outcome::Truncated | Outcome::Outrun => {
+                return None;
+            }
             Outcome::Poor(rcode) => Said::Server { rcode, why: None },
+            Outcome::Lame => Said::Lame,
             Outcome::Mismatched | Outcome::Garbled => Said::Garbled,
             Outcome::TimedOut => Said::Nothing,
             Outcome::Unreachable(reason) => Said::Kernel(reason),
@@ -84,6 +98,8 @@ impl Outcome {
             self,
             Outcome::Answered
                 | Outcome::Poor(_)
+                | Outcome::Lame
+                | Outcome::Unfinished
                 | Outcome::Truncated
                 | Outcome::Mismatched
                 | Outcome::Garbled

@@ -219,7 +219,12 @@ impl Race {
             Outcome::Poor(rcode) => {
                 self.poor(engine, flight, Some(rcode), now, rng, &mut step);
             }
-            Outcome::Mismatched | Outcome::Garbled => {
+            // Held back like a failure, but its code says that nobody is to blame.
+            Outcome::Unfinished => {
+                let rcode = Some(Rcode::NOERROR);
+                self.poor(engine, flight, rcode, now, rng, &mut step);
+            }
+            Outcome::Lame | Outcome::Mismatched | Outcome::Garbled => {
                 self.poor(engine, flight, None, now, rng, &mut step);
             }
             Outcome::Truncated if !self.finished => {

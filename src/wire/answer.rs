@@ -171,7 +171,7 @@ impl Answer {
         let of_itself = match kind {
             Kind::Positive => Some(u32::MAX), // as long as the answer section says
             Kind::NoData | Kind::NxDomain => self.negative_ttl(),
-            Kind::Referral | Kind::Other | Kind::Failure => None,
+            Kind::Referral | Kind::Other | Kind::Failure | Kind::Unfinished => None,
         };
         if header.has(header::TC) {
             return 0;

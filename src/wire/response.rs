@@ -56,7 +56,8 @@ pub enum Mismatch {
     /// The right question in other letter case.
     #[error("the question in other letter case")]
     Case,
-    /// The right question, but a message that cannot be read.
+    /// All that was sent has come back, but the message cannot be read: nothing better will come of
+    /// this server.
     #[error("garbled: {0}")]
     Garbled(&'static str),
 }
@@ -68,7 +69,7 @@ pub enum Kind {
     /// Records of the type asked for, perhaps at the end of a CNAME chain.
     Positive = 0,
     /// The name exists, or the last of its CNAME chain does, without records of this type (RFC
-    /// 2308 section 2.2). A chain whose end is missing counts as this, without a negative TTL.
+    /// 2308 section 2.2).
     NoData = 1,
     /// The name, or the last of its CNAME chain, does not exist (RFC 2308 section 2.1).
     NxDomain = 2,
@@ -79,6 +80,9 @@ pub enum Kind {
     Other = 4,
     /// Any other response code.
     Failure = 5,
+    /// A chain of aliases without its end, and without a word on whether there is one. Some caches
+    /// put NODATA so; others could just not resolve the end.
+    Unfinished = 6,
 }
 
 impl Kind {
@@ -95,6 +99,7 @@ impl Kind {
             Kind::Referral,
             Kind::Other,
             Kind::Failure,
+            Kind::Unfinished,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == octet)
@@ -137,14 +142,16 @@ pub fn examine<'a>(packet: &'a [u8], sent: &Sent<'_>) -> Result<Response<'a>, Mi
     if header.has(header::OPCODE) {
         return Err(Mismatch::Opcode);
     }
+    let (question_len, case_kept) = match_question(packet, &header, sent)?;
     if packet.len() > header::MAX_MESSAGE {
         return Err(Mismatch::Garbled("longer than 65535 octets"));
     }
-    let (question_len, case_kept) = match_question(packet, &header, sent)?;
     let body = header::LEN + question_len;
     let walked = match Walked::walk(packet, body, header, |_| Ok(())) {
         Ok(walked) => walked,
         Err(_) if header.has(header::TC) => Walked::nothing(body, header),
+        // Without the question it may be anybody's.
+        Err(_) if question_len == 0 => return Err(Mismatch::Question),
         Err(reason) => return Err(Mismatch::Garbled(reason)),
     };
     let high = walked.opt.map_or(0, |opt| (opt.ttl >> 24) as u16);
@@ -309,7 +316,8 @@ pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcod
     }
     match (authority, servers) {
         (true, _) => Kind::NoData,
-        (false, _) if answers > 0 && !aliased => Kind::Other,
+        (false, _) if aliased => Kind::Unfinished,
+        (false, _) if answers > 0 => Kind::Other,
         (false, true) => Kind::Referral,
         (false, false) => Kind::NoData,
     }
@@ -361,6 +369,22 @@ impl<'a> Response<'a> {
     /// RA: the server recurses.
     pub fn recursion_available(&self) -> bool {
         self.header.has(header::RA)
+    }
+
+    /// Whether it answers nothing, though its code says that all is well: a referral, other records
+    /// than were asked for, or nothing at all from a server that neither recurses nor is
+    /// authoritative. To a question with RD a server that serves this name does not say so.
+    ///
+    /// An empty answer of a server that recurses is NODATA, SOA or not: some forwarders strip it.
+    pub fn is_lame(&self) -> bool {
+        match self.kind {
+            Kind::Referral | Kind::Other => !self.truncated(),
+            Kind::NoData => {
+                let speaks_for_itself = self.recursion_available() || self.authoritative();
+                !speaks_for_itself && self.header.records() == 0
+            }
+            _ => false,
+        }
     }
 
     /// Whether there is an OPT record: the server speaks EDNS.

@@ -25,4 +25,5 @@ mod streams;
 mod survival;
 mod tcp;
 mod truncation;
+mod useless;
 mod words;

@@ -68,10 +68,11 @@ fn everything_that_was_sent_must_come_back() {
     }
     let two = www().question(&question);
     assert_eq!(check(&two), Err(Mismatch::Question));
-    assert!(matches!(
+    assert_eq!(
         check(&packet.clone().count(4, 0)),
-        Err(Mismatch::Garbled(_))
-    ));
+        Err(Mismatch::Question),
+        "it cannot be read, but whose is it?"
+    );
     assert_eq!(check(&Packet::header(0x8180)), Err(Mismatch::Question));
 }
 
@@ -170,14 +171,14 @@ fn chains_are_followed_to_their_end() {
     );
     assert_eq!(
         kind(chain().answer(&c, RecordType::AAAA, 300, &[0; 16])),
-        Kind::NoData
+        Kind::Unfinished
     );
     assert_eq!(kind(chain().soa(300, 60)), Kind::NoData);
     assert_eq!(kind(chain().flags(0x8183).soa(300, 60)), Kind::NxDomain);
-    assert_eq!(kind(chain()), Kind::NoData);
+    assert_eq!(kind(chain()), Kind::Unfinished);
     assert_eq!(
         kind(chain().answer(&name("d.test"), RecordType::A, 300, A)),
-        Kind::NoData
+        Kind::Unfinished
     );
     let packet = chain().flags(0x8183).soa(300, 60);
     let response = try_examine(&packet).expect("a response");
@@ -211,10 +212,10 @@ fn a_chain_in_a_circle_is_no_answer() {
     let response = try_examine(&packet).expect("a response");
     assert_eq!(
         (response.kind(), response.negative_ttl()),
-        (Kind::NoData, None)
+        (Kind::Unfinished, None)
     );
     let packet = www().answer(QNAME, RecordType::CNAME, 300, QNAME);
-    assert_eq!(try_examine(&packet).map(|r| r.kind()), Ok(Kind::NoData));
+    assert_eq!(try_examine(&packet).map(|r| r.kind()), Ok(Kind::Unfinished));
 }
 
 #[test]
