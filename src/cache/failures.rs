@@ -29,6 +29,8 @@ const HELD: usize = 16 * 1024;
 const SHARDS: usize = 16;
 /// Doublings after which any time allowed has reached any bound allowed.
 const DOUBLINGS: u32 = 20;
+/// After a failure, what is held is to be renewed so soon (RFC 8767 section 5 has half a minute).
+const RENEW_AFTER: Duration = Duration::from_secs(5);
 /// Routes remembered for one question. Where more fail the question does.
 const ROUTES: usize = 8;
 
@@ -45,10 +47,21 @@ pub struct Failures {
 pub struct Failure {
     /// The Extended DNS Error that tells why (RFC 8914): the one it was recorded with.
     pub ede: u16,
+    /// When it last failed.
+    pub since: Time,
     /// When the question may be tried again.
     pub until: Time,
     /// How often in a row it has failed, at least 1.
     pub times: u32,
+}
+
+impl Failure {
+    /// Whether the question may be tried again now that a stale answer was given for want of a better one: those
+    /// who get one are to get a fresh one soon after the failure is over, so this is sooner than if there were
+    /// none.
+    pub fn may_be_renewed(&self, now: Time) -> bool {
+        now >= self.until.min(self.since + RENEW_AFTER)
+    }
 }
 
 #[derive(Debug)]
@@ -122,6 +135,19 @@ impl Failures {
         record.failure.filter(|failure| now < failure.until)
     }
 
+    /// How the question failed when it was last asked; `None` if it was answered, or that is too long ago.
+    pub fn last<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Time) -> Option<Failure> {
+        let shard = self.shard(hash);
+        if shard.is_empty() {
+            return None;
+        }
+        let mut records = shard.lock();
+        let record = records
+            .get(&hash)
+            .filter(|record| record.is_for(key.into()))?;
+        record.failure.filter(|failure| self.counts(failure, now))
+    }
+
     /// Tells `each` the routes over which the question has failed so recently that it is not to be asked
     /// over them while there is another.
     pub fn routes_failed<'k>(
@@ -179,14 +205,12 @@ impl Failures {
         };
         if let Some(failure) = record.of(route) {
             if now < failure.until {
-                failure.ede = ede;
+                (failure.ede, failure.since) = (ede, now);
                 return *failure;
             }
-            let again = now.since(failure.until) < self.max_ttl;
-            let times = if again {
-                failure.times.saturating_add(1)
-            } else {
-                1
+            let times = match self.counts(failure, now) {
+                true => failure.times.saturating_add(1),
+                false => 1,
             };
             *failure = self.failure(ede, times, now);
             return *failure;
@@ -293,9 +317,15 @@ impl Failures {
             .min(self.max_ttl);
         Failure {
             ede,
+            since: now,
             until: now + lasts,
             times,
         }
+    }
+
+    /// Whether a failure is not forgotten: another one will not be the first again.
+    fn counts(&self, failure: &Failure, now: Time) -> bool {
+        now.since(failure.until) < self.max_ttl
     }
 
     fn shard(&self, hash: u64) -> &Shard {

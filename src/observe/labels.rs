@@ -250,11 +250,11 @@ feeders! {
         CacheStale = CACHE_LOOKUPS "stale",
         /// The cache held nothing.
         CacheMiss = CACHE_LOOKUPS "miss",
-        /// Served stale at once, because no route was clear.
+        /// Served stale at once, because no fresh answer was to be had in time.
         StaleNothingClear = STALE_ANSWERS "nothing-clear",
         /// Served stale, because the fresh answer took longer than a hedge does.
         StaleSlow = STALE_ANSWERS "slow",
-        /// Served stale, because the upstreams failed.
+        /// Served stale, because the upstreams failed on the question, or had when it was last asked.
         StaleFailed = STALE_ANSWERS "failed",
         /// A refresh brought a new answer.
         RefreshDone = REFRESHES "refreshed",
@@ -262,6 +262,12 @@ feeders! {
         RefreshFailed = REFRESHES "failed",
         /// A refresh was due and not made: no budget, or nothing clear.
         RefreshDenied = REFRESHES "denied",
+        /// What was served stale was renewed.
+        RenewalDone = RENEWALS "renewed",
+        /// What was served stale was asked for anew, and nothing came.
+        RenewalFailed = RENEWALS "failed",
+        /// What was served stale could not be asked for anew: no room, or nobody to ask.
+        RenewalDenied = RENEWALS "denied",
         /// Answered from a remembered failure.
         FailureCacheHit = FAILURE_CACHE_HITS,
         /// Joined an identical question in flight.

@@ -98,6 +98,8 @@ series! {
         "Answers served past their TTL, by why no fresh one was.";
     REFRESHES = Counter "byway_refreshes_total" ["result"]
         "Refreshes of popular entries ahead of their expiry.";
+    RENEWALS = Counter "byway_renewals_total" ["result"]
+        "Entries asked for anew after they were served stale at once.";
     FAILURE_CACHE_HITS = Counter "byway_failure_cache_hits_total" []
         "Queries answered from a remembered failure (RFC 9520).";
     SNAPSHOT_AGE = Gauge "byway_snapshot_age_seconds" []

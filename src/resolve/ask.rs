@@ -11,6 +11,7 @@ use crate::cache::Freshness;
 use crate::clock::Time;
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, Limit, QueryResult};
+use crate::route::Prospect;
 use crate::wire::{self, Asked, Ede, KeyRef, OwnedAsked, Query, Rcode, Render, TtlRule};
 
 /// A client's query on its way through.
@@ -19,6 +20,18 @@ struct Wanted<'a> {
     key: KeyRef<'a>,
     hash: u64,
     asked: &'a Asked<'a>,
+}
+
+/// Whether a client that may have a stale answer waits for a fresh one.
+enum Wait {
+    /// Until then.
+    Until(Time),
+    /// The stale one is given at once.
+    InVain {
+        why: Counter,
+        /// The fresh one is asked for all the same; by when it would be in time.
+        renewal: Option<Time>,
+    },
 }
 
 /// What the cache held, once its lock is released.
@@ -70,7 +83,8 @@ impl<X: Exchanges> Core<X> {
         match held {
             Some(Held::Fresh { length, refresh }) => {
                 if refresh {
-                    self.refresh(key.by_ref(), hash, now);
+                    let prompt_by = now + self.shared.stale_wait;
+                    self.renew(key.by_ref(), hash, Why::Refresh, prompt_by, now);
                 }
                 self.metrics.count(Counter::CacheHit, 1);
                 Turn::Answer {
@@ -84,12 +98,13 @@ impl<X: Exchanges> Core<X> {
             }
             None => {
                 self.metrics.count(Counter::CacheMiss, 1);
-                self.unknown(wanted, Time::NEVER, asker, now, out)
+                self.unknown(wanted, asker, now, limit, out)
             }
         }
     }
 
-    /// A stale answer is held: it is given at once if waiting for a better one is in vain.
+    /// A stale answer is held. It is given at once if waiting for a better one is in vain, and that is asked
+    /// for all the same (RFC 8767 section 5); otherwise once it has been asked for about as long as a hedge takes.
     fn stale(
         &mut self,
         wanted: Wanted<'_>,
@@ -99,45 +114,94 @@ impl<X: Exchanges> Core<X> {
         out: &mut [u8],
     ) -> Turn {
         let Wanted { key, hash, asked } = wanted;
-        let wait = {
-            let engine = self.shared.engine();
-            engine.any_clear(now).then(|| engine.hedge_wait(now))
-        };
-        let failed = self.shared.failures.check(key, hash, now).is_some();
-        let why = match wait {
-            None => Counter::StaleNothingClear,
-            Some(_) if failed => Counter::StaleFailed,
-            Some(wait) => {
-                let stale_at = now + wait.min(self.shared.stale_wait);
-                return self.unknown(wanted, stale_at, asker, now, out);
+        let (why, renewal) = match self.wait_for_fresh(key, hash, now) {
+            Wait::Until(stale_at) => {
+                return self.wait(wanted, stale_at, asker, now, limit, out);
             }
+            Wait::InVain { why, renewal } => (why, renewal),
         };
         match self.shared.write_held(key, hash, asked, now, limit, out) {
             Some((length, result)) => {
                 self.metrics.count(why, 1);
+                if let Some(prompt_by) = renewal.filter(|_| asked.rd) {
+                    self.renew(key, hash, Why::Renewal, prompt_by, now);
+                }
                 Turn::Answer { length, result }
             }
             // It was evicted in between.
-            None => self.unknown(wanted, Time::NEVER, asker, now, out),
+            None => self.unknown(wanted, asker, now, limit, out),
         }
     }
 
-    /// Nothing fresh is held: the question goes upstream, unless it just failed.
+    /// Whether who may have a stale answer should wait for a fresh one.
+    fn wait_for_fresh(&self, key: KeyRef<'_>, hash: u64, now: Time) -> Wait {
+        let asked_since = self.shared.inflight.since(hash);
+        if let Some(failure) = self.shared.failures.last(key, hash, now) {
+            let renews = asked_since.is_none() && failure.may_be_renewed(now);
+            return Wait::InVain {
+                why: Counter::StaleFailed,
+                renewal: renews.then_some(Time::NEVER),
+            };
+        }
+        let prospect = self.shared.engine().prospect(now);
+        let most = self.shared.stale_wait;
+        let (wait, asks) = match prospect {
+            Prospect::Nobody => (None, false),
+            Prospect::Queue => (None, true),
+            Prospect::Answer(wait) => (Some(wait.min(most)), true),
+        };
+        let stale_at = asked_since.unwrap_or(now) + wait.unwrap_or(most);
+        if wait.is_some() && stale_at > now && !self.shared.promptness.is_gone(now) {
+            return Wait::Until(stale_at);
+        }
+        let why = match asked_since {
+            Some(since) if wait.is_some() && now >= since + most => Counter::StaleSlow,
+            _ => Counter::StaleNothingClear,
+        };
+        Wait::InVain {
+            why,
+            renewal: (asks && asked_since.is_none()).then_some(now + most),
+        }
+    }
+
+    /// Nothing is held: the question goes upstream, unless it just failed.
     fn unknown(
+        &mut self,
+        wanted: Wanted<'_>,
+        asker: impl FnOnce() -> Asker,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Turn {
+        let Wanted { key, hash, asked } = wanted;
+        match self.failed_lately(key, hash, now) {
+            Some(ede) => self.error(asked, ede, QueryResult::Failed, out),
+            None => self.wait(wanted, Time::NEVER, asker, now, limit, out),
+        }
+    }
+
+    /// Lets a client wait for an answer, until `stale_at` if one is held that serves for want of a better one.
+    fn wait(
         &mut self,
         wanted: Wanted<'_>,
         stale_at: Time,
         asker: impl FnOnce() -> Asker,
         now: Time,
+        limit: usize,
         out: &mut [u8],
     ) -> Turn {
         let Wanted { key, hash, asked } = wanted;
-        if let Some(ede) = self.failed_lately(key, hash, now) {
-            return self.error(asked, ede, QueryResult::Failed, out);
-        }
         if !self.shared.inflight.waiting().take() {
             self.metrics.limited(Limit::Waiting);
-            return self.error(asked, OVERLOADED, QueryResult::Shed, out);
+            let is_held = stale_at < Time::NEVER;
+            let held = is_held.then(|| self.shared.write_held(key, hash, asked, now, limit, out));
+            return match held.flatten() {
+                Some((length, result)) => {
+                    self.metrics.count(Counter::StaleNothingClear, 1);
+                    Turn::Answer { length, result }
+                }
+                None => self.error(asked, OVERLOADED, QueryResult::Shed, out),
+            };
         }
         let waiter = Waiter {
             asker: asker(),
@@ -172,7 +236,7 @@ impl<X: Exchanges> Core<X> {
         let rd = waiter.asked.as_ref().rd;
         let mut leads = false;
         if rd {
-            match self.lead(hash) {
+            match self.lead(hash, now) {
                 Ok(()) => leads = true,
                 Err(leader) if leader.worker == self.worker => {
                     let slot = leader.slot as usize;
@@ -195,6 +259,7 @@ impl<X: Exchanges> Core<X> {
             why: Why::Client,
             rd,
             leads,
+            prompt_by: waiter.stale_at,
         };
         self.begin(new, smallvec![waiter], now);
     }
@@ -254,15 +319,16 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
-    /// Renews an entry of the cache before it expires, if there is room for that.
-    fn refresh(&mut self, key: KeyRef<'_>, hash: u64, now: Time) {
-        if self.lead(hash).is_ok() {
+    /// Renews an entry of the cache that nobody waits for, if there is room for that.
+    fn renew(&mut self, key: KeyRef<'_>, hash: u64, why: Why, prompt_by: Time, now: Time) {
+        if self.lead(hash, now).is_ok() {
             let new = New {
                 key,
                 hash,
-                why: Why::Refresh,
+                why,
                 rd: true,
                 leads: true,
+                prompt_by,
             };
             self.begin(new, Waiters::new(), now);
         }

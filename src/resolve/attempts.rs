@@ -23,6 +23,7 @@ impl<X: Exchanges> Core<X> {
             purpose: match question.why {
                 Why::Client => Purpose::Client,
                 Why::Refresh => Purpose::Refresh,
+                Why::Renewal => Purpose::Renewal,
                 Why::Probe(route) => Purpose::Probe(route),
             },
             deadline: deadline.unwrap_or(now + self.shared.deadline),
@@ -44,7 +45,9 @@ impl<X: Exchanges> Core<X> {
                 (question.stage, question.race) = (Stage::Racing, Some(race));
                 self.apply(slot, step, None, now);
             }
-            Err(Refused::Busy) if ask.purpose == Purpose::Client => self.queue(slot, now),
+            Err(Refused::Busy) if matches!(ask.purpose, Purpose::Client | Purpose::Renewal) => {
+                self.queue(slot, now);
+            }
             Err(refused) => self.refused(slot, refused, now),
         }
     }

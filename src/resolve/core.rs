@@ -89,8 +89,8 @@ impl<X: Exchanges> Core<X> {
     ///
     /// # Errors
     /// The one that is there already.
-    pub(super) fn lead(&self, hash: u64) -> Result<(), Leader> {
-        self.shared.inflight.lead(hash, self.next_leader())
+    pub(super) fn lead(&self, hash: u64, now: Time) -> Result<(), Leader> {
+        self.shared.inflight.lead(hash, self.next_leader(), now)
     }
 
     /// What the table of questions in flight says of the one that begins next.
@@ -116,6 +116,7 @@ impl<X: Exchanges> Core<X> {
             why: Why::Probe(route),
             rd: true,
             leads: false,
+            prompt_by: Time::NEVER,
         };
         self.begin(new, Waiters::new(), now);
     }
@@ -129,7 +130,7 @@ impl<X: Exchanges> Core<X> {
                 self.shared.inflight.leave(new.hash, self.next_leader());
             }
             room = self.make_room(new.why, now);
-            new.leads = room && new.leads && self.lead(new.hash).is_ok();
+            new.leads = room && new.leads && self.lead(new.hash, now).is_ok();
         }
         self.generation = self.generation.wrapping_add(1);
         let place = self.questions.vacant_entry();
@@ -214,6 +215,10 @@ impl<X: Exchanges> Core<X> {
             let Some(question) = self.questions.get_mut(slot).filter(alive) else {
                 continue;
             };
+            if question.prompt_by <= now {
+                question.prompt_by = Time::NEVER;
+                self.shared.promptness.late(now);
+            }
             if question.waiter_wake <= now {
                 self.serve_waiters(slot, now);
             }

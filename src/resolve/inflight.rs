@@ -4,10 +4,13 @@
 //! keyed hash wide: two keys that collide are told apart by the leader, which compares in full.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::FixedState;
+
+use crate::clock::Time;
 
 const SHARDS: usize = 64;
 
@@ -22,10 +25,13 @@ pub struct Leader {
     pub generation: u32,
 }
 
+/// Who leads which question, and since when.
+type Led = HashMap<u64, (Leader, Time), FixedState>;
+
 /// Questions in flight and clients waiting, all workers together, both bounded.
 #[derive(Debug)]
 pub struct InFlight {
-    shards: [Mutex<HashMap<u64, Leader, FixedState>>; SHARDS],
+    shards: [Mutex<Led>; SHARDS],
     questions: Bounded,
     waiting: Bounded,
 }
@@ -40,12 +46,13 @@ impl InFlight {
         }
     }
 
-    /// Makes `leader` the leader of the question with this hash, unless it has one, which is returned.
-    pub fn lead(&self, hash: u64, leader: Leader) -> Result<(), Leader> {
+    /// Makes `leader` the leader of the question with this hash from `now` on, unless it has one, which is
+    /// returned.
+    pub fn lead(&self, hash: u64, leader: Leader, now: Time) -> Result<(), Leader> {
         match self.shard(hash).entry(hash) {
-            std::collections::hash_map::Entry::Occupied(entry) => Err(*entry.get()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(leader);
+            Entry::Occupied(entry) => Err(entry.get().0),
+            Entry::Vacant(entry) => {
+                entry.insert((leader, now));
                 Ok(())
             }
         }
@@ -53,13 +60,18 @@ impl InFlight {
 
     /// Who leads the question with this hash.
     pub fn leader(&self, hash: u64) -> Option<Leader> {
-        self.shard(hash).get(&hash).copied()
+        self.shard(hash).get(&hash).map(|(leader, _)| *leader)
+    }
+
+    /// Since when the question with this hash is being asked, if it is.
+    pub fn since(&self, hash: u64) -> Option<Time> {
+        self.shard(hash).get(&hash).map(|(_, since)| *since)
     }
 
     /// `leader` leads the question with this hash no longer.
     pub fn leave(&self, hash: u64, leader: Leader) {
         let mut shard = self.shard(hash);
-        if shard.get(&hash) == Some(&leader) {
+        if shard.get(&hash).is_some_and(|(leads, _)| *leads == leader) {
             shard.remove(&hash);
         }
     }
@@ -74,7 +86,7 @@ impl InFlight {
         &self.waiting
     }
 
-    fn shard(&self, hash: u64) -> std::sync::MutexGuard<'_, HashMap<u64, Leader, FixedState>> {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Led> {
         // The low bits choose the bucket within the table.
         let index = (hash >> 56) as usize % SHARDS;
         self.shards[index]
@@ -121,6 +133,8 @@ impl Bounded {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -138,12 +152,16 @@ mod tests {
                 generation: 1,
             },
         );
-        assert_eq!(inflight.lead(7, first), Ok(()));
-        assert_eq!(inflight.lead(7, second), Err(first));
+        let (now, later) = (Time::START, Time::START + Duration::from_secs(1));
+        assert_eq!(inflight.since(7), None);
+        assert_eq!(inflight.lead(7, first, now), Ok(()));
+        assert_eq!(inflight.lead(7, second, later), Err(first));
         inflight.leave(7, second);
         assert_eq!(inflight.leader(7), Some(first), "only the leader can leave");
+        assert_eq!(inflight.since(7), Some(now));
         inflight.leave(7, first);
-        assert_eq!(inflight.lead(7, second), Ok(()));
+        assert_eq!(inflight.lead(7, second, later), Ok(()));
+        assert_eq!(inflight.since(7), Some(later));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod inflight;
 pub mod lookout;
 pub mod mailbox;
 mod outcomes;
+pub mod promptness;
 pub mod question;
 mod settle;
 pub mod shared;

@@ -30,6 +30,8 @@ pub enum Why {
     Client,
     /// To renew an entry of the cache before it expires.
     Refresh,
+    /// To renew an entry of the cache that a client was given stale (RFC 8767 section 5).
+    Renewal,
     /// To measure a route.
     Probe(RouteId),
 }
@@ -87,6 +89,8 @@ pub struct New<'a> {
     pub rd: bool,
     /// As of [`Question`].
     pub leads: bool,
+    /// As of [`Question`].
+    pub prompt_by: Time,
 }
 
 /// A question in flight. Its usual case, one client and one attempt, is all in one place.
@@ -104,6 +108,9 @@ pub struct Question {
     pub rd: bool,
     /// Whether the table of questions in flight names it, so that others join it.
     pub leads: bool,
+    /// Of a name that was answered before: an answer by then is in time. [`Time::NEVER`] once it is known
+    /// whether it was, and where that would say nothing ([`super::promptness`]).
+    pub prompt_by: Time,
     /// Where it stands.
     pub stage: Stage,
     /// Its attempts, once any was made.
@@ -136,6 +143,7 @@ impl Question {
             why: new.why,
             rd: new.rd,
             leads: new.leads,
+            prompt_by: new.prompt_by,
             stage: Stage::Queued,
             race: None,
             waiter_wake: first_wake(&waiters),
@@ -156,7 +164,7 @@ impl Question {
 
     /// When it next needs looking after.
     pub fn next_wake(&self) -> Time {
-        self.race_wake.min(self.waiter_wake)
+        self.race_wake.min(self.waiter_wake).min(self.prompt_by)
     }
 
     /// Lets a client wait for its answer. The race goes on for as long as it may wait: the deadline of who

@@ -13,6 +13,14 @@ use crate::observe::said::{Account, Said};
 use crate::route::{AttemptKind, Failure, Refused, RouteId, Standing};
 use crate::wire::{self, Answer, Asked, Ede, KeyRef, Rcode, Render, TtlRule};
 
+/// What became of a question that was to renew what is held.
+#[derive(Clone, Copy)]
+enum Renewed {
+    Done,
+    Failed,
+    Denied,
+}
+
 /// What a client that waited gets.
 enum Gift<'a> {
     /// What an upstream said.
@@ -48,6 +56,9 @@ impl<X: Exchanges> Core<X> {
         now: Time,
     ) {
         self.last_route = Some(route);
+        if self.questions[slot].prompt_by < Time::NEVER {
+            self.shared.promptness.in_time();
+        }
         let waiters = self.conclude(slot);
         let question = &self.questions[slot];
         // What clients are told is what is kept: a TTL does not jump between the first answer and the second.
@@ -69,9 +80,7 @@ impl<X: Exchanges> Core<X> {
         }
         let question = &self.questions[slot];
         self.keep(question, answer, lifetime, route, now);
-        if question.why == Why::Refresh {
-            self.metrics.count(Counter::RefreshDone, 1);
-        }
+        self.count_renewed(question.why, Renewed::Done);
     }
 
     /// A useful answer came too late for those who asked: it is kept for those who will.
@@ -192,8 +201,8 @@ impl<X: Exchanges> Core<X> {
             self.shared
                 .cache
                 .refresh_failed(question.key.by_ref(), question.hash, now);
-            self.metrics.count(Counter::RefreshDenied, 1);
         }
+        self.count_renewed(question.why, Renewed::Denied);
         self.give_all(slot, gift, now);
         self.remove(slot);
     }
@@ -211,9 +220,23 @@ impl<X: Exchanges> Core<X> {
             self.shared
                 .cache
                 .refresh_failed(question.key.by_ref(), question.hash, now);
-            self.metrics.count(Counter::RefreshFailed, 1);
         }
+        self.count_renewed(question.why, Renewed::Failed);
         self.give_all(slot, gift, now);
+    }
+
+    /// Counts what became of a question if it was to renew what is held.
+    fn count_renewed(&self, why: Why, renewed: Renewed) {
+        let counter = match (why, renewed) {
+            (Why::Refresh, Renewed::Done) => Counter::RefreshDone,
+            (Why::Refresh, Renewed::Failed) => Counter::RefreshFailed,
+            (Why::Refresh, Renewed::Denied) => Counter::RefreshDenied,
+            (Why::Renewal, Renewed::Done) => Counter::RenewalDone,
+            (Why::Renewal, Renewed::Failed) => Counter::RenewalFailed,
+            (Why::Renewal, Renewed::Denied) => Counter::RenewalDenied,
+            (Why::Client | Why::Probe(_), _) => return,
+        };
+        self.metrics.count(counter, 1);
     }
 
     fn give_all(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
@@ -278,6 +301,7 @@ impl<X: Exchanges> Core<X> {
         }
         let waiters = std::mem::take(&mut question.waiters);
         question.waiter_wake = Time::NEVER;
+        question.prompt_by = Time::NEVER;
         self.shared.inflight.waiting().give(waiters.len());
         waiters
     }

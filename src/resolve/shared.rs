@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::net::peers::Peers;
 use crate::resolve::inflight::InFlight;
 use crate::resolve::mailbox::Mailbox;
+use crate::resolve::promptness::Promptness;
 use crate::route::{Engine, RouteId, UpstreamId};
 
 /// What all workers share: the engine, the cache, the table of questions in flight.
@@ -21,6 +22,8 @@ pub struct Shared {
     pub failures: Failures,
     /// Questions in flight, by leader.
     pub inflight: InFlight,
+    /// Whether fresh answers come soon enough to be waited for.
+    pub promptness: Promptness,
     /// One mailbox for each worker.
     pub mailboxes: Vec<Mailbox>,
     /// What is known of each upstream's ways.
@@ -49,6 +52,7 @@ impl Shared {
             cache: Cache::new(&config.cache, seed),
             failures: Failures::new(&config.cache),
             inflight: InFlight::new(config.limits.questions, config.limits.waiting),
+            promptness: Promptness::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(config.upstreams.len())),
             deadline: config.routing.deadline,

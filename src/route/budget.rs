@@ -235,6 +235,15 @@ impl Budgets {
         paid
     }
 
+    /// A question's own packet while nothing is clear, for a client that was given a stale answer: the last
+    /// tokens are for those who have none.
+    pub fn renewal_under_ceiling(&mut self, now: Time) -> bool {
+        let reserve = self.ceiling.cap * FIRST_ASK_RESERVE;
+        let paid = self.ceiling.take(1.0, reserve, now);
+        self.this_second.primaries += u32::from(paid);
+        paid
+    }
+
     /// A further packet, while nothing is clear, for a question that somebody answered uselessly: without it the
     /// question fails, as one not asked at all would.
     pub fn under_ceiling_again(&mut self, now: Time) -> bool {

@@ -98,6 +98,17 @@ pub struct Hedges {
     pub trials: u64,
 }
 
+/// What a question may hope for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// Every route is dead, drained or lost: it would not be asked at all.
+    Nobody,
+    /// Every route that may answer is at its limit, or the ceiling is reached: it would have to queue.
+    Queue,
+    /// It is asked at once, and after so long an answer would be overdue, that of a hedge too.
+    Answer(Duration),
+}
+
 /// What a tick asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Tick {
@@ -198,6 +209,20 @@ impl Engine {
             };
             answers && !self.is_silent(lane, now)
         })
+    }
+
+    /// What a question may hope for now. That a route is in doubt does not count: it may answer all the same.
+    pub fn prospect(&mut self, now: Time) -> Prospect {
+        let mut lanes = self.lanes.iter();
+        if self.standing == Standing::Outage || lanes.all(|lane| lane.rank == Rank::Out) {
+            return Prospect::Nobody;
+        }
+        let paid = self.standing == Standing::Clear || self.budgets.may_ask(now);
+        let free = |lane: &Lane| lane.rank < Rank::Dead && lane.has_room();
+        match paid && self.lanes.iter().any(free) {
+            true => Prospect::Answer(self.hedge_wait(now)),
+            false => Prospect::Queue,
+        }
     }
 
     /// Whether a question that found no room before may find some now. To ask again and again would count as

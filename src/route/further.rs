@@ -300,6 +300,14 @@ impl Race {
         if !self.is_waiting() && self.settle_for_partial(engine, now, step) {
             return;
         }
+        if self.ask.purpose == Purpose::Renewal {
+            // Nobody waits. The next client that gets a stale answer has it asked for again.
+            match self.is_waiting() {
+                true => self.next_try = self.next_loss(),
+                false => self.fail(engine, Failure::Overload, now, step),
+            }
+            return;
+        }
         let last = engine.lane(self.tried[self.tried.len() - 1]);
         let due = self.last_sent + last.estimate.rto().clamp(AGAIN.0, AGAIN.1);
         if now < due {

@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 pub use baseline::Baseline;
 pub use carriage::{Carriage, HeldUp};
-pub use engine::{Engine, Hedges, Standing, Tick};
+pub use engine::{Engine, Hedges, Prospect, Standing, Tick};
 pub use flight::AttemptId;
 pub use outcome::{AttemptKind, Outcome};
 pub use race::Race;

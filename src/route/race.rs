@@ -144,6 +144,15 @@ impl Race {
                     step.also = race.duplicate(engine, send.route, now, rng);
                 }
             }
+            Purpose::Renewal => {
+                engine.last_question = now;
+                if engine.standing == Standing::Outage {
+                    return Err(Refused::Denied);
+                }
+                let send = race.first(engine, failed, now, rng)?;
+                step.send = Some(send);
+                step.also = race.duplicate(engine, send.route, now, rng);
+            }
             Purpose::Refresh => {
                 if engine.standing != Standing::Clear {
                     return Err(Refused::Denied);
@@ -172,6 +181,9 @@ impl Race {
     pub fn extend(&mut self, deadline: Time) {
         if !self.finished {
             self.ask.deadline = self.ask.deadline.max(deadline.min(self.latest));
+            if self.ask.purpose == Purpose::Renewal {
+                self.ask.purpose = Purpose::Client;
+            }
         }
     }
 
@@ -346,8 +358,14 @@ impl Race {
             engine.budgets.primary(now);
         } else if engine.standing == Standing::Clear {
             engine.budgets.doubtful(now);
-        } else if !engine.budgets.under_ceiling(true, now) {
-            return Err(Refused::Busy);
+        } else {
+            let paid = match self.ask.purpose {
+                Purpose::Renewal => engine.budgets.renewal_under_ceiling(now),
+                _ => engine.budgets.under_ceiling(true, now),
+            };
+            if !paid {
+                return Err(Refused::Busy);
+            }
         }
         Ok(self.depart(engine, route, AttemptKind::Primary, now))
     }

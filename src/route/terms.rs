@@ -11,6 +11,9 @@ pub enum Purpose {
     Client,
     /// The cache asks ahead of expiry.
     Refresh,
+    /// A client was given a stale answer and has gone: as if it waited, but after those who do. While
+    /// nothing is clear it is asked once.
+    Renewal,
     /// The engine measures this route ([`Tick::probes`](super::Tick::probes)).
     Probe(RouteId),
 }
@@ -32,7 +35,7 @@ pub enum Refused {
     /// Every usable route is at its limit, or the ceiling on packets is reached: try again when
     /// something came back.
     Busy,
-    /// The budget has nothing left for it (refreshes and probes only).
+    /// The budget has nothing left for it (refreshes, renewals and probes only).
     Denied,
     /// There is no route: all are drained or lost.
     NoRoute,
@@ -58,8 +61,8 @@ pub enum Failure {
     Deadline,
     /// Every route is dead.
     Outage,
-    /// It was asked and lost while so much is asked that upstreams lose some, and to ask it again would be to ask
-    /// another one less.
+    /// It was asked and lost while so much is asked that upstreams lose some, or nothing is clear and nobody waits: to
+    /// ask it again would be to ask another one less.
     Overload,
     /// Every route is drained or lost.
     NoRoute,

@@ -19,6 +19,7 @@ mod listeners;
 mod passing;
 mod paths;
 mod precedence;
+mod staleness;
 mod stalls;
 mod stopping;
 mod streams;

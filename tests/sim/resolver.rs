@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use byway::clock::Time;
 use byway::config::Config;
@@ -40,6 +41,8 @@ pub struct Told {
     pub rcode: Rcode,
     /// The first Extended DNS Error, 0 if there is none.
     pub ede: u16,
+    /// If it is stale: how long after the first stale one for this name in a row.
+    pub stale_for: Duration,
 }
 
 impl Told {
@@ -57,6 +60,9 @@ pub struct Resolver {
     clients: Arc<Waiting>,
     /// Every answer given.
     pub told: Vec<Told>,
+    /// Who asked for what, and since when each name is given stale.
+    asked: HashMap<Query, Name>,
+    stale: HashMap<Name, Time>,
     /// Everything the engine told.
     pub events: Vec<(Time, Event)>,
     /// The most that was in hand at any time: questions, and clients that wait.
@@ -187,6 +193,8 @@ impl Resolver {
             replies,
             clients: Arc::default(),
             told: Vec::new(),
+            asked: HashMap::new(),
+            stale: HashMap::new(),
             events: Vec::new(),
             most: 0,
             tick: now,
@@ -218,10 +226,18 @@ impl Resolver {
         out.append(&mut self.core.exchanges.sent);
         // Room for what is queued is looked for at once if it has not been for a while.
         self.armed = self.core.next_wake().map_or(Time::NEVER, |it| it.max(now));
-        for told in self.replies.0.borrow_mut().drain(..) {
-            self.told.push(told);
-            out.push(told.action());
+        let told: Vec<Told> = self.replies.0.borrow_mut().drain(..).collect();
+        told.into_iter().for_each(|told| self.tell(told, out));
+    }
+
+    /// A client got its answer.
+    fn tell(&mut self, mut told: Told, out: &mut Vec<Action>) {
+        let name = self.asked.remove(&told.query);
+        if let Some(name) = name.filter(|_| told.is_stale()) {
+            told.stale_for = told.at.since(*self.stale.entry(name).or_insert(told.at));
         }
+        self.told.push(told);
+        out.push(told.action());
     }
 }
 
@@ -237,6 +253,7 @@ impl Told {
 impl Subject for Resolver {
     fn question(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>) {
         self.take_bearings(now);
+        self.asked.insert(query, name);
         let packet = ask(query, name);
         let Inspected::Query(asked) = wire::inspect(&packet) else {
             unreachable!("a plain question");
@@ -253,9 +270,7 @@ impl Subject for Resolver {
         };
         let mut room = [0; LIMIT];
         if let Turn::Answer { length, .. } = self.core.ask(&asked, asker, now, LIMIT, &mut room) {
-            let told = read(query, &room[..length], now);
-            self.told.push(told);
-            out.push(told.action());
+            self.tell(read(query, &room[..length], now), out);
         }
         self.turned(now, out);
     }
@@ -267,6 +282,9 @@ impl Subject for Resolver {
         let Some(Open { attempt, question }) = self.core.exchanges.open.remove(&tag) else {
             return;
         };
+        if let Some(name) = name_of(&question).filter(|_| rcode == Rcode::NOERROR) {
+            self.stale.remove(&name);
+        }
         let packet = respond(&question, rcode);
         let sent = Sent {
             id: ID,
@@ -404,5 +422,6 @@ fn read(query: Query, answer: &[u8], at: Time) -> Told {
         at,
         rcode,
         ede,
+        stale_for: Duration::ZERO,
     }
 }

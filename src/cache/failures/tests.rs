@@ -178,3 +178,33 @@ fn a_storm_of_failing_names_is_bounded_and_forgets_the_oldest() {
     assert!(!held(32_767) && held(32_766));
     assert!(failures.flush_all() > 0 && failures.is_empty());
 }
+
+/// Who was given a stale answer is not to wait for a fresh one as long as who would get an error.
+#[test]
+fn what_is_held_is_tried_again_after_some_seconds_however_often_it_failed() {
+    let failures = Failures::new(&config(0));
+    let (key, mut now) = (key("broken.example"), NOW);
+    let hash = hash(&key);
+    assert_eq!(failures.last(&key, hash, now), None);
+    for times in 1..=12 {
+        let failure = failures.record(&key, hash, None, UNREACHABLE, now);
+        assert_eq!(failures.last(&key, hash, now), Some(failure));
+        let first = failure.until.min(now + RENEW_AFTER);
+        assert!(!failure.may_be_renewed(first - Duration::from_nanos(1)));
+        assert!(failure.may_be_renewed(first), "after {times} failures");
+        // It fails again: five seconds from then, and no longer for those of whom nothing is held.
+        if first < failure.until {
+            let again = failures.record(&key, hash, None, UNREACHABLE, first);
+            assert_eq!((again.until, again.times), (failure.until, failure.times));
+            assert!(!again.may_be_renewed(first));
+        }
+        now = failure.until;
+        assert!(
+            failures.last(&key, hash, now).is_some(),
+            "it is over, but not forgotten"
+        );
+    }
+    assert_eq!(failures.last(&key, hash, now + failures.max_ttl), None);
+    failures.clear(&key, hash, None);
+    assert_eq!(failures.last(&key, hash, now), None);
+}
