@@ -394,3 +394,35 @@ fn effective_configuration_without_a_file() {
     let again = self::config(&config.to_toml());
     assert_eq!(again, config);
 }
+
+#[test]
+fn the_order_of_a_resolv_conf_holds_unless_the_file_says_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().join("named.conf");
+    std::fs::write(&named, "nameserver 127.0.0.53\nnameserver 10.0.0.9\n").unwrap();
+    let host = |tables: &str| format!("version = 1\n{tables}[host]\nresolv-conf = {named:?}\n");
+    let loaded = parsed(&host("")).unwrap();
+    assert_eq!(
+        loaded.upstreams_from,
+        UpstreamsFrom::ResolvConf(named.clone())
+    );
+    let names: Vec<_> = loaded.config.upstreams.iter().map(|it| &it.name).collect();
+    assert_eq!(names, ["127.0.0.53", "10.0.0.9"]);
+    assert_eq!(loaded.config.routing.policy, Policy::Ordered);
+    let fastest = config(&host("[routing]\npolicy = \"fastest\"\n"));
+    assert_eq!(fastest.routing.policy, Policy::Fastest);
+    // Upstreams that are given are equals, and the file is not read.
+    let given = parsed(&format!("{}{UPSTREAM}", host(""))).unwrap();
+    assert_eq!(given.upstreams_from, UpstreamsFrom::File);
+    assert_eq!(given.config.routing.policy, Policy::Fastest);
+
+    std::fs::remove_file(&named).unwrap();
+    let error = parsed(&host("")).unwrap_err();
+    assert!(error.contains("byway.toml:3:15"), "{error}");
+    assert!(error.contains("No such file"), "{error}");
+    let error = parsed("version = 1\n[host]\nresolv-conf = \"resolv.conf\"\n").unwrap_err();
+    assert!(
+        error.contains("expected the absolute path of a file"),
+        "{error}"
+    );
+}

@@ -57,8 +57,8 @@ pub(super) struct Denial {
 }
 
 impl Engine {
-    /// Whether what `route` denies may be true of its own server only: another one comes before it and can be used, now
-    /// or later. Such a denial is not to be kept for long.
+    /// Whether what `route` denies may be true of its own server only: another one comes before it that was not drained,
+    /// and so can be asked, now or later. Such a denial is not to be kept for long.
     pub fn is_provisional(&self, route: RouteId) -> bool {
         let Some(denier) = self.lanes.get(route.0 as usize) else {
             return false;
@@ -66,7 +66,11 @@ impl Engine {
         let upstream = denier.route.upstream;
         !self.precedence.is_first(upstream)
             && self.lanes.iter().any(|lane| {
-                lane.rank != Rank::Out && self.precedence.is_before(lane.route.upstream, upstream)
+                let of = lane.route.upstream;
+                let drained = lane.drained
+                    || self.paths[lane.route.path.0 as usize].drained
+                    || self.upstreams[of.0 as usize].drained;
+                !drained && self.precedence.is_before(of, upstream)
             })
     }
 

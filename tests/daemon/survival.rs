@@ -309,3 +309,36 @@ fn an_answer_that_comes_after_the_outage_was_told_is_kept() {
     eventually("it is kept", || stub.ask(&query).rcode() == NOERROR);
     assert_eq!(stub.ask(&query).edes(), []);
 }
+
+#[test]
+fn a_snapshot_that_is_no_file_or_not_ones_own_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let made = std::process::Command::new("mkfifo")
+        .arg(path("fifo"))
+        .status();
+    assert!(made.expect("mkfifo").success());
+    std::fs::create_dir(path("directory")).expect("made");
+    std::fs::write(path("shared"), b"").expect("written");
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(path("shared"), everybody).expect("changed");
+    for (name, why) in [
+        ("fifo", "expected a file, found a FIFO"),
+        ("directory", "expected a file, found a directory"),
+        ("shared", "others may write it"),
+    ] {
+        let upstream = Upstream::good();
+        let snapshot = path(name);
+        let mut daemon = Setup::to(&[&upstream])
+            .tables(&format!("[cache]\nsnapshot = {snapshot:?}"))
+            .start();
+        assert!(daemon.log().contains(why), "{name}: {}", daemon.log());
+        let reply = Stub::new(daemon.dns()).ask(&Build::query("kept1.example", A));
+        assert_eq!(reply.answers.len(), 1, "{name}");
+        daemon.signal(Signal::TERM);
+        assert!(daemon.wait().success());
+        // A file of its own takes the place of one that it does not trust, and of nothing else.
+        let found = snapshot.symlink_metadata().expect("there");
+        assert_eq!(found.is_file(), name == "shared", "{name}");
+    }
+}

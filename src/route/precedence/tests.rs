@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::observe::said::Reason;
 use crate::route::testing::grid;
-use crate::route::{Ask, Outcome, Send};
+use crate::route::{Ask, Outcome, PathId, Send};
 use crate::wire::Rcode;
 
 /// The first upstream and the second, over one path.
@@ -195,4 +195,14 @@ fn a_path_that_is_a_backup_does_not_part_what_upstreams_know() {
     let parted = Precedence::new(&config);
     assert!(parted.is_before(UpstreamId(0), UpstreamId(1)));
     assert!(!parted.is_first(UpstreamId(1)));
+}
+
+#[test]
+fn a_denial_is_final_only_where_nobody_who_comes_before_can_ever_be_asked() {
+    let mut world = World::ordered();
+    let name = world.engine.lane(FIRST).route.name.to_string();
+    world.engine.path_lost(PathId(0), "gone", world.now);
+    assert!(world.engine.is_provisional(SECOND));
+    world.engine.drain(&name, world.now).expect("it is known");
+    assert!(!world.engine.is_provisional(SECOND));
 }
