@@ -61,14 +61,14 @@ fn what_a_later_upstream_denies_is_not_the_last_word() {
 fn it_counts_while_the_first_is_gone_and_no_longer() {
     let (first, second) = (Upstream::silent(), Upstream::new(denies));
     let daemon = Setup::to(&[&first, &second])
-        .tables("[routing]\npolicy = \"ordered\"\n[cache]\nnegative-max-ttl = \"10min\"\n")
+        .tables("[routing]\npolicy = \"ordered\"\nreturn-within = \"1s\"\n")
         .start();
     let reply = asks(&daemon, "intra.example");
     assert_eq!(reply.rcode(), NXDOMAIN, "{reply:?}");
     let soa = reply.authorities.first().expect("its SOA");
     assert!(soa.ttl <= 5, "{reply:?}");
     // The first is back: what the second denied is forgotten soon.
-    first.now(knows);
+    first.now(|asked| vec![Act::Send(asked.good())]);
     eventually("the first is believed again", || {
         asks(&daemon, "intra.example").rcode() == NOERROR
     });
