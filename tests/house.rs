@@ -1,10 +1,10 @@
-//! The plan of the house, checked: which room may import which (see ARCHITECTURE.md).
+//! The plan of the house, checked: which module may import which (see ARCHITECTURE.md).
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room and what it may import besides itself. `clock` is open to all.
+/// Each module and what it may import besides itself. `clock` is open to all.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("sys", &[]),
@@ -33,10 +33,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The only room that may contain `unsafe`.
-const UNSAFE_ROOM: &str = "sys";
+/// The only module that may contain `unsafe`.
+const UNSAFE_MODULE: &str = "sys";
 
-/// The only rooms that may read a clock of the machine.
+/// The only modules that may read a clock of the machine.
 const MAY_READ_CLOCKS: &[&str] = &["clock", "daemon", "cli"];
 
 /// Files of Rust below `dir`, with their text.
@@ -54,25 +54,25 @@ fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The room a file of `src` stands in; `None` for `lib.rs` and `main.rs`.
-fn room_of(path: &Path) -> Option<String> {
+/// The module a file of `src` stands in; `None` for `lib.rs` and `main.rs`.
+fn module_of(path: &Path) -> Option<String> {
     let inside = path.strip_prefix("src").ok()?;
     let first = inside.components().next()?.as_os_str().to_str()?;
-    let room = first.strip_suffix(".rs").unwrap_or(first);
-    (room != "lib" && room != "main").then(|| room.to_string())
+    let module = first.strip_suffix(".rs").unwrap_or(first);
+    (module != "lib" && module != "main").then(|| module.to_string())
 }
 
-/// Every room that a line of code names as `crate::room`.
+/// Every module that a line of code names as `crate::module`.
 fn imports(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
         for part in code.split("crate::").skip(1) {
-            let room: String = part
+            let module: String = part
                 .chars()
                 .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
                 .collect();
-            found.push((number + 1, room));
+            found.push((number + 1, module));
         }
     }
     found
@@ -89,19 +89,21 @@ fn wrong_imports(files: &[(PathBuf, String)]) -> Vec<String> {
     let allowed: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
     let mut wrong = Vec::new();
     for (path, text) in files {
-        let Some(room) = room_of(path) else { continue };
-        let Some(may) = allowed.get(room.as_str()) else {
+        let Some(module) = module_of(path) else {
+            continue;
+        };
+        let Some(may) = allowed.get(module.as_str()) else {
             wrong.push(format!(
-                "{}: room {room} is not in the plan",
+                "{}: module {module} is not in the plan",
                 path.display()
             ));
             continue;
         };
         for (line, other) in imports(without_tests(text)) {
-            let fine = other == room || other == "clock" || may.contains(&other.as_str());
+            let fine = other == module || other == "clock" || may.contains(&other.as_str());
             if !fine && allowed.contains_key(other.as_str()) {
                 wrong.push(format!(
-                    "{}:{line}: {room} may not import {other}",
+                    "{}:{line}: {module} may not import {other}",
                     path.display()
                 ));
             }
@@ -111,7 +113,7 @@ fn wrong_imports(files: &[(PathBuf, String)]) -> Vec<String> {
 }
 
 #[test]
-fn rooms_only_import_downward() {
+fn modules_only_import_downward() {
     let wrong = wrong_imports(&sources(Path::new("src")));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -140,13 +142,16 @@ fn the_plan_has_no_circles() {
             .iter()
             .any(|next| *next == to || reaches(next, to, allowed))
     }
-    for (room, _) in MAY_IMPORT {
-        assert!(!reaches(room, room, &allowed), "{room} would import itself");
+    for (module, _) in MAY_IMPORT {
+        assert!(
+            !reaches(module, module, &allowed),
+            "{module} would import itself"
+        );
     }
 }
 
 #[test]
-fn unsafe_stays_in_its_room() {
+fn unsafe_stays_in_its_module() {
     for (path, text) in sources(Path::new("src")) {
         let uses = without_tests(&text).lines().any(|line| {
             let code = line.split("//").next().unwrap_or_default();
@@ -154,7 +159,7 @@ fn unsafe_stays_in_its_room() {
                 .any(|word| word == "unsafe")
         });
         assert!(
-            !uses || room_of(&path).as_deref() == Some(UNSAFE_ROOM),
+            !uses || module_of(&path).as_deref() == Some(UNSAFE_MODULE),
             "{} uses unsafe",
             path.display()
         );
@@ -164,12 +169,14 @@ fn unsafe_stays_in_its_room() {
 #[test]
 fn only_the_outer_rooms_read_clocks() {
     for (path, text) in sources(Path::new("src")) {
-        let Some(room) = room_of(&path) else { continue };
+        let Some(module) = module_of(&path) else {
+            continue;
+        };
         let reads = ["Instant::now(", "SystemTime::now("]
             .iter()
             .any(|call| without_tests(&text).contains(call));
         assert!(
-            !reads || MAY_READ_CLOCKS.contains(&room.as_str()),
+            !reads || MAY_READ_CLOCKS.contains(&module.as_str()),
             "{} reads a clock; time comes in as an argument",
             path.display()
         );
