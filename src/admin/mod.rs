@@ -90,17 +90,25 @@ byway, read-only:
   /readyz   200 while queries can be answered
 ";
 
-/// Serves the watch on a new thread, for as long as the process lives.
+/// Serves the watch on a new thread, for as long as the process lives. It has at most `connections` open at a time.
 ///
 /// # Errors
 /// If the thread, its runtime or the listener's registration with it fails.
-pub fn spawn(listener: std::net::TcpListener, state: AdminState) -> io::Result<()> {
+pub fn spawn(
+    listener: std::net::TcpListener,
+    state: AdminState,
+    connections: usize,
+) -> io::Result<()> {
+    let bounds = Bounds {
+        connections,
+        ..Bounds::DEFAULT
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let server = {
         let _entered = runtime.enter();
-        Server::new(listener, state, Bounds::DEFAULT)?
+        Server::new(listener, state, bounds)?
     };
     std::thread::Builder::new()
         .name("byway-admin".to_owned())

@@ -100,7 +100,7 @@ fn metrics_come_as_prometheus_text() {
 #[test]
 fn spawn_serves_on_a_thread_of_its_own() {
     let (listener, address) = listener();
-    spawn(listener, healthy(metrics())).expect("a thread");
+    spawn(listener, healthy(metrics()), 8).expect("a thread");
     assert_eq!(get(address, "/").2, INDEX);
 }
 

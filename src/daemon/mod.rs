@@ -1,5 +1,6 @@
 //! Wiring: from a configuration to a running daemon, and to its end.
 
+mod descriptors;
 pub mod once;
 mod paths;
 mod signals;
@@ -73,7 +74,15 @@ pub enum StartError {
 pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let clock = Clock::start();
     let signals = signals::Signals::catch()?;
-    sys::raise_open_files().ok();
+    let may_open = sys::raise_open_files();
+    let share = descriptors::share(config, may_open, descriptors::open());
+    if let Some(warning) = share.warning {
+        warn!("{warning}");
+    }
+    let config = &Config {
+        limits: share.limits,
+        ..config.clone()
+    };
     let listeners = Listeners::bind(&config.listen, &config.limits)?;
     let admin = config.admin.map(admin_socket).transpose()?;
     let mut rng = entropy()?;
@@ -130,7 +139,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
 
     let admin_at = admin.as_ref().and_then(|socket| socket.local_addr().ok());
     if let Some(socket) = admin {
-        admin::spawn(socket, watch::state(&metrics, &shared, clock))?;
+        admin::spawn(socket, watch::state(&metrics, &shared, clock), share.watch)?;
     }
     announce(
         config,

@@ -12,11 +12,10 @@ use tokio::sync::Notify;
 use tracing::error;
 
 use crate::clock::{Clock, Time};
-use crate::net::stream::StreamEvents;
+use crate::net::stream::{Ended, StreamEvents};
 use crate::net::udp::UdpSockets;
 use crate::net::{Claimed, Sockets};
 use crate::observe::metrics::WorkerMetrics;
-use crate::observe::said::Reason;
 use crate::resolve::front::{Asker, Service, Turn};
 use crate::resolve::lookout::Lookout;
 use crate::resolve::{Core, Shared};
@@ -318,7 +317,7 @@ impl StreamEvents for Worker {
         self.end_of_turn(self.clock.now());
     }
 
-    fn closed(&self, connection: usize, unmade: Option<Reason>) {
-        self.turn(|core, now| core.exchanges.stream_closed(connection, unmade, now));
+    fn closed(&self, connection: usize, ended: Ended) {
+        self.turn(|core, now| core.exchanges.stream_closed(connection, ended, now));
     }
 }

@@ -61,6 +61,11 @@ impl Account {
         }
     }
 
+    /// Whether something sent was unacknowledged at the last look.
+    pub(super) fn is_unacknowledged(&self) -> bool {
+        self.info.unacknowledged > 0
+    }
+
     /// When the last look was.
     pub(super) fn looked(&self) -> Option<Time> {
         self.looked

@@ -13,6 +13,7 @@ mod awaited;
 pub mod host;
 pub mod path;
 pub mod peers;
+mod shortage;
 mod sockets;
 pub mod stream;
 pub mod udp;
@@ -20,19 +21,11 @@ pub mod udp;
 pub use awaited::{Claimed, Manner, Way};
 pub use sockets::Sockets;
 
-use std::io;
-
 use crate::clock::Time;
-use crate::observe::said::Reason;
 use crate::route::{Carriage, Outcome, RouteId};
 
 /// Names an attempt in the worker that made it.
 pub type Tag = u32;
-
-/// What an attempt comes to that the kernel does not even let out.
-fn unsendable(error: &io::Error) -> Outcome {
-    Outcome::Unreachable(Reason::of(error))
-}
 
 /// What goes upstream, apart from the identifier, which the exchange draws.
 #[derive(Clone, Copy, Debug)]
@@ -59,11 +52,8 @@ pub enum Handle {
         /// The query's identifier.
         id: u16,
     },
-    /// A route's connections; the tag finds it there.
-    Stream {
-        /// The route.
-        route: RouteId,
-    },
+    /// A connection; the tag finds it there.
+    Stream,
 }
 
 /// Makes attempts. The answers come back to [`crate::resolve::Core`].

@@ -80,6 +80,14 @@ impl Path {
         Ok(socket)
     }
 
+    /// Whether the kernel knows a way to `upstream`, with a source address. Nothing is sent, and no port is needed
+    /// that others may hold.
+    pub fn leads_to(&self, upstream: SocketAddr) -> bool {
+        self.socket(upstream, Type::DGRAM, Protocol::UDP)
+            .and_then(|socket| socket.connect(&SockAddr::from(upstream)))
+            .is_ok()
+    }
+
     /// Whether a socket of this path can have this address of the host's. True where that cannot be found
     /// out.
     pub fn holds(&self, local: SocketAddr) -> bool {

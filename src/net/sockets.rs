@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rand::rngs::StdRng;
 
 use super::awaited::{Manner, Way};
-use super::stream::Streams;
+use super::stream::{Ended, Streams};
 use super::udp::UdpSockets;
 use super::{Exchanges, Handle, Outgoing, Tag};
 use crate::clock::Time;
@@ -23,7 +23,6 @@ pub struct Sockets {
     /// TCP.
     pub streams: Streams,
     rng: StdRng,
-    failed: Vec<(Tag, Outcome)>,
 }
 
 impl Sockets {
@@ -37,7 +36,6 @@ impl Sockets {
             streams: Streams::new(Rc::clone(&ways), manner, limits.upstream_connections),
             ways,
             rng,
-            failed: Vec::new(),
         })
     }
 
@@ -62,16 +60,13 @@ impl Sockets {
         };
         self.udp.abandon(&mut gone);
         let unmade = |route: RouteId| lost.get(usize::from(route.0)).is_some_and(|lost| *lost);
-        self.streams.abandon(
-            |route, local| local.map_or(unmade(route), |local| gone(route, local)),
-            &mut self.failed,
-        );
+        self.streams
+            .abandon(|route, local| local.map_or(unmade(route), |local| gone(route, local)));
     }
 
     /// A connection has ended.
-    pub fn stream_closed(&mut self, connection: usize, unmade: Option<Reason>, now: Time) {
-        self.streams
-            .closed(connection, unmade, now, &mut self.rng, &mut self.failed);
+    pub fn stream_closed(&mut self, connection: usize, ended: Ended, now: Time) {
+        self.streams.closed(connection, ended, &mut self.rng, now);
     }
 }
 
@@ -86,7 +81,7 @@ impl Exchanges for Sockets {
     ) -> Result<Handle, Outcome> {
         if stream || self.ways[usize::from(route.0)].stream {
             self.streams.send(tag, route, query, &mut self.rng, now)?;
-            Ok(Handle::Stream { route })
+            Ok(Handle::Stream)
         } else {
             self.udp.send(tag, route, query, &mut self.rng, now)
         }
@@ -95,19 +90,19 @@ impl Exchanges for Sockets {
     fn forget(&mut self, handle: Handle, tag: Tag) {
         match handle {
             Handle::Udp { socket, id } => self.udp.forget(socket, id, tag),
-            Handle::Stream { route } => self.streams.forget(route, tag),
+            Handle::Stream => self.streams.forget(tag),
         }
     }
 
     fn carriage(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<Carriage> {
         match handle {
             Handle::Udp { .. } => None,
-            Handle::Stream { route } => self.streams.carriage(route, tag, now),
+            Handle::Stream => self.streams.carriage(tag, now),
         }
     }
 
     fn flush(&mut self, _now: Time, failed: &mut Vec<(Tag, Outcome)>) {
         self.udp.flush(failed);
-        failed.append(&mut self.failed);
+        failed.append(self.streams.failed());
     }
 }

@@ -1,126 +1,61 @@
 //! Attempts over TCP (RFC 7766): connections are kept, and queries pipelined on them.
 //!
-//! A connection's task only moves bytes; which query an answer belongs to is decided here, where the
-//! worker's other state is. A connection that was closed while it lay idle is the upstream's good right:
-//! what was just sent on it is sent once more on a new one, without blame (RFC 7766 section 6.2.4). One on
-//! which a query waits for long, and nothing else came since, gets no further ones for now, and none at all
-//! if the query went without an answer: the way it was made over may be gone while a new one can be made.
+//! A connection's task ([`wire`]) only moves bytes; which query an answer belongs to is decided here, where the
+//! worker's other state is.
+//!
+//! A connection that is closed behind an answer leaves the queries on it unanswered: they are asked again on
+//! another one, without blame and without counting as tries (RFC 7766 section 6.2.4). How many queries the
+//! upstream took is remembered, and no more are put on the next ones. One that is closed before it has carried
+//! anything was not worth being made: that is held against the route.
+//!
+//! A connection on which a query waits for long, and nothing else came since, gets no further ones for now, and none
+//! at all if the query went without an answer: the way it was made over may be gone while a new one can be made.
+//! There are never more than the limit: at it, one whose octets are not even acknowledged makes room, and what
+//! cannot be put on any waits.
 
-use std::cell::{Cell, OnceCell, RefCell};
+mod connection;
+mod wire;
+
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use slab::Slab;
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::net::TcpSocket;
 
-use super::account::{Account, Mark};
+use super::account::Mark;
 use super::awaited::{Awaited, Claimed, Manner, Unfit, Way};
-use super::{Outgoing, Tag, unsendable};
+use super::{Outgoing, Tag, shortage};
 use crate::clock::Time;
-use crate::observe::metrics::{Gauge, Limit};
+use crate::observe::metrics::{Gauge, Limit, Mismatch};
 use crate::observe::said::Reason;
 use crate::route::{Carriage, Outcome, RouteId};
-
-/// How long a handshake may take.
-const CONNECT: Duration = Duration::from_secs(3);
-
-/// How long a connection without queries is kept (RFC 7766 section 6.2.3 asks for a few seconds).
-const IDLE: Duration = Duration::from_secs(10);
+use connection::{Connection, Lane, Query};
+use wire::Wires;
+pub use wire::{Ended, StreamEvents};
 
 /// Queries in flight on one connection before another one is opened.
 const PIPELINE: usize = 64;
 
-/// How long a connection may be silent while a query waits before others go elsewhere; shorter than the
-/// time after which a question is asked again over the same route.
-const SILENT: Duration = Duration::from_millis(700);
+/// Queries on one connection, or waiting for one, at most: identifiers must be easy to find.
+const MOST: usize = 16_384;
+
+/// How often a query is asked again because its connection was closed behind somebody else's answer.
+const AGAIN: u8 = 16;
 
 /// Length prefix, header, a name of 255 octets, type and class, OPT.
 const FRAME_MAX: usize = 2 + 12 + 255 + 4 + 11;
 
-/// What the task of a connection tells.
-pub trait StreamEvents {
-    /// The connection was made.
-    fn connected(&self, connection: usize);
-    /// A whole message has come.
-    fn message(&self, connection: usize, message: &[u8]);
-    /// Everything that had arrived was told: the end of a turn.
-    fn read(&self);
-    /// The connection has ended, or was never made for the reason given.
-    fn closed(&self, connection: usize, unmade: Option<Reason>);
-}
-
-/// What a connection's task and [`Streams`] share.
-struct Wires {
-    outgoing: RefCell<Vec<u8>>,
-    wake: Notify,
-    /// No queries: the task may close it after a while.
-    idle: Cell<bool>,
-    /// The task shall end at once.
-    over: Notify,
-    /// The connection, once made. It lasts for as long as somebody holds this.
-    stream: OnceCell<TcpStream>,
-}
-
-struct Query {
-    awaited: Awaited,
-    /// The bytes as sent, for once more.
-    frame: Box<[u8]>,
-    again: bool,
-    /// When it was put on its connection, or when that stood.
-    sent: Time,
-    /// How the connection stood then.
-    mark: Mark,
-}
-
-struct Connection {
-    route: RouteId,
-    wires: Rc<Wires>,
-    queries: HashMap<u16, Query, FixedState>,
-    account: Account,
-    /// It has carried an answer.
-    served: bool,
-    /// When it last did.
-    heard: Time,
-    /// It takes no further queries.
-    retired: bool,
-}
-
-impl Connection {
-    /// Nothing has come for long although a query waits.
-    fn is_silent(&self, now: Time) -> bool {
-        let waits_in_vain =
-            |query: &Query| self.heard < query.sent && now.since(query.sent) > SILENT;
-        self.queries.values().any(waits_in_vain)
-    }
-
-    /// Looks at what the kernel says of it.
-    fn look(&mut self, now: Time) {
-        if let Some(stream) = self.wires.stream.get() {
-            self.account.look(stream, now);
-        }
-    }
-
-    /// What follows from the number of its queries.
-    fn settle(&self) {
-        self.wires.idle.set(self.queries.is_empty());
-        if self.retired && self.queries.is_empty() {
-            self.wires.over.notify_one();
-        }
-    }
-
-    /// It is given up; its task will tell when it has ended.
-    fn end(&mut self) {
-        self.retired = true;
-        self.wires.over.notify_one();
-    }
+/// Where a query is.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// On a connection, under an identifier.
+    On(u32, u16),
+    /// It waits for a connection of its route.
+    Waiting(RouteId),
 }
 
 /// The TCP connections of one worker towards upstreams, and the queries that are out on them.
@@ -129,6 +64,10 @@ pub struct Streams {
     manner: Manner,
     per_route: usize,
     connections: Slab<Connection>,
+    /// By route.
+    lanes: Vec<Lane>,
+    places: HashMap<Tag, Place, FixedState>,
+    failed: Vec<(Tag, Outcome)>,
     events: Option<Weak<dyn StreamEvents>>,
 }
 
@@ -136,10 +75,13 @@ impl Streams {
     /// None yet; at most `per_route` connections are open to one route.
     pub fn new(ways: Rc<[Way]>, manner: Manner, per_route: usize) -> Streams {
         Streams {
+            lanes: ways.iter().map(|_| Lane::default()).collect(),
             ways,
             manner,
             per_route,
             connections: Slab::new(),
+            places: HashMap::default(),
+            failed: Vec::new(),
             events: None,
         }
     }
@@ -147,6 +89,11 @@ impl Streams {
     /// Who is to be told what the connections' tasks see. Nothing is sent before that.
     pub fn tell(&mut self, events: Weak<dyn StreamEvents>) {
         self.events = Some(events);
+    }
+
+    /// Attempts that have failed since this was last asked.
+    pub(super) fn failed(&mut self) -> &mut Vec<(Tag, Outcome)> {
+        &mut self.failed
     }
 
     /// Sends a query over one of the route's connections, a new one if need be.
@@ -166,117 +113,90 @@ impl Streams {
         let query = Query {
             awaited,
             frame: frame[..2 + length].into(),
-            again: false,
+            again: 0,
             sent: now,
+            serial: 0,
             mark: Mark::default(),
         };
-        let connection = self.choose(route, now)?;
-        self.put(connection, query, rng, now);
+        if self.lane(route).waiting.is_empty()
+            && let Some(slot) = self.choose(route, now)?
+        {
+            self.put(slot, query, rng, now);
+            return Ok(());
+        }
+        if self.lane(route).waiting.len() >= MOST {
+            return Err(Outcome::Local);
+        }
+        self.places.insert(tag, Place::Waiting(route));
+        self.lane(route).waiting.push_back(query);
+        self.put_waiting(route, rng, now);
         Ok(())
     }
 
-    fn choose(&mut self, route: RouteId, now: Time) -> Result<usize, Outcome> {
-        let open = || {
-            self.connections
-                .iter()
-                .filter(|(_, connection)| connection.route == route)
-        };
-        let least = open()
-            .filter(|(_, connection)| !connection.retired && !connection.is_silent(now))
-            .min_by_key(|(_, connection)| connection.queries.len());
-        match least.map(|(slot, connection)| (slot, connection.queries.len())) {
-            Some((slot, queries)) if queries < PIPELINE => Ok(slot),
-            Some((slot, queries)) if open().count() >= self.per_route => {
-                self.manner.metrics.limited(Limit::UpstreamConnections);
-                if queries < 16_384 {
-                    Ok(slot)
-                } else {
-                    Err(unsendable(&io::ErrorKind::OutOfMemory.into()))
-                }
-            }
-            _ => self.open(route),
-        }
+    fn lane(&mut self, route: RouteId) -> &mut Lane {
+        &mut self.lanes[usize::from(route.0)]
     }
 
-    fn open(&mut self, route: RouteId) -> Result<usize, Outcome> {
+    /// The connection for the next query; `None` if it has to wait for one.
+    fn choose(&mut self, route: RouteId, now: Time) -> Result<Option<usize>, Outcome> {
+        let lane = &self.lanes[usize::from(route.0)];
+        let depth = lane.depth(now);
+        let open = || {
+            let slots = lane.connections.iter().map(|slot| *slot as usize);
+            slots.map(|slot| (slot, &self.connections[slot]))
+        };
+        let takes_more = |it: &(usize, &Connection)| {
+            !it.1.retired && it.1.put < depth && it.1.queries.len() < MOST
+        };
+        let load = |it: &(usize, &Connection)| it.1.queries.len();
+        let lively = |it: &(usize, &Connection)| takes_more(it) && !it.1.is_silent(now);
+        let best = open().filter(lively).min_by_key(load);
+        if let Some((slot, connection)) = best
+            && connection.queries.len() < PIPELINE
+        {
+            return Ok(Some(slot));
+        }
+        if lane.connections.len() < self.per_route {
+            return self.open(route, now).map(Some);
+        }
+        self.manner.metrics.limited(Limit::UpstreamConnections);
+        if let Some((slot, _)) = best {
+            return Ok(Some(slot));
+        }
+        // A server that works long on a question acknowledges it; one that has gone does not.
+        let slow = open().filter(takes_more).min_by_key(load);
+        let slow = slow.map(|(slot, _)| slot);
+        let slots = lane.connections.clone();
+        let mut gone = slots.iter().map(|slot| *slot as usize).filter(|slot| {
+            let connection = &mut self.connections[*slot];
+            connection.doubted || connection.is_stuck(now)
+        });
+        match gone.next() {
+            Some(slot) => self.replace(slot),
+            None if slow.is_some() => return Ok(slow),
+            None => {}
+        }
+        Ok(None)
+    }
+
+    fn open(&mut self, route: RouteId, now: Time) -> Result<usize, Outcome> {
         let way = &self.ways[usize::from(route.0)];
-        let untold = || unsendable(&io::ErrorKind::NotConnected.into());
-        let events = self.events.clone().ok_or_else(untold)?;
+        let events = self.events.clone().ok_or(Outcome::Local)?;
         let socket = way
             .path
             .tcp(way.address)
-            .map_err(|error| unsendable(&error))?;
+            .map_err(|error| shortage::outcome(&error, way.address, now))?;
         let socket = TcpSocket::from_std_stream(socket.into());
-        let wires = Rc::new(Wires {
-            outgoing: RefCell::default(),
-            wake: Notify::new(),
-            idle: Cell::new(true),
-            over: Notify::new(),
-            stream: OnceCell::new(),
-        });
-        let slot = self.connections.insert(Connection {
-            route,
-            wires: Rc::clone(&wires),
-            queries: HashMap::default(),
-            account: Account::default(),
-            served: false,
-            heard: Time::default(),
-            retired: false,
-        });
-        let address = way.address;
-        tokio::task::spawn_local(async move {
-            let connect = tokio::time::timeout(CONNECT, socket.connect(address));
-            let connected = tokio::select! {
-                connected = connect => match connected {
-                    Ok(connected) => connected.map_err(|error| Reason::of(&error)),
-                    Err(_) => Err(Reason::TIMED_OUT),
-                },
-                () = wires.over.notified() => Err(Reason::PATH_DOWN),
-            };
-            let stream = match connected {
-                Ok(stream) => stream,
-                Err(reason) => {
-                    if let Some(events) = events.upgrade() {
-                        events.closed(slot, Some(reason));
-                    }
-                    return;
-                }
-            };
-            let stream = wires.stream.get_or_init(|| stream);
-            if let Some(events) = events.upgrade() {
-                events.connected(slot);
-            }
-            // Whatever ended it, its queries are told the same.
-            let _ = carry(stream, &wires, &events, slot).await;
-            if let Some(events) = events.upgrade() {
-                events.closed(slot, None);
-            }
-        });
+        let (wires, address) = (Wires::new(), way.address);
+        let connection = Connection::new(route, Rc::clone(&wires));
+        let slot = self.connections.insert(connection);
+        self.lane(route).connections.push(slot as u32);
+        tokio::task::spawn_local(wire::live(socket, address, wires, events, slot));
         self.count();
         Ok(slot)
     }
 
-    /// Gives up the connections that `lost` says so of, by their route and, once made, address: their
-    /// queries have failed.
-    pub(super) fn abandon(
-        &mut self,
-        mut lost: impl FnMut(RouteId, Option<SocketAddr>) -> bool,
-        failed: &mut Vec<(Tag, Outcome)>,
-    ) {
-        for (_, connection) in &mut self.connections {
-            let stream = connection.wires.stream.get();
-            let local = stream.and_then(|stream| stream.local_addr().ok());
-            if !lost(connection.route, local) {
-                continue;
-            }
-            let queries = connection.queries.drain();
-            let down = Outcome::Unreachable(Reason::PATH_DOWN);
-            failed.extend(queries.map(|(_, query)| (query.awaited.tag, down)));
-            connection.end();
-        }
-    }
-
-    fn put(&mut self, slot: usize, mut query: Query, rng: &mut StdRng, now: Time) {
+    fn put(&mut self, slot: usize, query: Query, rng: &mut StdRng, now: Time) {
         let connection = &mut self.connections[slot];
         let id = loop {
             let id: u16 = rng.random();
@@ -284,17 +204,77 @@ impl Streams {
                 break id;
             }
         };
-        query.frame[2..4].copy_from_slice(&id.to_be_bytes());
-        query.sent = now;
-        query.mark = connection.account.mark();
-        connection
-            .wires
-            .outgoing
-            .borrow_mut()
-            .extend_from_slice(&query.frame);
-        connection.wires.idle.set(false);
-        connection.wires.wake.notify_one();
-        connection.queries.insert(id, query);
+        let place = Place::On(slot as u32, id);
+        self.places.insert(query.awaited.tag, place);
+        connection.put(id, query, now);
+        let depth = self.lanes[usize::from(connection.route.0)].depth(now);
+        connection.retire_at(depth);
+    }
+
+    /// Puts queries that wait on connections, as far as there is room.
+    fn put_waiting(&mut self, route: RouteId, rng: &mut StdRng, now: Time) {
+        while !self.lane(route).waiting.is_empty() {
+            let chosen = match self.choose(route, now) {
+                Ok(None) => return,
+                Ok(Some(slot)) => Ok(slot),
+                Err(outcome) => Err(outcome),
+            };
+            let Some(query) = self.lane(route).waiting.pop_front() else {
+                return;
+            };
+            match chosen {
+                Ok(slot) => self.put(slot, query, rng, now),
+                Err(outcome) => self.fail(query, outcome),
+            }
+        }
+    }
+
+    /// Gives a connection up in favour of another one, which its queries wait for.
+    fn replace(&mut self, slot: usize) {
+        let connection = &mut self.connections[slot];
+        let (route, queries) = (connection.route, connection.end());
+        self.ask_again(route, queries);
+    }
+
+    /// Queries, oldest first, whose connection has ended wait for another one, before those that wait already.
+    fn ask_again(&mut self, route: RouteId, queries: Vec<Query>) {
+        for mut query in queries.into_iter().rev() {
+            if query.again == AGAIN {
+                self.fail(query, Outcome::Closed);
+                continue;
+            }
+            query.again += 1;
+            let place = Place::Waiting(route);
+            self.places.insert(query.awaited.tag, place);
+            self.lane(route).waiting.push_front(query);
+        }
+    }
+
+    fn fail(&mut self, query: Query, outcome: Outcome) {
+        let tag = query.awaited.tag;
+        self.places.remove(&tag);
+        self.failed.push((tag, outcome));
+    }
+
+    /// Gives up the connections that `lost` says so of, by their route and, once made, address: their
+    /// queries have failed, and those that wait for such a route.
+    pub(super) fn abandon(&mut self, mut lost: impl FnMut(RouteId, Option<SocketAddr>) -> bool) {
+        let mut over = Vec::new();
+        for (_, connection) in &mut self.connections {
+            let stream = connection.wires.stream.get();
+            let local = stream.and_then(|stream| stream.local_addr().ok());
+            if lost(connection.route, local) {
+                over.extend(connection.end());
+            }
+        }
+        for (route, lane) in self.lanes.iter_mut().enumerate() {
+            if !lane.waiting.is_empty() && lost(RouteId(route as u16), None) {
+                over.extend(lane.waiting.drain(..));
+            }
+        }
+        for query in over {
+            self.fail(query, Outcome::Unreachable(Reason::PATH_DOWN));
+        }
     }
 
     /// A connection was made: its queries go out now. The attempts that waited for it.
@@ -302,35 +282,29 @@ impl Streams {
         let Some(connection) = self.connections.get_mut(slot) else {
             return Vec::new();
         };
-        let waited = |query: &mut Query| {
-            query.sent = now;
-            query.awaited.tag
-        };
-        // What follows is compared with the round trip of the handshake.
-        connection.look(now);
-        connection.queries.values_mut().map(waited).collect()
+        connection.connected(now);
+        let queries = connection.queries.values();
+        queries.map(|query| query.awaited.tag).collect()
     }
 
     /// What the kernel says of the connection that an attempt waits on, unless the last look is from before
     /// it was sent.
-    pub(super) fn carriage(&mut self, route: RouteId, tag: Tag, now: Time) -> Option<Carriage> {
-        let mut open = self.connections.iter_mut();
-        let (connection, sent, mark) = open.find_map(|(_, connection)| {
-            let mut waiting = connection.queries.values();
-            let query = match connection.route == route {
-                true => waiting.find(|query| query.awaited.tag == tag)?,
-                false => return None,
-            };
-            let (sent, mark) = (query.sent, query.mark);
-            Some((connection, sent, mark))
-        })?;
+    pub(super) fn carriage(&mut self, tag: Tag, now: Time) -> Option<Carriage> {
+        let Place::On(slot, id) = *self.places.get(&tag)? else {
+            return None;
+        };
+        let connection = self.connections.get_mut(slot as usize)?;
         connection.look(now);
-        let since = connection.account.looked().is_some_and(|it| it > sent);
-        since.then(|| connection.account.carriage(mark))
+        let query = connection.queries.get(&id)?;
+        let since = connection
+            .account
+            .looked()
+            .is_some_and(|it| it > query.sent);
+        since.then(|| connection.account.carriage(query.mark))
     }
 
     /// Whose response a message is, and what the kernel says of the connection if it was looked at for it;
-    /// what matches no query is counted and ignored.
+    /// what matches no query is counted and ignored, until it is too much.
     pub fn claim<'a>(
         &mut self,
         slot: usize,
@@ -340,85 +314,111 @@ impl Streams {
         let connection = self.connections.get_mut(slot)?;
         let route = usize::from(connection.route.0);
         let upstream = self.ways[route].upstream;
-        let id = message
-            .first_chunk::<2>()
-            .map(|id| u16::from_be_bytes(*id))?;
-        let Some(query) = connection.queries.get(&id) else {
-            self.manner
-                .metrics
-                .mismatched(route, crate::observe::metrics::Mismatch::Id);
-            return None;
+        let id = message.first_chunk().map(|id| u16::from_be_bytes(*id));
+        let query = id.and_then(|id| Some((id, connection.queries.get(&id)?)));
+        let checked = match (id, query) {
+            (None, _) => Err(Mismatch::Garbled),
+            (_, None) => Err(Mismatch::Id),
+            (_, Some((id, query))) => {
+                let (awaited, tag) = (&query.awaited, query.awaited.tag);
+                match awaited.check(message, id, upstream, &self.manner, now) {
+                    Ok(response) => Ok((id, Claimed::Response(tag, response))),
+                    Err(Unfit::Garbled) => Ok((id, Claimed::Garbled(tag))),
+                    Err(Unfit::Foreign(mismatch)) => Err(mismatch),
+                }
+            }
         };
-        let tag = query.awaited.tag;
-        let checked = query
-            .awaited
-            .check(message, id, upstream, &self.manner, now);
-        let claimed = match checked {
-            Ok(response) => Ok(Claimed::Response(tag, response)),
-            Err(Unfit::Garbled) => Ok(Claimed::Garbled(tag)),
-            Err(Unfit::Foreign(mismatch)) => Err(mismatch),
-        };
-        match claimed {
-            Ok(claimed) => {
-                let query = connection.queries.remove(&id)?;
-                connection.served = true;
-                connection.heard = now;
-                connection.settle();
-                connection.look(now);
+        match checked {
+            Ok((id, claimed)) => {
+                let query = connection.answered(id, now)?;
                 let fresh = connection.account.looked() == Some(now);
                 let carriage = fresh.then(|| connection.account.carriage(query.mark));
+                self.places.remove(&query.awaited.tag);
                 Some((claimed, carriage))
             }
             Err(mismatch) => {
                 self.manner.metrics.mismatched(route, mismatch);
+                if connection.strike(mismatch == Mismatch::Id) {
+                    // Nobody but the upstream can have sent all that.
+                    for query in connection.end() {
+                        self.fail(query, Outcome::Garbled);
+                    }
+                }
                 None
             }
         }
     }
 
-    /// A connection has ended: its queries fail, or are sent once more if it had only been kept too long.
-    pub(super) fn closed(
-        &mut self,
-        slot: usize,
-        unmade: Option<Reason>,
-        now: Time,
-        rng: &mut StdRng,
-        failed: &mut Vec<(Tag, Outcome)>,
-    ) {
-        let Some(connection) = self.connections.try_remove(slot) else {
+    /// A connection has ended: its queries fail, or are asked again on another one if it was closed behind an
+    /// answer.
+    pub(super) fn closed(&mut self, slot: usize, ended: Ended, rng: &mut StdRng, now: Time) {
+        let Some(mut connection) = self.connections.try_remove(slot) else {
             return;
         };
         self.count();
-        let outcome = unmade.map_or(Outcome::Closed, Outcome::HandshakeFailed);
-        for (_, mut query) in connection.queries {
-            let tag = query.awaited.tag;
-            if connection.served && !query.again {
-                query.again = true;
-                if let Ok(fresh) = self.choose(connection.route, now) {
-                    self.put(fresh, query, rng, now);
-                    continue;
+        let route = connection.route;
+        let way = &self.ways[usize::from(route.0)];
+        let lane = &mut self.lanes[usize::from(route.0)];
+        lane.connections.retain(|other| *other as usize != slot);
+        if connection.has_left_behind() && matches!(ended, Ended::Closed) {
+            lane.learn(connection.served, now);
+            for other in &lane.connections {
+                self.connections[*other as usize].retire_at(connection.served);
+            }
+        }
+        let mut queries = connection.take_queries();
+        match ended {
+            Ended::Unmade(error) => {
+                let outcome = shortage::unconnected(&error, &way.path, way.address, now);
+                queries.extend(self.lane(route).waiting.drain(..));
+                for query in queries {
+                    self.fail(query, outcome);
                 }
             }
-            failed.push((tag, outcome));
+            Ended::Closed if connection.served == 0 => {
+                // Of an upstream that is asked over UDP it says little that it takes no connections.
+                let outcome = match way.stream {
+                    true => Outcome::HandshakeFailed(Reason::CLOSED),
+                    false => Outcome::Closed,
+                };
+                for query in queries {
+                    self.fail(query, outcome);
+                }
+            }
+            Ended::Closed | Ended::GivenUp => self.ask_again(route, queries),
         }
+        self.put_waiting(route, rng, now);
     }
 
     /// Stops waiting for a response. A connection that has been silent since the query was put on it is
     /// doubted from then on.
-    pub(super) fn forget(&mut self, route: RouteId, tag: Tag) {
-        for (_, connection) in &mut self.connections {
-            if connection.route != route {
-                continue;
+    pub(super) fn forget(&mut self, tag: Tag) {
+        match self.places.remove(&tag) {
+            Some(Place::On(slot, id)) => self.forget_on(slot as usize, id),
+            Some(Place::Waiting(route)) => {
+                let waiting = &mut self.lane(route).waiting;
+                waiting.retain(|query| query.awaited.tag != tag);
             }
-            let heard = connection.heard;
-            let mut silent = false;
-            connection.queries.retain(|_, query| {
-                let ours = query.awaited.tag == tag;
-                silent |= ours && heard < query.sent;
-                !ours
-            });
-            connection.retired |= silent;
-            connection.settle();
+            None => {}
+        }
+    }
+
+    fn forget_on(&mut self, slot: usize, id: u16) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Some(query) = connection.queries.remove(&id) else {
+            return;
+        };
+        connection.owed += 1;
+        if connection.heard < query.sent {
+            connection.retired = true;
+            connection.doubted = true;
+        }
+        connection.settle();
+        let (route, doubted) = (connection.route, connection.doubted);
+        if doubted && !self.lane(route).waiting.is_empty() {
+            self.replace(slot);
         }
     }
 
@@ -426,68 +426,5 @@ impl Streams {
         self.manner
             .metrics
             .set(Gauge::UpstreamConnections, self.connections.len() as u64);
-    }
-}
-
-/// Moves bytes both ways until the connection ends.
-async fn carry(
-    stream: &TcpStream,
-    wires: &Wires,
-    events: &Weak<dyn StreamEvents>,
-    slot: usize,
-) -> io::Result<()> {
-    let reading = async {
-        let mut buffer = Vec::with_capacity(2048);
-        loop {
-            // Not `readable`: polling gives way to others after a while, however much there is to read.
-            poll_fn(|context| stream.poll_read_ready(context)).await?;
-            match stream.try_read_buf(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error),
-            }
-            let Some(events) = events.upgrade() else {
-                return Ok(());
-            };
-            let mut rest = buffer.as_slice();
-            while let Some((length, tail)) = rest.split_first_chunk::<2>() {
-                let length = usize::from(u16::from_be_bytes(*length));
-                let Some((message, tail)) = tail.split_at_checked(length) else {
-                    break;
-                };
-                events.message(slot, message);
-                rest = tail;
-            }
-            events.read();
-            let done = buffer.len() - rest.len();
-            buffer.drain(..done);
-        }
-    };
-    let writing = async {
-        loop {
-            let outgoing = std::mem::take(&mut *wires.outgoing.borrow_mut());
-            let mut rest = outgoing.as_slice();
-            while !rest.is_empty() {
-                poll_fn(|context| stream.poll_write_ready(context)).await?;
-                match stream.try_write(rest) {
-                    Ok(written) => rest = &rest[written..],
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            if !outgoing.is_empty() {
-                continue;
-            }
-            match tokio::time::timeout(IDLE, wires.wake.notified()).await {
-                Err(_) if wires.idle.get() && wires.outgoing.borrow().is_empty() => return Ok(()),
-                _ => {}
-            }
-        }
-    };
-    tokio::select! {
-        ended = reading => ended,
-        ended = writing => ended,
-        () = wires.over.notified() => Ok(()),
     }
 }

@@ -26,12 +26,13 @@ use slab::Slab;
 use socket2::Socket;
 
 use super::awaited::{Awaited, Claimed, Manner, Unfit, Way};
-use super::{Handle, Outgoing, Tag, unsendable};
+use super::shortage;
+use super::{Handle, Outgoing, Tag};
 use crate::clock::Time;
 use crate::observe::metrics::{Gauge, Limit, Mismatch};
 use crate::observe::said::Reason;
 use crate::route::{Outcome, RouteId};
-use crate::sys::{RecvBatch, SendBatch};
+use crate::sys::{BATCH, RecvBatch, SendBatch};
 
 /// Sockets a worker opens in a second before turns begin to share them. One costs as much as several
 /// queries (30 to 60 us with its end, measured), so this is about 1 % of a core.
@@ -42,6 +43,9 @@ const OPEN_BURST: u32 = 250;
 
 /// Sockets of one route that turns may share.
 const POOL: usize = 16;
+
+/// Questions that may be out on one socket: an identifier must stay hard to guess and easy to find.
+const SHARED_BY: u32 = 16_384;
 
 /// How long a socket takes new questions.
 const LIFETIME: Duration = Duration::from_secs(2);
@@ -83,8 +87,9 @@ pub struct UdpSockets {
     ready: OwnedFd,
     events: Vec<epoll::Event>,
     batch: SendBatch,
-    /// Whose datagrams the batch holds.
+    /// Whose datagrams the batch holds, and their identifiers.
     batch_socket: Option<u32>,
+    batch_ids: Vec<u16>,
     failed: Vec<(Tag, Outcome)>,
     /// Sockets that may still be opened, as of then.
     openings: f64,
@@ -108,6 +113,7 @@ impl UdpSockets {
             ready: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             batch: SendBatch::new(QUERY_MAX),
             batch_socket: None,
+            batch_ids: Vec::with_capacity(BATCH),
             failed: Vec::new(),
             openings: f64::from(OPEN_BURST),
             openings_at: Time::default(),
@@ -163,8 +169,7 @@ impl UdpSockets {
             self.send_batch();
             self.batch_socket = Some(slot);
         }
-        let full = Outcome::Unreachable(Reason::of(&io::ErrorKind::OutOfMemory.into()));
-        let out = self.batch.slot().ok_or(full)?;
+        let out = self.batch.slot().ok_or(Outcome::Local)?;
         let (id, place) = loop {
             let id: u16 = rng.random();
             if let Entry::Vacant(place) = self.awaited.entry((slot, id)) {
@@ -173,6 +178,7 @@ impl UdpSockets {
         };
         let length = awaited.write(query, id, self.manner.payload, out);
         self.batch.push_connected(length);
+        self.batch_ids.push(id);
         place.insert(awaited);
         self.sockets[slot as usize].awaited += 1;
         Ok(Handle::Udp { socket: slot, id })
@@ -184,26 +190,47 @@ impl UdpSockets {
         if let Some(slot) = turn.filter(|slot| self.takes_more(*slot)) {
             return Ok(slot);
         }
-        let slot = if self.may_open(now) {
-            self.open(route, rng, now)?
-        } else {
-            let shared = &self.pools[usize::from(route.0)].sockets;
-            let drawn = shared
-                .get(rng.random_range(0..shared.len().max(1)))
-                .copied();
-            match drawn.filter(|slot| self.takes_more(*slot)) {
+        let fresh = match self.may_open(now) {
+            true => self.open(route, rng, now),
+            false => Err(Outcome::Local),
+        };
+        let slot = match fresh {
+            // A socket that is there serves where another one cannot be had.
+            Err(Outcome::Local) => match self.share(route, rng) {
                 Some(slot) => slot,
                 None => self.open(route, rng, now)?,
-            }
+            },
+            fresh => fresh?,
         };
         self.pools[usize::from(route.0)].turn = Some(slot);
         Ok(slot)
     }
 
+    /// A socket of the route's that others use too. At the limit of sockets, and for want of a younger one, one
+    /// that was to take no more.
+    fn share(&mut self, route: RouteId, rng: &mut StdRng) -> Option<u32> {
+        let shared = &self.pools[usize::from(route.0)].sockets;
+        let drawn = shared
+            .get(rng.random_range(0..shared.len().max(1)))
+            .copied();
+        if let Some(slot) = drawn.filter(|slot| self.takes_more(*slot)) {
+            return Some(slot);
+        }
+        if self.sockets.len() < self.limit {
+            return None;
+        }
+        let retired = |(_, socket): &(usize, &UdpSocket)| {
+            socket.route == route && !socket.pooled && socket.awaited < SHARED_BY
+        };
+        let slot = self.sockets.iter().find(retired)?.0 as u32;
+        self.sockets[slot as usize].pooled = true;
+        self.pools[usize::from(route.0)].sockets.push_front(slot);
+        Some(slot)
+    }
+
     fn takes_more(&self, slot: u32) -> bool {
         let socket = self.sockets.get(slot as usize);
-        // An identifier must stay hard to guess and easy to find.
-        socket.is_some_and(|socket| socket.pooled && socket.awaited < 16_384)
+        socket.is_some_and(|socket| socket.pooled && socket.awaited < SHARED_BY)
     }
 
     fn may_open(&mut self, now: Time) -> bool {
@@ -222,13 +249,13 @@ impl UdpSockets {
         let socket = way
             .path
             .udp(way.address, rng)
-            .map_err(|error| unsendable(&error))?;
+            .map_err(|error| shortage::outcome(&error, way.address, now))?;
         self.openings -= 1.0;
         let entry = self.sockets.vacant_entry();
         let slot = entry.key() as u32;
         let data = epoll::EventData::new_u64(slot.into());
         epoll::add(&self.ready, &socket, data, epoll::EventFlags::IN)
-            .map_err(|error| unsendable(&error.into()))?;
+            .map_err(|error| shortage::outcome(&error.into(), way.address, now))?;
         entry.insert(UdpSocket {
             socket,
             route,
@@ -293,16 +320,29 @@ impl UdpSockets {
             return;
         };
         let Some(socket) = self.sockets.get(slot as usize) else {
+            // It broke before its queries could leave; they have failed.
+            self.batch.clear();
+            self.batch_ids.clear();
             return;
         };
+        let ids = std::mem::take(&mut self.batch_ids);
         let report = self.batch.send(socket.socket.as_fd());
-        // A full queue is this host's own congestion: such a query is lost like any other. A refusal is
-        // an answer.
+        // A full queue is congestion on the way out: such a query is lost like any other. A refusal is an answer.
         if report.refused > 0 {
             let reason = Reason::of_number(report.error.unwrap_or_default());
             self.break_socket(slot, reason);
         }
+        for (place, id) in ids.iter().enumerate() {
+            if report.without_memory & (1 << place) != 0
+                && let Some(awaited) = self.awaited.remove(&(slot, *id))
+            {
+                self.failed.push((awaited.tag, Outcome::Local));
+                self.answered(slot);
+            }
+        }
         self.close_if_idle(slot);
+        self.batch_ids = ids;
+        self.batch_ids.clear();
     }
 
     /// Receives from a ready socket; `None` when nothing more is to be had from it now.

@@ -156,6 +156,8 @@ labels! {
         HandshakeFailed = "handshake-failed",
         /// The stream connection was closed before the response.
         Closed = "closed",
+        /// Not made: this host had no descriptor, source port or memory for it.
+        Local = "local",
         /// A usable answer, after another attempt had answered the question.
         Outrun = "outrun",
     }
@@ -336,7 +338,7 @@ impl Outcome {
     pub fn has_round_trip(self) -> bool {
         !matches!(
             self,
-            Outcome::Unreachable | Outcome::HandshakeFailed | Outcome::Closed
+            Outcome::Unreachable | Outcome::HandshakeFailed | Outcome::Closed | Outcome::Local
         )
     }
 }

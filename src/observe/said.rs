@@ -20,6 +20,8 @@ impl Reason {
     pub const NETWORK_UNREACHABLE: Reason = Reason(Errno::NETUNREACH);
     /// No answer to the handshake.
     pub const TIMED_OUT: Reason = Reason(Errno::TIMEDOUT);
+    /// It was closed before it carried anything.
+    pub const CLOSED: Reason = Reason(Errno::PIPE);
     /// The path's interface or source address has gone.
     pub const PATH_DOWN: Reason = Reason(Errno::NETDOWN);
 

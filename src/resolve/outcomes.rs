@@ -307,6 +307,7 @@ fn label(outcome: Outcome, late: bool) -> metrics::Outcome {
         Outcome::Unreachable(_) => metrics::Outcome::Unreachable,
         Outcome::HandshakeFailed(_) => metrics::Outcome::HandshakeFailed,
         Outcome::Closed => metrics::Outcome::Closed,
+        Outcome::Local => metrics::Outcome::Local,
         Outcome::Outrun => metrics::Outcome::Outrun,
     }
 }

@@ -147,7 +147,7 @@ impl<X: Exchanges> Core<X> {
             // Truncated again the next time, and better than an error.
             _ if second.partial.is_some() => None,
             // A failure of the routes or of byway, not of the name: once that is over it is to be asked at once.
-            Failure::Outage | Failure::NoRoute | Failure::Overload => None,
+            Failure::Outage | Failure::NoRoute | Failure::Overload | Failure::Shortage => None,
             _ => Some(failure.ede().code),
         };
         self.settle_without(slot, remembered, &gift, now);

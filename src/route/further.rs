@@ -16,6 +16,8 @@ const HOLD: Duration = Duration::from_millis(500);
 /// their way from an upstream that is slow, not gone. The second where it has never been measured, so that
 /// nobody knows how slow it is.
 const HOLD_ASKED: (Duration, Duration) = (Duration::from_millis(850), Duration::from_secs(3));
+/// How long a question waits for the means to ask it, before it fails. It is tried again within that time.
+const SHORT: Duration = Duration::from_secs(1);
 /// How often it looks.
 const HOLD_STEP: Duration = Duration::from_millis(100);
 /// While nothing is clear a question is asked again no sooner and no later than this: three tries must
@@ -186,6 +188,9 @@ impl Race {
         }
         if matches!(self.ask.purpose, Purpose::Probe(_)) {
             return;
+        }
+        if self.short && now >= self.started + SHORT {
+            return self.fail(engine, Failure::Shortage, now, step);
         }
         if engine.standing == Standing::Outage {
             let doubt = |flight: &Flight| match engine.lane(flight.route).estimate.is_measured() {

@@ -54,6 +54,9 @@ pub enum Outcome {
     HandshakeFailed(Reason),
     /// A kept connection was closed under the question: nobody's fault.
     Closed,
+    /// Not made, for want of something on this host: descriptors, source ports, memory. Nobody else's fault,
+    /// and nothing was sent.
+    Local,
     /// The driver stopped listening before its time: teaches nothing.
     Outrun,
 }
@@ -66,6 +69,7 @@ impl Outcome {
             | Outcome::Unfinished
             | Outcome::Truncated
             | Outcome::Closed
+            | Outcome::Local
             | Outcome::Outrun => None,
             Outcome::Poor(_) | Outcome::Lame | Outcome::Mismatched | Outcome::Garbled => {
                 Some(Blame::Upstream)
@@ -79,7 +83,11 @@ impl Outcome {
     /// Why it brought nothing, and in whose words; what the server said beside the rcode is not here.
     pub const fn said(self) -> Option<Said> {
         Some(match self {
-            Outcome::Answered | Outcome::Unfinished | Outcome::Truncated | Outcome::Outrun => {
+            Outcome::Answered
+            | Outcome::Unfinished
+            | Outcome::Truncated
+            | Outcome::Local
+            | Outcome::Outrun => {
                 return None;
             }
             Outcome::Poor(rcode) => Said::Server { rcode, why: None },
@@ -104,5 +112,59 @@ impl Outcome {
                 | Outcome::Mismatched
                 | Outcome::Garbled
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::super::testing::grid;
+    use super::super::{Ask, Engine, Failure, Finish, Purpose, Race};
+    use super::*;
+    use crate::clock::Time;
+    use crate::observe::event::Verdict;
+
+    /// Fifty questions for which the host has no socket, each until it ends.
+    #[test]
+    fn what_this_host_lacks_blames_nobody_and_is_not_tried_hotly() {
+        let mut now = Time::START;
+        let mut engine = Engine::new(&grid(2, &["a"]), now);
+        let mut rng = StdRng::seed_from_u64(1);
+        for _ in 0..50 {
+            now = now + Duration::from_millis(20);
+            let started = now;
+            let ask = Ask {
+                purpose: Purpose::Client,
+                deadline: now + Duration::from_millis(4500),
+                again: false,
+            };
+            let (mut race, mut step) =
+                Race::start(&mut engine, &ask, now, &mut rng).expect("a route");
+            let mut tries = 0;
+            let finish = loop {
+                if let Some(send) = step.send.take() {
+                    tries += 1;
+                    let local = Outcome::Local;
+                    step = race.outcome(&mut engine, send.attempt, local, now, now, &mut rng);
+                    continue;
+                }
+                if let Some(finish) = step.finish {
+                    break finish;
+                }
+                now = step.wake.expect("it goes on");
+                step = race.timer(&mut engine, now, &mut rng);
+            };
+            assert_eq!(finish, Finish::Failed(Failure::Shortage));
+            assert!((2..=4).contains(&tries), "{tries} tries");
+            assert!(now.since(started) < Duration::from_secs(2));
+        }
+        let report = engine.report(now);
+        let clear = |verdict| verdict == Verdict::Clear;
+        assert!(report.routes.iter().all(|route| clear(route.verdict)));
+        assert_eq!(engine.take_events().count(), 0);
     }
 }

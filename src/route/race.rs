@@ -77,6 +77,8 @@ pub struct Race {
     pub(super) hedge_at: Time,
     pub(super) refused: u32,
     pub(super) reopened: bool,
+    /// The last attempt could not be made, and none is under way.
+    pub(super) short: bool,
     /// An answer was truncated; the driver holds what there is of it.
     pub(super) truncated: bool,
     pub(super) partial: bool,
@@ -120,6 +122,7 @@ impl Race {
             hedge_at: Time::NEVER,
             refused: 0,
             reopened: false,
+            short: false,
             truncated: false,
             partial: false,
             finished: false,
@@ -252,6 +255,13 @@ impl Race {
                 self.reopened = true;
                 engine.budgets.forced(now);
                 step.send = Some(self.depart(engine, flight.route, AttemptKind::Retry, now));
+            }
+            Outcome::Local if !self.finished && flight.kind != AttemptKind::Probe => {
+                // Nothing was sent, and what is short now will be in a moment.
+                let pause = REFUSED_STEP * (1 << self.tried.len().min(4));
+                self.next_try = now + pause;
+                self.hedge_at = now + pause;
+                self.short = !self.is_waiting();
             }
             Outcome::Unreachable(_)
             | Outcome::HandshakeFailed(_)
@@ -407,6 +417,7 @@ impl Race {
                 self.tried.push(route);
             }
             self.last_sent = now;
+            self.short = false;
             self.refused = 0;
             self.next_try = now + patient(estimate.check_wait(), kind);
             self.hedge_at = now + patient(estimate.hedge_wait(), kind);

@@ -66,16 +66,21 @@ pub enum Failure {
     Overload,
     /// Every route is drained or lost.
     NoRoute,
+    /// This host has no descriptor, source port or memory to ask with.
+    Shortage,
     /// The answer does not fit a datagram, and no stream brought it. The truncated one is all there is.
     Partial,
 }
 
 impl Failure {
     /// The Extended DNS Error that tells the client (RFC 8914): 22, No Reachable Authority, where
-    /// nothing can be asked; 23, Network Error, where something was and did not answer.
+    /// nothing can be asked; 23, Network Error, where something was and did not answer; 14, Not Ready, where
+    /// the host lacks the means to ask.
     pub const fn ede(self) -> Ede<'static> {
         match self {
             Failure::Outage | Failure::NoRoute => Ede::NO_REACHABLE_AUTHORITY,
+            Failure::Shortage => Ede::NOT_READY
+                .with_text("byway has no descriptor, source port or memory to ask with"),
             Failure::Deadline | Failure::Overload | Failure::Partial => Ede::NETWORK_ERROR,
         }
     }

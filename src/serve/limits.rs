@@ -4,6 +4,15 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// How many connections may be on their way out, displaced and not closed yet, where at most `most` may be open.
+pub const fn leaving(most: usize) -> usize {
+    match most / 8 {
+        0 => 1,
+        64.. => 64,
+        some => some,
+    }
+}
+
 /// The connections of all workers, counted in all and by client. Touched only when one is
 /// accepted or ends.
 #[derive(Debug)]

@@ -213,6 +213,9 @@ pub struct SendReport {
     /// Refused by the kernel: a firewall (EPERM), no way there (ENETUNREACH), an address that this
     /// host has lost (EINVAL), too long for the interface (EMSGSIZE).
     pub refused: usize,
+    /// Those that the kernel had no memory for (ENOBUFS, ENOMEM), a bit for each in the order they were added;
+    /// they count as `full` too.
+    pub without_memory: u32,
     /// The error number of the last one refused.
     pub error: Option<i32>,
 }
@@ -283,6 +286,11 @@ impl SendBatch {
         self.pending.len() == BATCH
     }
 
+    /// Empties the batch; nothing is sent.
+    pub fn clear(&mut self) {
+        self.pending.clear();
+    }
+
     /// Sends everything and empties the batch. Never blocks, and one datagram's error does not keep the
     /// others back.
     pub fn send(&mut self, socket: BorrowedFd<'_>) -> SendReport {
@@ -344,6 +352,7 @@ impl SendBatch {
                 }
                 libc::ENOBUFS | libc::ENOMEM => {
                     report.full += 1;
+                    report.without_memory |= 1 << next;
                     next += 1;
                 }
                 // On a connected socket: news of an earlier datagram. This one has not been tried yet.

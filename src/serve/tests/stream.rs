@@ -446,7 +446,7 @@ fn a_thousand_idle_connections_hold_no_buffers_and_all_still_work() {
         tcp_connections_per_client: 3000,
         ..limits()
     };
-    sys::raise_open_files().unwrap();
+    sys::raise_open_files();
     with(setup(limits), async |rig| {
         let mut clients = Vec::new();
         for id in 0..1000 {
