@@ -50,7 +50,7 @@ pub fn serve() {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let clock = Clock::start();
         let worker = Rc::new(metrics.worker(clock.now()));
-        let connections = Connections::new(4096, 4096);
+        let connections = Connections::new(&config.limits);
         let front = Front::new(listeners, &config, connections, worker, clock);
         front
             .open(&Rc::new(Blind))

@@ -199,6 +199,14 @@ pub const TCP_CONNECTIONS_PER_CLIENT: Bounds<usize> = bounds(2048, 1, 1 << 20);
 /// client back.
 pub const TCP_PIPELINE: Bounds<usize> = bounds(128, 1, 4096);
 
+/// Answers that wait for TCP clients to take them, in all: a hundred whole pipelines of ordinary answers, or ten of the
+/// largest.
+pub const TCP_ANSWERS: Bounds<usize> = bounds(64 * MIB, MIB, 64 * GIB);
+
+/// Room for one of the largest messages. The kernel, which would grow it to net.ipv4.tcp_wmem's most, 4 MiB for each of
+/// thousands of clients that take nothing, doubles it for its own bookkeeping and then keeps to it.
+pub const TCP_BUFFER: Bounds<usize> = bounds(64 * KIB, 4 * KIB, 16 * MIB);
+
 /// RFC 7766 section 6.2.3 recommends "a few seconds"; RFC 9210 section 4.4 leaves it to the operator.
 pub const TCP_IDLE: Bounds<Duration> = bounds(secs(10), millis(100), secs(HOUR));
 

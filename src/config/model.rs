@@ -169,6 +169,10 @@ pub struct Limits {
     pub tcp_connections_per_client: usize,
     /// Queries in flight on one TCP connection. Beyond it, reading pauses.
     pub tcp_pipeline: usize,
+    /// Bytes of answers that TCP clients have not taken, in all. Beyond it, connections that hold most are closed.
+    pub tcp_answers: usize,
+    /// Memory for the kernel's send buffer of one TCP connection.
+    pub tcp_buffer: usize,
     /// A TCP connection with nothing in flight is closed after this long.
     pub tcp_idle: Duration,
     /// A client that does not finish sending a query, or does not take its answers, is cut off after this.
@@ -314,6 +318,8 @@ impl Default for Limits {
             tcp_connections: bounds::TCP_CONNECTIONS.default,
             tcp_connections_per_client: bounds::TCP_CONNECTIONS_PER_CLIENT.default,
             tcp_pipeline: bounds::TCP_PIPELINE.default,
+            tcp_answers: bounds::TCP_ANSWERS.default,
+            tcp_buffer: bounds::TCP_BUFFER.default,
             tcp_idle: bounds::TCP_IDLE.default,
             tcp_stall: bounds::TCP_STALL.default,
             udp_payload: bounds::UDP_PAYLOAD.default,

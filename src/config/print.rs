@@ -201,6 +201,8 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
         tcp_connections,
         tcp_connections_per_client,
         tcp_pipeline,
+        tcp_answers,
+        tcp_buffer,
         tcp_idle,
         tcp_stall,
         udp_payload,
@@ -219,6 +221,9 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
         ("tcp-pipeline", tcp_pipeline),
     ] {
         writeln!(out, "{key} = {value}")?;
+    }
+    for (key, value) in [("tcp-answers", tcp_answers), ("tcp-buffer", tcp_buffer)] {
+        writeln!(out, "{key} = {}", text(format_size(*value)))?;
     }
     write_durations(out, &[("tcp-idle", *tcp_idle), ("tcp-stall", *tcp_stall)])?;
     writeln!(out, "udp-payload = {udp_payload}")?;

@@ -71,6 +71,8 @@ pub(super) fn limits(spec: &Spec) -> Limits {
             default.tcp_connections_per_client.min(tcp_connections),
         ),
         tcp_pipeline: value_or(&written.tcp_pipeline, default.tcp_pipeline),
+        tcp_answers: value_or(&written.tcp_answers, default.tcp_answers),
+        tcp_buffer: value_or(&written.tcp_buffer, default.tcp_buffer),
         tcp_idle: value_or(&written.tcp_idle, default.tcp_idle),
         tcp_stall: value_or(&written.tcp_stall, default.tcp_stall),
         udp_payload: value_or(&written.udp_payload, default.udp_payload),

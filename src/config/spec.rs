@@ -154,6 +154,8 @@ pub(super) struct LimitsSpec {
     pub(super) tcp_connections: Key<usize>,
     pub(super) tcp_connections_per_client: Key<usize>,
     pub(super) tcp_pipeline: Key<usize>,
+    pub(super) tcp_answers: Key<usize>,
+    pub(super) tcp_buffer: Key<usize>,
     pub(super) tcp_idle: Key<Duration>,
     pub(super) tcp_stall: Key<Duration>,
     pub(super) udp_payload: Key<u16>,
@@ -330,6 +332,8 @@ impl LimitsSpec {
                 it.count(bounds::TCP_CONNECTIONS_PER_CLIENT)
             }),
             tcp_pipeline: t.read("tcp-pipeline", |it| it.count(bounds::TCP_PIPELINE)),
+            tcp_answers: t.read("tcp-answers", |it| it.size(bounds::TCP_ANSWERS, false)),
+            tcp_buffer: t.read("tcp-buffer", |it| it.size(bounds::TCP_BUFFER, false)),
             tcp_idle: t.read("tcp-idle", |it| it.duration(bounds::TCP_IDLE)),
             tcp_stall: t.read("tcp-stall", |it| it.duration(bounds::TCP_STALL)),
             udp_payload: t.read("udp-payload", |it| it.count(bounds::UDP_PAYLOAD)),

@@ -290,6 +290,8 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "tcp-connections",
             "tcp-connections-per-client",
             "tcp-pipeline",
+            "tcp-answers",
+            "tcp-buffer",
             "tcp-idle",
             "tcp-stall",
             "udp-payload",

@@ -135,6 +135,8 @@ fn the_annotated_default_tells_the_ranges() {
             count(bounds::TCP_CONNECTIONS_PER_CLIENT),
         ),
         ("tcp-pipeline", count(bounds::TCP_PIPELINE)),
+        ("tcp-answers", size(bounds::TCP_ANSWERS)),
+        ("tcp-buffer", size(bounds::TCP_BUFFER)),
         ("tcp-idle", span(bounds::TCP_IDLE)),
         ("tcp-stall", span(bounds::TCP_STALL)),
         ("udp-payload", "512 to 4096".to_owned()),

@@ -103,10 +103,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     .map_err(|error| StartError::Names(error.to_string()))?;
     let metrics = Arc::new(metrics);
 
-    let connections = Connections::new(
-        config.limits.tcp_connections,
-        config.limits.tcp_connections_per_client,
-    );
+    let connections = Connections::new(&config.limits);
     let listen = listeners.listen();
     let short_buffer = listeners.short_buffer();
     let (stop, stopped) = stopping::channel(false);

@@ -12,7 +12,6 @@ use super::udp::UdpSockets;
 use super::{Exchanges, Handle, Outgoing, Tag};
 use crate::clock::Time;
 use crate::config::Limits;
-use crate::observe::said::Reason;
 use crate::route::{Carriage, Outcome, RouteId};
 
 /// Everything one worker sends upstream with.

@@ -311,7 +311,7 @@ impl Streams {
         message: &'a [u8],
         now: Time,
     ) -> Option<(Claimed<'a>, Option<Carriage>)> {
-        let connection = self.connections.get_mut(slot)?;
+        let connection = self.connections.get_mut(slot).filter(|it| !it.ended)?;
         let route = usize::from(connection.route.0);
         let upstream = self.ways[route].upstream;
         let id = message.first_chunk().map(|id| u16::from_be_bytes(*id));
@@ -367,6 +367,9 @@ impl Streams {
             }
         }
         let mut queries = connection.take_queries();
+        let served = connection.served;
+        // The last to hold it: it is closed before another one is made in its place.
+        drop(connection);
         match ended {
             Ended::Unmade(error) => {
                 let outcome = shortage::unconnected(&error, &way.path, way.address, now);
@@ -375,7 +378,7 @@ impl Streams {
                     self.fail(query, outcome);
                 }
             }
-            Ended::Closed if connection.served == 0 => {
+            Ended::Closed if served == 0 => {
                 // Of an upstream that is asked over UDP it says little that it takes no connections.
                 let outcome = match way.stream {
                     true => Outcome::HandshakeFailed(Reason::CLOSED),

@@ -110,6 +110,8 @@ labels! {
         Stalled = "stalled",
         /// A limit on TCP connections closed the connection.
         Connections = "connections",
+        /// A TCP connection from an address outside `allow`.
+        Stranger = "stranger",
     }
 
     /// A limit of the configuration's `[limits]` section that turns away or makes wait. (The one on a
@@ -129,6 +131,8 @@ labels! {
         TcpConnectionsPerClient = "tcp-connections-per-client",
         /// Queries in flight on one TCP connection.
         TcpPipeline = "tcp-pipeline",
+        /// Bytes of answers that TCP clients have not taken, in all.
+        TcpAnswers = "tcp-answers",
     }
 
     /// What one attempt came to.
@@ -392,6 +396,7 @@ impl Limit {
             Limit::TcpConnections => limits.tcp_connections,
             Limit::TcpConnectionsPerClient => limits.tcp_connections_per_client,
             Limit::TcpPipeline => limits.tcp_pipeline,
+            Limit::TcpAnswers => limits.tcp_answers,
         }
     }
 }

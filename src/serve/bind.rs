@@ -134,7 +134,7 @@ fn bind_both(
             short_buffer = buffer;
         }
         if listen.tcp {
-            match bind_tcp(sockets.address, claim) {
+            match bind_tcp(sockets.address, limits.tcp_buffer, claim) {
                 Ok(tcp) => {
                     if let Ok(bound) = tcp.local_addr() {
                         sockets.address.set_port(bound.port());
@@ -182,7 +182,7 @@ fn bind_udp(
     Ok((socket.into(), (granted < buffer).then_some(granted)))
 }
 
-fn bind_tcp(address: SocketAddr, claim: Claim) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, buffer: usize, claim: Claim) -> io::Result<TcpListener> {
     if claim == Claim::First && address.port() != 0 {
         let probe = socket(address, Type::STREAM, Protocol::TCP)?;
         probe.set_reuse_address(true)?;
@@ -192,6 +192,8 @@ fn bind_tcp(address: SocketAddr, claim: Claim) -> io::Result<TcpListener> {
     // Connections of the process before this one may still linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
+    // Connections that it accepts have the same, and do not let it grow.
+    socket.set_send_buffer_size(buffer)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

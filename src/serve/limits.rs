@@ -1,8 +1,22 @@
-//! How many TCP connections there may be, all workers together.
+//! How many TCP connections there may be, and how much of their answers may wait for clients to take them, all
+//! workers together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use slab::Slab;
+
+use super::stream::mailbox::{Mailbox, Order};
+use crate::clock::Time;
+use crate::config::Limits;
+
+/// The share of the room for answers that is kept for connections which hold none, as its inverse.
+const RESERVED: usize = 8;
+
+/// How many connections are looked at in search of the one idle longest.
+const LOOKED_AT: usize = 4096;
 
 /// How many connections may be on their way out, displaced and not closed yet, where at most `most` may be open.
 pub const fn leaving(most: usize) -> usize {
@@ -20,55 +34,124 @@ pub struct Connections {
     most: usize,
     most_per_client: usize,
     open: Mutex<Open>,
+    /// Octets of answers that clients have not taken, and the most there may be.
+    answers: AtomicUsize,
+    most_answers: usize,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
+    leaving: usize,
     by_client: HashMap<IpAddr, usize>,
+    guests: Slab<Guest>,
+    /// Who may be displaced, by the time since when each was idle when it was last looked at. It is no later than
+    /// the truth.
+    by_age: BTreeSet<(Time, usize)>,
+}
+
+#[derive(Debug)]
+struct Guest {
+    mailbox: Arc<Mailbox>,
+    /// Its place in [`Open::by_age`]; `None` once it was told to leave.
+    since: Option<Time>,
 }
 
 /// Why a connection has no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// There are as many as there may be.
+    /// There are as many as there may be, and none that is idle.
     Total,
     /// This client has as many as it may have.
     Client,
 }
 
 impl Connections {
-    /// At most `most` in all, and `most_per_client` from one client.
-    pub fn new(most: usize, most_per_client: usize) -> Arc<Connections> {
+    /// As many as `limits` says.
+    pub fn new(limits: &Limits) -> Arc<Connections> {
         Arc::new(Connections {
-            most,
-            most_per_client,
+            most: limits.tcp_connections,
+            most_per_client: limits.tcp_connections_per_client,
             open: Mutex::default(),
+            answers: AtomicUsize::new(0),
+            most_answers: limits.tcp_answers,
         })
     }
 
-    /// A place for a connection from `peer`.
-    pub fn enter(self: &Arc<Connections>, peer: IpAddr) -> Result<Place, Full> {
-        if self.lock().total >= self.most {
-            return Err(Full::Total);
-        }
-        self.enter_displacing(peer)
-    }
-
-    /// The same for a connection that takes the place of one which is about to end.
-    pub fn enter_displacing(self: &Arc<Connections>, peer: IpAddr) -> Result<Place, Full> {
+    /// A place for a connection from `peer`, that of the one idle longest if need be, whichever worker it is with.
+    pub(super) fn enter(self: &Arc<Connections>, peer: IpAddr, now: Time) -> Result<Place, Full> {
         let client = client(peer);
         let mut open = self.lock();
-        let count = open.by_client.entry(client).or_default();
-        if *count >= self.most_per_client {
+        if open.by_client.get(&client).copied().unwrap_or_default() >= self.most_per_client {
             return Err(Full::Client);
         }
-        *count += 1;
+        let mut displaced = false;
+        if open.total >= self.most {
+            displaced = open.leaving < leaving(self.most) && open.displace(now);
+            if !displaced {
+                return Err(Full::Total);
+            }
+        }
+        *open.by_client.entry(client).or_default() += 1;
         open.total += 1;
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(self), now));
+        let key = open.guests.insert(Guest {
+            mailbox: Arc::clone(&mailbox),
+            since: Some(now),
+        });
+        open.by_age.insert((now, key));
         Ok(Place {
             connections: Arc::clone(self),
             client,
+            key,
+            mailbox,
+            displaced,
         })
+    }
+
+    /// Tells the connection that has been idle longest to leave; false if none is idle.
+    pub(super) fn displace(&self, now: Time) -> bool {
+        let mut open = self.lock();
+        open.leaving < leaving(self.most) && open.displace(now)
+    }
+
+    /// Takes room for `octets` of an answer for a connection that holds `held` already. The last of it is for those
+    /// that hold nothing, or that another one has left for. To be called without a mailbox's lock.
+    pub(super) fn take(&self, octets: usize, held: usize) -> bool {
+        let most = match held == 0 || self.relieve(octets, held) {
+            true => self.most_answers,
+            false => self.most_answers - self.most_answers / RESERVED,
+        };
+        let taken = |taken: usize| Some(taken + octets).filter(|&sum| sum <= most);
+        self.answers
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
+            .is_ok()
+    }
+
+    /// Gives room back.
+    pub(super) fn give_back(&self, octets: usize) {
+        if octets > 0 {
+            self.answers.fetch_sub(octets, Ordering::Relaxed);
+        }
+    }
+
+    /// Where the room for answers is short, the connection that holds most of it leaves, unless that is one that
+    /// holds `held`. True if one does.
+    fn relieve(&self, octets: usize, held: usize) -> bool {
+        let short = self.most_answers - self.most_answers / RESERVED;
+        if self.answers.load(Ordering::Relaxed) + octets <= short {
+            return false;
+        }
+        let mut open = self.lock();
+        let holders = open.guests.iter().filter(|(_, it)| it.since.is_some());
+        let most = holders
+            .map(|(key, it)| (it.mailbox.held(), key))
+            .max()
+            .filter(|(most, _)| *most > held);
+        if let Some((_, key)) = most {
+            open.dismiss(key, Order::Yield);
+        }
+        most.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -76,17 +159,61 @@ impl Connections {
     }
 }
 
+impl Open {
+    fn displace(&mut self, now: Time) -> bool {
+        for _ in 0..LOOKED_AT {
+            let Some(&(since, key)) = self.by_age.first() else {
+                return false;
+            };
+            let idle_since = self.guests[key].mailbox.idle_since();
+            if idle_since == Some(since) {
+                self.dismiss(key, Order::Leave);
+                return true;
+            }
+            if since >= now {
+                return false; // All were looked at just now, and are busy.
+            }
+            self.by_age.pop_first();
+            let since = idle_since.unwrap_or(now);
+            self.guests[key].since = Some(since);
+            self.by_age.insert((since, key));
+        }
+        false
+    }
+
+    fn dismiss(&mut self, key: usize, order: Order) {
+        let guest = &mut self.guests[key];
+        if let Some(since) = guest.since.take() {
+            guest.mailbox.order(order);
+            self.by_age.remove(&(since, key));
+            self.leaving += 1;
+        }
+    }
+}
+
 /// A connection's place, until dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     connections: Arc<Connections>,
     client: IpAddr,
+    key: usize,
+    /// What finds the connection.
+    pub(super) mailbox: Arc<Mailbox>,
+    /// Whether another one had to leave for it.
+    pub(super) displaced: bool,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.total -= 1;
+        let guest = open.guests.remove(self.key);
+        match guest.since {
+            Some(since) => {
+                open.by_age.remove(&(since, self.key));
+            }
+            None => open.leaving -= 1,
+        }
         if let Some(count) = open.by_client.get_mut(&self.client) {
             *count -= 1;
             if *count == 0 {
@@ -107,44 +234,106 @@ fn client(peer: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
+    fn at(seconds: u64) -> Time {
+        Time::START + Duration::from_secs(seconds)
+    }
+
+    fn connections(most: usize, most_per_client: usize) -> Arc<Connections> {
+        Connections::new(&Limits {
+            tcp_connections: most,
+            tcp_connections_per_client: most_per_client,
+            ..Limits::default()
+        })
+    }
+
     #[test]
     fn places_are_bounded_by_client_and_in_all() {
-        let connections = Connections::new(3, 2);
-        let first = connections.enter(ip("10.0.0.1")).unwrap();
-        let _second = connections.enter(ip("::ffff:10.0.0.1")).unwrap();
-        assert_eq!(connections.enter(ip("10.0.0.1")).unwrap_err(), Full::Client);
-        let _third = connections.enter(ip("10.0.0.2")).unwrap();
-        assert_eq!(connections.enter(ip("10.0.0.3")).unwrap_err(), Full::Total);
-        let over = connections.enter_displacing(ip("10.0.0.3")).unwrap();
-        drop(over);
+        let connections = connections(3, 2);
+        let enter = |text| connections.enter(ip(text), at(0));
+        let first = enter("10.0.0.1").unwrap();
+        let second = enter("::ffff:10.0.0.1").unwrap();
+        assert_eq!(enter("10.0.0.1").unwrap_err(), Full::Client);
+        let third = enter("10.0.0.2").unwrap();
+        for place in [&first, &second, &third] {
+            place.mailbox.set_idle_since(None);
+        }
+        assert_eq!(enter("10.0.0.3").unwrap_err(), Full::Total);
         drop(first);
-        let _fourth = connections.enter(ip("10.0.0.1")).unwrap();
+        let _fourth = enter("10.0.0.1").unwrap();
+    }
+
+    #[test]
+    fn the_one_idle_longest_makes_room_whoever_it_is_with() {
+        let connections = connections(16, 16);
+        let mut places: Vec<Place> = (0..16)
+            .map(|n| connections.enter(ip("10.0.0.1"), at(n)).unwrap())
+            .collect();
+        // The first is busy, the second was busy since.
+        places[0].mailbox.set_idle_since(None);
+        places[1].mailbox.set_idle_since(Some(at(20)));
+        let left = |place: &Place| place.mailbox.was_told_to_leave();
+        for expected in [2, 3] {
+            let new = connections.enter(ip("10.0.0.2"), at(30)).unwrap();
+            assert!(new.displaced);
+            new.mailbox.set_idle_since(None);
+            assert!(left(&places[expected]), "number {expected}");
+            places.push(new);
+        }
+        // Two are on their way out; no more until one of them is gone.
+        assert_eq!(leaving(16), 2);
+        let refused = connections.enter(ip("10.0.0.2"), at(31)).unwrap_err();
+        assert_eq!(refused, Full::Total);
+        drop(places.remove(2));
+        let new = connections.enter(ip("10.0.0.2"), at(33)).unwrap();
+        assert!(new.displaced && left(&places[3]));
+    }
+
+    #[test]
+    fn where_all_are_busy_none_is_displaced() {
+        let connections = connections(4, 4);
+        let places: Vec<Place> = (0..4)
+            .map(|n| connections.enter(ip("10.0.0.1"), at(n)).unwrap())
+            .collect();
+        for place in &places {
+            place.mailbox.set_idle_since(None);
+        }
+        for n in 10..20 {
+            assert!(connections.enter(ip("10.0.0.2"), at(n)).is_err());
+        }
+        places[3].mailbox.set_idle_since(Some(at(15)));
+        assert!(connections.enter(ip("10.0.0.2"), at(20)).is_ok());
+        assert!(places[3].mailbox.was_told_to_leave());
     }
 
     #[test]
     fn an_ipv6_client_is_its_network() {
-        let connections = Connections::new(10, 1);
-        let _place = connections.enter(ip("2001:db8:0:1::1")).unwrap();
+        let connections = connections(10, 1);
+        let _place = connections.enter(ip("2001:db8:0:1::1"), at(0)).unwrap();
         assert_eq!(
-            connections.enter(ip("2001:db8:0:1:ffff::9")).unwrap_err(),
+            connections
+                .enter(ip("2001:db8:0:1:ffff::9"), at(0))
+                .unwrap_err(),
             Full::Client
         );
-        assert!(connections.enter(ip("2001:db8:0:2::1")).is_ok());
+        assert!(connections.enter(ip("2001:db8:0:2::1"), at(0)).is_ok());
     }
 
     #[test]
     fn nothing_is_kept_of_clients_that_have_left() {
-        let connections = Connections::new(10, 1);
+        let connections = connections(10, 1);
         for i in 0..100u8 {
-            drop(connections.enter(ip(&format!("10.0.0.{i}"))));
+            drop(connections.enter(ip(&format!("10.0.0.{i}")), at(0)));
         }
         let open = connections.lock();
-        assert_eq!((open.total, open.by_client.len()), (0, 0));
+        assert_eq!((open.total, open.leaving), (0, 0));
+        assert!(open.by_client.is_empty() && open.guests.is_empty() && open.by_age.is_empty());
     }
 }

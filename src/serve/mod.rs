@@ -7,7 +7,7 @@
 //!
 //! Nothing here grows without a bound, and whatever is turned away at one is counted: datagrams by the
 //! kernel's receive buffer, connections by [`Connections`], the queries and answers of a connection by its
-//! pipeline and its queue.
+//! pipeline and its queue, and the answers of all of them together by [`Connections`] too.
 
 pub mod admit;
 pub mod bind;

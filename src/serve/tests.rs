@@ -93,10 +93,7 @@ impl Rig {
         };
         let metrics = Metrics::new(roster, &config.limits, sources).unwrap();
         let clock = Clock::start();
-        let connections = Connections::new(
-            config.limits.tcp_connections,
-            config.limits.tcp_connections_per_client,
-        );
+        let connections = Connections::new(&config.limits);
         let worker = Rc::new(metrics.worker(clock.now()));
         let front = Front::new(listeners, &config, connections, worker, clock);
         let service = Rc::new(Puppet::new(&front, clock));

@@ -55,7 +55,14 @@ fn mute(hold: bool) -> (SocketAddr, Arc<Count>) {
             if !hold {
                 continue;
             }
-            let open = count.open.fetch_add(1, Ordering::SeqCst) + 1;
+            count.open.fetch_add(1, Ordering::SeqCst);
+            // Whoever reads the one that this one replaces may not have seen its end yet.
+            for _ in 0..100 {
+                if count.open.load(Ordering::SeqCst) > 2 {
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
+            let open = count.open.load(Ordering::SeqCst);
             count.most.fetch_max(open, Ordering::SeqCst);
             let count = Arc::clone(&count);
             thread::spawn(move || {

@@ -59,6 +59,8 @@ pub(super) struct Connection {
     strikes: u32,
     /// It takes no further queries.
     pub(super) retired: bool,
+    /// It is about to end: what still comes is nobody's.
+    pub(super) ended: bool,
     /// A query on it went without an answer, as did all since.
     pub(super) doubted: bool,
 }
@@ -78,6 +80,7 @@ impl Connection {
             owed: 0,
             strikes: 0,
             retired: false,
+            ended: false,
             doubted: false,
         }
     }
@@ -176,6 +179,7 @@ impl Connection {
     /// It is given up; its task will tell when it has ended. Its queries, oldest first.
     pub(super) fn end(&mut self) -> Vec<Query> {
         self.retired = true;
+        self.ended = true;
         self.wires.over.notify_one();
         self.take_queries()
     }

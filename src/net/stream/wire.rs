@@ -96,6 +96,8 @@ pub(super) async fn live(
         }
         Err(ended) => ended,
     };
+    // Before another one is made in its place.
+    drop(wires);
     if let Some(events) = events.upgrade() {
         events.closed(slot, ended);
     }

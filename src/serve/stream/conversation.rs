@@ -7,8 +7,8 @@
 //! A client may be slow or hostile; each thing it could make grow has its bound and each thing it
 //! could let hang its time:
 //! * queries in flight: at the pipeline's limit no more is read until some are answered;
-//! * answers it does not take: from [`QUEUE`] on no more is read, and after `tcp-stall` without
-//!   progress the connection is cut;
+//! * answers it does not take: from [`QUEUE`] on no more is read, after `tcp-stall` without
+//!   progress the connection is cut, and where all clients together hold too many who holds most of them is;
 //! * a query it does not finish: cut `tcp-stall` after its first octet, however many octets trickle in;
 //! * silence: closed after `tcp-idle` (RFC 7766 section 6.2.3).
 //!
@@ -48,7 +48,6 @@ pub(super) struct Conversation<S> {
     seated: Seated,
     service: Rc<S>,
     listener: u16,
-    admitted: bool,
     input: Input,
     /// What was read and is not answered: a query that has not come in whole, and whole ones that a limit
     /// holds back.
@@ -89,6 +88,8 @@ enum Ending {
     Done,
     /// The client did not finish a query, or did not take its answers.
     Stalled,
+    /// There is no room for its answers, and it holds most of what there was.
+    Overflown,
     /// The connection broke.
     Broken,
     /// Its place went to another.
@@ -117,7 +118,6 @@ impl<S: Service> Conversation<S> {
         seated: Seated,
         service: Rc<S>,
         listener: u16,
-        admitted: bool,
         now: Time,
     ) -> Conversation<S> {
         let idle = seated
@@ -129,7 +129,6 @@ impl<S: Service> Conversation<S> {
             seated,
             service,
             listener,
-            admitted,
             input: Input::Open,
             inbox: Vec::new(),
             held_back: false,
@@ -152,7 +151,10 @@ impl<S: Service> Conversation<S> {
             }
         };
         let metrics = &self.seated.front.metrics;
-        if ending == Ending::Stalled {
+        if ending == Ending::Overflown {
+            metrics.limited(Limit::TcpAnswers);
+        }
+        if matches!(ending, Ending::Stalled | Ending::Overflown) {
             metrics.dropped(Drop::Stalled, 1);
         }
         if self.in_flight > 0 {
@@ -169,9 +171,8 @@ impl<S: Service> Conversation<S> {
         };
         let is_idle = self.in_flight == 0 && self.outbox.is_empty();
         self.seated
-            .seat
-            .idle_since
-            .set(is_idle.then_some(self.idle_since));
+            .mailbox()
+            .set_idle_since(is_idle.then_some(self.idle_since));
         match self.see_to_the_time(cx, now) {
             Poll::Ready(ending) => Poll::Ready(Next::End(ending)),
             Poll::Pending if again => Poll::Ready(Next::Again),
@@ -183,6 +184,7 @@ impl<S: Service> Conversation<S> {
     fn give_and_take(&mut self, cx: &mut Context<'_>, now: Time) -> Result<bool, Ending> {
         match self.give(cx, now)? {
             Some(Order::Leave) => return Err(Ending::Displaced),
+            Some(Order::Yield) => return Err(Ending::Overflown),
             Some(Order::Finish) if self.input == Input::Open => self.input = Input::Ignored,
             Some(Order::Finish) | None => {}
         }
@@ -212,11 +214,11 @@ impl<S: Service> Conversation<S> {
     /// Writes what the client will take of the answers there are.
     fn give(&mut self, cx: &mut Context<'_>, now: Time) -> Result<Option<Order>, Ending> {
         loop {
-            let mailbox = &self.seated.seat.mailbox;
+            let mailbox = self.seated.mailbox();
             let mut mail = mailbox.open(cx.waker());
             self.in_flight -= mem::take(&mut mail.settled);
             if mail.overflown {
-                return Err(Ending::Stalled);
+                return Err(Ending::Overflown);
             }
             // While the client takes none they stay where their number is bounded.
             if self.outbox.is_empty() {
@@ -229,6 +231,7 @@ impl<S: Service> Conversation<S> {
             }
             let sent = write(&mut self.stream, cx, &self.outbox[self.taken..])?;
             self.taken += sent;
+            mailbox.taken(sent);
             if self.taken < self.outbox.len() {
                 if sent > 0 {
                     self.blocked_since = None;
@@ -371,9 +374,6 @@ impl<S: Service> Conversation<S> {
                 return Ok(bytes.len());
             }
         }
-        if done > 0 && !self.admitted {
-            self.input = Input::Ignored;
-        }
         Ok(done)
     }
 
@@ -385,8 +385,8 @@ impl<S: Service> Conversation<S> {
         let room = &mut room[..STREAM_LIMIT];
         sheet.asked = true;
         let (length, result) = match inspect(message) {
-            Inspected::Query(query) if self.admitted => {
-                let mailbox = &self.seated.seat.mailbox;
+            Inspected::Query(query) => {
+                let mailbox = self.seated.mailbox();
                 let in_flight = &mut self.in_flight;
                 let asker = || {
                     *in_flight += 1;
@@ -406,7 +406,7 @@ impl<S: Service> Conversation<S> {
                 front.metrics.dropped(garbage.into(), 1);
                 return false;
             }
-            other => front.turn_away(other, self.admitted, room),
+            other => front.turn_away(other, true, room),
         };
         frame.copy_from_slice(&(length as u16).to_be_bytes());
         sheet.used += 2 + length;
@@ -435,6 +435,9 @@ impl<S: Service> Conversation<S> {
             sent = write(&mut self.stream, cx, answers)?;
         }
         if sent < answers.len() {
+            if !self.seated.mailbox().hold(answers.len() - sent) {
+                return Err(Ending::Overflown);
+            }
             self.outbox.extend_from_slice(&answers[sent..]);
             self.blocked_since.get_or_insert(now);
         }

@@ -1,47 +1,28 @@
 //! Where a connection finds the answers that were not known at once.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::super::limits::Connections;
+use crate::clock::Time;
 use crate::resolve::front::Connection;
 
-/// The most octets of answers that wait in every mailbox, whatever waits in others. Reading pauses long
-/// before; what comes on top are the largest answers to a whole pipeline.
-const MOST: usize = 512 * 1024;
-
-/// The most octets that wait in the mailboxes of one worker on top of that: room for whole pipelines of
-/// the largest answers to a few clients at a time.
-const ANNEX: usize = 32 * 1024 * 1024;
-
-/// How much of the common room of a worker's mailboxes is taken, in octets.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Annex(Arc<AtomicUsize>);
-
-impl Annex {
-    fn take(&self, octets: usize) -> bool {
-        let taken = |taken: usize| Some(taken + octets).filter(|&sum| sum <= ANNEX);
-        octets == 0
-            || self
-                .0
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
-                .is_ok()
-    }
-
-    fn give_back(&self, octets: usize) {
-        if octets > 0 {
-            self.0.fetch_sub(octets, Ordering::Relaxed);
-        }
-    }
-}
+/// Nothing is idle since then: something is in flight, or the connection is about to end.
+const BUSY: u64 = u64::MAX;
 
 /// One connection's mailbox: filled from any thread, emptied by the connection.
 #[derive(Debug)]
-pub(super) struct Mailbox {
+pub(in crate::serve) struct Mailbox {
     open: AtomicBool,
     mail: Mutex<Mail>,
-    annex: Annex,
+    /// Since when nothing is in flight, as [`Time::nanos`].
+    idle_since: AtomicU64,
+    /// Octets of answers that the client has not taken, here and collected from here.
+    held: AtomicUsize,
+    /// Of whose room for answers they take.
+    connections: Arc<Connections>,
 }
 
 /// What lies in a mailbox.
@@ -49,11 +30,9 @@ pub(super) struct Mailbox {
 pub(super) struct Mail {
     /// Answers, each behind its length.
     answers: Vec<u8>,
-    /// What they, and those collected last, take of the annex.
-    borrowed: usize,
     /// How many answers have come, or will not, since this was last asked.
     pub(super) settled: usize,
-    /// The answers are more than there is room for: this client takes none.
+    /// The answers are more than there is room for, and this client holds most of it.
     pub(super) overflown: bool,
     /// What the front end wants of the connection.
     pub(super) order: Option<Order>,
@@ -62,35 +41,75 @@ pub(super) struct Mail {
 
 /// What the front end wants of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(in crate::serve) enum Order {
     /// Read no more, and end when everything read is answered.
     Finish,
     /// End now: somebody else needs the place.
     Leave,
+    /// End now: somebody else needs the room for answers that this client does not take.
+    Yield,
 }
 
 impl Mailbox {
-    pub(super) fn new(annex: Annex) -> Mailbox {
+    pub(in crate::serve) fn new(connections: Arc<Connections>, now: Time) -> Mailbox {
         Mailbox {
             open: AtomicBool::new(true),
             mail: Mutex::default(),
-            annex,
+            idle_since: AtomicU64::new(now.nanos()),
+            held: AtomicUsize::new(0),
+            connections,
         }
     }
 
-    /// Takes the answers out of the open box, those collected before having been sent.
+    /// Since when nothing is in flight on the connection; `None` while something is.
+    pub(in crate::serve) fn idle_since(&self) -> Option<Time> {
+        match self.idle_since.load(Ordering::Relaxed) {
+            BUSY => None,
+            nanos => Some(Time::from_nanos(nanos)),
+        }
+    }
+
+    /// Says since when nothing is in flight.
+    pub(in crate::serve) fn set_idle_since(&self, since: Option<Time>) {
+        let nanos = since.map_or(BUSY, Time::nanos);
+        self.idle_since.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Octets of answers that the client has not taken.
+    pub(in crate::serve) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Takes room for answers that the connection keeps itself. False if there is none.
+    pub(super) fn hold(&self, octets: usize) -> bool {
+        let room = self.connections.take(octets, self.held());
+        if room {
+            self.held.fetch_add(octets, Ordering::Relaxed);
+        }
+        room
+    }
+
+    /// The client has taken so much of what was collected or held.
+    pub(super) fn taken(&self, octets: usize) {
+        self.connections.give_back(octets);
+        self.held.fetch_sub(octets, Ordering::Relaxed);
+    }
+
+    /// Takes the answers out of the open box. They take room until they are [`taken`](Mailbox::taken).
     pub(super) fn collect(&self, mail: &mut Mail) -> Vec<u8> {
-        let still = mail.answers.len().saturating_sub(MOST).min(mail.borrowed);
-        self.annex.give_back(mail.borrowed - still);
-        mail.borrowed = still;
         mem::take(&mut mail.answers)
     }
 
     /// Gives `order` and wakes the connection. The last order counts.
-    pub(super) fn order(&self, order: Order) {
+    pub(in crate::serve) fn order(&self, order: Order) {
         let mut mail = self.mail();
         mail.order = Some(order);
         wake(mail);
+    }
+
+    #[cfg(test)]
+    pub(in crate::serve) fn was_told_to_leave(&self) -> bool {
+        self.mail().order == Some(Order::Leave)
     }
 
     /// Locks the box for its connection, which is woken by `waker` when there is something new.
@@ -106,8 +125,10 @@ impl Mailbox {
     /// The connection has ended: nothing is taken any more.
     pub(super) fn close(&self) {
         self.open.store(false, Ordering::Release);
-        let mail = mem::take(&mut *self.mail());
-        self.annex.give_back(mail.borrowed);
+        let mut mail = self.mail();
+        *mail = Mail::default();
+        self.connections
+            .give_back(self.held.swap(0, Ordering::Relaxed));
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {
@@ -133,15 +154,21 @@ impl Connection for Mailbox {
         if !self.is_open() {
             return;
         }
+        let length = answer.and_then(|answer| u16::try_from(answer.len()).ok());
+        let octets = length.map_or(0, |length| 2 + usize::from(length));
+        // Before the lock: another connection may have to be told to leave for it.
+        let room = octets == 0 || self.connections.take(octets, self.held());
         let mut mail = self.mail();
+        if !self.is_open() {
+            if room {
+                self.connections.give_back(octets);
+            }
+            return;
+        }
         mail.settled += 1;
-        if let Some(answer) = answer
-            && let Ok(length) = u16::try_from(answer.len())
-        {
-            let over = (mail.answers.len() + 2 + answer.len()).saturating_sub(MOST);
-            let more = over.saturating_sub(mail.borrowed);
-            if self.annex.take(more) {
-                mail.borrowed += more;
+        if let (Some(answer), Some(length)) = (answer, length) {
+            if room {
+                self.held.fetch_add(octets, Ordering::Relaxed);
                 mail.answers.extend_from_slice(&length.to_be_bytes());
                 mail.answers.extend_from_slice(answer);
             } else {
@@ -155,10 +182,26 @@ impl Connection for Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn connections(tcp_answers: usize) -> Arc<Connections> {
+        Connections::new(&Limits {
+            tcp_answers,
+            ..Limits::default()
+        })
+    }
+
+    fn boxes(connections: &Arc<Connections>, count: usize) -> Vec<Mailbox> {
+        (0..count)
+            .map(|_| Mailbox::new(Arc::clone(connections), Time::START))
+            .collect()
+    }
 
     #[test]
     fn answers_are_framed_and_counted() {
-        let mailbox = Mailbox::new(Annex::default());
+        let mailbox = Mailbox::new(connections(MIB), Time::START);
         mailbox.settle(Some(b"abc"));
         mailbox.settle(None);
         mailbox.settle(Some(b""));
@@ -169,39 +212,52 @@ mod tests {
     }
 
     #[test]
-    fn boxes_that_are_not_emptied_overflow_and_stay_bounded() {
-        let annex = Annex::default();
+    fn boxes_that_are_not_emptied_overflow_and_stay_bounded_in_all() {
+        let connections = connections(16 * MIB);
         let answer = vec![0; usize::from(u16::MAX)];
-        let boxes: Vec<Mailbox> = (0..10).map(|_| Mailbox::new(annex.clone())).collect();
-        for mailbox in &boxes {
+        let boxes = boxes(&connections, 300);
+        for mailbox in &boxes[..10] {
             (0..128).for_each(|_| mailbox.settle(Some(&answer)));
         }
-        let held = |mailbox: &Mailbox| mailbox.mail().answers.len();
         let overflown = |mailbox: &&Mailbox| mailbox.mail().overflown;
         assert!(!boxes[0].mail().overflown, "a whole pipeline has room");
-        assert!(boxes.iter().filter(overflown).count() > 3);
-        assert!(boxes.iter().map(held).sum::<usize>() <= ANNEX + 10 * MOST);
-        // What is collected, or lost with its connection, makes room for others.
-        for mailbox in &boxes[..9] {
-            mailbox.close();
-        }
-        let last = &boxes[9];
-        last.collect(&mut last.mail());
-        last.collect(&mut last.mail());
-        assert_eq!(annex.0.load(Ordering::Relaxed), 0);
-        let fresh = Mailbox::new(annex);
-        (0..128).for_each(|_| fresh.settle(Some(&answer)));
-        assert!(!fresh.mail().overflown);
-        assert_eq!(fresh.mail().settled, 128);
+        assert!(boxes[..10].iter().filter(overflown).count() > 3);
+        // Those that hold nothing still get their first answer, for as long as there is room at all.
+        assert!(!boxes[10].mail().overflown);
+        boxes[10..].iter().for_each(|it| it.settle(Some(&answer)));
+        assert!(!boxes[10].mail().overflown);
+        assert!(boxes[299].mail().overflown);
+        let held: usize = boxes.iter().map(Mailbox::held).sum();
+        assert!((15 * MIB..=16 * MIB).contains(&held), "{held}");
+        let there: usize = boxes.iter().map(|it| it.mail().answers.len()).sum();
+        assert_eq!(there, held);
+    }
+
+    #[test]
+    fn what_is_taken_or_lost_with_its_connection_makes_room() {
+        let connections = connections(MIB);
+        let answer = vec![0; usize::from(u16::MAX)];
+        let boxes = boxes(&connections, 2);
+        (0..10).for_each(|_| boxes[0].settle(Some(&answer)));
+        let collected = boxes[0].collect(&mut boxes[0].mail()).len();
+        assert_eq!(boxes[0].held(), collected, "until the client has them");
+        boxes[0].taken(collected);
+        (0..5).for_each(|_| boxes[0].settle(Some(&answer)));
+        assert!(boxes[1].hold(MIB / 4));
+        boxes.iter().for_each(Mailbox::close);
+        let last = Mailbox::new(Arc::clone(&connections), Time::START);
+        assert!(last.hold(MIB), "all of it is free again");
+        assert!(!last.hold(1));
     }
 
     #[test]
     fn a_closed_box_takes_nothing() {
-        let mailbox = Mailbox::new(Annex::default());
+        let mailbox = Mailbox::new(connections(MIB), Time::START);
         mailbox.settle(Some(b"abc"));
         mailbox.close();
         assert!(!mailbox.is_open());
         mailbox.settle(Some(b"abc"));
         assert!(mailbox.open(Waker::noop()).answers.is_empty());
+        assert_eq!(mailbox.held(), 0);
     }
 }

@@ -3,9 +3,9 @@
 
 mod conversation;
 mod framing;
-mod mailbox;
+pub(super) mod mailbox;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ use crate::observe::metrics::{Counter, Drop as Dropped, Gauge, Limit, WorkerMetr
 use crate::observe::quiet::Quiet;
 use crate::resolve::front::Service;
 use conversation::Conversation;
-use mailbox::{Annex, Mailbox, Order};
+use mailbox::{Mailbox, Order};
 
 /// What one read takes at most. Some hundred queries: more would keep the worker from others too long.
 const READ: usize = 16 * 1024;
@@ -39,9 +39,8 @@ static ACCEPT: Quiet = Quiet::new("failures to accept connections", 3, Duration:
 /// One worker's connections.
 pub(super) struct Streams {
     connections: Arc<Connections>,
-    seats: RefCell<Slab<Rc<Seat>>>,
+    mailboxes: RefCell<Slab<Arc<Mailbox>>>,
     none: Notify,
-    annex: Annex,
     /// Buffers that every connection uses in its turn, so that an idle one needs none.
     desk: RefCell<Desk>,
 }
@@ -51,20 +50,12 @@ struct Desk {
     write: Box<[u8]>,
 }
 
-/// What the front end knows of a connection.
-struct Seat {
-    mailbox: Arc<Mailbox>,
-    /// Since when nothing is in flight; `None` while something is, or the connection is about to end.
-    idle_since: Cell<Option<Time>>,
-}
-
 impl Streams {
     pub(super) fn new(connections: Arc<Connections>) -> Streams {
         Streams {
             connections,
-            seats: RefCell::default(),
+            mailboxes: RefCell::default(),
             none: Notify::new(),
-            annex: Annex::default(),
             desk: RefCell::new(Desk {
                 read: vec![0; READ].into_boxed_slice(),
                 write: vec![0; WRITE].into_boxed_slice(),
@@ -74,13 +65,13 @@ impl Streams {
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.seats.borrow().len()
+        self.mailboxes.borrow().len()
     }
 
     /// Tells every connection to end when everything read is answered.
     pub(super) fn finish(&self) {
-        for (_, seat) in self.seats.borrow().iter() {
-            seat.mailbox.order(Order::Finish);
+        for (_, mailbox) in self.mailboxes.borrow().iter() {
+            mailbox.order(Order::Finish);
         }
     }
 
@@ -91,54 +82,29 @@ impl Streams {
         }
     }
 
-    /// Tells the connection that has been idle longest to leave; false if none is idle.
-    fn displace(&self) -> bool {
-        let seats = self.seats.borrow();
-        let longest = seats
-            .iter()
-            .filter_map(|(_, seat)| Some((seat.idle_since.get()?, seat)))
-            .min_by_key(|(since, _)| *since);
-        let Some((_, seat)) = longest else {
-            return false;
-        };
-        seat.idle_since.set(None);
-        seat.mailbox.order(Order::Leave);
-        true
-    }
-
     /// A place for a connection from `peer`, another's if need be.
-    fn place(&self, peer: SocketAddr, metrics: &WorkerMetrics) -> Option<Place> {
-        let full = match self.connections.enter(peer.ip()) {
-            Ok(place) => return Some(place),
-            Err(full) => full,
+    fn place(&self, peer: SocketAddr, metrics: &WorkerMetrics, now: Time) -> Option<Place> {
+        let entered = self.connections.enter(peer.ip(), now);
+        let limit = match &entered {
+            Ok(place) if !place.displaced => return entered.ok(),
+            Ok(_) | Err(Full::Total) => Limit::TcpConnections,
+            Err(Full::Client) => Limit::TcpConnectionsPerClient,
         };
+        metrics.limited(limit);
         metrics.dropped(Dropped::Connections, 1);
-        if full == Full::Total {
-            metrics.limited(Limit::TcpConnections);
-            if self.displace()
-                && let Ok(place) = self.connections.enter_displacing(peer.ip())
-            {
-                return Some(place);
-            }
-        } else {
-            metrics.limited(Limit::TcpConnectionsPerClient);
-        }
-        None
+        entered.ok()
     }
 
     /// Seats a connection until the guard is dropped.
-    fn seat(front: &Rc<Front>, place: Place, now: Time) -> Seated {
-        let seat = Rc::new(Seat {
-            mailbox: Arc::new(Mailbox::new(front.streams.annex.clone())),
-            idle_since: Cell::new(Some(now)),
-        });
-        let key = front.streams.seats.borrow_mut().insert(Rc::clone(&seat));
+    fn seat(front: &Rc<Front>, place: Place) -> Seated {
+        let mut mailboxes = front.streams.mailboxes.borrow_mut();
+        let key = mailboxes.insert(Arc::clone(&place.mailbox));
+        drop(mailboxes);
         front.streams.count(&front.metrics);
         Seated {
             front: Rc::clone(front),
-            seat,
+            place,
             key,
-            _place: place,
         }
     }
 
@@ -150,16 +116,21 @@ impl Streams {
 /// A connection's seat, given up when dropped, however the connection ends.
 struct Seated {
     front: Rc<Front>,
-    seat: Rc<Seat>,
+    place: Place,
     key: usize,
-    _place: Place,
+}
+
+impl Seated {
+    fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.place.mailbox
+    }
 }
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        self.seat.mailbox.close();
+        self.mailbox().close();
         let streams = &self.front.streams;
-        streams.seats.borrow_mut().remove(self.key);
+        streams.mailboxes.borrow_mut().remove(self.key);
         streams.count(&self.front.metrics);
         if streams.len() == 0 {
             streams.none.notify_one();
@@ -186,7 +157,7 @@ pub(super) async fn accept<S: Service + 'static>(
                     tracing::warn!("cannot accept connections: {error}{more}");
                 }
                 front.metrics.limited(Limit::TcpConnections);
-                if front.streams.displace() {
+                if front.streams.connections.displace(front.clock.now()) {
                     front.metrics.dropped(Dropped::Connections, 1);
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -212,23 +183,20 @@ fn welcome<S: Service + 'static>(
     service: &Rc<S>,
     listener: u16,
 ) {
+    if !front.admission.admits(peer.ip()) {
+        // It takes nobody's place, not even for as long as a refusal would need.
+        return front.metrics.dropped(Dropped::Stranger, 1);
+    }
     front.metrics.count(Counter::TcpAccepted, 1);
-    let Some(place) = front.streams.place(peer, &front.metrics) else {
+    let now = front.clock.now();
+    let Some(place) = front.streams.place(peer, &front.metrics, now) else {
         return;
     };
     // Answers go out whole; holding them back for more would only delay them.
     if stream.set_nodelay(true).is_err() {
         return; // It has gone already.
     }
-    let now = front.clock.now();
-    let seated = Streams::seat(front, place, now);
-    let conversation = Conversation::new(
-        stream,
-        seated,
-        Rc::clone(service),
-        listener,
-        front.admission.admits(peer.ip()),
-        now,
-    );
+    let seated = Streams::seat(front, place);
+    let conversation = Conversation::new(stream, seated, Rc::clone(service), listener, now);
     tokio::task::spawn_local(conversation.run());
 }

@@ -263,7 +263,7 @@ fn a_client_that_takes_no_answers_is_cut() {
             .flat_map(|id| framed(&query(id, "big-65000")))
             .collect();
         client.write_all(&queries).await.unwrap();
-        rig.until(|| rig.service.limits.borrow().len() > 10).await;
+        rig.until(|| rig.service.limits.borrow().len() > 2).await;
         rig.until(|| rig.front.connections() == 0).await;
         assert_eq!(rig.dropped("stalled"), 1);
         assert!(rig.service.limits.borrow().len() < 1000, "reading paused");
@@ -319,21 +319,64 @@ fn garbage_ends_the_connection_after_what_was_asked_before_it() {
 }
 
 #[test]
-fn clients_not_allowed_are_refused_and_sent_away() {
+fn strangers_are_sent_away_at_once_and_take_no_place() {
     let setup = Setup {
-        allow: vec![],
+        allow: vec!["127.0.0.2/32"],
+        limits: Limits {
+            tcp_connections: 1,
+            tcp_connections_per_client: 1,
+            ..limits()
+        },
         ..Setup::default()
     };
     with(setup, async |rig| {
-        let mut client = connect(rig).await;
-        let mut stream = framed(&query(1, "hit"));
-        stream.extend(framed(&query(2, "hit")));
-        client.write_all(&stream).await.unwrap();
-        for id in [1, 2] {
-            assert_eq!(read(&recv(&mut client).await.unwrap()), (id, REFUSED));
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut allowed = socket.connect(rig.address).await.unwrap();
+        rig.until(|| rig.front.connections() == 1).await;
+        for _ in 0..5 {
+            let mut stranger = connect(rig).await;
+            assert!(is_cut(&mut stranger).await);
         }
-        assert!(recv(&mut client).await.is_none());
-        assert_eq!(rig.queries("tcp", "refused"), 2);
+        send(&mut allowed, &query(1, "hit")).await;
+        assert_eq!(ids(&mut allowed, 1).await, [1]);
+        assert_eq!(rig.dropped("stranger"), 5);
+        assert_eq!(rig.dropped("connections"), 0);
+    });
+}
+
+/// Many who take no answers together hold no more than they may, and somebody else still gets theirs.
+#[test]
+fn answers_that_are_not_taken_are_bounded_in_all() {
+    let limits = Limits {
+        tcp_answers: 1024 * 1024,
+        tcp_buffer: 16 * 1024,
+        ..limits()
+    };
+    with(setup(limits), async |rig| {
+        let mut slow = Vec::new();
+        for _ in 0..60 {
+            let mut client = connect(rig).await;
+            let queries: Vec<u8> = (0..100)
+                .flat_map(|id| framed(&query(id, "big-60000")))
+                .collect();
+            client.write_all(&queries).await.unwrap();
+            slow.push(client);
+        }
+        let limit = "byway_limit_reached_total{limit=\"tcp-answers\"}";
+        rig.until(|| rig.metric(limit) > 0 || rig.front.connections() < 60)
+            .await;
+        let mut patient = connect(rig).await;
+        for id in 0..20 {
+            send(&mut patient, &query(id, "late-5")).await;
+            assert_eq!(ids(&mut patient, 1).await, [id]);
+        }
+        // Each of them has 64 KiB at least that it does not take.
+        assert!(
+            rig.front.connections() <= 1 + 16 + 1,
+            "{}",
+            rig.front.connections()
+        );
     });
 }
 
