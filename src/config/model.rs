@@ -155,6 +155,8 @@ pub struct Limits {
     pub questions: usize,
     /// Clients waiting for answers, all workers together. Beyond it: SERVFAIL at once.
     pub waiting: usize,
+    /// Clients waiting for the answer to one question. Beyond it: a stale answer, or SERVFAIL, at once.
+    pub waiting_per_question: usize,
     /// How long a question waits for room while every route it may use is at its limit. Beyond it: SERVFAIL.
     pub queue_patience: Duration,
     /// Attempts in flight on one route: the ceiling of its adaptive limit.
@@ -311,6 +313,7 @@ impl Default for Limits {
         Limits {
             questions: bounds::QUESTIONS.default,
             waiting: bounds::WAITING.default,
+            waiting_per_question: bounds::WAITING_PER_QUESTION.default,
             queue_patience: bounds::QUEUE_PATIENCE.default,
             attempts_per_route: bounds::ATTEMPTS_PER_ROUTE.default,
             upstream_sockets: bounds::UPSTREAM_SOCKETS.default,

@@ -194,6 +194,7 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
     let Limits {
         questions,
         waiting,
+        waiting_per_question,
         queue_patience,
         attempts_per_route,
         upstream_sockets,
@@ -211,6 +212,7 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
     writeln!(out, "\n[limits]")?;
     writeln!(out, "questions = {questions}")?;
     writeln!(out, "waiting = {waiting}")?;
+    writeln!(out, "waiting-per-question = {waiting_per_question}")?;
     write_durations(out, &[("queue-patience", *queue_patience)])?;
     for (key, value) in [
         ("attempts-per-route", attempts_per_route),

@@ -61,6 +61,7 @@ pub(super) fn limits(spec: &Spec) -> Limits {
     Limits {
         questions: value_or(&written.questions, default.questions),
         waiting: value_or(&written.waiting, default.waiting),
+        waiting_per_question: value_or(&written.waiting_per_question, default.waiting_per_question),
         queue_patience: value_or(&written.queue_patience, default.queue_patience),
         attempts_per_route: value_or(&written.attempts_per_route, default.attempts_per_route),
         upstream_sockets: value_or(&written.upstream_sockets, default.upstream_sockets),

@@ -147,6 +147,7 @@ pub(super) struct HostSpec {
 pub(super) struct LimitsSpec {
     pub(super) questions: Key<usize>,
     pub(super) waiting: Key<usize>,
+    pub(super) waiting_per_question: Key<usize>,
     pub(super) queue_patience: Key<Duration>,
     pub(super) attempts_per_route: Key<usize>,
     pub(super) upstream_sockets: Key<usize>,
@@ -319,6 +320,9 @@ impl LimitsSpec {
         LimitsSpec {
             questions: t.read("questions", |it| it.count(bounds::QUESTIONS)),
             waiting: t.read("waiting", |it| it.count(bounds::WAITING)),
+            waiting_per_question: t.read("waiting-per-question", |it| {
+                it.count(bounds::WAITING_PER_QUESTION)
+            }),
             queue_patience: t.read("queue-patience", |it| it.duration(bounds::QUEUE_PATIENCE)),
             attempts_per_route: t.read("attempts-per-route", |it| {
                 it.count(bounds::ATTEMPTS_PER_ROUTE)

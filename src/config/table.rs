@@ -283,6 +283,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
         &[
             "questions",
             "waiting",
+            "waiting-per-question",
             "queue-patience",
             "attempts-per-route",
             "upstream-sockets",

@@ -125,6 +125,7 @@ fn the_annotated_default_tells_the_ranges() {
         ("snapshot-every", span(bounds::SNAPSHOT_EVERY)),
         ("questions", count(bounds::QUESTIONS)),
         ("waiting", count(bounds::WAITING)),
+        ("waiting-per-question", count(bounds::WAITING_PER_QUESTION)),
         ("queue-patience", span(bounds::QUEUE_PATIENCE)),
         ("attempts-per-route", count(bounds::ATTEMPTS_PER_ROUTE)),
         ("upstream-sockets", count(bounds::UPSTREAM_SOCKETS)),

@@ -121,6 +121,8 @@ labels! {
         Questions = "questions",
         /// Clients waiting for answers.
         Waiting = "waiting",
+        /// Clients waiting for the answer to one question.
+        WaitingPerQuestion = "waiting-per-question",
         /// UDP sockets open towards upstreams, per worker.
         UpstreamSockets = "upstream-sockets",
         /// TCP connections kept to one route, per worker.
@@ -391,6 +393,7 @@ impl Limit {
         match self {
             Limit::Questions => limits.questions,
             Limit::Waiting => limits.waiting,
+            Limit::WaitingPerQuestion => limits.waiting_per_question,
             Limit::UpstreamSockets => limits.upstream_sockets,
             Limit::UpstreamConnections => limits.upstream_connections,
             Limit::TcpConnections => limits.tcp_connections,

@@ -1,12 +1,12 @@
 //! A query's way in: it is answered at once, joins those who ask the same, or is the first to ask.
 
-use smallvec::smallvec;
-
 use super::core::{Core, OVERLOADED};
 use super::front::{Asker, Turn};
 use super::inflight::Leader;
 use super::mailbox::Handoff;
-use super::question::{New, Question, Waiter, Waiters, Why};
+use super::question::{New, Question, Why};
+use super::settle::Gift;
+use super::waiters::{Waiter, Waiters};
 use crate::cache::Freshness;
 use crate::clock::Time;
 use crate::net::Exchanges;
@@ -244,6 +244,9 @@ impl<X: Exchanges> Core<X> {
                         question.generation == leader.generation && question.key.by_ref() == key
                     };
                     if let Some(question) = self.questions.get_mut(slot).filter(same) {
+                        if question.waiters.len() >= self.shared.waiting_per_question {
+                            return self.crowded_out(key, hash, waiter, now);
+                        }
                         self.metrics.count(Counter::Coalesced, 1);
                         question.join(waiter);
                         return self.schedule(slot, now);
@@ -261,7 +264,16 @@ impl<X: Exchanges> Core<X> {
             leads,
             prompt_by: waiter.stale_at,
         };
-        self.begin(new, smallvec![waiter], now);
+        self.begin(new, Waiters::one(waiter), now);
+    }
+
+    /// So many wait for this answer already that one more finds no room: it gets what is held, or an error.
+    fn crowded_out(&mut self, key: KeyRef<'_>, hash: u64, waiter: Waiter, now: Time) {
+        self.metrics.limited(Limit::WaitingPerQuestion);
+        self.shared.inflight.waiting().give(1);
+        if let Some(waiter) = self.give_held(key, hash, waiter, Counter::StaleSlow, now) {
+            self.give(waiter, &Gift::Error(OVERLOADED, QueryResult::Shed), now);
+        }
     }
 
     /// Lets a client wait at the worker that leads its question. It is counted where it joins.
@@ -330,7 +342,7 @@ impl<X: Exchanges> Core<X> {
                 leads: true,
                 prompt_by,
             };
-            self.begin(new, Waiters::new(), now);
+            self.begin(new, Waiters::default(), now);
         }
     }
 

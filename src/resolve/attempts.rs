@@ -18,7 +18,7 @@ impl<X: Exchanges> Core<X> {
     /// Begins the race of a question that is queued, or leaves it in the queue.
     pub(super) fn start(&mut self, slot: usize, now: Time) {
         let question = &self.questions[slot];
-        let deadline = question.waiters.iter().map(|waiter| waiter.deadline).max();
+        let deadline = question.waiters.latest_deadline();
         let ask = Ask {
             purpose: match question.why {
                 Why::Client => Purpose::Client,
@@ -217,28 +217,25 @@ impl<X: Exchanges> Core<X> {
     /// Begins the newest of the queued questions for as long as there is room.
     pub(super) fn work_off_backlog(&mut self, now: Time) {
         while !self.backlog.is_empty() && self.shared.engine().has_room(now) {
-            let Some((slot, generation)) = self.backlog.newest() else {
+            let Some(slot) = self.backlog.newest() else {
                 break;
             };
-            let question = self.questions.get(slot as usize);
-            let queued = question.is_some_and(|question| {
-                question.generation == generation && question.stage == Stage::Queued
-            });
-            if queued {
-                self.start(slot as usize, now);
-                self.settle_failed_sends(now);
-                // Still no room: it queued itself again.
-                if self.backlog.is_newest((slot, generation)) {
-                    break;
-                }
+            self.leave_backlog(slot);
+            self.start(slot, now);
+            let question = self.questions.get(slot);
+            // Still no room: it queued itself again.
+            let again = question.is_some_and(|question| question.queued.is_some());
+            self.settle_failed_sends(now);
+            if again {
+                break;
             }
         }
     }
 
     fn queue(&mut self, slot: usize, now: Time) {
+        let (place, patience) = self.backlog.push(slot, self.shared.queue_patience, now);
         let question = &mut self.questions[slot];
-        let entry = (slot as u32, question.generation);
-        let patience = self.backlog.push(entry, self.shared.queue_patience, now);
+        question.queued = Some(place);
         question.race_wake = question.race_wake.min(now + patience);
         self.schedule(slot, now);
     }

@@ -15,9 +15,10 @@ use slab::Slab;
 use super::backlog::Backlog;
 use super::front::Replies;
 use super::inflight::Leader;
-use super::question::{Attempt, New, Question, Stage, Waiters, Why};
+use super::question::{Attempt, New, Question, Stage, Why};
 use super::shared::Shared;
 use super::timers::Timers;
+use super::waiters::Waiters;
 use crate::clock::Time;
 use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{Gauge, Limit, WorkerMetrics};
@@ -118,7 +119,7 @@ impl<X: Exchanges> Core<X> {
             leads: false,
             prompt_by: Time::NEVER,
         };
-        self.begin(new, Waiters::new(), now);
+        self.begin(new, Waiters::default(), now);
     }
 
     /// Makes a new question and its first attempt.
@@ -152,17 +153,11 @@ impl<X: Exchanges> Core<X> {
         if why != Why::Client {
             return false;
         }
-        while let Some((slot, generation)) = self.backlog.oldest() {
-            let slot = slot as usize;
-            let queued = |question: &Question| {
-                question.generation == generation && question.stage == Stage::Queued
-            };
-            if self.questions.get(slot).is_some_and(queued) {
-                self.turn_away(slot, now);
-                return self.shared.inflight.questions().take();
-            }
-        }
-        false
+        let Some(slot) = self.backlog.oldest() else {
+            return false;
+        };
+        self.turn_away(slot, now);
+        self.shared.inflight.questions().take()
     }
 
     /// Sets the wake-up of a question, unless an earlier one is set.
@@ -182,8 +177,16 @@ impl<X: Exchanges> Core<X> {
 
     /// Forgets a question, and its wake-up.
     pub(super) fn remove(&mut self, slot: usize) {
+        self.leave_backlog(slot);
         if let Some((_, timer)) = self.questions.remove(slot).timer {
             self.timers.cancel(timer);
+        }
+    }
+
+    /// Takes a question out of the queue, if it is in it.
+    pub(super) fn leave_backlog(&mut self, slot: usize) {
+        if let Some(place) = self.questions[slot].queued.take() {
+            self.backlog.remove(place);
         }
     }
 
@@ -219,7 +222,7 @@ impl<X: Exchanges> Core<X> {
                 question.prompt_by = Time::NEVER;
                 self.shared.promptness.late(now);
             }
-            if question.waiter_wake <= now {
+            if question.waiters.wake() <= now {
                 self.serve_waiters(slot, now);
             }
             if self.questions[slot].race_wake <= now {

@@ -23,6 +23,7 @@ pub mod question;
 mod settle;
 pub mod shared;
 pub mod timers;
+pub mod waiters;
 
 pub use self::core::Core;
 pub use shared::Shared;

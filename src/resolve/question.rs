@@ -1,27 +1,15 @@
-//! A question in flight and those who wait for its answer.
+//! A question in flight.
 
 use smallvec::SmallVec;
 
-use super::front::Asker;
+use super::backlog::Place;
 use super::timers::TimerId;
+use super::waiters::{Waiter, Waiters};
 use crate::clock::Time;
 use crate::net::{Handle, Tag};
 use crate::observe::said::Said;
 use crate::route::{AttemptId, AttemptKind, Race, RouteId};
-use crate::wire::{Answer, KeptKey, KeyRef, OwnedAsked};
-
-/// A client that waits.
-#[derive(Debug)]
-pub struct Waiter {
-    /// Where its answer goes.
-    pub asker: Asker,
-    /// What the answer must match.
-    pub asked: OwnedAsked,
-    /// When it must have an answer.
-    pub deadline: Time,
-    /// When a stale answer is good enough for it; [`Time::NEVER`] if none is held.
-    pub stale_at: Time,
-}
+use crate::wire::{Answer, KeptKey, KeyRef};
 
 /// Why a question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +61,6 @@ pub struct Denial {
     pub route: RouteId,
 }
 
-/// Clients that wait for one answer; nearly always there is one.
-pub type Waiters = SmallVec<[Waiter; 1]>;
-
 /// What a question in flight begins with.
 #[derive(Clone, Copy, Debug)]
 pub struct New<'a> {
@@ -113,6 +98,8 @@ pub struct Question {
     pub prompt_by: Time,
     /// Where it stands.
     pub stage: Stage,
+    /// Its place in the queue, while it is queued.
+    pub queued: Option<Place>,
     /// Its attempts, once any was made.
     pub race: Option<Race>,
     /// Who waits.
@@ -127,8 +114,6 @@ pub struct Question {
     pub answered: bool,
     /// When the race wants its timer, or the queue gives up.
     pub race_wake: Time,
-    /// When the first of the waiters must be looked after.
-    pub waiter_wake: Time,
     /// The wake-up that is set for it, and when it comes.
     pub timer: Option<(Time, TimerId)>,
 }
@@ -145,8 +130,8 @@ impl Question {
             leads: new.leads,
             prompt_by: new.prompt_by,
             stage: Stage::Queued,
+            queued: None,
             race: None,
-            waiter_wake: first_wake(&waiters),
             waiters,
             attempts: SmallVec::new(),
             second: SecondBest::default(),
@@ -164,7 +149,7 @@ impl Question {
 
     /// When it next needs looking after.
     pub fn next_wake(&self) -> Time {
-        self.race_wake.min(self.waiter_wake).min(self.prompt_by)
+        self.race_wake.min(self.waiters.wake()).min(self.prompt_by)
     }
 
     /// Lets a client wait for its answer. The race goes on for as long as it may wait: the deadline of who
@@ -175,32 +160,7 @@ impl Question {
         {
             race.extend(waiter.deadline);
         }
-        self.waiter_wake = self.waiter_wake.min(waiter.wake());
         self.waiters.push(waiter);
-    }
-
-    /// Takes out the clients for which `due` holds.
-    pub fn part(&mut self, due: impl FnMut(&Waiter) -> bool) -> Waiters {
-        let waiters = std::mem::take(&mut self.waiters);
-        let (parted, left): (Waiters, Waiters) = waiters.into_iter().partition(due);
-        self.waiters = left;
-        self.waiter_wake = first_wake(&self.waiters);
-        parted
-    }
-}
-
-fn first_wake(waiters: &[Waiter]) -> Time {
-    waiters
-        .iter()
-        .map(Waiter::wake)
-        .min()
-        .unwrap_or(Time::NEVER)
-}
-
-impl Waiter {
-    /// When it must be looked after.
-    pub fn wake(&self) -> Time {
-        self.stale_at.min(self.deadline)
     }
 }
 

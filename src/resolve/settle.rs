@@ -4,7 +4,8 @@ use smallvec::SmallVec;
 
 use super::core::{Core, OVERLOADED};
 use super::inflight::Leader;
-use super::question::{Question, SecondBest, Stage, Waiter, Waiters, Why};
+use super::question::{Question, SecondBest, Stage, Why};
+use super::waiters::{Waiter, Waiters};
 use crate::cache::{Freshness, Lifetime, Origin};
 use crate::clock::Time;
 use crate::net::Exchanges;
@@ -22,7 +23,7 @@ enum Renewed {
 }
 
 /// What a client that waited gets.
-enum Gift<'a> {
+pub(super) enum Gift<'a> {
     /// What an upstream said.
     Answer(&'a Answer, QueryResult),
     /// A failure as an upstream put it, and why nothing better came, in case it did not say why itself.
@@ -190,8 +191,7 @@ impl<X: Exchanges> Core<X> {
 
     /// There is no room for the question: a limit, or it was queued as long as it may be.
     pub(super) fn turn_away(&mut self, slot: usize, now: Time) {
-        let generation = self.questions[slot].generation;
-        self.backlog.remove((slot as u32, generation));
+        self.leave_backlog(slot);
         self.end_unasked(slot, &Gift::Error(OVERLOADED, QueryResult::Shed), now);
     }
 
@@ -255,9 +255,9 @@ impl<X: Exchanges> Core<X> {
 
     /// Looks after the clients whose time it is: a stale answer is due, or the deadline has come.
     pub(super) fn serve_waiters(&mut self, slot: usize, now: Time) {
-        let question = &mut self.questions[slot];
+        let question = &self.questions[slot];
         let (key, hash, rd) = (question.key.clone(), question.hash, question.rd);
-        for waiter in question.part(|waiter| waiter.wake() <= now) {
+        while let Some(waiter) = self.questions[slot].waiters.due(now) {
             let left = match rd {
                 true => self.give_held(key.by_ref(), hash, waiter, Counter::StaleSlow, now),
                 false => Some(waiter),
@@ -300,7 +300,6 @@ impl<X: Exchanges> Core<X> {
             self.shared.inflight.questions().give(1);
         }
         let waiters = std::mem::take(&mut question.waiters);
-        question.waiter_wake = Time::NEVER;
         question.prompt_by = Time::NEVER;
         self.shared.inflight.waiting().give(waiters.len());
         waiters
@@ -359,7 +358,7 @@ impl<X: Exchanges> Core<X> {
         left
     }
 
-    fn give(&self, waiter: Waiter, gift: &Gift<'_>, now: Time) {
+    pub(super) fn give(&self, waiter: Waiter, gift: &Gift<'_>, now: Time) {
         let Waiter { asker, asked, .. } = waiter;
         let (asked, payload) = (asked.as_ref(), self.shared.payload);
         let (answer, result, ede) = match *gift {

@@ -32,6 +32,8 @@ pub struct Shared {
     upstreams: Vec<UpstreamId>,
     /// How long a client's question may take.
     pub deadline: Duration,
+    /// Clients that may wait for one answer.
+    pub waiting_per_question: usize,
     /// The longest a client waits while a stale answer is held.
     pub stale_wait: Duration,
     /// TTL of stale answers, in seconds.
@@ -55,6 +57,7 @@ impl Shared {
             promptness: Promptness::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(config.upstreams.len())),
+            waiting_per_question: config.limits.waiting_per_question,
             deadline: config.routing.deadline,
             stale_wait: config.cache.stale_wait,
             stale_ttl: u32::try_from(config.cache.stale_ttl.as_secs()).unwrap_or(u32::MAX),

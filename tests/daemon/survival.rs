@@ -342,3 +342,39 @@ fn a_snapshot_that_is_no_file_or_not_ones_own_is_left_alone() {
         assert_eq!(found.is_file(), name == "shared", "{name}");
     }
 }
+
+#[test]
+fn one_question_keeps_only_so_many_clients_waiting() {
+    let gate = Gate::default();
+    let upstream = Upstream::new({
+        let gate = gate.clone();
+        move |asked| match asked.lower().starts_with("slow") {
+            true => vec![Act::WaitFor(gate.clone()), Act::Send(asked.good())],
+            false => vec![Act::Send(asked.good())],
+        }
+    });
+    let daemon = Setup::to(&[&upstream])
+        .tables("[limits]\nwaiting-per-question = 3\n[routing]\ndeadline = \"60s\"")
+        .start();
+    let query = Build::query("slow.example", A).edns(Edns::new(1232));
+    let stubs: Vec<Stub> = (0..3).map(|_| Stub::new(daemon.dns())).collect();
+    for (count, stub) in (1..).zip(&stubs) {
+        stub.send(&query.bytes());
+        eventually("it waits", || {
+            daemon.metric("byway_waiting_clients", &[]) >= f64::from(count)
+        });
+    }
+    for _ in 0..3 {
+        let reply = Stub::new(daemon.dns()).ask(&query);
+        assert_eq!((reply.rcode(), reply.edes()), (SERVFAIL, vec![23]));
+    }
+    let limit = [("limit", "waiting-per-question")];
+    daemon.expect_metric("byway_limit_reached_total", &limit, 3.0);
+    // Other questions have room, and who waited gets its answer.
+    let other = Stub::new(daemon.dns()).ask(&Build::query("other.example", A));
+    assert_eq!(other.rcode(), NOERROR);
+    gate.open();
+    for stub in &stubs {
+        assert_eq!(stub.receive().rcode(), NOERROR);
+    }
+}

@@ -116,13 +116,18 @@ fn any_limits() -> impl Strategy<Value = Limits> {
             duration(bounds::TCP_IDLE),
             duration(bounds::TCP_STALL),
         ),
-        (512u16..=4096, count(bounds::UDP_BUFFER)),
+        (
+            512u16..=4096,
+            count(bounds::UDP_BUFFER),
+            count(bounds::WAITING_PER_QUESTION),
+        ),
     )
         .prop_map(|(questions, tcp, udp)| {
             let (per_client, connections) = ordered(tcp.0, tcp.1);
             Limits {
                 questions: questions.0,
                 waiting: questions.1,
+                waiting_per_question: udp.2,
                 queue_patience: questions.2,
                 attempts_per_route: questions.3,
                 upstream_sockets: questions.4,
