@@ -10,6 +10,7 @@
 mod batch;
 mod link;
 mod origin;
+mod signals;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use tokio::io::unix::AsyncFd;
 pub use batch::{BATCH, RecvBatch, SendBatch, SendReport};
 pub use link::{Link, link};
 pub use origin::{Arrival, Origin};
+pub use signals::ignore_stray_signals;
 pub use tcp::{TcpInfo, tcp_info};
 
 /// Makes a listening UDP socket report where each datagram arrived ([`Origin::arrival`]).

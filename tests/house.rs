@@ -182,3 +182,35 @@ fn only_the_outer_rooms_read_clocks() {
         );
     }
 }
+
+/// The macros panic when nobody reads what they print, and wait for whoever reads slowly.
+#[test]
+fn nothing_is_printed_past_the_log() {
+    for (path, text) in sources(Path::new("src")) {
+        let code = without_tests(&text).lines();
+        let code: Vec<&str> = code
+            .map(|line| line.split("//").next().unwrap_or_default())
+            .collect();
+        let code = code.join("\n");
+        for print in ["println!", "print!(", "dbg!"] {
+            assert!(!code.contains(print), "{} uses {print}", path.display());
+        }
+        let is_the_log = ["src/observe/log", "src/observe/log.rs"]
+            .iter()
+            .any(|log| path.starts_with(log));
+        assert!(
+            !code.contains("stderr()") || is_the_log,
+            "{} writes to stderr itself",
+            path.display()
+        );
+    }
+}
+
+/// A port that is held for a moment at boot must not leave the host without DNS.
+#[test]
+fn the_service_is_started_again_for_ever() {
+    let unit = fs::read_to_string("systemd/byway.service").expect("the unit");
+    for line in ["StartLimitIntervalSec=0", "Restart=always", "RestartSec=1"] {
+        assert!(unit.lines().any(|it| it == line), "{line}");
+    }
+}

@@ -59,7 +59,6 @@ fn every_count_has_a_feeder() {
         .filter(|reason| !matches!(reason, Drop::Short | Drop::Response));
     wanted.extend(written("", &drops.collect::<Vec<_>>()));
     let methods = [
-        "beat",
         "query",
         "latency",
         "dropped",

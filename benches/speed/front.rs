@@ -49,11 +49,13 @@ pub fn serve() {
     let runtime = runtime.expect("a runtime");
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let clock = Clock::start();
-        let worker = Rc::new(metrics.worker(clock.now()));
+        let worker = Rc::new(metrics.worker());
         let connections = Connections::new(&config.limits);
         let front = Front::new(listeners, &config, connections, worker, clock);
         front
-            .open(&Rc::new(Blind))
+            .open(&Rc::new(Blind), |_, task| {
+                tokio::task::spawn_local(task).abort_handle()
+            })
             .expect("a runtime that watches sockets");
         println!("{address}");
         std::future::pending::<()>().await;

@@ -14,6 +14,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, ready};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,18 +31,19 @@ use tokio::time::{sleep, timeout};
 
 use crate::observe::metrics::{self, Metrics};
 
-/// A question that the rest of the daemon answers: `Ok`, or one line that says what is wrong.
-pub type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// A question that the rest of the daemon answers: `Ok`, perhaps with a line about what else is worth knowing,
+/// or one line that says what is wrong.
+pub type Check = Box<dyn Fn() -> Result<Option<String>, String> + Send + Sync>;
 
 /// What the watch shows.
 pub struct AdminState {
     /// What `/metrics` prints.
     pub metrics: Arc<Metrics>,
-    /// `/healthz`: whether the process is alive, that is, its workers turn over. A supervisor may
-    /// restart it when not, so a sick network is no reason.
+    /// `/healthz`: whether the process is alive, that is, everything it cannot do without turns over. A
+    /// supervisor may restart it when not, so a sick network is no reason.
     pub health: Check,
-    /// `/readyz`: whether queries can be answered: the listeners are bound, and some route is not
-    /// dead or the cache has something to serve.
+    /// `/readyz`: whether queries can be answered: it is alive and not about to stop, and some route is
+    /// not dead or the cache has something to serve.
     pub readiness: Check,
 }
 
@@ -86,7 +88,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const INDEX: &str = "\
 byway, read-only:
   /metrics  counters and gauges, Prometheus text format
-  /healthz  200 while every worker turns over
+  /healthz  200 while everything that answers queries turns over
   /readyz   200 while queries can be answered
 ";
 
@@ -110,9 +112,19 @@ pub fn spawn(
         let _entered = runtime.enter();
         Server::new(listener, state, bounds)?
     };
+    let serve = move || {
+        loop {
+            // It never ends otherwise.
+            let run = AssertUnwindSafe(|| match runtime.block_on(server.run()) {});
+            if catch_unwind(run).is_err() {
+                tracing::error!("the admin endpoint was lost to a panic; it goes on");
+            }
+            std::thread::sleep(ACCEPT_PAUSE);
+        }
+    };
     std::thread::Builder::new()
         .name("byway-admin".to_owned())
-        .spawn(move || runtime.block_on(server.run()))?;
+        .spawn(serve)?;
     Ok(())
 }
 
@@ -133,7 +145,8 @@ async fn serve_within(
     state: AdminState,
     bounds: Bounds,
 ) -> io::Result<Infallible> {
-    Ok(Server::new(listener, state, bounds)?.run().await)
+    let server = Server::new(listener, state, bounds)?;
+    Ok(server.run().await)
 }
 
 struct Server {
@@ -156,7 +169,7 @@ impl Server {
         })
     }
 
-    async fn run(self) -> Infallible {
+    async fn run(&self) -> Infallible {
         let mut connections = JoinSet::new();
         let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
         loop {
@@ -223,7 +236,8 @@ fn respond(request: &Request<Incoming>, state: &AdminState) -> Response<Full<Byt
 
 fn verdict(check: &Check) -> Response<Full<Bytes>> {
     match check() {
-        Ok(()) => text(StatusCode::OK, "ok\n"),
+        Ok(None) => text(StatusCode::OK, "ok\n"),
+        Ok(Some(remark)) => text(StatusCode::OK, format!("ok\n{remark}\n")),
         Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
     }
 }

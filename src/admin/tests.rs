@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::*;
-use crate::clock::Time;
 use crate::observe::metrics::tests::metrics;
 
 /// Far longer than anything here takes: a test that meets it hangs no further, and fails.
@@ -21,8 +20,8 @@ fn listener() -> (std::net::TcpListener, SocketAddr) {
 fn healthy(metrics: Metrics) -> AdminState {
     AdminState {
         metrics: Arc::new(metrics),
-        health: Box::new(|| Ok(())),
-        readiness: Box::new(|| Ok(())),
+        health: Box::new(|| Ok(None)),
+        readiness: Box::new(|| Ok(None)),
     }
 }
 
@@ -81,7 +80,7 @@ fn split(response: &str) -> (u16, String, String) {
 #[test]
 fn metrics_come_as_prometheus_text() {
     let metrics = metrics();
-    metrics.worker(Time::START);
+    metrics.worker();
     let address = start(healthy(metrics), Bounds::DEFAULT);
     let (status, head, body) = get(address, "/metrics?whatever=1");
     assert_eq!(status, 200);
@@ -111,7 +110,7 @@ fn checks_are_asked_anew_each_time_and_say_why_not() {
         let well = Arc::clone(&well);
         Box::new(move || {
             well.load(Ordering::SeqCst)
-                .then_some(())
+                .then_some(None)
                 .ok_or_else(|| answer.to_owned())
         })
     };
@@ -325,23 +324,4 @@ fn a_panicking_check_costs_one_connection() {
         .expect("a request taken");
     assert_eq!(drain(&mut unlucky), "");
     assert_eq!(get(address, "/healthz").0, 200);
-}
-
-#[test]
-fn a_stuck_worker_is_named() {
-    let metrics = Arc::new(metrics());
-    let (first, _second) = (metrics.worker(Time::START), metrics.worker(Time::START));
-    let now = Time::START + Duration::from_secs(7);
-    first.beat(now);
-    let watched = Arc::clone(&metrics);
-    let state = AdminState {
-        metrics,
-        health: Box::new(move || watched.health(now, Duration::from_secs(5))),
-        readiness: Box::new(|| Ok(())),
-    };
-    let (status, _, body) = get(start(state, Bounds::DEFAULT), "/healthz");
-    assert_eq!(
-        (status, body.as_str()),
-        (503, "worker 1 has not turned over for 7.0 s\n")
-    );
 }

@@ -11,6 +11,7 @@ mod run;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -19,6 +20,7 @@ pub use run::{ConfigArgs, LogLevel, RunArgs};
 
 use crate::config::host::Host;
 use crate::config::{self, ConfigError, DEFAULT_FILE, Loaded, Overrides};
+use crate::observe::log;
 
 /// What a process of byway ends with.
 pub mod exit {
@@ -105,8 +107,12 @@ pub fn main() -> ExitCode {
             print(&script)
         }
     };
+    log::flush(LAST_WORDS);
     ExitCode::from(code)
 }
+
+/// How long the end waits for what was said last to be written. Whoever reads standard error may be stuck.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The configuration that the arguments ask for. What is odd about it is said on standard error.
 ///
@@ -131,12 +137,12 @@ fn say(loaded: Result<Loaded, ConfigError>) -> Result<Loaded, u8> {
     match loaded {
         Ok(loaded) => {
             for remark in &loaded.remarks {
-                eprintln!("{remark}\n");
+                tell(&format!("{remark}\n"));
             }
             Ok(loaded)
         }
         Err(error) => {
-            eprintln!("{error}");
+            tell(&error.to_string());
             Err(exit::USAGE)
         }
     }
@@ -154,8 +160,13 @@ fn print(bytes: &[u8]) -> u8 {
 
 /// Says why it could not be done.
 fn fail(message: &str) -> u8 {
-    eprintln!("error: {message}");
+    tell(&format!("error: {message}"));
     exit::FAILED
+}
+
+/// Says something on standard error. That nobody hears it changes nothing.
+fn tell(text: &str) {
+    log::print(&format!("{text}\n"));
 }
 
 fn after_help() -> String {

@@ -41,7 +41,7 @@ pub(super) fn query(args: &QueryArgs) -> u8 {
     let key = match key {
         Ok(key) => key,
         Err(error) => {
-            eprintln!("error: cannot ask for {}: {error}", args.name);
+            fail(&format!("cannot ask for {}: {error}", args.name));
             return exit::USAGE;
         }
     };

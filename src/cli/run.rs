@@ -23,13 +23,15 @@ pub struct RunArgs {
 
 /// Serves until told to stop.
 pub(super) fn run(args: &RunArgs) -> u8 {
+    daemon::outlive_signals();
+    // First of all: from here on nothing that is said waits for whoever reads it.
+    if let Err(error) = observe::log::init(args.log.into()) {
+        return fail(&format!("cannot start the log: {error}"));
+    }
     let loaded = match load(&args.config) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    if let Err(error) = observe::log::init(args.log.into()) {
-        return fail(&error.to_string());
-    }
     let origin = format!(
         "{}; upstreams from {}",
         loaded.origin(),

@@ -1,40 +1,44 @@
 //! Wiring: from a configuration to a running daemon, and to its end.
 
+mod crew;
 mod descriptors;
 pub mod once;
 mod paths;
 mod signals;
 mod survival;
+mod vital;
 mod watch;
-pub mod worker;
+mod worker;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::watch as stopping;
-use tracing::warn;
+use tracing::{error, info, warn};
 
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, UpstreamTransport, bounds};
 use crate::net::path::Path;
-use crate::net::{Manner, Sockets, Way};
-use crate::observe::metrics::{Metrics, WorkerMetrics};
-use crate::resolve::{Core, Shared};
+use crate::net::{Manner, Way};
+use crate::observe::log;
+use crate::observe::metrics::WorkerMetrics;
+use crate::resolve::Shared;
 use crate::route::Route;
-use crate::serve::{BindError, Connections, Front, Listeners};
+use crate::serve::{BindError, Connections, Listeners};
 use crate::sys;
-use paths::{Fate, Paths};
-use survival::Keeper;
-use worker::Worker;
+use crew::{Crew, Ending, Means};
+use paths::Paths;
+use signals::Signals;
+pub use signals::outlive_signals;
+use survival::{Keeper, Writing};
+use vital::{News, Pulses};
 
-/// Why the daemon did not start. Each is one line with what to do.
+/// Why the daemon did not start, or could not go on. Each is one line with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address for queries cannot be listened on.
@@ -59,6 +63,17 @@ pub enum StartError {
     /// A thread or descriptor could not be had.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+    /// A worker could not start.
+    #[error("worker {number} did not start: {cause}")]
+    Worker {
+        /// Which one, counted from 0.
+        number: u16,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Something that the daemon cannot do without is gone.
+    #[error("{0}; byway could not go on")]
+    Lost(String),
     /// The question cannot be asked (`byway query`).
     #[error("only questions of class IN for data can be asked, not ANY or zone transfers")]
     Question,
@@ -70,10 +85,15 @@ pub enum StartError {
 /// Runs the daemon until it is told to stop. `origin` says where the configuration came from.
 ///
 /// # Errors
-/// [`StartError`], before any query was answered.
+/// [`StartError`]: before any query was answered, unless it is a [`StartError::Lost`].
 pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let clock = Clock::start();
-    let signals = signals::Signals::catch()?;
+    let (alarm, news) = vital::alarm();
+    let serving = Arc::new(AtomicBool::new(false));
+    let to_main = alarm.clone();
+    Signals::catch(clock)?.watch(Arc::clone(&serving), move |name| {
+        to_main.tell(News::Stop(name));
+    })?;
     let may_open = sys::raise_open_files();
     let share = descriptors::share(config, may_open, descriptors::open());
     if let Some(warning) = share.warning {
@@ -92,52 +112,37 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let mut paths = Paths::new(config, &routes);
     paths.check(config, &routes, &shared, clock, &mut rng)?;
     let keeper = Keeper::open(&config.cache, &shared, clock);
-    let metrics = watch::metrics(
-        config,
-        &listeners.listen(),
-        &routes,
-        &shared,
-        &keeper,
-        clock,
-    )
-    .map_err(|error| StartError::Names(error.to_string()))?;
-    let metrics = Arc::new(metrics);
-
-    let connections = Connections::new(&config.limits);
     let listen = listeners.listen();
+    let metrics = watch::metrics(config, &listen, &routes, &shared, &keeper, clock)
+        .map_err(|error| StartError::Names(error.to_string()))?;
+    let metrics = Arc::new(metrics);
     let short_buffer = listeners.short_buffer();
-    let (stop, stopped) = stopping::channel(false);
-    let mut sockets = (1..config.workers)
-        .map(|_| listeners.another(&config.limits))
-        .collect::<Result<Vec<_>, _>>()?;
-    sockets.insert(0, listeners);
-    let workers = sockets
-        .into_iter()
-        .enumerate()
-        .map(|(number, listeners)| {
-            let seat = Seat {
-                number: number as u16,
-                config: config.clone(),
-                listeners,
-                connections: Arc::clone(&connections),
-                shared: Arc::clone(&shared),
-                metrics: Arc::clone(&metrics),
-                rngs: [entropy()?, entropy()?],
-                clock,
-                fate: paths.fate(),
-                stopped: stopped.clone(),
-            };
-            let name = format!("byway-{number}");
-            Ok(std::thread::Builder::new()
-                .name(name)
-                .spawn(move || seat.work())?)
-        })
-        .collect::<Result<Vec<JoinHandle<io::Result<()>>>, StartError>>()?;
+    let pulses = Arc::new(Pulses::default());
+    let means = Means {
+        config: config.clone(),
+        connections: Connections::new(&config.limits),
+        shared: Arc::clone(&shared),
+        metrics: Arc::clone(&metrics),
+        clock,
+        fate: paths.fate(),
+        pulses: Arc::clone(&pulses),
+        alarm,
+    };
+    let crew = Crew::start(one_each(listeners, config)?, &means, news)?;
 
+    let stopping = Arc::new(AtomicBool::new(false));
     let admin_at = admin.as_ref().and_then(|socket| socket.local_addr().ok());
     if let Some(socket) = admin {
-        admin::spawn(socket, watch::state(&metrics, &shared, clock), share.watch)?;
+        let state = watch::state(&metrics, &shared, &pulses, &stopping, clock);
+        admin::spawn(socket, state, share.watch)?;
     }
+    let writing = keeper.as_ref().map(|keeper| {
+        let pulse = pulses.beside("the snapshot writer".into(), clock.now());
+        keeper.run(config.cache.snapshot_every, pulse)
+    });
+    let writing = writing.transpose()?;
+    // From here on the first signal is for the main thread.
+    serving.store(true, Ordering::Release);
     announce(
         config,
         origin,
@@ -147,30 +152,48 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         keeper.as_deref(),
     );
     paths.confess();
-    paths.run(Arc::clone(&shared), clock)?;
+    let pulse = pulses.join("the path watcher".into(), clock.now());
+    paths.run(Arc::clone(&shared), clock, pulse)?;
     if let Some(granted) = short_buffer {
         warn!(
             "the kernel grants {granted} bytes of UDP buffer, less than `limits.udp-buffer`; raise net.core.rmem_max to keep more of a burst"
         );
     }
+    work(crew, &shared, &stopping, writing)
+}
 
-    let writing = match &keeper {
-        Some(keeper) => Some(keeper.run(config.cache.snapshot_every)?),
-        None => None,
-    };
-
-    signals.wait();
-    let _ = stop.send(true);
-    for worker in workers {
-        match worker.join() {
-            Ok(ended) => ended?,
-            Err(_) => warn!("a worker had ended before"),
-        }
+/// Lets the crew work until the end, and ends in order.
+fn work(
+    mut crew: Crew,
+    shared: &Shared,
+    stopping: &AtomicBool,
+    writing: Option<Writing>,
+) -> Result<(), StartError> {
+    let ending = crew.work();
+    stopping.store(true, Ordering::Relaxed);
+    let asked = shared.inflight.questions().held();
+    match &ending {
+        Ending::Told(name) => info!("{name}: stopping: {asked} questions in flight"),
+        Ending::Lost(what) => error!(
+            "{what}: byway cannot go on and ends, to be started anew: {asked} questions in flight"
+        ),
     }
+    let ended = crew.end();
     if let Some(writing) = writing {
         writing.finish();
     }
-    Ok(())
+    match ending {
+        Ending::Lost(what) => Err(StartError::Lost(what)),
+        Ending::Told(_) => ended.inspect(|()| info!("stopped")),
+    }
+}
+
+/// Listeners for each worker; the first has `first`.
+fn one_each(first: Listeners, config: &Config) -> Result<Vec<Listeners>, StartError> {
+    let others = (1..config.workers).map(|_| first.another(&config.limits));
+    let mut all = others.collect::<Result<Vec<_>, _>>()?;
+    all.insert(0, first);
+    Ok(all)
 }
 
 /// A generator that nobody can predict (RFC 5452 section 10), seeded by the system.
@@ -215,8 +238,7 @@ fn announce(
     if let Some(keeper) = keeper {
         text += &format!("  snapshot in   {}\n", keeper.path().display());
     }
-    // A closed stderr is no reason not to serve.
-    let _ = io::stderr().write_all(text.as_bytes());
+    log::print(&text);
 }
 
 /// The socket for metrics and health. Nobody should do without DNS because the default port is taken: one of those after
@@ -249,75 +271,6 @@ fn admin_socket(address: SocketAddr) -> Result<TcpListener, StartError> {
             Ok(socket)
         }
         bound => bound.map_err(|cause| StartError::Admin { address, cause }),
-    }
-}
-
-/// Everything one worker is given.
-struct Seat {
-    number: u16,
-    config: Config,
-    listeners: Listeners,
-    connections: Arc<Connections>,
-    shared: Arc<Shared>,
-    metrics: Arc<Metrics>,
-    rngs: [StdRng; 2],
-    clock: Clock,
-    fate: Fate,
-    stopped: stopping::Receiver<bool>,
-}
-
-impl Seat {
-    /// A worker's life.
-    fn work(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, self.serve())
-    }
-
-    async fn serve(self) -> io::Result<()> {
-        let Seat {
-            number,
-            config,
-            listeners,
-            connections,
-            shared,
-            clock,
-            fate,
-            mut stopped,
-            ..
-        } = self;
-        let metrics = Rc::new(self.metrics.worker(clock.now()));
-        let manner = manner(&config, &shared, &metrics);
-        let [for_sockets, for_core] = self.rngs;
-        let sockets = Sockets::new(ways(&config, &shared), manner, &config.limits, for_sockets)?;
-        let front = Front::new(listeners, &config, connections, Rc::clone(&metrics), clock);
-        let core = Core::new(
-            sockets,
-            Arc::clone(&shared),
-            Rc::clone(&front) as Rc<_>,
-            Rc::clone(&metrics),
-            number,
-            for_core,
-            clock.now(),
-        );
-        let worker = Worker::new(core, clock, metrics);
-        worker.drive(Arc::clone(&shared), number)?;
-        let routes = shared.engine().routes().to_vec();
-        tokio::task::spawn_local(fate.follow(Rc::clone(&worker), routes));
-        if number == 0 {
-            let tick = watch::tick(Rc::clone(&worker), shared, self.metrics, clock);
-            tokio::task::spawn_local(tick);
-        }
-        front.open(&worker)?;
-
-        let _ = stopped.wait_for(|stop| *stop).await;
-        front.stop();
-        // Every question ends by its deadline; the margin is for the kernel's queues.
-        let patience = config.routing.deadline + Duration::from_millis(500);
-        let _ = tokio::time::timeout(patience, front.drained()).await;
-        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::paths::Paths;
+use super::vital::{self, Roll};
 use super::worker::Worker;
 use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::{Clock, Time};
@@ -83,20 +84,22 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
         Paths::new(config, &routes).check(config, &routes, &shared, clock, &mut entropy()?)?;
         let metrics = watch::metrics(config, &[], &routes, &shared, &None, clock)
             .map_err(|error| StartError::Names(error.to_string()))?;
-        let metrics = Rc::new(metrics.worker(clock.now()));
+        let metrics = Rc::new(metrics.worker());
         let manner = manner(config, &shared, &metrics);
         let sockets = Sockets::new(ways(config, &shared), manner, &config.limits, entropy()?)?;
         let core = Core::new(
             sockets,
             Arc::clone(&shared),
             Rc::new(Messenger),
-            Rc::clone(&metrics),
+            metrics,
             0,
             entropy()?,
             clock.now(),
         );
-        let worker = Worker::new(core, clock, metrics);
-        worker.drive(Arc::clone(&shared), 0)?;
+        let worker = Worker::new(core, clock);
+        let (alarm, _news) = vital::alarm();
+        let roll = Roll::new(0, &Arc::default(), alarm, clock);
+        worker.drive(Arc::clone(&shared), 0, &roll)?;
 
         let mut packet = [0; 512];
         let flags = QueryFlags {
@@ -126,7 +129,9 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
         match turn {
             Turn::Answer { length, .. } => response.truncate(length),
             Turn::Pending | Turn::Drop => {
-                desk.come.notified().await;
+                // Only a defect keeps the answer from coming by then.
+                let patience = config.routing.deadline + Duration::from_secs(1);
+                let _ = tokio::time::timeout(patience, desk.come.notified()).await;
                 let answer = desk
                     .answer
                     .lock()

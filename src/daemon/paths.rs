@@ -2,15 +2,17 @@
 //! that something has changed there, told to the engine and to the workers, on a thread of its own.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::StartError;
+use super::vital::Pulse;
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::config::{Config, PathConfig};
@@ -120,28 +122,45 @@ impl Paths {
         Ok(())
     }
 
-    /// Goes on looking for as long as the process lives.
+    /// Goes on looking for as long as the process lives, whatever becomes of a single look.
     ///
     /// # Errors
     /// If there is no thread to be had.
-    pub(super) fn run(mut self, shared: Arc<Shared>, clock: Clock) -> io::Result<()> {
+    pub(super) fn run(
+        mut self,
+        shared: Arc<Shared>,
+        clock: Clock,
+        pulse: Arc<Pulse>,
+    ) -> io::Result<()> {
         std::thread::Builder::new()
             .name("byway-paths".into())
             .stack_size(256 * 1024)
             .spawn(move || {
                 let mut soon = false;
                 loop {
-                    let looked = Instant::now();
-                    let word = match soon {
-                        true => Word::Changed,
-                        false => self.wait(),
-                    };
-                    std::thread::sleep(REST.saturating_sub(looked.elapsed()));
-                    let changes = self.look();
-                    soon = self.tell(&changes, word, &shared, clock);
+                    let round = AssertUnwindSafe(|| self.round(soon, &shared, clock, &pulse));
+                    soon = catch_unwind(round).unwrap_or_else(|_| {
+                        error!("a look at the paths was lost to a panic; the next is taken soon");
+                        std::thread::sleep(LOOK_EVERY);
+                        false
+                    });
                 }
             })?;
         Ok(())
+    }
+
+    /// One look, when it is time for it. True if the next is due soon.
+    fn round(&mut self, soon: bool, shared: &Shared, clock: Clock, pulse: &Pulse) -> bool {
+        let looked = Instant::now();
+        pulse.beat(clock.now() + LOOK_ANYWAY);
+        let word = match soon {
+            true => Word::Changed,
+            false => self.wait(),
+        };
+        std::thread::sleep(REST.saturating_sub(looked.elapsed()));
+        pulse.beat(clock.now());
+        let changes = self.look();
+        self.tell(&changes, word, shared, clock)
     }
 
     /// Waits until it is time to look, and what the kernel said of it.

@@ -1,14 +1,16 @@
 //! The cache and the routes' baselines across restarts.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::cache::snapshot::{self, Written};
+use super::vital::Pulse;
+use crate::cache::snapshot::{self, SnapshotError, Written};
 use crate::clock::{Clock, Time};
 use crate::config::CacheConfig;
 use crate::observe::metrics::{SnapshotFile, SnapshotSample};
@@ -82,35 +84,73 @@ impl Keeper {
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn run(self: &Arc<Self>, every: Duration) -> std::io::Result<Writing> {
+    pub(super) fn run(
+        self: &Arc<Self>,
+        every: Duration,
+        pulse: Arc<Pulse>,
+    ) -> std::io::Result<Writing> {
         let (end, ended) = mpsc::channel();
         let keeper = Arc::clone(self);
         let thread = std::thread::Builder::new()
             .name("byway-snapshot".into())
             .spawn(move || {
-                while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                    keeper.write(|| std::thread::sleep(PAUSE));
-                }
+                let round = || keeper.round(every, &ended, &pulse);
+                // However often it panics: no client waits for it.
+                while catch_unwind(AssertUnwindSafe(round)).unwrap_or(true) {}
+                pulse.beat(Time::NEVER);
                 // The end of the daemon waits for this one.
                 keeper.write(|| {});
+                keeper.last_words();
             })?;
         Ok(Writing { end, thread })
     }
 
+    /// Waits until a snapshot is due, and writes it. False if the end has come instead.
+    fn round(&self, every: Duration, ended: &Receiver<()>, pulse: &Pulse) -> bool {
+        pulse.beat(self.clock.now() + every);
+        if ended.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+            return false;
+        }
+        pulse.beat(self.clock.now());
+        self.write(|| {
+            pulse.beat(self.clock.now());
+            std::thread::sleep(PAUSE);
+        });
+        true
+    }
+
+    /// Writes the snapshot. One that fails, by a defect even, leaves the one before, and the next may not.
     fn write(&self, pause: impl FnMut()) {
-        let baselines = write_baselines(&self.shared.engine().baselines());
-        let (now, wall) = (self.clock.now(), self.clock.wall());
-        let written = snapshot::write(&self.path, &self.shared.cache, &baselines, now, wall, pause);
+        let attempt = AssertUnwindSafe(|| {
+            let baselines = write_baselines(&self.shared.engine().baselines());
+            let (now, wall) = (self.clock.now(), self.clock.wall());
+            let cache = &self.shared.cache;
+            let written = snapshot::write(&self.path, cache, &baselines, now, wall, pause)?;
+            Ok::<_, SnapshotError>((written, now))
+        });
+        let written = match catch_unwind(attempt) {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err("a snapshot was lost to a panic; the one before it stays".to_owned()),
+        };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match written {
-            Ok(written) => {
+            Ok(file) => {
                 state.written += 1;
-                state.file = Some((written, now));
+                state.file = Some(file);
             }
-            Err(error) => {
+            Err(line) => {
                 state.failed += 1;
-                warn!("{error}");
+                warn!("{line}");
             }
+        }
+    }
+
+    /// Says what a start will find, as of the last snapshot.
+    fn last_words(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((written, _)) = &state.file {
+            let path = self.path.display();
+            info!("{} answers are kept in {path}", written.entries);
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::{info, warn};
 
 use super::survival::Keeper;
+use super::vital::{Pulse, Pulses};
 use super::worker::Worker;
 use crate::admin::AdminState;
 use crate::clock::Clock;
@@ -19,9 +21,6 @@ use crate::observe::metrics::{
 use crate::observe::quiet::{self, Quiet};
 use crate::resolve::Shared;
 use crate::route::Route;
-
-/// A worker that has not turned over for this long is stuck: it looks after its house twice a second.
-const STUCK: Duration = Duration::from_secs(5);
 
 /// Lines about verdicts, evacuations and returns. More than these in a minute help nobody; the metrics
 /// have them all.
@@ -106,17 +105,32 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
         ],
         hedges_denied: report.hedges.denied,
         retries_denied: report.hedges.retries_denied,
+        events_lost: shared.engine().events_lost(),
         amplification: (report.amplification > 0.0).then_some(report.amplification),
     }
 }
 
-/// What the admin endpoint shows.
-pub(super) fn state(metrics: &Arc<Metrics>, shared: &Arc<Shared>, clock: Clock) -> AdminState {
-    let (for_health, for_readiness) = (Arc::clone(metrics), Arc::clone(shared));
+/// What the admin endpoint shows. It is not ready from when it is `stopping`.
+pub(super) fn state(
+    metrics: &Arc<Metrics>,
+    shared: &Arc<Shared>,
+    pulses: &Arc<Pulses>,
+    stopping: &Arc<AtomicBool>,
+    clock: Clock,
+) -> AdminState {
+    let (for_readiness, shared) = (Arc::clone(pulses), Arc::clone(shared));
+    let (for_health, stopping) = (Arc::clone(pulses), Arc::clone(stopping));
     AdminState {
         metrics: Arc::clone(metrics),
-        health: Box::new(move || for_health.health(clock.now(), STUCK)),
-        readiness: Box::new(move || ready(&for_readiness, clock)),
+        health: Box::new(move || for_health.health(clock.now())),
+        readiness: Box::new(move || {
+            if stopping.load(Ordering::Relaxed) {
+                return Err("stopping".into());
+            }
+            // A share of the queries goes to who is stuck, and gets no answer.
+            for_readiness.health(clock.now())?;
+            ready(&shared, clock).map(|()| None)
+        }),
     }
 }
 
@@ -142,8 +156,10 @@ pub(super) async fn tick(
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    pulse: Arc<Pulse>,
 ) {
     let mut events = Vec::new();
+    let mut lost = 0;
     loop {
         let mut next = clock.now();
         worker.turn(|core, now| {
@@ -180,9 +196,18 @@ pub(super) async fn tick(
                 info!("{event}{more}");
             }
         }
+        let all_lost = shared.engine().events_lost();
+        if all_lost > lost {
+            warn!(
+                "{} routing events were lost for want of room",
+                all_lost - lost
+            );
+            lost = all_lost;
+        }
         quiet::summaries(now, |topic, count| {
             warn!("{count} more {topic} left out of the log")
         });
+        pulse.beat(next);
         tokio::time::sleep_until(clock.instant(next).into()).await;
     }
 }

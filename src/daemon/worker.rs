@@ -4,18 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tracing::error;
 
+use super::vital::{ROLL_CALL, Roll};
 use crate::clock::{Clock, Time};
 use crate::net::stream::{Ended, StreamEvents};
 use crate::net::udp::UdpSockets;
 use crate::net::{Claimed, Sockets};
-use crate::observe::metrics::WorkerMetrics;
 use crate::resolve::front::{Asker, Service, Turn};
 use crate::resolve::lookout::Lookout;
 use crate::resolve::{Core, Shared};
@@ -26,14 +25,10 @@ use crate::wire::Query;
 /// How many full batches are taken from one upstream socket before others have their turn.
 const BATCHES: usize = 4;
 
-/// How often a worker shows that it is alive, closes old sockets and tells what it has in flight.
-const HOUSEKEEPING: Duration = Duration::from_millis(500);
-
 /// One worker's core with everything that drives it. Lives on one thread.
 pub struct Worker {
     core: RefCell<Core<Sockets>>,
     clock: Clock,
-    metrics: Rc<WorkerMetrics>,
     inbox: RefCell<Inbox>,
     /// When the timer task will wake up by itself, at the latest.
     armed: Cell<Time>,
@@ -49,14 +44,13 @@ struct Inbox {
 
 impl Worker {
     /// Puts a worker together; [`Worker::drive`] sets it going.
-    pub fn new(core: Core<Sockets>, clock: Clock, metrics: Rc<WorkerMetrics>) -> Rc<Worker> {
+    pub fn new(core: Core<Sockets>, clock: Clock) -> Rc<Worker> {
         Rc::new_cyclic(|this: &Weak<Worker>| {
             let mut core = core;
             core.exchanges.streams.tell(this.clone());
             Worker {
                 core: RefCell::new(core),
                 clock,
-                metrics,
                 inbox: RefCell::new(Inbox {
                     batch: UdpSockets::receive_batch(),
                     ready: Vec::with_capacity(UdpSockets::READY_MAX),
@@ -73,14 +67,20 @@ impl Worker {
     ///
     /// # Errors
     /// When the kernel has no more descriptors.
-    pub fn drive(self: &Rc<Self>, shared: std::sync::Arc<Shared>, number: u16) -> io::Result<()> {
+    pub(super) fn drive(
+        self: &Rc<Self>,
+        shared: std::sync::Arc<Shared>,
+        number: u16,
+        roll: &Rc<Roll>,
+    ) -> io::Result<()> {
         let readiness = self.core.borrow().exchanges.udp.readiness()?;
         let readiness = sys::watch(readiness)?;
-        tokio::task::spawn_local(Rc::clone(self).read_upstream(readiness));
-        tokio::task::spawn_local(Rc::clone(self).keep_time());
-        tokio::task::spawn_local(Rc::clone(self).keep_house());
+        roll.spawn("upstream reader", Rc::clone(self).read_upstream(readiness));
+        roll.spawn("timer", Rc::clone(self).keep_time());
+        let house = Rc::clone(self).keep_house(Rc::downgrade(roll));
+        roll.spawn("housekeeping", house);
         let this = Rc::clone(self);
-        tokio::task::spawn_local(async move {
+        roll.spawn("mailbox", async move {
             let mailbox = &shared.mailboxes[usize::from(number)];
             loop {
                 mailbox.wait().await;
@@ -232,15 +232,16 @@ impl Worker {
         }
     }
 
-    async fn keep_house(self: Rc<Self>) {
-        loop {
+    /// Closes old sockets, tells what is in flight, and calls the roll.
+    async fn keep_house(self: Rc<Self>, roll: Weak<Roll>) {
+        while let Some(roll) = roll.upgrade() {
             let now = self.clock.now();
-            self.metrics.beat(now);
+            roll.call(now);
             self.shielded(|core| {
                 core.exchanges.udp.sweep(now);
                 core.gauge();
             });
-            tokio::time::sleep(HOUSEKEEPING).await;
+            tokio::time::sleep(ROLL_CALL).await;
         }
     }
 }

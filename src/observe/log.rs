@@ -4,26 +4,48 @@
 //! line (sd-daemon(3)), so there a line carries that and no time; `journalctl -p warning` then works.
 //! On a terminal it is coloured. Nothing here limits what is written: see [`quiet`](super::quiet).
 
+//!
+//! Lines are written by a thread of their own: logging never waits and never fails, whatever has become of
+//! stderr (a reader that died, a full disk, a pipe that nobody empties). See [`Log`].
+
+mod panics;
+mod writer;
+
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::fs::Stat;
 use tracing::level_filters::LevelFilter;
-use tracing::subscriber::SetGlobalDefaultError;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Sends everything at `level` or graver to stderr.
+pub use panics::panics;
+pub use writer::Log;
+
+/// The process's log, once it has one.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Sends everything at `level` or graver to stderr, panics too, from now on.
 ///
 /// # Errors
-/// If the process has a log already.
-pub fn init(level: LevelFilter) -> Result<(), SetGlobalDefaultError> {
+/// If the process has a log already, or there is no thread for it.
+pub fn init(level: LevelFilter) -> io::Result<()> {
+    let is_journal = is_journal();
+    let style = if is_journal { journal_line } else { plain_line };
+    let log = Log::to(writer::Stderr, style)?;
+    LOG.set(log.clone())
+        .map_err(|_| io::Error::other("there is a log already"))?;
     let stderr = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr);
-    if is_journal() {
+        // Its own complaints would go to stderr past the thread.
+        .log_internal_errors(false)
+        .with_writer(move || log.clone());
+    let set = if is_journal {
         tracing::subscriber::set_global_default(
             stderr.with_ansi(false).event_format(JournalLine).finish(),
         )
@@ -32,7 +54,44 @@ pub fn init(level: LevelFilter) -> Result<(), SetGlobalDefaultError> {
         tracing::subscriber::set_global_default(
             stderr.with_ansi(colour).with_target(false).finish(),
         )
+    };
+    set.map_err(io::Error::other)?;
+    panics::tell();
+    Ok(())
+}
+
+/// Puts a text as it is on stderr, in its order among the lines of the log if the process has one. A stderr
+/// that takes nothing is nobody's failure.
+pub fn print(text: &str) {
+    match LOG.get() {
+        Some(log) => log.write(text.as_bytes().to_vec()),
+        None => drop(io::stderr().write_all(text.as_bytes())),
     }
+}
+
+/// Gives the log `patience` to write what it has been given: before the process ends.
+pub fn flush(patience: Duration) {
+    if let Some(log) = LOG.get() {
+        log.flush(patience);
+    }
+}
+
+/// Lines of the log that were lost since the start.
+pub fn lost() -> u64 {
+    LOG.get().map_or(0, Log::lost)
+}
+
+/// A warning as `tracing` writes it where there is no journal and no colour.
+fn plain_line(text: &str) -> String {
+    let mut line = String::new();
+    // Without a time it is still worth reading.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+    format!("{line}  WARN {text}\n")
+}
+
+/// A warning for the journal.
+fn journal_line(text: &str) -> String {
+    format!("<4>{text}\n")
 }
 
 /// Whether stderr goes to the journal: `$JOURNAL_STREAM` names the device and inode of the stream

@@ -159,6 +159,12 @@ series! {
         "Always 1; the labels say what runs.";
     WORKERS = Gauge "byway_workers" []
         "Workers started.";
+    EVENTS_LOST = Counter "byway_events_lost_total" []
+        "Routing events that were dropped because nobody had taken them.";
+    LOG_LINES_LOST = Counter "byway_log_lines_lost_total" []
+        "Lines of the log that could not be written, or came faster than they are read.";
+    PANICS = Counter "byway_panics_total" []
+        "Panics: defects of byway, each of which cost a question or more.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []
         "User and system CPU time used.";
     PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" []

@@ -19,8 +19,9 @@ mod udp;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,9 @@ use stream::Streams;
 
 /// The longest message that DNS can frame on a stream (RFC 1035 section 4.2.2).
 const STREAM_LIMIT: usize = u16::MAX as usize;
+
+/// A task that takes in queries for as long as it is not aborted.
+pub type Intake = Pin<Box<dyn Future<Output = ()>>>;
 
 /// One worker's front end.
 pub struct Front {
@@ -105,35 +109,33 @@ impl Front {
     }
 
     /// Starts to take queries in and ask `service`. To be called once, within the worker's runtime and its
-    /// `LocalSet`.
+    /// `LocalSet`. `spawn` starts the tasks, by name; none of them ends by itself.
     ///
     /// # Errors
     /// If the runtime cannot watch the sockets.
-    pub fn open<S: Service + 'static>(self: &Rc<Self>, service: &Rc<S>) -> io::Result<()> {
+    pub fn open<S: Service + 'static>(
+        self: &Rc<Self>,
+        service: &Rc<S>,
+        spawn: impl Fn(String, Intake) -> AbortHandle,
+    ) -> io::Result<()> {
         for (index, listener) in self.listeners.iter().enumerate() {
             // There are at most as many listeners as ports that can be counted in 16 bits.
             let index = index as u16;
             if let Some(udp) = &listener.udp {
                 let socket = sys::watch(Rc::clone(&udp.socket))?;
                 let intake = udp::Intake::new(Rc::clone(self), Rc::clone(service), index);
-                self.take_in(intake.run(socket));
+                let name = format!("UDP listener {}", address_of(udp.socket.local_addr()));
+                let task = spawn(name, Box::pin(intake.run(socket)));
+                self.intake.borrow_mut().push(task);
             }
             if let Some(tcp) = listener.tcp.take() {
+                let name = format!("TCP acceptor {}", address_of(tcp.local_addr()));
                 let tcp = tokio::net::TcpListener::from_std(tcp)?;
-                self.take_in(stream::accept(
-                    tcp,
-                    Rc::clone(self),
-                    Rc::clone(service),
-                    index,
-                ));
+                let accept = stream::accept(tcp, Rc::clone(self), Rc::clone(service), index);
+                self.intake.borrow_mut().push(spawn(name, Box::pin(accept)));
             }
         }
         Ok(())
-    }
-
-    fn take_in(&self, task: impl Future<Output = ()> + 'static) {
-        let handle = tokio::task::spawn_local(task).abort_handle();
-        self.intake.borrow_mut().push(handle);
     }
 
     /// Takes nothing in any more: no datagram, no connection, no further query on those there are. What
@@ -319,4 +321,12 @@ fn source(result: QueryResult) -> Source {
             Source::Local
         }
     }
+}
+
+/// A listener's address, for its task's name.
+fn address_of(local: io::Result<SocketAddr>) -> String {
+    local.map_or_else(
+        |_| "of unknown address".into(),
+        |address| address.to_string(),
+    )
 }

@@ -94,10 +94,11 @@ impl Rig {
         let metrics = Metrics::new(roster, &config.limits, sources).unwrap();
         let clock = Clock::start();
         let connections = Connections::new(&config.limits);
-        let worker = Rc::new(metrics.worker(clock.now()));
+        let worker = Rc::new(metrics.worker());
         let front = Front::new(listeners, &config, connections, worker, clock);
         let service = Rc::new(Puppet::new(&front, clock));
-        front.open(&service).unwrap();
+        let spawn = |_, task| tokio::task::spawn_local(task).abort_handle();
+        front.open(&service, spawn).unwrap();
         Rig {
             front,
             service,

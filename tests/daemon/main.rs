@@ -29,4 +29,5 @@ mod tcp;
 mod truncation;
 mod upstream_tcp;
 mod useless;
+mod vital;
 mod words;

@@ -182,7 +182,7 @@ impl Resolver {
             Wire::default(),
             Arc::clone(&shared),
             Rc::clone(&replies) as Rc<dyn Replies>,
-            Rc::new(metrics.worker(now)),
+            Rc::new(metrics.worker()),
             0,
             StdRng::seed_from_u64(!seed),
             now,

@@ -9,6 +9,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
 use super::super::cell::{BOUNDS, Cell64, Histogram, HistogramSum};
+use super::super::log;
 use super::super::names::{self, Kind, Series};
 use super::process::Process;
 use super::worker::{Block, RouteCells, Scalars};
@@ -99,6 +100,8 @@ impl Collector for Fold {
             1.0,
         );
         page.put(&names::WORKERS, &[], blocks.0.len() as f64);
+        page.put(&names::LOG_LINES_LOST, &[], log::lost() as f64);
+        page.put(&names::PANICS, &[], log::panics() as f64);
         process(&mut page);
         page.0
     }
@@ -253,6 +256,7 @@ impl Shared {
         }
         page.put(&names::HEDGES, &["denied"], engine.hedges_denied as f64);
         page.put(&names::RETRIES, &["denied"], engine.retries_denied as f64);
+        page.put(&names::EVENTS_LOST, &[], engine.events_lost as f64);
         for budget in engine.budgets {
             page.put(&names::BUDGET, &[budget.name], budget.tokens);
         }

@@ -17,7 +17,6 @@ mod worker;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use prometheus::{Registry, TextEncoder};
 
@@ -30,7 +29,6 @@ pub use super::labels::{
     AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit, Mismatch, Outcome,
     QueryResult, Source, Transport, Verdict,
 };
-use crate::clock::Time;
 use crate::config::Limits;
 use worker::Block;
 
@@ -109,8 +107,8 @@ impl Metrics {
         })
     }
 
-    /// The numbers of one more worker, which starts at `now`.
-    pub fn worker(&self, now: Time) -> WorkerMetrics {
+    /// The numbers of one more worker.
+    pub fn worker(&self) -> WorkerMetrics {
         let Roster {
             listeners, routes, ..
         } = &self.shared.roster;
@@ -120,9 +118,7 @@ impl Metrics {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::clone(&block));
-        let worker = WorkerMetrics::new(block);
-        worker.beat(now);
-        worker
+        WorkerMetrics::new(block)
     }
 
     /// Counts an evacuation of the path of that name. One that the [`Roster`] lacks is a defect in
@@ -137,32 +133,6 @@ impl Metrics {
         debug_assert!(index.is_some(), "no path {path}");
         if let Some(causes) = index.and_then(|index| self.shared.evacuations.get(index)) {
             causes[cause.index()].fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Whether every worker has turned over within the last `allowed`.
-    ///
-    /// # Errors
-    /// One line that names the workers which have not, counted from 0.
-    pub fn health(&self, now: Time, allowed: Duration) -> Result<(), String> {
-        let stuck: Vec<String> = self
-            .shared
-            .blocks()
-            .iter()
-            .map(|block| now.since(block.beat()))
-            .enumerate()
-            .filter(|(_, silent)| *silent > allowed)
-            .map(|(worker, silent)| {
-                format!(
-                    "worker {worker} has not turned over for {:.1} s",
-                    silent.as_secs_f64()
-                )
-            })
-            .collect();
-        if stuck.is_empty() {
-            Ok(())
-        } else {
-            Err(stuck.join(", "))
         }
     }
 

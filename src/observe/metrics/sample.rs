@@ -72,6 +72,8 @@ pub struct EngineSample {
     pub hedges_denied: u64,
     /// Retries that were due and found no budget, since the start.
     pub retries_denied: u64,
+    /// Events that were dropped because nobody had taken them, since the start.
+    pub events_lost: u64,
     /// Attempts sent per question that needed one, over the last minute; `None` if none did.
     pub amplification: Option<f64>,
 }

@@ -10,7 +10,6 @@ use super::{
     AttemptKind, Counter, Drop, Gauge, Label, Limit, Mismatch, Outcome, QueryResult, Source,
     Transport,
 };
-use crate::clock::Time;
 
 /// The numbers of one worker: written by it alone, read by scrapes.
 #[derive(Debug)]
@@ -22,8 +21,6 @@ pub(super) struct Block {
 
 #[derive(Debug, Default)]
 pub(super) struct Scalars {
-    /// When the worker last said that it turns over, as [`Time::nanos`].
-    pub(super) beat: Cell64,
     pub(super) durations: [Histogram; Source::COUNT],
     pub(super) dropped: [Cell64; Drop::COUNT],
     pub(super) limits: [Cell64; Limit::COUNT],
@@ -53,11 +50,6 @@ impl Block {
             routes: (0..routes).map(|_| Apart::default()).collect(),
         }
     }
-
-    /// When the worker last said that it turns over.
-    pub(super) fn beat(&self) -> Time {
-        Time::from_nanos(self.scalars.0.beat.get())
-    }
 }
 
 /// A worker's hand on its numbers.
@@ -79,14 +71,6 @@ impl WorkerMetrics {
             block,
             not_sync: PhantomData,
         }
-    }
-
-    /// Says that the worker turns over. To be called at least once a second, idle or not:
-    /// [`Metrics::health`](super::Metrics::health) calls a worker stuck that has not for longer
-    /// than it allows.
-    #[inline]
-    pub fn beat(&self, now: Time) {
-        self.block.scalars.0.beat.set(now.nanos());
     }
 
     /// Counts `n` queries answered alike.

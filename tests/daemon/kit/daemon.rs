@@ -41,6 +41,7 @@ pub fn config_file(text: &str) -> (TempDir, PathBuf) {
 pub struct Setup {
     top: Vec<String>,
     listen: Vec<String>,
+    admin: String,
     upstreams: Vec<String>,
     tables: Vec<String>,
     arguments: Vec<String>,
@@ -52,6 +53,7 @@ impl Setup {
         Setup {
             top: vec!["workers = 2".into()],
             listen: vec!["127.0.0.1:0".into()],
+            admin: "127.0.0.1:0".into(),
             upstreams: Vec::new(),
             tables: Vec::new(),
             arguments: Vec::new(),
@@ -92,6 +94,12 @@ impl Setup {
         self
     }
 
+    /// Shows metrics and health there.
+    pub fn admin(mut self, address: SocketAddr) -> Setup {
+        self.admin = address.to_string();
+        self
+    }
+
     /// Tables and their keys.
     pub fn tables(mut self, text: &str) -> Setup {
         self.tables.push(text.into());
@@ -114,11 +122,12 @@ impl Setup {
         for address in &self.listen {
             text += &format!("[[listen]]\naddress = \"{address}\"\n");
         }
-        text += "[admin]\nlisten = \"127.0.0.1:0\"\n";
+        text += &format!("[admin]\nlisten = \"{}\"\n", self.admin);
         text + &self.upstreams.concat() + &self.tables.join("\n")
     }
 
-    pub fn start(&self) -> Daemon {
+    /// The command that starts it, and the folder of its configuration.
+    pub fn command(&self) -> (Command, TempDir) {
         let (folder, file) = config_file(&self.text());
         let mut command = byway();
         command
@@ -126,6 +135,11 @@ impl Setup {
             .arg("--config")
             .arg(&file)
             .args(&self.arguments);
+        (command, folder)
+    }
+
+    pub fn start(&self) -> Daemon {
+        let (command, folder) = self.command();
         Daemon::spawn(command, Some(folder))
     }
 }
@@ -142,6 +156,8 @@ pub struct Daemon {
     folder: Option<TempDir>,
     /// Questions of warming up.
     warmed: Cell<usize>,
+    /// The test makes it panic.
+    panics: Cell<bool>,
 }
 
 impl Daemon {
@@ -151,7 +167,17 @@ impl Daemon {
     }
 
     /// Starts `command` and waits until it has said what it listens on.
-    pub fn spawn(mut command: Command, folder: Option<TempDir>) -> Daemon {
+    pub fn spawn(command: Command, folder: Option<TempDir>) -> Daemon {
+        Daemon::try_spawn(command, folder).unwrap_or_else(|(status, log)| {
+            panic!("the daemon ended at once, {status}: {log}");
+        })
+    }
+
+    /// The same for one that may fail to start: how it ended then, and what it wrote.
+    pub fn try_spawn(
+        mut command: Command,
+        folder: Option<TempDir>,
+    ) -> Result<Daemon, (ExitStatus, String)> {
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -172,12 +198,55 @@ impl Daemon {
             reader,
             folder,
             warmed: Cell::new(0),
+            panics: Cell::new(false),
         };
-        daemon.await_start();
+        match daemon.await_start() {
+            None => Ok(daemon),
+            Some(status) => {
+                // What it wrote is whole when its stderr has ended.
+                let _ = daemon.reader.take().map(JoinHandle::join);
+                Err((status, daemon.log()))
+            }
+        }
+    }
+
+    /// Starts `command` with a stderr that the test does not read, and waits until it is ready.
+    pub fn unheard(
+        mut command: Command,
+        stderr: Stdio,
+        [dns, admin]: [SocketAddr; 2],
+        folder: TempDir,
+    ) -> Daemon {
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .expect("the daemon starts");
+        // The command holds a copy of the stderr.
+        drop(command);
+        let daemon = Daemon {
+            child,
+            listen: vec![dns],
+            admin: Some(admin),
+            log: Arc::default(),
+            reader: None,
+            folder: Some(folder),
+            warmed: Cell::new(0),
+            panics: Cell::new(false),
+        };
+        eventually("it is ready", || {
+            TcpStream::connect(admin).is_ok() && daemon.http("/readyz").0 == 200
+        });
         daemon
     }
 
-    fn await_start(&mut self) {
+    /// The test makes it panic: that is not held against it.
+    pub fn expect_panics(&self) {
+        self.panics.set(true);
+    }
+
+    /// Waits until it listens; how it ended if it does not.
+    fn await_start(&mut self) -> Option<ExitStatus> {
         let start = Instant::now();
         loop {
             let log = self.log();
@@ -193,10 +262,10 @@ impl Daemon {
                     .split_once("http://")
                     .and_then(|(_, url)| url.split('/').next()?.parse().ok());
                 assert!(!self.listen.is_empty(), "no listener in: {log}");
-                return;
+                return None;
             }
             if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("the daemon ended at once, {status}: {}", self.log());
+                return Some(status);
             }
             assert!(
                 start.elapsed() < PATIENCE,
@@ -214,6 +283,14 @@ impl Daemon {
     /// Everything it has written to stderr.
     pub fn log(&self) -> String {
         lock(&self.log).clone()
+    }
+
+    /// The same once it has ended, to the last line.
+    pub fn whole_log(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        self.log()
     }
 
     /// The folder of its configuration.
@@ -333,7 +410,7 @@ impl Drop for Daemon {
         let log = self.log();
         if std::thread::panicking() {
             eprintln!("--- what the daemon wrote ---\n{log}---");
-        } else {
+        } else if !self.panics.get() {
             assert!(!log.contains("panic"), "the daemon panicked: {log}");
         }
     }

@@ -1,0 +1,259 @@
+//! The workers: each a thread with a runtime, listening sockets, upstream sockets and questions of its own.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use tokio::sync::watch as stopping;
+use tracing::error;
+
+use super::paths::Fate;
+use super::vital::{Alarm, News, Pulses, Roll};
+use super::worker::Worker;
+use super::{StartError, entropy, manner, watch, ways};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::net::Sockets;
+use crate::observe::metrics::Metrics;
+use crate::resolve::{Core, Shared};
+use crate::serve::{Connections, Front, Listeners};
+
+/// How long workers may take to start: hosts may be slow, but a start must not hang.
+const START: Duration = Duration::from_secs(30);
+
+/// A worker ends by its questions' deadline and this; the margin is for the kernel's queues.
+const END: Duration = Duration::from_millis(500);
+
+/// How much longer it is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What all workers are given.
+#[derive(Clone)]
+pub(super) struct Means {
+    pub(super) config: Config,
+    pub(super) connections: Arc<Connections>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+    pub(super) fate: Fate,
+    pub(super) pulses: Arc<Pulses>,
+    pub(super) alarm: Alarm,
+}
+
+/// The workers, once all of them work.
+pub(super) struct Crew {
+    /// Those that have not ended.
+    at_work: Vec<u16>,
+    news: Receiver<News>,
+    stop: stopping::Sender<bool>,
+    deadline: Duration,
+}
+
+/// Why the daemon ends.
+pub(super) enum Ending {
+    /// It was told to, by this signal.
+    Told(&'static str),
+    /// It cannot go on; this says why.
+    Lost(String),
+}
+
+impl Crew {
+    /// Starts a worker for each of `listeners` and waits until all of them listen and have made a turn.
+    ///
+    /// # Errors
+    /// [`StartError`] as soon as one of them cannot start.
+    pub(super) fn start(
+        listeners: Vec<Listeners>,
+        means: &Means,
+        news: Receiver<News>,
+    ) -> Result<Crew, StartError> {
+        let (stop, stopped) = stopping::channel(false);
+        let workers = 0..listeners.len() as u16;
+        for (number, listeners) in workers.clone().zip(listeners) {
+            let seat = Seat {
+                number,
+                listeners,
+                rngs: [entropy()?, entropy()?],
+                means: means.clone(),
+                stopped: stopped.clone(),
+            };
+            seat.take()?;
+        }
+        let crew = Crew {
+            at_work: workers.collect(),
+            news,
+            stop,
+            deadline: means.config.routing.deadline,
+        };
+        crew.await_start()?;
+        Ok(crew)
+    }
+
+    fn await_start(&self) -> Result<(), StartError> {
+        let end = Instant::now() + START;
+        let mut missing = self.at_work.clone();
+        while let Some(number) = missing.first().copied() {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.news.recv_timeout(left) {
+                Ok(News::Started(number)) => missing.retain(|it| *it != number),
+                Ok(News::Ended(number, ended)) => {
+                    let cause = ended.err().unwrap_or_else(|| io::Error::other("it ended"));
+                    return Err(StartError::Worker { number, cause });
+                }
+                Ok(News::Lost(what)) => return Err(StartError::Lost(what)),
+                // Whoever tells of a signal ends the process itself before the start is over.
+                Ok(News::Stop(_)) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    let cause = io::ErrorKind::TimedOut.into();
+                    return Err(StartError::Worker { number, cause });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for as long as all goes well and nobody wants it to end.
+    pub(super) fn work(&mut self) -> Ending {
+        loop {
+            match self.news.recv() {
+                Ok(News::Stop(name)) => return Ending::Told(name),
+                Ok(News::Lost(what)) => return Ending::Lost(what),
+                Ok(News::Ended(number, ended)) => {
+                    self.at_work.retain(|it| *it != number);
+                    let why = ended.map_or_else(|error| error.to_string(), |()| "unasked".into());
+                    return Ending::Lost(format!("worker {number} has ended: {why}"));
+                }
+                Ok(News::Started(_)) => {}
+                Err(_) => return Ending::Lost("the workers have gone".into()),
+            }
+        }
+    }
+
+    /// Has the workers answer what is in flight, take in nothing more, and end. One that does not is left
+    /// behind.
+    ///
+    /// # Errors
+    /// What kept one of them from ending well.
+    pub(super) fn end(mut self) -> Result<(), StartError> {
+        let _ = self.stop.send(true);
+        let end = Instant::now() + self.deadline + END + GRACE;
+        let mut result = Ok(());
+        while !self.at_work.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.news.recv_timeout(left) {
+                Ok(News::Ended(number, ended)) => {
+                    self.at_work.retain(|it| *it != number);
+                    if let Err(cause) = ended {
+                        error!("worker {number} has not ended well: {cause}");
+                        result = Err(StartError::System(cause));
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    let stuck: Vec<String> = self
+                        .at_work
+                        .iter()
+                        .map(|it| format!("worker {it}"))
+                        .collect();
+                    let line = format!("{} did not end", stuck.join(", "));
+                    error!("{line}");
+                    return Err(StartError::Lost(line));
+                }
+            }
+        }
+        result
+    }
+}
+
+/// Everything one worker is given.
+struct Seat {
+    number: u16,
+    listeners: Listeners,
+    rngs: [StdRng; 2],
+    means: Means,
+    stopped: stopping::Receiver<bool>,
+}
+
+impl Seat {
+    /// Starts the worker's thread, which tells how it ends.
+    fn take(self) -> io::Result<()> {
+        let (number, alarm) = (self.number, self.means.alarm.clone());
+        std::thread::Builder::new()
+            .name(format!("byway-{number}"))
+            .spawn(move || {
+                let ended = catch_unwind(AssertUnwindSafe(|| self.work()))
+                    .unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+                alarm.tell(News::Ended(number, ended));
+            })?;
+        Ok(())
+    }
+
+    /// A worker's life.
+    fn work(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, self.serve())
+    }
+
+    async fn serve(self) -> io::Result<()> {
+        let Seat {
+            number,
+            listeners,
+            rngs: [for_sockets, for_core],
+            means,
+            mut stopped,
+        } = self;
+        let Means {
+            config,
+            connections,
+            shared,
+            metrics: all_metrics,
+            clock,
+            fate,
+            pulses,
+            alarm,
+        } = means;
+        let metrics = Rc::new(all_metrics.worker());
+        let manner = manner(&config, &shared, &metrics);
+        let sockets = Sockets::new(ways(&config, &shared), manner, &config.limits, for_sockets)?;
+        let front = Front::new(listeners, &config, connections, Rc::clone(&metrics), clock);
+        let core = Core::new(
+            sockets,
+            Arc::clone(&shared),
+            Rc::clone(&front) as Rc<_>,
+            metrics,
+            number,
+            for_core,
+            clock.now(),
+        );
+        let worker = Worker::new(core, clock);
+        let roll = Roll::new(number, &pulses, alarm.clone(), clock);
+        worker.drive(Arc::clone(&shared), number, &roll)?;
+        let routes = shared.engine().routes().to_vec();
+        roll.spawn("news of paths", fate.follow(Rc::clone(&worker), routes));
+        if number == 0 {
+            let pulse = pulses.join("the routing engine's tick".into(), clock.now());
+            let tick = watch::tick(Rc::clone(&worker), shared, all_metrics, clock, pulse);
+            roll.spawn("tick", tick);
+        }
+        front.open(&worker, |name, task| roll.spawn(name, task))?;
+        while !roll.is_complete() {
+            tokio::task::yield_now().await;
+        }
+        worker.turn(|_, _| {});
+        roll.call(clock.now());
+        alarm.tell(News::Started(number));
+
+        let _ = stopped.wait_for(|stop| *stop).await;
+        front.stop();
+        let patience = config.routing.deadline + END;
+        let _ = tokio::time::timeout(patience, front.drained()).await;
+        Ok(())
+    }
+}
