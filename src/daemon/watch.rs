@@ -221,6 +221,8 @@ fn is_trouble(event: &Event) -> bool {
         | Event::Outage
         | Event::PathLost { .. }
         | Event::EdnsRefused { .. }
+        | Event::MixedCaseRefused { .. }
+        | Event::NearMisses { .. }
         | Event::LimitReached { .. } => true,
         _ => false,
     }

@@ -12,9 +12,9 @@ use tracing::error;
 
 use super::vital::{ROLL_CALL, Roll};
 use crate::clock::{Clock, Time};
+use crate::net::Sockets;
 use crate::net::stream::{Ended, StreamEvents};
 use crate::net::udp::UdpSockets;
-use crate::net::{Claimed, Sockets};
 use crate::resolve::front::{Asker, Service, Turn};
 use crate::resolve::lookout::Lookout;
 use crate::resolve::{Core, Shared};
@@ -157,18 +157,14 @@ impl Worker {
                 // the three is about as much code as a CPU keeps close by.
                 let mut responses = SmallVec::<[_; BATCH]>::new();
                 for datagram in (0..received.unwrap_or(0)).filter_map(|i| batch.datagram(i)) {
-                    let claimed =
-                        self.shielded(|core| core.exchanges.udp.claim(socket, datagram, now));
+                    let claimed = self.shielded(|core| core.exchanges.udp.claim(socket, datagram));
                     if let Some(claimed) = claimed.flatten() {
                         responses.push(claimed);
                     }
                 }
                 let mut heard = SmallVec::<[_; BATCH]>::new();
                 for claimed in &responses {
-                    let told = self.shielded(|core| match claimed {
-                        Claimed::Response(tag, response) => core.hear(*tag, response, looked, now),
-                        Claimed::Garbled(tag) => core.hear_garbled(*tag, looked, now),
-                    });
+                    let told = self.shielded(|core| core.hear(claimed, looked, now));
                     if let Some(told) = told.flatten() {
                         heard.push(told);
                     }
@@ -299,18 +295,10 @@ impl StreamEvents for Worker {
             let Some((claimed, carriage)) = claimed else {
                 return;
             };
-            let (Claimed::Response(tag, _) | Claimed::Garbled(tag)) = claimed;
             if let Some(carriage) = carriage {
-                core.carried(tag, &carriage, now);
+                core.carried(claimed.tag(), &carriage, now);
             }
-            let heard = match claimed {
-                Claimed::Response(tag, response) => core.hear(tag, &response, looked, now),
-                Claimed::Garbled(tag) => core.hear_garbled(tag, looked, now),
-            };
-            if let Some(heard) = heard {
-                core.act_on(heard, now);
-            }
-            core.heard_all(now);
+            core.claimed(&claimed, looked, now);
         });
     }
 

@@ -1,7 +1,6 @@
 //! What both transports need of an attempt: where it goes, how its query is written, and how its response
 //! is told from everybody else's (RFC 5452).
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,22 +43,31 @@ pub struct Manner {
     pub metrics: Rc<WorkerMetrics>,
 }
 
-/// Why something that came back is no answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Unfit {
-    /// It may be anybody's.
-    Foreign(Mismatch),
-    /// It is the upstream's, and cannot be read.
-    Garbled,
-}
-
 /// What came back for an attempt.
 #[derive(Debug)]
 pub enum Claimed<'a> {
     /// A response that can be read.
-    Response(Tag, Response<'a>),
-    /// A response that cannot. The attempt has ended.
+    Response {
+        /// The attempt.
+        tag: Tag,
+        /// What came.
+        response: Response<'a>,
+        /// Whether it kept the name's case, where that had been drawn at random.
+        case: Option<bool>,
+    },
+    /// A response that cannot be read. The attempt has ended.
     Garbled(Tag),
+    /// A datagram that matches but for the name's case: a forger's guess, perhaps. The attempt has ended.
+    NearMiss(Tag),
+}
+
+impl Claimed<'_> {
+    /// The attempt.
+    pub fn tag(&self) -> Tag {
+        match self {
+            Claimed::Response { tag, .. } | Claimed::Garbled(tag) | Claimed::NearMiss(tag) => *tag,
+        }
+    }
 }
 
 /// A query that is out: what its response must match.
@@ -70,8 +78,6 @@ pub(super) struct Awaited {
     pub question: SmallVec<[u8; 64]>,
     /// Whether the case was drawn at random.
     pub random_case: bool,
-    /// Everything matched but the case.
-    pub other_case: Cell<bool>,
 }
 
 impl Awaited {
@@ -85,7 +91,11 @@ impl Awaited {
         now: Time,
     ) -> Awaited {
         let mut question = SmallVec::from_slice(query.question);
-        let random_case = manner.randomize_case && manner.peers.takes_random_case(upstream, now);
+        let name = &query.question[..query.question.len().saturating_sub(4)];
+        let random_case = manner.randomize_case
+            && name.iter().any(u8::is_ascii_alphabetic)
+            && !query.plain_case
+            && manner.peers.bears_mixed_case(upstream, query.question, now);
         if random_case {
             wire::randomize_case(&mut question, || rng.next_u64());
         }
@@ -93,7 +103,6 @@ impl Awaited {
             tag,
             question,
             random_case,
-            other_case: Cell::new(false),
         }
     }
 
@@ -119,43 +128,39 @@ impl Awaited {
         wire::write_query(out, id, flags, &self.question, edns)
     }
 
-    /// Checks what came back under `id`.
+    /// Checks what came back under `id`, over a stream or not.
     ///
     /// # Errors
     /// What does not match. A forgery leaves the attempt waiting; what answers the question and cannot be read
-    /// ends it, for who could forge that could forge an answer as well.
+    /// ends it, for who could forge that could forge an answer as well. So does a datagram with the name in other
+    /// case than it was sent: somebody may be guessing, and the next guess might be right. Over a stream it can only be
+    /// the upstream's doing.
     pub(super) fn check<'a>(
         &self,
         packet: &'a [u8],
         id: u16,
-        upstream: UpstreamId,
-        manner: &Manner,
-        now: Time,
-    ) -> Result<Response<'a>, Unfit> {
-        let exact_case = self.random_case && manner.peers.keeps_case(upstream);
+        stream: bool,
+    ) -> Result<Claimed<'a>, Mismatch> {
         let sent = Sent {
             id,
             question: &self.question,
-            exact_case,
+            exact_case: self.random_case && !stream,
         };
-        let response = wire::examine(packet, &sent).map_err(|mismatch| match mismatch {
-            wire::Mismatch::Garbled(_) => Unfit::Garbled,
-            wire::Mismatch::Case => {
-                // A forger would have had to guess port and identifier. One of several servers behind
-                // the address is likelier, and the next attempt must not fail for it.
-                self.other_case.set(true);
-                manner.peers.answered_case(upstream, false, now);
-                Unfit::Foreign(Mismatch::Case)
-            }
-            other => Unfit::Foreign(other.into()),
-        })?;
-        if self.other_case.get() && response.case_kept() {
-            manner.peers.vindicated(upstream);
-        } else if self.random_case {
-            manner
-                .peers
-                .answered_case(upstream, response.case_kept(), now);
+        let tag = self.tag;
+        match wire::examine(packet, &sent) {
+            Ok(response) if self.random_case => Ok(Claimed::Response {
+                tag,
+                response,
+                case: Some(response.case_kept()),
+            }),
+            Ok(response) => Ok(Claimed::Response {
+                tag,
+                response,
+                case: None,
+            }),
+            Err(wire::Mismatch::Case) => Ok(Claimed::NearMiss(tag)),
+            Err(wire::Mismatch::Garbled(_)) => Ok(Claimed::Garbled(tag)),
+            Err(other) => Err(other.into()),
         }
-        Ok(response)
     }
 }

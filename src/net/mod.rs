@@ -40,6 +40,8 @@ pub struct Outgoing<'a> {
     pub dnssec_ok: bool,
     /// Whether EDNS is spoken at all.
     pub edns: bool,
+    /// The name goes out as it is, whatever case others are sent in.
+    pub plain_case: bool,
 }
 
 /// Where an attempt is listened for, for [`Exchanges::forget`].

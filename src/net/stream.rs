@@ -27,7 +27,7 @@ use slab::Slab;
 use tokio::net::TcpSocket;
 
 use super::account::Mark;
-use super::awaited::{Awaited, Claimed, Manner, Unfit, Way};
+use super::awaited::{Awaited, Claimed, Manner, Way};
 use super::{Outgoing, Tag, shortage};
 use crate::clock::Time;
 use crate::observe::metrics::{Gauge, Limit, Mismatch};
@@ -313,20 +313,15 @@ impl Streams {
     ) -> Option<(Claimed<'a>, Option<Carriage>)> {
         let connection = self.connections.get_mut(slot).filter(|it| !it.ended)?;
         let route = usize::from(connection.route.0);
-        let upstream = self.ways[route].upstream;
         let id = message.first_chunk().map(|id| u16::from_be_bytes(*id));
         let query = id.and_then(|id| Some((id, connection.queries.get(&id)?)));
         let checked = match (id, query) {
             (None, _) => Err(Mismatch::Garbled),
             (_, None) => Err(Mismatch::Id),
-            (_, Some((id, query))) => {
-                let (awaited, tag) = (&query.awaited, query.awaited.tag);
-                match awaited.check(message, id, upstream, &self.manner, now) {
-                    Ok(response) => Ok((id, Claimed::Response(tag, response))),
-                    Err(Unfit::Garbled) => Ok((id, Claimed::Garbled(tag))),
-                    Err(Unfit::Foreign(mismatch)) => Err(mismatch),
-                }
-            }
+            (_, Some((id, query))) => query
+                .awaited
+                .check(message, id, true)
+                .map(|claimed| (id, claimed)),
         };
         match checked {
             Ok((id, claimed)) => {

@@ -25,7 +25,7 @@ use rustix::event::epoll;
 use slab::Slab;
 use socket2::Socket;
 
-use super::awaited::{Awaited, Claimed, Manner, Unfit, Way};
+use super::awaited::{Awaited, Claimed, Manner, Way};
 use super::shortage;
 use super::{Handle, Outgoing, Tag};
 use crate::clock::Time;
@@ -393,26 +393,24 @@ impl UdpSockets {
 
     /// Whose response a datagram is. What belongs to no query, or does not match the one it claims to
     /// answer, is counted and ignored: it never ends the wait (RFC 5452 section 6).
-    pub fn claim<'a>(&mut self, slot: u32, packet: &'a [u8], now: Time) -> Option<Claimed<'a>> {
+    pub fn claim<'a>(&mut self, slot: u32, packet: &'a [u8]) -> Option<Claimed<'a>> {
         let route = usize::from(self.sockets.get(slot as usize)?.route.0);
-        let upstream = self.ways[route].upstream;
         let checked = match packet.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) {
             None => Err(Mismatch::Garbled),
             Some(id) => match self.awaited.entry((slot, id)) {
                 Entry::Vacant(_) => Err(Mismatch::Id),
-                Entry::Occupied(awaited) => {
-                    let checked = awaited.get().check(packet, id, upstream, &self.manner, now);
-                    match checked {
-                        Ok(response) => Ok(Claimed::Response(awaited.remove().tag, response)),
-                        Err(Unfit::Garbled) => Ok(Claimed::Garbled(awaited.remove().tag)),
-                        Err(Unfit::Foreign(mismatch)) => Err(mismatch),
-                    }
-                }
+                Entry::Occupied(awaited) => awaited
+                    .get()
+                    .check(packet, id, false)
+                    .inspect(|_| drop(awaited.remove())),
             },
         };
         match checked {
             Ok(claimed) => {
                 self.answered(slot);
+                if matches!(claimed, Claimed::NearMiss(_)) {
+                    self.manner.metrics.mismatched(route, Mismatch::Case);
+                }
                 Some(claimed)
             }
             Err(mismatch) => {

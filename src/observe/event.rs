@@ -271,6 +271,28 @@ pub enum Event {
         /// The upstream's name.
         upstream: Arc<str>,
     },
+    /// It does speak EDNS after all.
+    EdnsSpoken {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
+    /// An upstream fails for names in mixed letter case and is asked in plain case for a while.
+    MixedCaseRefused {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
+    /// It bears them after all.
+    MixedCaseBorne {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
+    /// Datagrams came that match but for the name's letter case: guesses, or a server that changes names.
+    NearMisses {
+        /// The upstream they seem to come from.
+        upstream: Arc<str>,
+        /// How many since this was last told.
+        count: u64,
+    },
     /// A configured bound was reached; told again only after it was left for a while.
     LimitReached {
         /// The configuration key.
@@ -341,6 +363,32 @@ impl fmt::Display for Event {
                 write!(
                     f,
                     "upstream {upstream} does not understand EDNS and is asked without it"
+                )
+            }
+            Event::EdnsSpoken { upstream } => {
+                write!(
+                    f,
+                    "upstream {upstream} understands EDNS and is asked with it again"
+                )
+            }
+            Event::MixedCaseRefused { upstream } => write!(
+                f,
+                "upstream {upstream} fails for names in mixed letter case and is asked in plain case"
+            ),
+            Event::MixedCaseBorne { upstream } => write!(
+                f,
+                "upstream {upstream} bears names in mixed letter case and is asked in it again"
+            ),
+            Event::NearMisses { upstream, count } => {
+                let plural = if *count == 1 {
+                    " that matches"
+                } else {
+                    "s that match"
+                };
+                write!(
+                    f,
+                    "{count} answer{plural} but for the name's letter case from upstream {upstream}: asked again \
+                     over TCP, for somebody may be guessing"
                 )
             }
             Event::LimitReached { limit, value } => write!(f, "limit {limit} = {value} reached"),

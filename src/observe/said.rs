@@ -147,6 +147,8 @@ pub enum Said {
     Lame,
     /// The server sent what cannot be read.
     Garbled,
+    /// The name came back in other case than it was sent.
+    OtherCase,
     /// Nobody said anything in time.
     Nothing,
 }
@@ -172,6 +174,7 @@ impl fmt::Display for Said {
             } => write!(f, "{rcode} ({why})"),
             Said::Lame => f.write_str("an answer to something else, or to nothing"),
             Said::Garbled => f.write_str("garbled answer"),
+            Said::OtherCase => f.write_str("name in other letter case"),
             Said::Nothing => f.write_str("no answer"),
         }
     }

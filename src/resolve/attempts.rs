@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::core::Core;
 use super::lookout::STALL;
-use super::question::{Attempt, Stage, Why};
+use super::question::{Attempt, Dress, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics;
@@ -97,10 +97,7 @@ impl<X: Exchanges> Core<X> {
             route: send.route,
             kind: send.kind,
             stream: send.stream,
-            edns: self
-                .shared
-                .peers
-                .speaks_edns(self.shared.upstream_of(send.route), now),
+            dress: self.dress(slot, &send, now),
             sent: now,
             handle: None,
         };
@@ -110,6 +107,39 @@ impl<X: Exchanges> Core<X> {
         self.questions[slot].attempts.push(tag);
         self.leaving.push(tag);
         self.dispatch(tag, now);
+    }
+
+    /// How the query of a further attempt is put. What went unanswered or was refused as it was put is asked
+    /// otherwise: without EDNS where nobody has seen that the upstream speaks it, and at last in any case; with the
+    /// name in plain case after a useless answer or two losses.
+    fn dress(&self, slot: usize, send: &Send, now: Time) -> Dress {
+        let (question, peers) = (&self.questions[slot], &self.shared.peers);
+        let upstream = self.shared.upstream_of(send.route);
+        let dnssec_ok = question.key.by_ref().dnssec_ok();
+        let edns = peers.speaks_edns(upstream, dnssec_ok, now);
+        let measures = send.kind == AttemptKind::Probe;
+        let out = question
+            .attempts
+            .iter()
+            .filter_map(|tag| self.attempts.get(*tag as usize))
+            .filter(|attempt| attempt.kind != AttemptKind::Probe);
+        let (mut here, mut anywhere) = (0, 0);
+        for attempt in out {
+            anywhere += 1;
+            here += u32::from(self.shared.upstream_of(attempt.route) == upstream);
+        }
+        let unheard = match peers.knows_edns(upstream) {
+            true => here >= 2 && !dnssec_ok,
+            false => here >= 1,
+        };
+        let stripped = edns && unheard && !measures;
+        let refused = question.said.iter().any(|(_, said)| said.is_servers());
+        let retries = matches!(send.kind, AttemptKind::Retry | AttemptKind::Hedge);
+        Dress {
+            edns: edns && !stripped,
+            stripped,
+            plain_case: retries && (question.guarded.is_some() || refused || anywhere >= 2),
+        }
     }
 
     /// Hands an attempt to the exchanges.
@@ -122,7 +152,8 @@ impl<X: Exchanges> Core<X> {
             rd: question.rd,
             cd: key.checking_disabled(),
             dnssec_ok: key.dnssec_ok(),
-            edns: attempt.edns,
+            edns: attempt.dress.edns,
+            plain_case: attempt.dress.plain_case,
         };
         match self
             .exchanges

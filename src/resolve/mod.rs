@@ -17,6 +17,7 @@ pub mod front;
 pub mod inflight;
 pub mod lookout;
 pub mod mailbox;
+mod manners;
 mod outcomes;
 pub mod promptness;
 pub mod question;

@@ -4,60 +4,62 @@
 use super::core::Core;
 use super::question::{Attempt, Denial, Question, Stage};
 use crate::clock::Time;
-use crate::net::{Exchanges, Tag};
+use crate::net::{Claimed, Exchanges, Tag};
 use crate::observe::metrics::{self, Counter};
 use crate::observe::said::{Explained, Said};
 use crate::route::{AttemptId, AttemptKind, Finish, Outcome, RouteId, Step};
 use crate::wire::{Answer, Ede, Kind, Rcode, Response};
 
 impl<X: Exchanges> Core<X> {
-    /// An upstream's response to the attempt `tag`, already checked against what was sent.
+    /// What an upstream sent for an attempt, already checked against what was sent.
     /// It came after `looked`, when it was last looked for: `now` itself unless the host has stalled.
-    pub fn response(&mut self, tag: Tag, response: &Response<'_>, looked: Time, now: Time) {
-        if let Some(heard) = self.hear(tag, response, looked, now) {
+    pub fn claimed(&mut self, claimed: &Claimed<'_>, looked: Time, now: Time) {
+        if let Some(heard) = self.hear(claimed, looked, now) {
             self.act_on(heard, now);
         }
         self.heard_all(now);
     }
 
-    /// The first half of [`Core::response`], for all responses that came together before
-    /// [`Core::act_on`] for each and [`Core::heard_all`] in the end: each half is about as much code as a CPU
-    /// keeps close by.
-    pub fn hear(
+    /// The first half of [`Core::claimed`], for all that came together before [`Core::act_on`] for each and
+    /// [`Core::heard_all`] in the end: each half is about as much code as a CPU keeps close by.
+    pub fn hear(&mut self, claimed: &Claimed<'_>, looked: Time, now: Time) -> Option<Heard> {
+        match claimed {
+            Claimed::Response {
+                tag,
+                response,
+                case,
+            } => self.hear_response(*tag, response, *case, looked, now),
+            Claimed::Garbled(tag) => {
+                let garbled = Outcome::Garbled;
+                self.hear_useless(*tag, garbled, garbled.said(), looked, now)
+            }
+            Claimed::NearMiss(tag) => {
+                self.guard(*tag, now);
+                // Asked again over a stream, where nobody can guess.
+                self.hear_useless(*tag, Outcome::Truncated, Some(Said::OtherCase), looked, now)
+            }
+        }
+    }
+
+    fn hear_response(
         &mut self,
         tag: Tag,
         response: &Response<'_>,
+        case: Option<bool>,
         looked: Time,
         now: Time,
     ) -> Option<Heard> {
-        let attempt = self.attempts.get_mut(tag as usize)?;
-        if attempt.edns && refuses_edns(response) {
-            // The same attempt goes on, as the upstream understands it (RFC 6891 section 7).
-            attempt.edns = false;
-            let route = attempt.route;
-            self.metrics.edns_fallback(usize::from(route.0));
-            self.shared
-                .peers
-                .refused_edns(self.shared.upstream_of(route), now);
-            self.dispatch(tag, now);
+        let attempt = self.attempts.get(tag as usize)?;
+        let (route, id, asked_by) = (attempt.route, attempt.id, attempt.question as usize);
+        let rd = self.questions.get(asked_by).is_none_or(|it| it.rd);
+        let outcome = outcome_of(response, attempt.stream, rd);
+        if self.puts_otherwise(tag, response, outcome, case, now) {
             return None;
         }
-        let rd = self
-            .questions
-            .get(attempt.question as usize)
-            .is_none_or(|it| it.rd);
-        let outcome = outcome_of(response, attempt.stream, rd);
-        let (route, id) = (attempt.route, attempt.id);
-        let said = match outcome.said() {
-            Some(Said::Server { rcode, .. }) => {
-                let why = response.edes().next();
-                let why = why.as_ref().map(Explained::of);
-                Some(Said::Server { rcode, why })
-            }
-            said => said,
-        };
+        self.learn(tag, response, outcome, case, now);
+        let said = in_its_words(response, outcome);
         if outcome == Outcome::Answered && response.kind().is_negative() {
-            let question = self.questions.get_mut(attempt.question as usize);
+            let question = self.questions.get_mut(asked_by);
             if let Some(race) = question.and_then(|question| question.race.as_mut()) {
                 race.denies(id);
             }
@@ -112,11 +114,17 @@ impl<X: Exchanges> Core<X> {
         })
     }
 
-    /// As [`Core::hear`], for a response that answers the attempt's question and cannot be read.
-    pub fn hear_garbled(&mut self, tag: Tag, looked: Time, now: Time) -> Option<Heard> {
+    /// What ends an attempt and is no answer.
+    fn hear_useless(
+        &mut self,
+        tag: Tag,
+        outcome: Outcome,
+        said: Option<Said>,
+        looked: Time,
+        now: Time,
+    ) -> Option<Heard> {
         let route = self.attempts.get(tag as usize)?.route;
-        let garbled = Outcome::Garbled;
-        let (slot, step) = self.tell(tag, garbled, garbled.said(), looked, now)?;
+        let (slot, step) = self.tell(tag, outcome, said, looked, now)?;
         Some(Heard {
             slot,
             step,
@@ -125,7 +133,7 @@ impl<X: Exchanges> Core<X> {
         })
     }
 
-    /// The second half of [`Core::response`].
+    /// The second half of [`Core::claimed`].
     pub fn act_on(&mut self, heard: Heard, now: Time) {
         let Heard {
             slot,
@@ -185,8 +193,12 @@ impl<X: Exchanges> Core<X> {
         };
         question.answered |= step.wins();
         self.remember(&self.questions[slot], attempt.route, outcome, now);
+        let label = match said {
+            Some(Said::OtherCase) => metrics::Outcome::Mismatched,
+            _ => label(outcome, late),
+        };
         let won = step.settles_with(attempt.id);
-        self.count(&attempt, label(outcome, late), won, now);
+        self.count(&attempt, label, won, now);
         Some((slot, step))
     }
 
@@ -272,12 +284,15 @@ impl Step {
     }
 }
 
-/// Whether a response says that EDNS is not understood: FORMERR or NOTIMP without EDNS of its own, or
-/// BADVERS to version 0.
-fn refuses_edns(response: &Response<'_>) -> bool {
-    match response.rcode() {
-        Rcode::FORMERR | Rcode::NOTIMP => !response.has_opt(),
-        rcode => rcode == Rcode::BADVERS,
+/// What a response says of why it is no answer, with the server's own explanation.
+pub(super) fn in_its_words(response: &Response<'_>, outcome: Outcome) -> Option<Said> {
+    match outcome.said()? {
+        Said::Server { rcode, .. } => {
+            let why = response.edes().next();
+            let why = why.as_ref().map(Explained::of);
+            Some(Said::Server { rcode, why })
+        }
+        said => Some(said),
     }
 }
 

@@ -8,7 +8,7 @@ use super::waiters::{Waiter, Waiters};
 use crate::clock::Time;
 use crate::net::{Handle, Tag};
 use crate::observe::said::Said;
-use crate::route::{AttemptId, AttemptKind, Race, RouteId};
+use crate::route::{AttemptId, AttemptKind, Race, RouteId, UpstreamId};
 use crate::wire::{Answer, KeptKey, KeyRef};
 
 /// Why a question is asked.
@@ -112,6 +112,10 @@ pub struct Question {
     pub said: Vec<(RouteId, Said)>,
     /// Whether it was answered usefully.
     pub answered: bool,
+    /// The upstream whose answer had the name in other case: somebody may be guessing.
+    pub guarded: Option<UpstreamId>,
+    /// An answer may lack what DNSSEC needs: it is for those who wait alone.
+    pub unsigned: bool,
     /// When the race wants its timer, or the queue gives up.
     pub race_wake: Time,
     /// The wake-up that is set for it, and when it comes.
@@ -137,6 +141,8 @@ impl Question {
             second: SecondBest::default(),
             said: Vec::new(),
             answered: false,
+            guarded: None,
+            unsigned: false,
             race_wake: Time::NEVER,
             timer: None,
         }
@@ -144,7 +150,7 @@ impl Question {
 
     /// Whether what comes of it is for others too: kept for those who ask later, its failures remembered.
     pub fn is_shared(&self) -> bool {
-        self.rd && !matches!(self.why, Why::Probe(_))
+        self.rd && !self.unsigned && !matches!(self.why, Why::Probe(_))
     }
 
     /// When it next needs looking after.
@@ -164,6 +170,17 @@ impl Question {
     }
 }
 
+/// How a query is put: what of it an upstream may fail at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dress {
+    /// With EDNS.
+    pub edns: bool,
+    /// Without EDNS because it failed with it: an answer proves something.
+    pub stripped: bool,
+    /// In plain case because it failed in mixed case: an answer proves something.
+    pub plain_case: bool,
+}
+
 /// An attempt that is out.
 #[derive(Debug)]
 pub struct Attempt {
@@ -177,8 +194,8 @@ pub struct Attempt {
     pub kind: AttemptKind,
     /// Whether it went over a stream.
     pub stream: bool,
-    /// Whether it spoke EDNS.
-    pub edns: bool,
+    /// How the query was put.
+    pub dress: Dress,
     /// When it was sent: over a stream, when the connection stood.
     pub sent: Time,
     /// Where it is listened for.

@@ -7,6 +7,7 @@
 //! return.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::blame::Seen;
@@ -266,6 +267,26 @@ impl Engine {
             u64::MAX => 2 * self.waits.max,
             _ => Duration::from_nanos(least + most).max(HEDGE_LEAST),
         }
+    }
+
+    /// Tells something of an upstream that others than the engine have found out.
+    pub fn announce(
+        &mut self,
+        upstream: UpstreamId,
+        now: Time,
+        event: impl FnOnce(Arc<str>) -> Event,
+    ) {
+        let name = self.upstreams[usize::from(upstream.0)].name.clone();
+        self.tell(now, event(name));
+    }
+
+    /// Whether a question that `route`'s server answered uselessly may be put to it once more, otherwise: nobody
+    /// else is to be asked, and it is paid.
+    pub fn may_ask_again(&mut self, route: RouteId, now: Time) -> bool {
+        let own = self.lane(route).route.upstream;
+        let alive = |lane: &Lane| lane.rank < Rank::Dead;
+        let mut others = self.lanes.iter().filter(|lane| lane.route.upstream != own);
+        !others.any(alive) && self.budgets.extra(false, now)
     }
 
     /// Takes the events that happened since the last call, oldest first.

@@ -16,6 +16,7 @@ mod front_end;
 mod held_up;
 mod kit;
 mod listeners;
+mod manners;
 mod passing;
 mod paths;
 mod precedence;

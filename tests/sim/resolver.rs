@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use byway::clock::Time;
 use byway::config::Config;
-use byway::net::{Exchanges, Handle, Outgoing, Tag as Attempt};
+use byway::net::{Claimed, Exchanges, Handle, Outgoing, Tag as Attempt};
 use byway::observe::metrics::{
     CacheSample, EngineSample, Metrics, QueryResult, Roster, RouteNames, Sources,
 };
@@ -292,7 +292,12 @@ impl Subject for Resolver {
             exact_case: false,
         };
         let response = wire::examine(&packet, &sent).expect("the response to what was sent");
-        self.core.response(attempt, &response, looked, now);
+        let claimed = Claimed::Response {
+            tag: attempt,
+            response,
+            case: None,
+        };
+        self.core.claimed(&claimed, looked, now);
         self.turned(now, out);
     }
 
