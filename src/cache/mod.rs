@@ -15,6 +15,7 @@
 //! by itself either; an answer past its TTL is *stale* and may be all there is (RFC 8767). Whether
 //! to serve it is decided by the caller, who knows the state of the routes.
 
+mod denied;
 mod entry;
 mod failures;
 mod ghosts;
@@ -45,6 +46,7 @@ use crate::clock::Time;
 use crate::config::CacheConfig;
 use crate::wire::{Answer, KeyRef, Kind, QuestionKey, Rcode};
 
+use denied::Denied;
 use entry::Entry;
 use horizon::Horizon;
 use rules::Rules;
@@ -64,6 +66,7 @@ const SHARDS_MOST: usize = 64 * 1024;
 pub struct Cache {
     /// A power of two of them; none if the cache is off.
     shards: Box<[Shard]>,
+    denied: Denied,
     rules: Rules,
     seeds: SharedSeed,
     seed: u64,
@@ -162,6 +165,7 @@ impl Cache {
         let shards = (0..count).map(|_| Shard(Mutex::new(Segments::new(bound))));
         Cache {
             shards: shards.collect(),
+            denied: Denied::new(config.size),
             rules: Rules::new(config),
             seeds: SharedSeed::from_u64(seed.rotate_left(32) ^ 0x6279_7761_7963_6163),
             seed,
@@ -180,6 +184,31 @@ impl Cache {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.seeds);
         hasher.write(key.as_bytes());
         hasher.finish()
+    }
+
+    /// The hash under which it is noted that the name of `key` does not exist.
+    fn hash_of_name(&self, key: KeyRef<'_>) -> u64 {
+        let mut hasher = FoldHasher::with_seed(!self.seed, &self.seeds);
+        hasher.write(key.name());
+        hasher.write_u8(key.flags());
+        hasher.finish()
+    }
+
+    /// The question under which an answer may be held that there is no such name as that of `key`, for
+    /// whatever type (RFC 2308 section 5). What is found there must be looked at: it may be gone, or be
+    /// another answer by now.
+    pub fn denied(&self, key: &QuestionKey) -> Option<QuestionKey> {
+        let record_type = self.denied.look(self.hash_of_name(key.by_ref()))?;
+        (record_type != key.record_type()).then(|| key.with_type(record_type))
+    }
+
+    /// Notes whether an answer that is held says that its name does not exist.
+    fn note_denial(&self, key: KeyRef<'_>, denies: bool) {
+        let hash = self.hash_of_name(key);
+        match denies {
+            true => self.denied.note(hash, key.record_type()),
+            false => self.denied.clear(hash),
+        }
     }
 
     /// Looks up the answer to `key`, whose hash is `hash`, and hands it to `use_` under the shard's
@@ -276,12 +305,16 @@ impl Cache {
         {
             return Stored::Not(NotKept::Shadows);
         }
+        let denies = answer.denies_name();
         let entry = Entry::new(key, answer, lifetime, origin.route, now);
         if !shard.takes(entry.bytes()) {
             shard.counts.too_big += 1;
             return Stored::Not(NotKept::TooBig);
         }
-        match shard.put(hash, entry, horizon) {
+        let put = shard.put(hash, entry, horizon);
+        drop(shard);
+        self.note_denial(key, denies);
+        match put {
             Put::New => Stored::New,
             Put::Replaced => Stored::Replaced,
         }

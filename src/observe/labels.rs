@@ -288,6 +288,12 @@ feeders! {
         RetryWon = RETRIES "won",
         /// Another attempt answered before the retry did, or none did.
         RetryLost = RETRIES "lost",
+        /// They do not belong to the answer they came with.
+        RecordsUnrelated = DROPPED_RECORDS "unrelated",
+        /// Their names would have taken too much work, or there was no room for them.
+        RecordsCostly = DROPPED_RECORDS "costly",
+        /// The end of a chain of aliases was asked for.
+        Chased = CHASED,
         /// An answer over UDP went out with TC set.
         Truncated = TRUNCATED,
         /// A TCP connection was accepted.

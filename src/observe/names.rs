@@ -75,6 +75,10 @@ series! {
         "Waiting queries whose question another query had asked already.";
     COALESCED = Counter "byway_coalesced_queries_total" []
         "Queries that joined an identical question in flight instead of asking it again.";
+    DROPPED_RECORDS = Counter "byway_dropped_records_total" ["reason"]
+        "Records of upstreams' responses that were neither kept nor passed on.";
+    CHASED = Counter "byway_chased_aliases_total" []
+        "Ends of alias chains that were asked for, because the upstreams had left them out.";
     TCP_CONNECTIONS = Gauge "byway_tcp_connections" []
         "TCP connections open from clients.";
     TCP_ACCEPTED = Counter "byway_tcp_connections_accepted_total" []

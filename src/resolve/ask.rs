@@ -1,5 +1,7 @@
 //! A query's way in: it is answered at once, joins those who ask the same, or is the first to ask.
 
+use std::sync::Arc;
+
 use super::core::{Core, OVERLOADED};
 use super::front::{Asker, Turn};
 use super::inflight::Leader;
@@ -12,7 +14,9 @@ use crate::clock::Time;
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, Limit, QueryResult};
 use crate::route::Prospect;
-use crate::wire::{self, Asked, Ede, KeyRef, OwnedAsked, Query, Rcode, Render, TtlRule};
+use crate::wire::{
+    self, Asked, Ede, KeyRef, OwnedAsked, Query, QuestionKey, Rcode, Render, TtlRule,
+};
 
 /// A client's query on its way through.
 #[derive(Clone, Copy)]
@@ -64,7 +68,6 @@ impl<X: Exchanges> Core<X> {
                         ttl,
                         limit,
                         payload,
-                        from_cache: true,
                         ede: None,
                     };
                     let length = hit.answer.write(asked, &render, out);
@@ -97,10 +100,54 @@ impl<X: Exchanges> Core<X> {
                 self.stale(wanted, asker, now, limit, out)
             }
             None => {
+                if let Some(turn) = self.denied(&key, asked, now, limit, out) {
+                    return turn;
+                }
                 self.metrics.count(Counter::CacheMiss, 1);
                 self.unknown(wanted, asker, now, limit, out)
             }
         }
+    }
+
+    /// Nothing is held for the question, but perhaps that there is no such name, asked for another type.
+    fn denied(
+        &mut self,
+        key: &QuestionKey,
+        asked: &Asked<'_>,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Option<Turn> {
+        let held = self.shared.cache.denied(key)?;
+        let shared = Arc::clone(&self.shared);
+        let hash = shared.cache.hash(&held);
+        let (length, refresh) = shared.cache.read(&held, hash, now, |hit| {
+            let Freshness::Fresh { refresh_due, .. } = hit.freshness else {
+                return (0, false);
+            };
+            let render = Render {
+                ttl: TtlRule::Minus(hit.age),
+                limit,
+                payload: shared.payload,
+                ede: None,
+            };
+            match hit.answer.denies_name() {
+                true => (hit.answer.write(asked, &render, out), refresh_due),
+                false => (0, refresh_due),
+            }
+        })?;
+        if refresh {
+            let prompt_by = now + shared.stale_wait;
+            self.renew(held.by_ref(), hash, Why::Refresh, prompt_by, now);
+        }
+        if length == 0 {
+            return None;
+        }
+        self.metrics.count(Counter::CacheHit, 1);
+        Some(Turn::Answer {
+            length,
+            result: QueryResult::Hit,
+        })
     }
 
     /// A stale answer is held. It is given at once if waiting for a better one is in vain, and that is asked
@@ -263,6 +310,7 @@ impl<X: Exchanges> Core<X> {
             rd,
             leads,
             prompt_by: waiter.stale_at,
+            chase: None,
         };
         self.begin(new, Waiters::one(waiter), now);
     }
@@ -341,6 +389,7 @@ impl<X: Exchanges> Core<X> {
                 rd: true,
                 leads: true,
                 prompt_by,
+                chase: None,
             };
             self.begin(new, Waiters::default(), now);
         }

@@ -146,7 +146,7 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn dispatch(&mut self, tag: Tag, now: Time) {
         let attempt = &mut self.attempts[tag as usize];
         let question = &self.questions[attempt.question as usize];
-        let key = question.key.by_ref();
+        let key = question.asking();
         let outgoing = Outgoing {
             question: key.question(),
             rd: question.rd,

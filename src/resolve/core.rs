@@ -118,6 +118,7 @@ impl<X: Exchanges> Core<X> {
             rd: true,
             leads: false,
             prompt_by: Time::NEVER,
+            chase: None,
         };
         self.begin(new, Waiters::default(), now);
     }
@@ -136,7 +137,7 @@ impl<X: Exchanges> Core<X> {
         self.generation = self.generation.wrapping_add(1);
         let place = self.questions.vacant_entry();
         let slot = place.key();
-        place.insert(Question::new(self.generation, &new, waiters));
+        place.insert(Question::new(self.generation, new, waiters));
         if room {
             self.start(slot, now);
             self.settle_failed_sends(now);

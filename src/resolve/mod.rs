@@ -12,6 +12,7 @@
 mod ask;
 mod attempts;
 pub mod backlog;
+mod chase;
 mod core;
 pub mod front;
 pub mod inflight;

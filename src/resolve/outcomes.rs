@@ -5,10 +5,10 @@ use super::core::Core;
 use super::question::{Attempt, Denial, Question, Stage};
 use crate::clock::Time;
 use crate::net::{Claimed, Exchanges, Tag};
-use crate::observe::metrics::{self, Counter};
+use crate::observe::metrics::{self, Counter, WorkerMetrics};
 use crate::observe::said::{Explained, Said};
 use crate::route::{AttemptId, AttemptKind, Finish, Outcome, RouteId, Step};
-use crate::wire::{Answer, Ede, Kind, Rcode, Response};
+use crate::wire::{Answer, Dropped, Ede, Kind, Rcode, Response};
 
 impl<X: Exchanges> Core<X> {
     /// What an upstream sent for an attempt, already checked against what was sent.
@@ -73,35 +73,39 @@ impl<X: Exchanges> Core<X> {
         let mut answer = None;
         match outcome {
             Outcome::Answered if is_denial => {
-                let answer = response.to_answer();
-                question.second.denial = Some(Denial {
+                let answer = question.whole(kept(response, &self.metrics));
+                question.second.denial = answer.map(|answer| Denial {
                     attempt: id,
                     answer,
                     route,
                 });
             }
             Outcome::Answered if step.settles_with(id) || !question.answered => {
-                answer = Some(response.to_answer());
+                answer = question.whole(kept(response, &self.metrics));
             }
+            // A failure to find the end of a chain is not the upstream's word on the question.
             Outcome::Poor(_)
-                if question.stage == Stage::Racing && question.second.poor.is_none() =>
+                if question.stage == Stage::Racing
+                    && question.second.poor.is_none()
+                    && question.chase.is_none() =>
             {
-                question.second.poor = Some(response.to_answer());
+                question.second.poor = Some(kept(response, &self.metrics));
             }
             Outcome::Unfinished
                 if question.stage == Stage::Racing && question.second.unfinished.is_none() =>
             {
-                question.second.unfinished = Some(response.to_answer());
+                question.second.unfinished = question.whole(kept(response, &self.metrics));
             }
             // Without records it would look like "there is nothing" to who asks over a stream.
             Outcome::Truncated
-                if question.stage == Stage::Racing
-                    && question.second.partial.is_none()
-                    && response.lowest_ttl().is_some() =>
+                if question.stage == Stage::Racing && question.second.partial.is_none() =>
             {
-                question.second.partial = Some(response.to_answer());
-                if let Some(race) = &mut question.race {
-                    race.hold_partial();
+                let partial = kept(response, &self.metrics);
+                if partial.has_answers() {
+                    question.second.partial = question.whole(partial);
+                    if let Some(race) = &mut question.race {
+                        race.hold_partial();
+                    }
                 }
             }
             _ => {}
@@ -296,10 +300,21 @@ pub(super) fn in_its_words(response: &Response<'_>, outcome: Outcome) -> Option<
     }
 }
 
+/// The response as it is kept; what is not is counted.
+fn kept(response: &Response<'_>, metrics: &WorkerMetrics) -> Answer {
+    let (answer, dropped) = response.keep();
+    if dropped != Dropped::default() {
+        metrics.count(Counter::RecordsUnrelated, dropped.unrelated.into());
+        metrics.count(Counter::RecordsCostly, dropped.costly.into());
+    }
+    answer
+}
+
 /// What a response to a question with or without RD came to. Without it a referral is an answer.
 fn outcome_of(response: &Response<'_>, stream: bool, rd: bool) -> Outcome {
     match response.rcode() {
         _ if response.truncated() && !stream => Outcome::Truncated,
+        _ if response.is_cut() => Outcome::Garbled,
         Rcode::NOERROR if rd && response.is_lame() => Outcome::Lame,
         Rcode::NOERROR if rd && response.kind() == Kind::Unfinished => Outcome::Unfinished,
         Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN => Outcome::Answered,

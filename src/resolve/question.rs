@@ -61,8 +61,19 @@ pub struct Denial {
     pub route: RouteId,
 }
 
+/// A chain of aliases whose end is asked for, for an upstream has left it out.
+#[derive(Debug)]
+pub struct Chase {
+    /// The chain so far.
+    pub chain: Answer,
+    /// What is asked in place of the question's own key.
+    pub asking: KeptKey,
+    /// How many ends were asked for, this one included.
+    pub steps: u8,
+}
+
 /// What a question in flight begins with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct New<'a> {
     /// As of [`Question`].
     pub key: KeyRef<'a>,
@@ -76,6 +87,8 @@ pub struct New<'a> {
     pub leads: bool,
     /// As of [`Question`].
     pub prompt_by: Time,
+    /// As of [`Question`].
+    pub chase: Option<Box<Chase>>,
 }
 
 /// A question in flight. Its usual case, one client and one attempt, is all in one place.
@@ -96,6 +109,8 @@ pub struct Question {
     /// Of a name that was answered before: an answer by then is in time. [`Time::NEVER`] once it is known
     /// whether it was, and where that would say nothing ([`super::promptness`]).
     pub prompt_by: Time,
+    /// What was found of its answer, where only the rest is asked for.
+    pub chase: Option<Box<Chase>>,
     /// Where it stands.
     pub stage: Stage,
     /// Its place in the queue, while it is queued.
@@ -124,7 +139,7 @@ pub struct Question {
 
 impl Question {
     /// A question of which nothing has been asked yet.
-    pub fn new(generation: u32, new: &New<'_>, waiters: Waiters) -> Question {
+    pub fn new(generation: u32, new: New<'_>, waiters: Waiters) -> Question {
         Question {
             generation,
             key: new.key.into(),
@@ -133,6 +148,7 @@ impl Question {
             rd: new.rd,
             leads: new.leads,
             prompt_by: new.prompt_by,
+            chase: new.chase,
             stage: Stage::Queued,
             queued: None,
             race: None,
@@ -145,6 +161,23 @@ impl Question {
             unsigned: false,
             race_wake: Time::NEVER,
             timer: None,
+        }
+    }
+
+    /// What is asked upstream.
+    pub fn asking(&self) -> KeyRef<'_> {
+        match &self.chase {
+            Some(chase) => chase.asking.by_ref(),
+            None => self.key.by_ref(),
+        }
+    }
+
+    /// The answer to the question that an upstream's `answer` makes: itself, unless only the end of a chain was
+    /// asked for. `None` if both together are too long for a message.
+    pub fn whole(&self, answer: Answer) -> Option<Answer> {
+        match &self.chase {
+            Some(chase) => chase.chain.followed_by(&answer),
+            None => Some(answer),
         }
     }
 

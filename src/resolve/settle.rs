@@ -126,11 +126,16 @@ impl<X: Exchanges> Core<X> {
 
     /// Every upstream that may be asked answered uselessly.
     pub(super) fn settle_poor(&mut self, slot: usize, now: Time) {
-        let second = std::mem::take(&mut self.questions[slot].second);
+        let mut second = std::mem::take(&mut self.questions[slot].second);
+        if let Some(chain) = second.unfinished.take()
+            && self.chase(slot, chain, now)
+        {
+            return;
+        }
         let account = self.account(slot);
         let why = match second.poor {
             Some(_) => Ede::NO_REACHABLE_AUTHORITY,
-            // All that came back cannot be read.
+            // What came back cannot be read, or answers nothing.
             None => Ede::NETWORK_ERROR,
         };
         let gift = second.gift(explained(why, &account));
@@ -285,7 +290,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Takes a question out of the books and returns its waiters, whose places are given back. Attempts
     /// that are still out are listened for.
-    fn conclude(&mut self, slot: usize) -> Waiters {
+    pub(super) fn conclude(&mut self, slot: usize) -> Waiters {
         let question = &mut self.questions[slot];
         if std::mem::take(&mut question.leads) {
             let (slot, generation) = (slot as u32, question.generation);
@@ -379,7 +384,6 @@ impl<X: Exchanges> Core<X> {
                 ttl: TtlRule::AsStored,
                 limit,
                 payload,
-                from_cache: false,
                 ede,
             };
             answer.write(&asked, &render, out)
@@ -459,7 +463,6 @@ impl super::shared::Shared {
                 ttl,
                 limit,
                 payload: self.payload,
-                from_cache: true,
                 ede,
             };
             (hit.answer.write(asked, &render, out), result)

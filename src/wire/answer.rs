@@ -1,7 +1,7 @@
 //! A response as it is kept.
 //!
 //! One allocation holds it all, because a cache holds very many of them: seven octets of facts,
-//! the message without its OPT record, two octets for each record that say where its TTL is, and
+//! the message, less what does not belong to it and compressed, two octets for each record that say where its TTL is, and
 //! the Extended DNS Errors that came along. A record's TTL is followed by the length of its data,
 //! so the same two octets also tell where the record ends. The ID in the message is zero and its
 //! question is in lower case; both are the client's when it is written out. A failure that came
@@ -10,7 +10,9 @@
 //! The octets are the same in memory and in a snapshot. [`Answer::from_bytes`] believes nothing
 //! of what it reads.
 
+use super::chain::Walk;
 use super::header::{self, Header};
+use super::keep::kind_of;
 use super::question::question_at;
 use super::record::{Record, TTL_TO_DATA};
 use super::response::{self, Kind, Walked};
@@ -104,11 +106,16 @@ impl<'a> Parts<'a> {
                 .then_some(())
                 .ok_or("a TTL that is not where it was noted")
         });
-        let walked = walked.ok().filter(|walked| walked.opt.is_none())?;
+        if walked.flaw.is_some() || walked.opt.is_some() {
+            return None;
+        }
         let edes: usize = response::ede_options(self.edes).map(<[u8]>::len).sum();
-        let kind = response::classify(self.message, question.len(), &header, self.rcode(&header));
+        let kind = kind_of(self.message, &header, question.len(), self.rcode(&header));
+        // What answered something else holds nothing any more that would show it.
+        let stored = Kind::from_octet(self.kind);
+        let emptied = stored == Some(Kind::Other) && matches!(kind, Kind::NoData | Kind::Referral);
         let ends_meet = walked.end == self.message.len() && edes == self.edes.len();
-        (ends_meet && Kind::from_octet(self.kind) == Some(kind)).then_some(self)
+        (ends_meet && (emptied || stored == Some(kind))).then_some(self)
     }
 }
 
@@ -144,9 +151,20 @@ impl Answer {
         Kind::from_octet(self.parts().kind).unwrap_or(Kind::Other)
     }
 
+    /// Whether it says of the question's own name that it does not exist, and so of every type of it (RFC
+    /// 2308 section 5). What stands at the end of aliases says nothing of the alias itself.
+    pub fn denies_name(&self) -> bool {
+        self.kind() == Kind::NxDomain && !self.has_answers()
+    }
+
     /// TC: something is missing from it, so it is not to be kept (RFC 2181 section 9).
     pub fn truncated(&self) -> bool {
         self.parts().header().has(header::TC)
+    }
+
+    /// Whether there are records in its answer section.
+    pub fn has_answers(&self) -> bool {
+        self.parts().header().answers > 0
     }
 
     /// Whether the upstream sent Extended DNS Errors along (RFC 8914).
@@ -217,6 +235,18 @@ impl Answer {
             {
                 *ttl = u32::from_be_bytes(*ttl).max(min).min(max).to_be_bytes();
             }
+        }
+    }
+
+    /// The message, to be gone through.
+    pub(super) fn walk(&self) -> Walk<'_> {
+        let parts = self.parts();
+        let header = parts.header();
+        Walk {
+            packet: parts.message,
+            header,
+            question_len: parts.question_len,
+            rcode: parts.rcode(&header),
         }
     }
 

@@ -3,18 +3,25 @@
 //! A query is never decoded into objects: [`inspect`] reads what must be known from the packet
 //! where it lies and says whether it is a question to be answered, one to be refused, or garbage.
 //! A response from upstream is checked once by [`examine`], record by record, and kept as an
-//! [`Answer`]: the message as it came, less what belongs to one hop only, in a single allocation.
+//! [`Answer`]: what belongs to the answer and not to one hop only, compressed, in a single allocation.
 //! From then on an answer is a copy and a few patches ([`Answer::write`]), because everything a
 //! reply needs to find (every TTL, every record's end) was written down when it was kept.
 //!
 //! Two rules hold throughout. What comes from outside is reached only through checked access, so
-//! no packet can panic a worker; and nothing but [`Response::to_answer`] allocates.
+//! no packet can panic a worker; and nothing allocates but what makes an [`Answer`], and a chain of
+//! aliases that is long or made by a DNAME.
 
 mod answer;
+mod belonging;
+mod chain;
+mod effort;
 mod header;
+mod join;
 mod keep;
 mod name;
 mod off_limits;
+mod pack;
+mod place;
 mod purpose;
 mod query;
 mod question;
@@ -29,6 +36,7 @@ mod types;
 mod upstream;
 
 pub use answer::Answer;
+pub use keep::Dropped;
 pub use name::{NameError, name_from_text, name_to_text};
 pub use purpose::ede_purpose;
 pub use query::{Garbage, Inspected, Query, inspect};

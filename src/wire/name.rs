@@ -14,7 +14,12 @@ use super::off_limits::OffLimits;
 pub(super) const MAX_LEN: usize = 255;
 /// The longest label in octets (RFC 1035 section 2.3.4).
 const MAX_LABEL: u8 = 63;
+/// The names of the message cost too much.
+pub(super) const COSTLY: &str = "names that take too much work";
+pub(super) const RUNS_OFF: &str = "a name runs off the message";
 const TOO_LONG: &str = "a name longer than 255 octets";
+/// Labels of the longest name, the root aside.
+pub(super) const MAX_LABELS: usize = 127;
 /// As many pointers as a name can have labels.
 const MAX_POINTERS: usize = 127;
 
@@ -49,7 +54,7 @@ pub(super) fn walk(
     let (mut at, mut first, mut ceiling) = (start, start, packet.len());
     let (mut len, mut pointers, mut end) = (0, 0, None);
     loop {
-        let octet = *packet.get(at).ok_or("a name runs off the message")?;
+        let octet = *packet.get(at).ok_or(RUNS_OFF)?;
         let (width, octets) = match octet {
             0..=MAX_LABEL => (1 + usize::from(octet), 1 + usize::from(octet)),
             0xc0.. => (2, 0),
@@ -57,6 +62,9 @@ pub(super) fn walk(
         };
         let next = at + width;
         len += octets;
+        if next > packet.len() {
+            return Err(RUNS_OFF);
+        }
         if next > ceiling {
             return Err("a name runs on where it must end");
         }
@@ -71,6 +79,9 @@ pub(super) fn walk(
             };
             if barred {
                 return Err("a name among octets that are none");
+            }
+            if !off_limits.effort.spend(1) {
+                return Err(COSTLY);
             }
         }
         if octet == 0 {
@@ -92,6 +103,9 @@ pub(super) fn walk(
         // Most names are the question's, which was walked before.
         let question = off_limits.map_or(0, |off_limits| off_limits.question_name);
         if target == header::LEN && question > 0 {
+            if len > 0 && !off_limits.is_none_or(|it| it.effort.spend(it.question_labels)) {
+                return Err(COSTLY);
+            }
             return match len + question {
                 0..=MAX_LEN => Ok(end),
                 _ => Err(TOO_LONG),
@@ -124,38 +138,9 @@ pub(super) fn inline_end(packet: &[u8], start: usize) -> (usize, bool) {
     }
 }
 
-/// Whether the names at `left` and `right` are the same, letter case aside (RFC 4343). For names
-/// that [`walk`] has passed.
-#[inline]
-pub(super) fn same(packet: &[u8], left: usize, right: usize) -> bool {
-    let (mut left, mut right) = (Some(left), Some(right));
-    loop {
-        left = left.and_then(|at| resolve(packet, at));
-        right = right.and_then(|at| resolve(packet, at));
-        let (Some(one), Some(other)) = (left, right) else {
-            return false;
-        };
-        if one == other {
-            return true;
-        }
-        let (Some(one_label), Some(other_label)) = (label(packet, one), label(packet, other))
-        else {
-            return false;
-        };
-        if !one_label.eq_ignore_ascii_case(other_label) {
-            return false;
-        }
-        if one_label.is_empty() {
-            return true;
-        }
-        left = Some(one + 1 + one_label.len());
-        right = Some(other + 1 + other_label.len());
-    }
-}
-
 /// Follows the pointers at `at`, if any, to a label.
 #[inline]
-fn resolve(packet: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn resolve(packet: &[u8], mut at: usize) -> Option<usize> {
     while *packet.get(at)? >= 0xc0 {
         let target = usize::from(header::word(packet, at)? & 0x3fff);
         if target >= at {
@@ -168,7 +153,7 @@ fn resolve(packet: &[u8], mut at: usize) -> Option<usize> {
 
 /// The label at `at`, empty for the root.
 #[inline]
-fn label(packet: &[u8], at: usize) -> Option<&[u8]> {
+pub(super) fn label(packet: &[u8], at: usize) -> Option<&[u8]> {
     let len = *packet.get(at)?;
     if len > MAX_LABEL {
         return None;

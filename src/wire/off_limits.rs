@@ -1,14 +1,15 @@
 //! The octets of a message that no name may borrow.
 //!
 //! A compression pointer can lead to anything that reads as a name, and real servers do point
-//! into the middle of data. But some octets do not stay what they are: TTLs count down, the OPT
-//! record is dropped, and pointers behind it are corrected. A name that were to run through them
-//! would change with them, so a message with such a name is garbled from the start.
+//! into the middle of data. But some octets do not stay what they are: TTLs count down. A name that
+//! were to run through them would change with them, so a message with such a name is garbled from
+//! the start. The OPT record is of one hop and lends no names either.
 
 use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::effort::Effort;
 use super::name;
 
 /// As far as a pointer reaches, and the longest name from there.
@@ -22,21 +23,23 @@ type Marks = SmallVec<[u64; 32]>;
 pub(super) struct OffLimits {
     /// Of the question's name, none of whose octets is off limits; zero if there is none.
     pub question_name: usize,
+    /// How many labels that is.
+    pub question_labels: u32,
     changing: Marks,
-    /// The second octets of pointers that will be corrected. As parts of their own pointers they
-    /// may be used, as anything else not.
-    corrected: Option<Marks>,
+    /// What following pointers may cost.
+    pub effort: Effort,
 }
 
 impl OffLimits {
     /// None yet, of a message of `len` octets whose question, checked already, has a name of
-    /// `question_name` octets.
+    /// `question_name` octets and `question_labels` labels.
     #[inline]
-    pub fn new(len: usize, question_name: usize) -> OffLimits {
+    pub fn new(len: usize, question_name: usize, question_labels: u32) -> OffLimits {
         OffLimits {
             question_name,
+            question_labels,
             changing: SmallVec::from_elem(0, len.min(REACH).div_ceil(64)),
-            corrected: None,
+            effort: Effort::new(),
         }
     }
 
@@ -46,29 +49,16 @@ impl OffLimits {
         mark(&mut self.changing, octets);
     }
 
-    /// The pointer at the end of the name at `start`, if it has one, will be corrected.
-    pub fn add_pointer(&mut self, packet: &[u8], start: usize) {
-        if let (at, true) = name::inline_end(packet, start) {
-            let words = self.changing.len();
-            let none = || SmallVec::from_elem(0, words);
-            mark(self.corrected.get_or_insert_with(none), at + 1..at + 2);
-        }
-    }
-
     /// Whether a label, or the root, may not lie on these octets.
     #[inline]
     pub fn bar_label(&self, octets: Range<usize>) -> bool {
-        let corrected = self.corrected.as_ref();
-        touches(&self.changing, octets.clone())
-            || corrected.is_some_and(|marks| touches(marks, octets))
+        touches(&self.changing, octets)
     }
 
     /// Whether a pointer may not lie at this place.
     #[inline]
     pub fn bar_pointer(&self, at: usize) -> bool {
-        let corrected = self.corrected.as_ref();
         touches(&self.changing, at..at + 2)
-            || corrected.is_some_and(|marks| touches(marks, at..at + 1))
     }
 }
 
@@ -105,7 +95,7 @@ mod tests {
     fn marks_are_where_they_were_made() {
         for start in 0..140 {
             for len in 1..140 {
-                let mut off_limits = OffLimits::new(512, 0);
+                let mut off_limits = OffLimits::new(512, 0, 0);
                 off_limits.add(start..start + len);
                 for at in 0..300 {
                     let inside = (start..start + len).contains(&at);
@@ -125,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_no_pointer_reaches_is_not_marked() {
-        let mut off_limits = OffLimits::new(0x10000, 0);
+        let mut off_limits = OffLimits::new(0x10000, 0, 0);
         off_limits.add(0x3ff0..0x10000);
         off_limits.add(0xffff..0x10000);
         assert!(off_limits.bar_label(0x3fff..0x4001));

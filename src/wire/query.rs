@@ -125,22 +125,19 @@ fn meta<'a>(asked: &Asked<'a>, record_type: RecordType) -> Refusal<'a> {
 }
 
 /// The reply to a query of another kind, or without exactly one readable question. Where the records behind
-/// the questions can be reached, the client still learns that byway speaks EDNS.
+/// the question can be reached, the client still learns that byway speaks EDNS. Several questions are not
+/// walked: nobody asks them, and each could cost as much as the longest name.
 #[cold]
 fn at_a_glance<'a>(packet: &'a [u8], header: &Header, rcode: Rcode) -> Refusal<'a> {
-    let mut at = header::LEN;
-    let mut reached = true;
-    for _ in 0..header.questions {
-        match name::walk(packet, at, None) {
-            Ok(end) if end + 4 <= packet.len() => at = end + 4,
-            _ => {
-                reached = false;
-                break;
-            }
-        }
-    }
-    let edns = reached.then(|| extra_records(packet, at, header).edns);
-    Refusal::new(header, rcode).with_edns(edns.flatten())
+    let records = match header.questions {
+        0 => Some(header::LEN),
+        1 => name::walk(packet, header::LEN, None)
+            .ok()
+            .map(|end| end + 4),
+        _ => None,
+    };
+    let edns = records.and_then(|at| extra_records(packet, at, header).edns);
+    Refusal::new(header, rcode).with_edns(edns)
 }
 
 /// What the records of a query came to.

@@ -123,6 +123,15 @@ impl QuestionKey {
         type_and_class(self.question()).0
     }
 
+    /// The same question for another type.
+    pub fn with_type(mut self, record_type: RecordType) -> QuestionKey {
+        let at = usize::from(self.len).saturating_sub(TAIL);
+        if let Some(place) = self.octets.get_mut(at..at + 2) {
+            place.copy_from_slice(&record_type.0.to_be_bytes());
+        }
+        self
+    }
+
     /// The class asked in; [`CLASS_IN`] for every question that [`inspect`](super::inspect) lets
     /// pass.
     pub fn class(&self) -> u16 {
@@ -156,6 +165,26 @@ impl<'a> KeyRef<'a> {
     #[inline]
     pub fn question(self) -> &'a [u8] {
         self.0.split_last().map_or(&[], |(_, rest)| rest)
+    }
+
+    /// The name in wire form, lower case, the root's octet included.
+    #[inline]
+    pub fn name(self) -> &'a [u8] {
+        self.0
+            .get(..self.0.len().saturating_sub(TAIL))
+            .unwrap_or_default()
+    }
+
+    /// The type asked for.
+    #[inline]
+    pub fn record_type(self) -> RecordType {
+        type_and_class(self.question()).0
+    }
+
+    /// The octet with the DO and CD bits.
+    #[inline]
+    pub fn flags(self) -> u8 {
+        self.0.last().copied().unwrap_or_default()
     }
 
     /// Whether DNSSEC records are wanted: the DO bit (RFC 3225).

@@ -5,6 +5,7 @@
 //! specifications allowed them in DNAME and KX (RFC 2672, RFC 2230). In every other type, known or
 //! not, data is opaque.
 
+use super::name;
 use super::record::Record;
 use super::types::{CLASS_IN, RecordType};
 
@@ -67,6 +68,60 @@ fn shape(record_type: RecordType) -> Shape {
         RecordType::NXT => starting(&[Name]),
         _ => OPAQUE,
     }
+}
+
+/// A part of record data, for whoever copies it.
+pub(super) enum Part {
+    /// These octets.
+    Octets(std::ops::Range<usize>),
+    /// The name at this place.
+    Name(usize),
+}
+
+/// Whether names in the data of this type are to be compressed: those of RFC 1035 alone (RFC 3597
+/// section 4).
+pub(super) fn may_be_compressed(record_type: RecordType) -> bool {
+    matches!(
+        record_type,
+        RecordType::NS
+            | RecordType::MD
+            | RecordType::MF
+            | RecordType::CNAME
+            | RecordType::SOA
+            | RecordType::MB
+            | RecordType::MG
+            | RecordType::MR
+            | RecordType::PTR
+            | RecordType::MINFO
+            | RecordType::MX
+    )
+}
+
+/// Gives the data of `record`, which has been walked, to `each` part by part. False as soon as that is.
+pub(super) fn parts(packet: &[u8], record: &Record, mut each: impl FnMut(Part) -> bool) -> bool {
+    let mut plain = record.data;
+    let mut at = record.data;
+    let pieces = match record.class {
+        CLASS_IN => shape(record.record_type).pieces,
+        _ => &[],
+    };
+    for piece in pieces {
+        match *piece {
+            Piece::Octets(count) => at += count,
+            Piece::Text => at += 1 + packet.get(at).copied().map_or(0, usize::from),
+            Piece::Name => {
+                if plain < at && !each(Part::Octets(plain..at)) {
+                    return false;
+                }
+                if !each(Part::Name(at)) {
+                    return false;
+                }
+                at = name::end(packet, at);
+                plain = at;
+            }
+        }
+    }
+    plain >= record.end || each(Part::Octets(plain..record.end))
 }
 
 /// Checks the data of `record`. `each` is called with the place of every name in it that may be

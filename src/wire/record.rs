@@ -7,6 +7,8 @@ use super::types::{CLASS_IN, RecordType};
 
 /// What stands between the owner name and the data: type, class, TTL, length.
 pub(super) const FIXED: usize = 10;
+pub(super) const CUT_SHORT: &str = "a record is cut short";
+pub(super) const DATA_RUNS_OFF: &str = "a record's data runs off the message";
 /// From a TTL to the data: the TTL itself and the length.
 pub(super) const TTL_TO_DATA: usize = 6;
 
@@ -32,9 +34,9 @@ impl Record {
         off_limits: Option<&OffLimits>,
     ) -> Result<Record, &'static str> {
         let type_at = name::walk(packet, at, off_limits)?;
-        let record = Record::behind(packet, at, type_at).ok_or("a record is cut short")?;
+        let record = Record::behind(packet, at, type_at).ok_or(CUT_SHORT)?;
         if record.end > packet.len() {
-            return Err("a record's data runs off the message");
+            return Err(DATA_RUNS_OFF);
         }
         Ok(record)
     }
@@ -73,6 +75,11 @@ impl Record {
         packet.get(self.data..self.end).unwrap_or_default()
     }
 
+    /// How many octets its data has.
+    pub fn len(&self) -> usize {
+        self.end - self.data
+    }
+
     /// Whether this is a record of the Internet class and of this type. The data of types that
     /// are looked into has been checked for that class only.
     #[inline]
@@ -80,14 +87,15 @@ impl Record {
         self.record_type == record_type && self.class == CLASS_IN
     }
 
-    /// Whether `self` and `other` belong to one record set: owner, type and class, and for
-    /// signatures also the type they cover (RFC 4034 section 3).
+    /// Whether `self` and `other` belong to one record set of a message that byway has compressed: owner,
+    /// type and class, and for signatures also the type they cover (RFC 4034 section 3).
     pub fn same_set(&self, other: &Record, packet: &[u8]) -> bool {
         let covered = |record: &Record| header::word(packet, record.data);
+        let owner = |record: &Record| name::resolve(packet, record.owner);
         self.record_type == other.record_type
             && self.class == other.class
             && (self.record_type != RecordType::RRSIG || covered(self) == covered(other))
-            && name::same(packet, self.owner, other.owner)
+            && owner(self) == owner(other)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Replies to clients.
 //!
 //! Whatever the answer is, a reply repeats the client's ID, its RD and CD, and its question octet
-//! by octet, so that a client which makes letter case random finds it unharmed. It carries an OPT
+//! by octet, so that a client which makes letter case random finds it unharmed. RA is set and AA
+//! is not, whatever the upstream said: byway recurses, as its clients see it, and is authoritative
+//! for nothing. The reply carries an OPT
 //! record exactly if the query did (RFC 6891 section 6.1.1), nothing of the client's options, and
 //! no more octets than the client takes.
 
@@ -27,8 +29,6 @@ pub struct Render<'a> {
     pub limit: usize,
     /// The largest UDP message byway takes, for the OPT record.
     pub payload: u16,
-    /// The answer comes from the cache: AA is not true of it any more.
-    pub from_cache: bool,
     /// What there is to say about the answer, to clients that speak EDNS.
     pub ede: Option<Ede<'a>>,
 }
@@ -61,8 +61,8 @@ impl Answer {
     /// Writes the reply to one client and returns its length: a copy and patches, no allocation.
     ///
     /// What does not fit into the limit is left out by whole records, from the end. Whoever cannot
-    /// come back over a stream still has the ones that fit. TC is set if answer or authority
-    /// records are missing, or address records that a referral needs (RFC 9471); not for other
+    /// come back over a stream still has the ones that fit. TC is set if answer records are missing,
+    /// or authority records that are part of what is said, or address records that a referral needs (RFC 9471); not for other
     /// additional records, of which incomplete sets are left out whole (RFC 2181 section 9).
     /// Extended DNS Errors take only the room the records leave.
     ///
@@ -84,7 +84,7 @@ impl Answer {
             writer.put(&[0; header::LEN]);
             writer.put(to.question);
         } else {
-            debug_assert!(self.question().eq_ignore_ascii_case(to.question));
+            debug_assert!(same_name(self.question(), to.question));
             writer.put(parts.message.get(..extent.end).unwrap_or_default());
             if parts.question_len == to.question.len() {
                 writer.patch(header::LEN, to.question);
@@ -96,16 +96,13 @@ impl Answer {
             }
         }
 
-        let mut copied = header::TC | header::RA;
-        if !how.from_cache {
-            copied |= header::AA;
-        }
+        let mut copied = header::TC;
         if to.ad || to.dnssec_ok() {
             copied |= header::AD;
         }
         let header = Header {
             id: to.id,
-            flags: to.reply_flags() | kept.flags & copied | extent.tc,
+            flags: to.reply_flags() | header::RA | kept.flags & copied | extent.tc,
             questions: 1,
             answers: extent.answers,
             authorities: extent.authorities,
@@ -149,7 +146,7 @@ impl Extent {
                 _ => break,
             }
         }
-        let required = usize::from(header.answers) + usize::from(header.authorities);
+        let required = usize::from(header.answers) + required_authorities(parts, header);
         let mut tc = header::TC;
         if fit >= required {
             if !needs_glue(parts, fit) {
@@ -174,6 +171,31 @@ impl Extent {
     }
 }
 
+/// How many records of the authority section a client cannot do without: the servers that stand in a
+/// positive answer are additional to it in all but name (RFC 2181 section 9). Not so the proof that no
+/// closer name exists, for whoever wants DNSSEC (RFC 4035 section 3.1.3.3).
+fn required_authorities(parts: &Parts<'_>, header: &Header) -> usize {
+    let authorities = usize::from(header.authorities);
+    let proves = |place| {
+        let record_type = record_type(parts.message, place);
+        matches!(record_type, Some(RecordType::NSEC | RecordType::NSEC3))
+    };
+    let mut places = parts
+        .ttl_places()
+        .skip(header.answers.into())
+        .take(authorities);
+    match parts.kind == Kind::Positive as u8 && !places.any(proves) {
+        true => 0,
+        false => authorities,
+    }
+}
+
+/// Whether two questions are about one name: the NXDOMAIN for one type is that for every type.
+fn same_name(one: &[u8], other: &[u8]) -> bool {
+    let name = |question: &'_ [u8]| question.len().saturating_sub(4);
+    one[..name(one)].eq_ignore_ascii_case(&other[..name(other)])
+}
+
 /// Whether this is a referral and there are addresses of its servers among the records that did
 /// not fit (RFC 9471 section 3.1).
 fn needs_glue(parts: &Parts<'_>, fit: usize) -> bool {
@@ -185,7 +207,7 @@ fn needs_glue(parts: &Parts<'_>, fit: usize) -> bool {
 }
 
 /// Takes back the records in front of the first that did not fit, as far as they belong to its
-/// set: half a set in the additional section is worse than none (RFC 2181 section 9).
+/// set: half a set of what only comes along is worse than none (RFC 2181 section 9).
 fn without_part_of_a_set(
     parts: &Parts<'_>,
     required: usize,

@@ -5,19 +5,17 @@
 //! made random it must repeat that too. A mismatch is not an answer and never ends the wait. Then
 //! every record is walked once. After that no octet of the message can surprise anyone.
 
-use std::ops::Range;
-
+use super::chain::{Chain, Walk};
+use super::effort::Effort;
 use super::header::{self, Header};
 use super::name;
 use super::off_limits::OffLimits;
+use super::place::Place;
 use super::question::question_at;
 use super::rdata;
-use super::record::{Record, Records, lifetime};
+use super::record::{self, Record, lifetime};
 use super::types::{Ede, Rcode, RecordType};
 
-/// How often the answer section is searched for the next link of a CNAME chain. A chain in order,
-/// however long, takes a single search; each link out of order may take one more.
-const MAX_SEARCHES: usize = 8;
 /// How many octets of Extended DNS Errors are kept of a response. Texts are for people: what is
 /// longer than this is no explanation.
 const MAX_EDES: usize = 512;
@@ -119,6 +117,9 @@ pub struct Response<'a> {
     rcode: Rcode,
     kind: Kind,
     case_kept: bool,
+    cut: bool,
+    /// Records that were not read, because of what reading them would cost.
+    pub(super) unread: u32,
 }
 
 /// Checks `packet` against what was sent and walks every record of it. Allocates nothing and
@@ -127,7 +128,8 @@ pub struct Response<'a> {
 /// A failure without a question is believed, for servers that could not read the query, or do not
 /// want to, often answer with a header only, or that and an OPT record; the price of a forged one
 /// is an attempt, not a lie.
-/// A truncated response may end in the middle: then none of its records are used.
+/// A response may end in the middle of a record, truncated by its sender or by what carries it. It counts
+/// as truncated, and the records before the cut are used.
 ///
 /// # Errors
 /// A [`Mismatch`], of which all but [`Mismatch::Garbled`] say that somebody else may have sent it.
@@ -147,13 +149,25 @@ pub fn examine<'a>(packet: &'a [u8], sent: &Sent<'_>) -> Result<Response<'a>, Mi
         return Err(Mismatch::Garbled("longer than 65535 octets"));
     }
     let body = header::LEN + question_len;
-    let walked = match Walked::walk(packet, body, header, |_| Ok(())) {
-        Ok(walked) => walked,
-        Err(_) if header.has(header::TC) => Walked::nothing(body, header),
+    let mut walked = Walked::walk(packet, body, header, |_| Ok(()));
+    let before_additional = usize::from(header.answers) + usize::from(header.authorities);
+    let (mut cut, mut unread) = (false, 0);
+    match walked.flaw {
+        None => {}
         // Without the question it may be anybody's.
-        Err(_) if question_len == 0 => return Err(Mismatch::Question),
-        Err(reason) => return Err(Mismatch::Garbled(reason)),
-    };
+        Some(_) if question_len == 0 => return Err(Mismatch::Question),
+        Some(name::COSTLY) => {
+            cut = walked.header.records() < before_additional;
+            unread = (header.records() - walked.header.records()) as u32;
+        }
+        // Then it may be anything that is left of it.
+        Some(_) if header.has(header::TC) => cut = true,
+        Some(name::RUNS_OFF | record::CUT_SHORT | record::DATA_RUNS_OFF) => cut = true,
+        Some(reason) => return Err(Mismatch::Garbled(reason)),
+    }
+    if cut {
+        walked.header.flags |= header::TC;
+    }
     let high = walked.opt.map_or(0, |opt| (opt.ttl >> 24) as u16);
     let rcode = Rcode(high << 4 | header.flags & header::RCODE);
     let answers_something = matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN);
@@ -161,15 +175,22 @@ pub fn examine<'a>(packet: &'a [u8], sent: &Sent<'_>) -> Result<Response<'a>, Mi
         return Err(Mismatch::Question);
     }
     let packet = packet.get(..walked.end).unwrap_or(packet);
-    let kind = classify(packet, question_len, &walked.header, rcode);
+    let walk = Walk {
+        packet,
+        header: walked.header,
+        question_len,
+        rcode,
+    };
     Ok(Response {
         packet,
         header: walked.header,
         question_len,
         opt: walked.opt,
         rcode,
-        kind,
+        kind: Chain::read(&walk, &Effort::new()).kind,
         case_kept,
+        cut,
+        unread,
     })
 }
 
@@ -203,123 +224,100 @@ fn match_question(
 
 /// The sections of a message, walked.
 pub(super) struct Walked {
-    /// As sent, except that the counts leave out the OPT record.
+    /// As sent, except that the counts leave out the OPT record, and what was not walked.
     pub header: Header,
     pub opt: Option<Record>,
     /// Where the last record ends.
     pub end: usize,
+    /// Why not all of it was walked.
+    pub flaw: Option<&'static str>,
 }
 
 impl Walked {
     /// Walks every record from `at` on, where the question ends, and shows it to `each`.
     pub fn walk(
         packet: &[u8],
-        mut at: usize,
+        at: usize,
         header: Header,
         mut each: impl FnMut(&Record) -> Result<(), &'static str>,
-    ) -> Result<Walked, &'static str> {
+    ) -> Walked {
         let before_additional = usize::from(header.answers) + usize::from(header.authorities);
         let question_name = at.saturating_sub(header::LEN + 4);
-        let mut off_limits = OffLimits::new(packet.len(), question_name);
-        let mut opt = None;
-        for index in 0..header.records() {
-            let record = Record::read(packet, at, Some(&off_limits))?;
-            each(&record)?;
-            at = record.end;
-            if record.record_type == RecordType::OPT {
-                let owned = packet.get(record.owner) != Some(&0);
-                if opt.is_some() || owned || index < before_additional {
-                    return Err("an OPT record out of place");
-                }
-                off_limits.add(record.owner..record.end);
-                opt = Some(record);
-                continue;
-            }
-            off_limits.add(record.ttl_at..record.ttl_at + 4);
-            if opt.is_some() {
-                off_limits.add_pointer(packet, record.owner);
-            }
-            rdata::walk(packet, &record, |at| {
-                if opt.is_some() {
-                    off_limits.add_pointer(packet, at);
-                }
-                name::walk(packet, at, Some(&off_limits))
-            })?;
-        }
-        let additionals = header.additionals - u16::from(opt.is_some());
-        let header = Header {
-            additionals,
-            ..header
+        let labels = match question_name {
+            0 => 0,
+            _ => Place::new(packet, header::LEN).iter().count() as u32,
         };
-        Ok(Walked {
-            header,
-            opt,
-            end: at,
-        })
-    }
-
-    /// A message of which only the header and the question, up to `end`, are used.
-    fn nothing(end: usize, header: Header) -> Walked {
-        let header = Header {
-            answers: 0,
-            authorities: 0,
-            additionals: 0,
-            ..header
-        };
-        Walked {
+        let mut off_limits = OffLimits::new(packet.len(), question_name, labels);
+        let mut walked = Walked {
             header,
             opt: None,
-            end,
+            end: at,
+            flaw: None,
+        };
+        for index in 0..header.records() {
+            match walked.next(
+                packet,
+                index < before_additional,
+                &mut off_limits,
+                &mut each,
+            ) {
+                Ok(end) => walked.end = end,
+                Err(flaw) => {
+                    walked.flaw = Some(flaw);
+                    walked.count(index);
+                    break;
+                }
+            }
         }
+        walked.header.additionals -= u16::from(walked.opt.is_some());
+        walked
     }
-}
 
-/// What kind of answer a walked message is.
-pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcode: Rcode) -> Kind {
-    match rcode {
-        Rcode::NOERROR => {}
-        Rcode::NXDOMAIN => return Kind::NxDomain,
-        _ => return Kind::Failure,
-    }
-    let body = header::LEN + question_len;
-    let asked = header::word(packet, body.saturating_sub(4)).map_or(RecordType::ANY, RecordType);
-    let answers = usize::from(header.answers);
-    let mut name = header::LEN;
-    let mut aliased = false;
-    for _ in 0..MAX_SEARCHES {
-        let before = name;
-        for record in Records::new(packet, body, answers) {
-            let found = record.is(asked) || asked == RecordType::ANY;
-            if !found && !record.is(RecordType::CNAME) {
-                continue;
+    /// Walks the next record and says where it ends. `early` if it is none of the additional section.
+    #[inline]
+    fn next(
+        &mut self,
+        packet: &[u8],
+        early: bool,
+        off_limits: &mut OffLimits,
+        each: &mut impl FnMut(&Record) -> Result<(), &'static str>,
+    ) -> Result<usize, &'static str> {
+        let record = Record::read(packet, self.end, Some(off_limits))?;
+        if record.record_type == RecordType::OPT {
+            let owned = packet.get(record.owner) != Some(&0);
+            if self.opt.is_some() || owned || early {
+                return Err("an OPT record out of place");
             }
-            if !name::same(packet, record.owner, name) {
-                continue;
-            }
-            if found {
-                return Kind::Positive;
-            }
-            name = record.data;
-            aliased = true;
+            off_limits.add(record.owner..record.end);
+            self.opt = Some(record);
+            return Ok(record.end);
         }
-        if name == before {
-            break;
+        off_limits.add(record.ttl_at..record.ttl_at + 4);
+        rdata::walk(packet, &record, |at| {
+            name::walk(packet, at, Some(off_limits))
+        })
+        .map_err(|flaw| match flaw {
+            // The record is all there.
+            name::RUNS_OFF => "record data shorter than its type says",
+            flaw => flaw,
+        })?;
+        each(&record)?;
+        Ok(record.end)
+    }
+
+    /// Lets the header claim no more than `records`.
+    fn count(&mut self, records: usize) {
+        // No more than sixteen bits' worth each, as before.
+        let mut left = records;
+        let header = &mut self.header;
+        for count in [
+            &mut header.answers,
+            &mut header.authorities,
+            &mut header.additionals,
+        ] {
+            *count = left.min(usize::from(*count)) as u16;
+            left -= usize::from(*count);
         }
-    }
-    if header.has(header::TC) {
-        return Kind::Other;
-    }
-    let (mut authority, mut servers) = (false, false);
-    for record in authorities(packet, body, header) {
-        authority |= record.is(RecordType::SOA);
-        servers |= record.is(RecordType::NS);
-    }
-    match (authority, servers) {
-        (true, _) => Kind::NoData,
-        (false, _) if aliased => Kind::Unfinished,
-        (false, _) if answers > 0 => Kind::Other,
-        (false, true) => Kind::Referral,
-        (false, false) => Kind::NoData,
     }
 }
 
@@ -328,16 +326,6 @@ pub(super) fn classify(packet: &[u8], question_len: usize, header: &Header, rcod
 pub(super) fn soa_lifetime(packet: &[u8], ttl: u32, end: usize) -> Option<u32> {
     let minimum = header::double(packet, end.checked_sub(4)?)?;
     Some(lifetime(ttl).min(minimum))
-}
-
-/// The records of the authority section.
-fn authorities<'a>(
-    packet: &'a [u8],
-    body: usize,
-    header: &Header,
-) -> impl Iterator<Item = Record> + use<'a> {
-    let answers = usize::from(header.answers);
-    Records::new(packet, body, answers + usize::from(header.authorities)).skip(answers)
 }
 
 impl<'a> Response<'a> {
@@ -351,7 +339,12 @@ impl<'a> Response<'a> {
         self.kind
     }
 
-    /// TC: something was left out; the rest is to be had over a stream.
+    /// Whether it ends before it says that it does. Over a stream nothing better is to be had.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// TC, or as good as that: something was left out; the rest is to be had over a stream.
     pub fn truncated(&self) -> bool {
         self.header.has(header::TC)
     }
@@ -381,7 +374,7 @@ impl<'a> Response<'a> {
             Kind::Referral | Kind::Other => !self.truncated(),
             Kind::NoData => {
                 let speaks_for_itself = self.recursion_available() || self.authoritative();
-                !speaks_for_itself && self.header.records() == 0
+                !speaks_for_itself && self.negative_ttl().is_none()
             }
             _ => false,
         }
@@ -401,8 +394,8 @@ impl<'a> Response<'a> {
     /// The lowest TTL of the answer section, in seconds; `None` if the section is empty. What the
     /// other sections hold comes along and says nothing about how long the answer is true.
     pub fn lowest_ttl(&self) -> Option<u32> {
-        let answers = usize::from(self.header.answers);
-        Records::new(self.packet, self.body(), answers)
+        self.walk()
+            .answers()
             .map(|record| lifetime(record.ttl))
             .min()
     }
@@ -414,14 +407,23 @@ impl<'a> Response<'a> {
         if !self.kind.is_negative() {
             return None;
         }
-        authorities(self.packet, self.body(), &self.header)
-            .find(|record| record.is(RecordType::SOA))
-            .and_then(|record| soa_lifetime(self.packet, record.ttl, record.end))
+        let (walk, effort) = (self.walk(), Effort::new());
+        let chain = Chain::read(&walk, &effort);
+        let of_zone = |record: &Record| {
+            record.is(RecordType::SOA) && chain.is_zone(record.owner, &walk, &effort)
+        };
+        let soa = walk.authorities().find(of_zone)?;
+        soa_lifetime(self.packet, soa.ttl, soa.end)
     }
 
-    /// Where the records begin.
-    fn body(&self) -> usize {
-        header::LEN + self.question_len
+    /// The message, to be gone through.
+    pub(super) fn walk(&self) -> Walk<'a> {
+        Walk {
+            packet: self.packet,
+            header: self.header,
+            question_len: self.question_len,
+            rcode: self.rcode,
+        }
     }
 
     /// The Extended DNS Errors that came along, oldest first. A text that is not UTF-8 is given
@@ -436,14 +438,6 @@ impl<'a> Response<'a> {
             };
             Some(Ede { code, text })
         })
-    }
-
-    /// The octets of the OPT record; an empty range at the end if there is none.
-    pub(super) fn opt_octets(&self) -> Range<usize> {
-        match self.opt {
-            Some(opt) => opt.owner..opt.end,
-            None => self.packet.len()..self.packet.len(),
-        }
     }
 
     /// The Extended DNS Errors as options, up to [`MAX_EDES`] octets of them.

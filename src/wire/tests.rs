@@ -2,6 +2,8 @@
 
 mod against_hickory;
 mod arbitrary;
+mod belonging;
+mod compression;
 mod keep;
 mod name;
 mod numbers;

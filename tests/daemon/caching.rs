@@ -197,7 +197,7 @@ fn the_records_of_a_set_share_the_lowest_ttl() {
             .answer(a(&asked.name(), 600, [192, 0, 2, 1]))
             .answer(a(&asked.name(), 300, [192, 0, 2, 2]))
             .answer(a(&asked.name(), 900, [192, 0, 2, 3]))
-            .additional(a("other.example", 900, [192, 0, 2, 4]))
+            .authority(record("example", NS, 900, &name("ns.example")))
     });
     let daemon = Daemon::to(&[&upstream]);
     for _ in 0..2 {
@@ -205,7 +205,7 @@ fn the_records_of_a_set_share_the_lowest_ttl() {
         let ttls: BTreeSet<u32> = reply.answers.iter().map(|record| record.ttl).collect();
         assert_eq!(ttls.len(), 1, "{reply:?}");
         assert!((290..=300).contains(&reply.ttl()), "{reply:?}");
-        assert!(reply.additionals[0].ttl >= 890, "another set: {reply:?}");
+        assert!(reply.authorities[0].ttl >= 890, "another set: {reply:?}");
     }
 }
 

@@ -5,6 +5,7 @@
 //! guards against hanging, and what must not happen is told by what comes after it.
 
 mod admin;
+mod answers;
 mod caching;
 mod clients;
 mod commands;

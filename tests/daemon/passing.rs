@@ -21,34 +21,23 @@ fn without_ttls(records: &[Record]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn header_bits_of_the_upstream() {
-    for (flags, aa) in [(AA, true), (0, false)] {
+fn header_bits_are_byways_own() {
+    for flags in [QR | RD | AA, QR | RD | RA | AA, QR | RD] {
         let [fresh, known] = said(
             move |asked| {
-                asked
-                    .reply()
-                    .set(flags)
-                    .answer(a(&asked.name(), 60, [192, 0, 2, 1]))
+                let address = a(&asked.name(), 60, [192, 0, 2, 1]);
+                asked.reply().flags(flags).answer(address)
             },
             &Build::query("bits.example", A),
         );
-        assert_eq!(fresh.has(AA), aa, "{fresh:?}");
-        assert!(
-            !known.has(AA),
-            "nobody is authoritative for what he remembers: {known:?}"
-        );
-        assert!(fresh.has(RA) && known.has(RA));
+        for reply in [fresh, known] {
+            assert!(reply.has(RA), "byway recurses: {reply:?}");
+            assert!(
+                !reply.has(AA),
+                "and is authoritative for nothing: {reply:?}"
+            );
+        }
     }
-    let [fresh, known] = said(
-        |asked| {
-            asked
-                .reply()
-                .clear(RA)
-                .answer(a(&asked.name(), 60, [192, 0, 2, 1]))
-        },
-        &Build::query("bits.example", A),
-    );
-    assert!(!fresh.has(RA) && !known.has(RA), "RA as the upstream said");
 }
 
 #[test]
@@ -87,7 +76,7 @@ fn records_of_every_type_octet_by_octet() {
 }
 
 #[test]
-fn empty_record_data_and_other_classes_within() {
+fn empty_record_data_passes_and_other_classes_do_not() {
     let upstream = Upstream::saying(|asked| {
         let odd = full_record(
             &asked.question[..asked.question.len() - 4],
@@ -108,10 +97,10 @@ fn empty_record_data_and_other_classes_within() {
         let (bytes, _) = stub.receive_within(PATIENCE).expect("a reply");
         // hickory reads no empty data (RFC 2136 has it mean something else).
         let reply = Message::parse(&bytes).expect("well formed");
-        assert_eq!(reply.answers.len(), 2);
+        assert_eq!(reply.answers.len(), 1);
         assert_eq!(
-            (reply.answers[0].data.len(), reply.answers[1].class),
-            (0, 254)
+            (reply.answers[0].data.len(), reply.answers[0].class),
+            (0, 1)
         );
     }
 }
@@ -144,7 +133,11 @@ fn cname_chains_keep_their_order() {
 
 #[test]
 fn chains_that_end_in_nothing() {
-    let dangling = |asked: &Asked| asked.reply().answer(cname(&asked.name(), 60, "gone.test"));
+    // A cache that leaves out the SOA.
+    let dangling = |asked: &Asked| match asked.lower().as_str() {
+        "gone.test." => asked.reply(),
+        _ => asked.reply().answer(cname(&asked.name(), 60, "gone.test")),
+    };
     for reply in said(dangling, &Build::query("dangling.example", A)) {
         assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1));
     }
@@ -166,11 +159,7 @@ fn chains_that_end_in_nothing() {
         reply.answer(cname("turn.test", 60, &asked.name()))
     };
     for reply in said(circle, &Build::query("circle.example", A)) {
-        assert_eq!(
-            reply.answers.len(),
-            2,
-            "what to make of it is the client's affair"
-        );
+        assert_eq!(reply.rcode(), SERVFAIL, "it leads nowhere");
     }
 }
 
@@ -319,14 +308,19 @@ fn compressed(asked: &Asked) -> Vec<u8> {
     // This owner stands behind OPT, and the next one points to it.
     let late_at = bytes.len();
     bytes.extend_from_slice(&full_record(
-        &pointed(b"\x04late", 28),
+        &pointed(b"\x04mail", 28),
         A,
         1,
         300,
         &[192, 0, 2, 2],
     ));
-    let deeper = pointed(b"\x06deeper", late_at);
-    bytes.extend_from_slice(&full_record(&deeper, NS, 1, 300, &pointed(b"", late_at)));
+    bytes.extend_from_slice(&full_record(
+        &pointed(b"", late_at),
+        AAAA,
+        1,
+        300,
+        &[0x20; 16],
+    ));
     bytes[10..12].copy_from_slice(&4u16.to_be_bytes());
     bytes
 }
@@ -350,17 +344,14 @@ fn compression_everywhere_and_opt_in_the_middle() {
         let expected = [
             "host.compressed.example.",
             "alias.compressed.example.",
-            "alias.compressed.example.",
             "example.",
             "mail.example.",
-            "late.example.",
-            "deeper.late.example.",
+            "mail.example.",
+            "mail.example.",
         ];
         assert_eq!(owners, expected);
         assert_eq!(lower(&reply.answers[0].data), "alias.compressed.example.");
         assert_eq!(lower(&reply.answers[1].data[2..]), "mail.example.");
-        assert_eq!(lower(&reply.answers[2].data[6..]), "mail.example.");
-        assert_eq!(lower(&reply.additionals[2].data), "late.example.");
         let names = [name("ns.example"), name("admin.compressed.example")].concat();
         let data = reply.authorities[0].data.to_ascii_lowercase();
         assert!(data.starts_with(&names), "{data:?}");

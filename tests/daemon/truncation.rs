@@ -18,12 +18,12 @@ fn large(count: usize, length: usize) -> Upstream {
 
 #[test]
 fn what_does_not_fit_is_cut_and_what_fits_is_there() {
-    // 60 records of 16 + 45 octets each behind a compressed owner, or 72 where it is written out.
+    // 60 records of 53 octets each behind a compressed owner.
     let upstream = large(60, 40);
     let daemon = Daemon::to(&[&upstream]);
     let stub = Stub::new(daemon.dns());
     let name = "large.example";
-    let record = txt(name, 3600, b'a', 40).len();
+    let record = 12 + 41;
     let head = 12 + super::kit::name(name).len() + 4;
     for (edns, limit) in [
         (None, 512),
@@ -86,14 +86,14 @@ fn a_fresh_answer_is_cut_like_one_from_the_cache() {
 #[test]
 fn additional_records_may_be_left_out_without_tc() {
     let upstream = Upstream::saying(|asked| {
-        let glue =
-            (0..40).map(|number| a(&format!("host{number}.example"), 3600, [10, 0, 0, number]));
-        let reply = asked.reply().answer(a(&asked.name(), 3600, [192, 0, 2, 1]));
+        let glue = (0..40).map(|number| a("mail.glue.example", 3600, [10, 0, 0, number]));
+        let data = [&[0, 1][..], &name("mail.glue.example")].concat();
+        let reply = asked.reply().answer(record(&asked.name(), MX, 3600, &data));
         glue.fold(reply, Build::additional)
     });
     let daemon = Daemon::to(&[&upstream]);
     for _ in 0..2 {
-        let reply = Stub::new(daemon.dns()).ask(&Build::query("glue.example", A));
+        let reply = Stub::new(daemon.dns()).ask(&Build::query("glue.example", MX));
         assert!(reply.bytes.len() <= 512);
         assert!(
             !reply.has(TC),
@@ -101,17 +101,20 @@ fn additional_records_may_be_left_out_without_tc() {
         );
         assert_eq!(reply.answers.len(), 1);
     }
-    let whole = Connection::new(daemon.dns()).ask(&Build::query("glue.example", A));
+    let whole = Connection::new(daemon.dns()).ask(&Build::query("glue.example", MX));
     assert_eq!(whole.additionals.len(), 40);
 }
 
 #[test]
 fn sixty_four_kilobytes_pass() {
-    // 255 records of 12 + 256 octets behind "big.example".
-    let upstream = Upstream::new(|asked| {
+    // Records of 12 + 256 octets behind "big.example".
+    let big = || {
+        let data = [vec![255], vec![b'x'; 255]].concat();
+        full_record(&[0xc0, 12], TXT, 1, 3600, &data)
+    };
+    let upstream = Upstream::new(move |asked| {
         let room = 65_535 - 12 - asked.question.len() - 11;
-        let size = txt(&asked.name(), 3600, b'x', 255).len();
-        let records = (0..room / size).map(|_| txt(&asked.name(), 3600, b'x', 255));
+        let records = (0..room / big().len()).map(|_| big());
         let reply = asked.reply().edns(Edns::new(1232));
         let whole = reply.clone().answers(records).bytes();
         vec![Act::Send(if asked.tcp {
@@ -148,14 +151,14 @@ fn the_longest_message_of_all_leaves_no_room_for_opt() {
         }
         // 65,535 octets to the last, without an OPT record.
         let mut room = 65_535 - 12 - asked.question.len();
-        let owner = asked.name();
-        let least = record(&owner, 65280, 3600, b"").len();
+        let of = |data: &[u8]| full_record(&[0xc0, 12], 65280, 1, 3600, data);
+        let least = of(b"").len();
         let mut records = Vec::new();
         while room > 2 * least + 1000 {
-            records.push(record(&owner, 65280, 3600, &[7; 1000]));
+            records.push(of(&[7; 1000]));
             room -= least + 1000;
         }
-        records.push(record(&owner, 65280, 3600, &vec![7; room - least]));
+        records.push(of(&vec![7; room - least]));
         let bytes = reply.answers(records).bytes();
         assert_eq!(bytes.len(), 65_535);
         vec![Act::Send(bytes)]

@@ -247,10 +247,14 @@ impl Load<'_> {
         if record.asked() {
             entry.flags |= flag::ASKED;
         }
+        let denies = entry.answer.denies_name();
         let hash = self.cache.hash(&key);
         let held = self.cache.shard(hash).is_some_and(|mut shard| {
             shard.restore(hash, entry, record.count, record.protected(), horizon)
         });
+        if held && denies {
+            self.cache.note_denial(key.by_ref(), true);
+        }
         match held {
             true => self.restored.entries += 1,
             false => self.restored.left_out += 1,

@@ -11,6 +11,7 @@ use crate::cache::testing::{self, WELL, config, key, nxdomain, positive};
 use crate::cache::{Cache, FROM_SNAPSHOT, Freshness, Look};
 use crate::clock::Time;
 use crate::config::CacheConfig;
+use crate::wire::RecordType;
 
 use super::write::temporary;
 use super::*;
@@ -124,6 +125,13 @@ fn what_was_held_is_held_again_and_as_much_older_as_time_went_by() {
         });
         assert_eq!(serial, Some((n % 5 != 0).then_some(n)));
     }
+    // What does not exist, does not for any type; the places for that are shared.
+    let denied = |n: &u32| {
+        after
+            .denied(&key(&name(*n)).with_type(RecordType::AAAA))
+            .is_some()
+    };
+    assert!((0..2_000).filter(denied).count() > 300);
     after.each_shard().for_each(|shard| shard.audit());
 }
 

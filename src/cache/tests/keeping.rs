@@ -2,6 +2,7 @@
 
 use super::testing::config;
 use super::*;
+use crate::wire::RecordType;
 
 /// What is made of an answer to a.example.
 fn kept(
@@ -260,4 +261,29 @@ fn shards_are_many_and_small_and_share_the_bytes() {
         Stored::Not(NotKept::TooBig)
     );
     assert_eq!(tiny.stats().entries, 0);
+}
+
+#[test]
+fn where_a_denial_is_held_is_known_for_every_type() {
+    let cache = Cache::new(&config(1 << 20), 7);
+    let of = |record_type| key("none.example").with_type(record_type);
+    assert_eq!(cache.denied(&of(RecordType::AAAA)), None);
+    cache.keep(nxdomain("none.example", 60), NOW);
+    let held = Some(of(RecordType::A));
+    assert_eq!(cache.denied(&of(RecordType::AAAA)), held);
+    assert_eq!(
+        cache.denied(&of(RecordType::A)),
+        None,
+        "that is held itself"
+    );
+    assert_eq!(
+        cache.denied(&key("other.example").with_type(RecordType::AAAA)),
+        None
+    );
+    let dnssec = testing::key_with("none.example", true, false).with_type(RecordType::AAAA);
+    assert_eq!(cache.denied(&dnssec), None, "it would want proof");
+    // Whatever is said of another type, the name exists.
+    let txt = of(RecordType::TXT);
+    cache.keep((txt, response(&txt).soa(60, 60).answer()), NOW);
+    assert_eq!(cache.denied(&of(RecordType::AAAA)), None);
 }

@@ -125,8 +125,8 @@ impl World {
                 .padding(padding)
                 .answer(),
             false => response(&key)
-                .soa(ttl, ttl)
                 .padding(padding)
+                .soa(ttl, ttl)
                 .rcode(3)
                 .answer(),
         };

@@ -1,8 +1,14 @@
 use proptest::prelude::*;
 
-use super::super::name::{plain_len, same, walk};
+use super::super::effort::Effort;
+use super::super::name::{plain_len, walk};
+use super::super::place::Place;
 use super::support::name;
 use crate::wire::{KeptKey, NameError, QuestionKey, RecordType, name_from_text, name_to_text};
+
+fn same(packet: &[u8], one: usize, other: usize) -> bool {
+    Place::new(packet, one).same(Place::new(packet, other), &Effort::new())
+}
 
 #[test]
 fn texts_become_names() {

@@ -54,9 +54,9 @@ fn the_reply_is_the_clients() {
 
 #[test]
 fn flags_are_the_clients_or_the_upstreams_as_they_must() {
-    // AA, RA and AD from upstream, and the Z bit, which goes nowhere.
+    // AA, AD and no RA from upstream, and the Z bit, which goes nowhere.
     let answer = www()
-        .flags(0x84f0)
+        .flags(0x8470)
         .answer(QNAME, RecordType::A, 300, A)
         .kept();
     let question = mixed();
@@ -65,32 +65,22 @@ fn flags_are_the_clients_or_the_upstreams_as_they_must() {
         ..asked(&question)
     };
     let of = |to: &Asked<'_>, how: &Render<'_>| flags(&reply(&answer, to, how).0);
-    assert_eq!(of(&plain, &PLAIN), 0x8480);
-    assert_eq!(
-        of(
-            &plain,
-            &Render {
-                from_cache: true,
-                ..PLAIN
-            }
-        ),
-        0x8080
-    );
-    assert_eq!(of(&Asked { rd: true, ..plain }, &PLAIN), 0x8580);
-    assert_eq!(of(&Asked { cd: true, ..plain }, &PLAIN), 0x8490);
-    assert_eq!(of(&Asked { ad: true, ..plain }, &PLAIN), 0x84a0);
+    assert_eq!(of(&plain, &PLAIN), 0x8080, "RA is byway's own, AA nobody's");
+    assert_eq!(of(&Asked { rd: true, ..plain }, &PLAIN), 0x8180);
+    assert_eq!(of(&Asked { cd: true, ..plain }, &PLAIN), 0x8090);
+    assert_eq!(of(&Asked { ad: true, ..plain }, &PLAIN), 0x80a0);
     let edns = Some(ClientEdns {
         payload: 512,
         dnssec_ok: true,
     });
-    assert_eq!(of(&Asked { edns, ..plain }, &PLAIN), 0x84a0);
-    assert_eq!(of(&with_edns(&question), &PLAIN), 0x8580);
+    assert_eq!(of(&Asked { edns, ..plain }, &PLAIN), 0x80a0);
+    assert_eq!(of(&with_edns(&question), &PLAIN), 0x8180);
     let unchecked = www()
         .flags(0x8000)
         .answer(QNAME, RecordType::A, 300, A)
         .kept();
     let to = Asked { ad: true, ..plain };
-    assert_eq!(flags(&reply(&unchecked, &to, &PLAIN).0), 0x8000);
+    assert_eq!(flags(&reply(&unchecked, &to, &PLAIN).0), 0x8080);
 }
 
 #[test]
@@ -124,8 +114,8 @@ fn an_opt_record_answers_an_opt_record() {
 fn ttls_follow_the_rule() {
     let answer = www()
         .answer(QNAME, RecordType::A, 300, A)
-        .authority(QNAME, RecordType::NS, 20, &name("ns.test"))
-        .additional(&name("ns.test"), RecordType::A, 0, A)
+        .authority(QNAME, RecordType::NS, 20, b"\x02ns\xc0\x0c")
+        .additional(b"\x02ns\xc0\x0c", RecordType::A, 0, A)
         .kept();
     let question = mixed();
     for (ttl, expected) in [
@@ -214,63 +204,71 @@ fn extended_errors_take_the_room_that_is_left() {
 }
 
 /// Three answers, two authorities, four additional records in two sets.
-fn full() -> Answer {
-    let (ns1, ns2) = (name("ns1.test"), name("ns2.test"));
+fn full(code: u16) -> Answer {
+    let (ns1, ns2) = (b"\x03ns1\xc0\x0c", b"\x03ns2\xc0\x0c");
     www()
+        .flags(0x8180 | code)
         .answer(QNAME, RecordType::A, 300, &[10, 0, 0, 1])
         .answer(QNAME, RecordType::A, 300, &[10, 0, 0, 2])
         .answer(QNAME, RecordType::A, 300, &[10, 0, 0, 3])
-        .authority(QNAME, RecordType::NS, 300, &ns1)
-        .authority(QNAME, RecordType::NS, 300, &ns2)
-        .additional(&ns1, RecordType::A, 300, A)
-        .additional(&ns2, RecordType::A, 300, A)
-        .additional(&ns2, RecordType::A, 300, A)
-        .additional(&ns2, RecordType::AAAA, 300, &[0; 16])
+        .authority(QNAME, RecordType::NS, 300, ns1)
+        .authority(QNAME, RecordType::NS, 300, ns2)
+        .additional(ns1, RecordType::A, 300, A)
+        .additional(ns2, RecordType::A, 300, A)
+        .additional(ns2, RecordType::A, 300, A)
+        .additional(ns2, RecordType::AAAA, 300, &[0; 16])
         .kept()
 }
 
 #[test]
 fn what_does_not_fit_is_left_out_from_the_end() {
-    let answer = full();
     let question = mixed();
     let a = 16; // an A record owned by a pointer
-    let ns = 12 + 10;
-    let glue = 10 + 10 + 4;
+    let ns = 12 + 6;
     let start = 12 + question.len();
     let (answers, authorities) = (start + 3 * a, start + 3 * a + 2 * ns);
-    let whole = authorities + 3 * glue + 10 + 10 + 16;
-    for (limit, counts, truncated) in [
-        (whole, (3, 2, 4), false),
-        (whole - 1, (3, 2, 3), false),
-        (authorities + 3 * glue, (3, 2, 3), false),
-        (authorities + 3 * glue - 1, (3, 2, 1), false), // no half of a set
-        (authorities + 2 * glue, (3, 2, 1), false),
-        (authorities + glue, (3, 2, 1), false),
-        (authorities + glue - 1, (3, 2, 0), false),
-        (authorities, (3, 2, 0), false),
-        (authorities - 1, (3, 1, 0), true),
-        (answers, (3, 0, 0), true),
-        (answers - 1, (2, 0, 0), true),
-        (start + a - 1, (0, 0, 0), true),
-        (start, (0, 0, 0), true),
+    let whole = authorities + 3 * a + 12 + 16;
+    // Positive; and NXDOMAIN, which is not said without its authority section.
+    for (limit, counts, positive, negative) in [
+        (whole, (3, 2, 4), false, false),
+        (whole - 1, (3, 2, 3), false, false),
+        (authorities + 3 * a, (3, 2, 3), false, false),
+        (authorities + 3 * a - 1, (3, 2, 1), false, false), // no half of a set
+        (authorities + 2 * a, (3, 2, 1), false, false),
+        (authorities + a, (3, 2, 1), false, false),
+        (authorities + a - 1, (3, 2, 0), false, false),
+        (authorities, (3, 2, 0), false, false),
+        (authorities - 1, (3, 0, 0), false, true),
+        (answers, (3, 0, 0), false, true),
+        (answers - 1, (2, 0, 0), true, true),
+        (start + a - 1, (0, 0, 0), true, true),
+        (start, (0, 0, 0), true, true),
     ] {
-        for to in [asked(&question), with_edns(&question)] {
-            let limit = limit + if to.edns.is_some() { 11 } else { 0 };
-            let (octets, message) = reply(&answer, &to, &Render { limit, ..PLAIN });
-            let got = (
-                message.answers.len(),
-                message.authorities.len(),
-                message.additionals.len(),
-            );
-            assert_eq!(
-                (got, message.metadata.truncation),
-                (counts, truncated),
-                "{limit}"
-            );
-            assert_eq!(message.edns.is_some(), to.edns.is_some());
-            assert_eq!(octets[12..start], question);
+        for (code, truncated) in [(0, positive), (3, negative)] {
+            let answer = full(code);
+            for to in [asked(&question), with_edns(&question)] {
+                let limit = limit + if to.edns.is_some() { 11 } else { 0 };
+                let (octets, message) = reply(&answer, &to, &Render { limit, ..PLAIN });
+                let authorities = match truncated && code == 3 && limit + 1 >= authorities {
+                    true => 1,
+                    false => counts.1,
+                };
+                let got = (
+                    message.answers.len(),
+                    message.authorities.len(),
+                    message.additionals.len(),
+                );
+                assert_eq!(
+                    (got, message.metadata.truncation),
+                    ((counts.0, authorities, counts.2), truncated),
+                    "{limit} {code}"
+                );
+                assert_eq!(message.edns.is_some(), to.edns.is_some());
+                assert_eq!(octets[12..start], question);
+            }
         }
     }
+    let answer = full(0);
     let mut out = [0; 512];
     let how = Render {
         limit: start - 1,
@@ -300,9 +298,9 @@ fn what_does_not_fit_is_left_out_from_the_end() {
 fn a_referral_without_its_addresses_is_truncated() {
     let ns = name("ns.example.com");
     let answer = www()
-        .authority(QNAME, RecordType::NS, 300, &ns)
+        .authority(&[0xc0, 16], RecordType::NS, 300, &ns)
         .additional(&ns, RecordType::A, 300, A)
-        .additional(&ns, RecordType::TXT, 300, b"\x01x")
+        .additional(&ns, RecordType::HTTPS, 300, b"\x00\x01\x00")
         .kept();
     let question = mixed();
     let whole = reply(&answer, &asked(&question), &PLAIN).0.len();
@@ -314,8 +312,28 @@ fn a_referral_without_its_addresses_is_truncated() {
             .truncation
     };
     assert!(!truncated(whole));
-    assert!(!truncated(whole - 1), "only a text is missing");
-    assert!(truncated(whole - 40), "an address is missing");
+    assert!(!truncated(whole - 1), "only a binding is missing");
+    assert!(truncated(whole - 20), "an address is missing");
+}
+
+#[test]
+fn a_positive_answer_keeps_its_proof_or_is_truncated() {
+    let mut signature = RecordType::NSEC.0.to_be_bytes().to_vec();
+    signature.extend([0; 16]);
+    signature.extend(name("example.com"));
+    let answer = www()
+        .answer(QNAME, RecordType::A, 300, A)
+        .authority(&[0xc0, 16], RecordType::NSEC, 300, &name("z.example.com"))
+        .authority(&[0xc0, 16], RecordType::RRSIG, 300, &signature)
+        .kept();
+    let question = mixed();
+    let whole = reply(&answer, &asked(&question), &PLAIN).0.len();
+    let how = Render {
+        limit: whole - 1,
+        ..PLAIN
+    };
+    let message = reply(&answer, &asked(&question), &how).1;
+    assert!(message.metadata.truncation, "of a wildcard, perhaps");
 }
 
 #[test]

@@ -252,34 +252,47 @@ fn what_is_beside_the_point_is_no_answer() {
 }
 
 #[test]
-fn truncated_messages_may_be_cut() {
-    let whole = www().flags(0x8380).answer(QNAME, RecordType::A, 300, A);
-    for cut in 33..whole.0.len() {
-        let packet = Packet(whole.0[..cut].to_vec());
-        let response = try_examine(&packet).expect("a truncated response");
-        assert!(response.truncated());
-        assert_eq!(
-            (response.kind(), response.lowest_ttl()),
-            (Kind::Other, None)
-        );
-        assert_eq!(packet.kept().ttl(), 0);
-        assert!(garbled(&packet.flags(0x8180)), "without TC it is garbled");
+fn messages_may_be_cut() {
+    let whole = www()
+        .answer(QNAME, RecordType::A, 300, A)
+        .answer(QNAME, RecordType::A, 300, A);
+    let one = whole.0.len() - 16;
+    for flags in [0x8380, 0x8180] {
+        let whole = whole.clone().flags(flags);
+        for cut in 33..whole.0.len() {
+            let packet = Packet(whole.0[..cut].to_vec());
+            let response = try_examine(&packet).expect("a truncated response");
+            assert!(response.truncated() && response.is_cut());
+            // What stands before the cut is of use, but not to be kept.
+            let expected = match cut >= one {
+                true => (Kind::Positive, Some(300)),
+                false => (Kind::Other, None),
+            };
+            assert_eq!((response.kind(), response.lowest_ttl()), expected, "{cut}");
+            assert_eq!((packet.kept().ttl(), packet.kept().truncated()), (0, true));
+            assert_eq!(packet.kept().has_answers(), cut >= one);
+        }
     }
+    let whole = whole.flags(0x8380);
     let response = try_examine(&whole).expect("a truncated response");
+    assert!(!response.is_cut());
     assert_eq!(
         (response.kind(), response.lowest_ttl()),
         (Kind::Positive, Some(300))
     );
     assert_eq!(whole.kept().ttl(), 0, "nothing to keep");
     assert!(whole.kept().truncated());
+    let spoilt = www()
+        .flags(0x8380)
+        .answer(QNAME, RecordType::A, 300, &A[..3]);
+    let response = try_examine(&spoilt).expect("a truncated response");
+    assert!(response.truncated(), "whatever its records are");
 }
 
 #[test]
 fn garbled_records_are_found_out() {
     let soa = |data: &[u8]| www().authority(QNAME, RecordType::SOA, 60, data);
     for packet in [
-        www().count(6, 1),
-        www().answer(QNAME, RecordType::A, 300, A).count(6, 2),
         www().answer(&[0xc0, 33], RecordType::A, 300, A),
         www().answer(&[0xc0, 40], RecordType::A, 300, A),
         www().answer(QNAME, RecordType::A, 300, &A[..3]),
@@ -298,10 +311,6 @@ fn garbled_records_are_found_out() {
     ] {
         assert!(garbled(&packet), "{:?}", packet.0);
     }
-    let mut long = www().answer(QNAME, RecordType::A, 300, A);
-    let at = long.0.len() - 5;
-    long.0[at] = 5;
-    assert!(garbled(&long), "data that runs off the message");
 }
 
 #[test]
@@ -338,18 +347,6 @@ fn names_do_not_borrow_octets_that_change() {
     }
     let into_its_own = www().answer(QNAME, RecordType::CNAME, 0, &pointer(at + 6));
     assert!(garbled(&into_its_own));
-    // The second half of a pointer that is corrected, for it stands behind the OPT record: now it
-    // reads as the root, afterwards it would not.
-    let padding = vec![1; 0x100 - at - 12 - 11];
-    let padded = www().answer(QNAME, RecordType(65280), 60, &padding);
-    let named = additional(padded.opt(1232, 0, &[]), b"\x01b\x00");
-    let half = named.0.len() + 3;
-    let packet = additional(named, b"\x01a\xc1\x00");
-    assert!(garbled(&additional(packet.clone(), &pointer(half))));
-    assert!(
-        !garbled(&additional(packet, &pointer(half - 1))),
-        "the whole of it may be used"
-    );
 }
 
 #[test]

@@ -193,7 +193,6 @@ pub(crate) const PLAIN: Render<'static> = Render {
     ttl: TtlRule::AsStored,
     limit: 65535,
     payload: 1232,
-    from_cache: false,
     ede: None,
 };
 
