@@ -4,15 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use hickory_proto::op::Message;
-use hickory_proto::rr::rdata::opt::EdnsOption;
-use hickory_proto::serialize::binary::BinDecodable;
-
 use super::run::{ConfigArgs, upstream};
 use super::{exit, fail, load, print};
 use crate::config::address::Endpoint;
 use crate::daemon::once;
-use crate::wire::{self, CLASS_IN, QuestionKey, Rcode, RecordType};
+use crate::wire::{self, CLASS_IN, Ede, Lines, QuestionKey, RecordType, Response, Sent};
 
 /// Ask one question through the routing engine and print the answer, the route and the time it took
 #[derive(Args, Debug)]
@@ -53,10 +49,15 @@ pub(super) fn query(args: &QueryArgs) -> u8 {
         Ok(once) => once,
         Err(error) => return fail(&error.to_string()),
     };
-    match Message::from_bytes(&once.response) {
-        Ok(message) => {
+    let sent = Sent {
+        id: once::ID,
+        question: key.question(),
+        exact_case: false,
+    };
+    match wire::examine(&once.response, &sent) {
+        Ok(response) => {
             let served = once.route.is_some();
-            let code = print(describe(&key, &message, &once).as_bytes());
+            let code = print(describe(&key, &response, &once).as_bytes());
             if served { code } else { exit::FAILED }
         }
         Err(error) => fail(&format!("the answer cannot be read: {error}")),
@@ -64,15 +65,16 @@ pub(super) fn query(args: &QueryArgs) -> u8 {
 }
 
 /// The answer in the words of a zone file, under a line that says how it went.
-fn describe(key: &QuestionKey, message: &Message, once: &once::Once) -> String {
+fn describe(key: &QuestionKey, response: &Response<'_>, once: &once::Once) -> String {
     let route = match &once.route {
         Some(route) => format!("over {route}"),
         None => "no route brought an answer".to_string(),
     };
     let took = once.took.as_secs_f64() * 1e3;
-    let rcode = Rcode(message.metadata.response_code.into());
+    let rcode = response.rcode();
     let mut text = format!(";; {key}: {rcode}, {route}, in {took:.1} ms\n");
-    let sections = [&message.answers, &message.authorities, &message.additionals];
+    let lines = Lines::of(&once.response);
+    let sections = [lines.answers, lines.authorities, lines.additionals];
     for (name, records) in ["answer", "authority", "additional"].iter().zip(sections) {
         if !records.is_empty() {
             text += &format!(";; {name}\n");
@@ -81,31 +83,19 @@ fn describe(key: &QuestionKey, message: &Message, once: &once::Once) -> String {
             text += &format!("{record}\n");
         }
     }
-    if let Some(edns) = &message.edns {
-        for (_, option) in AsRef::<[_]>::as_ref(edns.options()) {
-            if let EdnsOption::Unknown(EXTENDED_ERROR, octets) = option {
-                text += &extended_error(octets);
-            }
-        }
-    }
+    text.extend(response.edes().map(|ede| extended_error(&ede)));
     text
 }
 
-/// The option code of Extended DNS Errors (RFC 8914 section 2).
-const EXTENDED_ERROR: u16 = 15;
-
-/// An extended error's code, what it stands for, and its text.
-fn extended_error(octets: &[u8]) -> String {
-    let Some((code, text)) = octets.split_first_chunk::<2>() else {
-        return String::new();
-    };
-    let code = u16::from_be_bytes(*code);
-    let purpose = wire::ede_purpose(code).map_or(String::new(), |purpose| format!(" ({purpose})"));
-    let text = match String::from_utf8_lossy(text) {
-        text if text.is_empty() => String::new(),
+/// An extended error's code, what it stands for, and its text, which a stranger may have written.
+fn extended_error(ede: &Ede<'_>) -> String {
+    let purpose = wire::ede_purpose(ede.code);
+    let purpose = purpose.map_or(String::new(), |purpose| format!(" ({purpose})"));
+    let text = match ede.text {
+        "" => String::new(),
         text => format!(": {}", text.escape_debug()),
     };
-    format!(";; extended error {code}{purpose}{text}\n")
+    format!(";; extended error {}{purpose}{text}\n", ede.code)
 }
 
 impl QueryArgs {

@@ -18,6 +18,9 @@ use crate::resolve::front::{Asker, Connection, Replies, Return, Service, Turn, W
 use crate::resolve::{Core, Shared};
 use crate::wire::{self, Inspected, OutgoingEdns, QueryFlags, QuestionKey};
 
+/// The ID of the response.
+pub const ID: u16 = 1;
+
 /// What came of a question.
 #[derive(Clone, Debug)]
 pub struct Once {
@@ -111,7 +114,7 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
             payload: u16::MAX,
             dnssec_ok: false,
         };
-        let length = wire::write_query(&mut packet, 1, flags, key.question(), Some(edns));
+        let length = wire::write_query(&mut packet, ID, flags, key.question(), Some(edns));
         let Inspected::Query(query) = wire::inspect(&packet[..length]) else {
             return Err(StartError::Question);
         };

@@ -7,6 +7,7 @@ mod compression;
 mod keep;
 mod name;
 mod numbers;
+mod present;
 mod query;
 mod reply;
 mod response;
