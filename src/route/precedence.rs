@@ -8,14 +8,17 @@
 use std::time::Duration;
 
 use super::engine::{Engine, Standing};
-use super::race::{Flight, POOR_HELD, Race};
+use super::race::{Flight, Race};
 use super::selector::Rank;
 use super::{AttemptId, AttemptKind, Finish, Purpose, RouteId, Step, UpstreamId};
 use crate::clock::Time;
 use crate::config::{Config, Policy};
 
-/// How often one that comes first is asked before a denial by a later one counts.
-const TRIES: usize = 2;
+/// How often those of one server that comes first are asked before a denial by a later one counts (RFC 9520 section 3.1).
+const TRIES: usize = 3;
+/// How long a denial is held back at most: longer than a full queue holds an answer, and not so long that a client asks
+/// again.
+const HELD: Duration = Duration::from_millis(1_500);
 /// How often it is looked whether it may still answer.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -113,7 +116,7 @@ impl Race {
         if self.denying != Some(flight.id) || matches!(self.ask.purpose, Purpose::Probe(_)) {
             return false;
         }
-        let until = self.denial.map_or(now + POOR_HELD, |it| it.until);
+        let until = self.denial.map_or(now + HELD, |it| it.until);
         self.denial = Some(Denial { flight, until });
         self.await_earlier(engine, now, step);
         true
@@ -139,7 +142,7 @@ impl Race {
                 return;
             }
             if let Some(route) = self.earlier_to_ask(engine, flight.route)
-                && engine.pays_for_another(now)
+                && engine.pays_for_earlier(self.tries_at(engine, route), now)
             {
                 step.send = Some(self.depart(engine, route, AttemptKind::Retry, now));
                 self.next_try = (now + STEP).min(until);
@@ -153,6 +156,10 @@ impl Race {
         self.denial = None;
         self.won(engine, flight.kind);
         self.finish(Finish::Answer(flight.id), step);
+    }
+
+    fn tries_at(&self, engine: &Engine, route: RouteId) -> usize {
+        engine.tries_at(&self.tried, engine.lane(route).route.upstream)
     }
 
     /// Who comes before `denier` and is worth asking: one that answers and did not say something useless.
@@ -177,19 +184,21 @@ impl Race {
 }
 
 impl Engine {
-    /// An answer over `route` may be hoped for.
+    /// An answer over `route` may be hoped for, if perhaps a late one: a server that is left for being slow, or useless for
+    /// other names, still knows what it knows.
     fn may_answer(&self, route: RouteId) -> bool {
-        let worst = match self.standing {
-            Standing::Clear => Rank::Recovering,
-            Standing::NothingClear => Rank::Congested,
-            Standing::Outage => return false,
-        };
-        self.lane(route).rank <= worst
+        self.lane(route).rank <= Rank::Sick && self.standing != Standing::Outage
     }
 
-    fn pays_for_another(&mut self, now: Time) -> bool {
-        match self.standing {
-            Standing::Clear => self.budgets.extra(true, now),
+    /// The first packet to a server that comes before who was asked is the one that the question would have begun with, were
+    /// all well: it needs no permission, and the route's own limit bounds it. Those after it are extras.
+    fn pays_for_earlier(&mut self, tries: usize, now: Time) -> bool {
+        match (self.standing, tries) {
+            (Standing::Clear, 0) => {
+                self.budgets.doubtful(now);
+                true
+            }
+            (Standing::Clear, _) => self.budgets.extra(true, now),
             _ => self.budgets.under_ceiling_again(now),
         }
     }
