@@ -29,7 +29,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["config", "daemon", "observe", "resolve", "route", "wire"],
+        &[
+            "admin", "config", "daemon", "observe", "resolve", "route", "wire",
+        ],
     ),
 ];
 

@@ -30,6 +30,7 @@ pub fn serve() {
         routing: Routing::default(),
         cache: CacheConfig::default(),
         admin: None,
+        control: None,
         limits,
         allow: vec!["127.0.0.0/8".parse().expect("a prefix")],
     };

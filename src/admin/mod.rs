@@ -1,35 +1,44 @@
-//! The watch: metrics, liveness and readiness over HTTP, for reading only.
+//! The watch: metrics, liveness, readiness and the API, read over HTTP; and the operator's hand.
 //!
 //! It runs on a thread of its own, so a flood of queries cannot blind the operator, and it is
 //! bounded so that a careless or hostile client of its own cannot either. A connection carries one
 //! request and lives ten seconds at most, whatever it does; when too many are open the oldest
-//! makes room, because an honest request is over in milliseconds. Whatever changes
-//! something has no place here: anybody on the host may connect.
+//! makes room, because an honest request is over in milliseconds. Over the network it is for reading only:
+//! anybody on the host may connect. What changes something comes over the [`control`] socket, a Unix socket
+//! that its file mode guards; each has places of its own, so that a crowd at the one does not shut the other.
 
+mod answer;
+pub mod api;
+pub mod control;
+pub mod desk;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http_body_util::{BodyExt, Limited};
+use hyper::Request;
+use hyper::StatusCode;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::observe::metrics::{self, Metrics};
+use crate::observe::metrics::Metrics;
+use answer::{Answer, Door, Wanted, refuse, respond};
+pub use control::ControlSocket;
+pub use desk::Desk;
 
 /// A question that the rest of the daemon answers: `Ok`, perhaps with a line about what else is worth knowing,
 /// or one line that says what is wrong.
@@ -45,6 +54,8 @@ pub struct AdminState {
     /// `/readyz`: whether queries can be answered: it is alive and not about to stop, and some route is
     /// not dead or the cache has something to serve.
     pub readiness: Check,
+    /// What the API shows, and what carries out orders.
+    pub desk: Arc<dyn Desk>,
 }
 
 impl fmt::Debug for AdminState {
@@ -56,7 +67,7 @@ impl fmt::Debug for AdminState {
 /// What a client may take.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// Connections open at once. One more closes the oldest.
+    /// Connections open at once at each door. One more closes the oldest.
     connections: usize,
     /// Time for the request's header to arrive.
     header: Duration,
@@ -79,28 +90,28 @@ impl Bounds {
 const HEADER_BYTES_MAX: usize = 8192;
 const HEADER_FIELDS_MAX: usize = 64;
 
+/// The most bytes of an order. A name has 255 octets, a thousand as text at most.
+const BODY_BYTES_MAX: usize = 4096;
+
 /// How long to wait after the kernel refused to accept a connection, file descriptors being short
 /// most likely, before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-const TEXT: &str = "text/plain; charset=utf-8";
+/// The ways to the watch.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// For reading, over HTTP.
+    pub network: Option<std::net::TcpListener>,
+    /// For the operator's commands.
+    pub control: Option<ControlSocket>,
+}
 
-const INDEX: &str = "\
-byway, read-only:
-  /metrics  counters and gauges, Prometheus text format
-  /healthz  200 while everything that answers queries turns over
-  /readyz   200 while queries can be answered
-";
-
-/// Serves the watch on a new thread, for as long as the process lives. It has at most `connections` open at a time.
+/// Serves the watch on a new thread, for as long as the process lives. It has at most `connections` open at a time at each
+/// door.
 ///
 /// # Errors
-/// If the thread, its runtime or the listener's registration with it fails.
-pub fn spawn(
-    listener: std::net::TcpListener,
-    state: AdminState,
-    connections: usize,
-) -> io::Result<()> {
+/// If the thread, its runtime or a listener's registration with it fails.
+pub fn spawn(doors: Doors, state: AdminState, connections: usize) -> io::Result<()> {
     let bounds = Bounds {
         connections,
         ..Bounds::DEFAULT
@@ -110,7 +121,7 @@ pub fn spawn(
         .build()?;
     let server = {
         let _entered = runtime.enter();
-        Server::new(listener, state, bounds)?
+        Server::new(doors, state, bounds)?
     };
     let serve = move || {
         loop {
@@ -128,71 +139,128 @@ pub fn spawn(
     Ok(())
 }
 
-/// Serves the watch until the future is dropped. It must be polled by a tokio runtime with time
-/// and I/O; one thread is enough.
-///
-/// # Errors
-/// The future ends only if the listener cannot be registered with the runtime.
-pub fn serve(
-    listener: std::net::TcpListener,
-    state: AdminState,
-) -> impl Future<Output = io::Result<Infallible>> {
-    serve_within(listener, state, Bounds::DEFAULT)
-}
-
-async fn serve_within(
-    listener: std::net::TcpListener,
-    state: AdminState,
-    bounds: Bounds,
-) -> io::Result<Infallible> {
-    let server = Server::new(listener, state, bounds)?;
-    Ok(server.run().await)
-}
-
 struct Server {
-    listener: TcpListener,
+    network: Option<TcpListener>,
+    control: Option<UnixListener>,
+    /// Its file goes when the server does.
+    _file: Option<control::File>,
     state: Arc<AdminState>,
     bounds: Bounds,
 }
 
 impl Server {
-    fn new(
-        listener: std::net::TcpListener,
-        state: AdminState,
-        bounds: Bounds,
-    ) -> io::Result<Server> {
-        listener.set_nonblocking(true)?;
+    fn new(doors: Doors, state: AdminState, bounds: Bounds) -> io::Result<Server> {
+        let network = doors.network.map(|listener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        });
+        let (control, file) = match doors.control {
+            Some(socket) => {
+                let (listener, file) = socket.into_parts();
+                listener.set_nonblocking(true)?;
+                (Some(UnixListener::from_std(listener)?), Some(file))
+            }
+            None => (None, None),
+        };
         Ok(Server {
-            listener: TcpListener::from_std(listener)?,
+            network: network.transpose()?,
+            control,
+            _file: file,
             state: Arc::new(state),
             bounds,
         })
     }
 
     async fn run(&self) -> Infallible {
-        let mut connections = JoinSet::new();
-        let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
-        loop {
-            let Ok((stream, _)) = self.listener.accept().await else {
-                sleep(ACCEPT_PAUSE).await;
-                continue;
+        let (state, bounds) = (&self.state, self.bounds);
+        let network = async {
+            let Some(listener) = &self.network else {
+                return std::future::pending().await;
             };
-            while connections.try_join_next().is_some() {}
-            by_age.retain(|connection| !connection.is_finished());
-            if by_age.len() >= self.bounds.connections
-                && let Some(oldest) = by_age.pop_front()
-            {
-                oldest.abort();
+            let loopback = listener
+                .local_addr()
+                .is_ok_and(|address| address.ip().is_loopback());
+            let mut places = Places::new(bounds);
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
+                let door = Door::Network { loopback };
+                places.seat(converse(stream, door, Arc::clone(state), bounds));
             }
-            let connection = converse(stream, Arc::clone(&self.state), self.bounds);
-            by_age.push_back(connections.spawn(connection));
+        };
+        let control = async {
+            let Some(listener) = &self.control else {
+                return std::future::pending().await;
+            };
+            let mut places = Places::new(bounds);
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
+                let by = control::who(&stream);
+                let door = Door::Control { by };
+                places.seat(converse(stream, door, Arc::clone(state), bounds));
+            }
+        };
+        let seconds = async {
+            let mut each = tokio::time::interval(Duration::from_secs(1));
+            each.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                each.tick().await;
+                state.desk.second();
+            }
+        };
+        tokio::select! {
+            never = network => never,
+            never = control => never,
+            never = seconds => never,
         }
     }
 }
 
+/// The connections of one door, bounded.
+struct Places {
+    connections: JoinSet<()>,
+    by_age: VecDeque<AbortHandle>,
+    most: usize,
+}
+
+impl Places {
+    fn new(bounds: Bounds) -> Places {
+        Places {
+            connections: JoinSet::new(),
+            by_age: VecDeque::new(),
+            most: bounds.connections,
+        }
+    }
+
+    /// Lets a connection begin; the oldest makes room for it.
+    fn seat(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+        while self.connections.try_join_next().is_some() {}
+        self.by_age.retain(|connection| !connection.is_finished());
+        if self.by_age.len() >= self.most
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            oldest.abort();
+        }
+        self.by_age.push_back(self.connections.spawn(connection));
+    }
+}
+
 /// One connection: one request, one response. How it fails is the client's concern alone.
-async fn converse(stream: TcpStream, state: Arc<AdminState>, bounds: Bounds) {
-    let service = service_fn(move |request| ready(Ok::<_, Infallible>(respond(&request, &state))));
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    door: Door,
+    state: Arc<AdminState>,
+    bounds: Bounds,
+) {
+    let service = service_fn(move |request| {
+        let (door, state) = (door.clone(), Arc::clone(&state));
+        async move { Ok::<_, Infallible>(attend(request, &door, &state).await) }
+    });
     let connection = http1::Builder::new()
         .keep_alive(false)
         .timer(TokioTimer::new())
@@ -203,51 +271,29 @@ async fn converse(stream: TcpStream, state: Arc<AdminState>, bounds: Bounds) {
     let _ = timeout(bounds.lifetime, connection).await;
 }
 
-fn respond(request: &Request<Incoming>, state: &AdminState) -> Response<Full<Bytes>> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "read-only: GET or HEAD\n");
-        refusal
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return refusal;
-    }
-    if !request.body().is_end_stream() {
-        return text(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "a request here has no body\n",
-        );
-    }
-    match request.uri().path() {
-        "/" => text(StatusCode::OK, INDEX),
-        "/metrics" => {
-            let mut page = text(StatusCode::OK, state.metrics.text());
-            let media_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
-            page.headers_mut().insert(CONTENT_TYPE, media_type);
-            page
-        }
-        "/healthz" => verdict(&state.health),
-        "/readyz" => verdict(&state.readiness),
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "not here; try /metrics, /healthz or /readyz\n",
-        ),
-    }
-}
-
-fn verdict(check: &Check) -> Response<Full<Bytes>> {
-    match check() {
-        Ok(None) => text(StatusCode::OK, "ok\n"),
-        Ok(Some(remark)) => text(StatusCode::OK, format!("ok\n{remark}\n")),
-        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
-    }
-}
-
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+/// Reads a request's body, if it is an order, and answers it.
+async fn attend(request: Request<Incoming>, door: &Door, state: &AdminState) -> Answer {
+    let (head, body) = request.into_parts();
+    // Without a body to speak of nothing is read: what a reader sends along is not waited for.
+    let body = match door {
+        Door::Network { .. } if hyper::body::Body::is_end_stream(&body) => Vec::new(),
+        Door::Network { .. } => vec![0],
+        Door::Control { .. } => match Limited::new(body, BODY_BYTES_MAX).collect().await {
+            Ok(body) => body.to_bytes().to_vec(),
+            Err(error) => {
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    &format!("the order cannot be read: {error}"),
+                );
+            }
+        },
+    };
+    let wanted = Wanted {
+        method: &head.method,
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        body: &body,
+    };
+    respond(&wanted, door, state)
 }

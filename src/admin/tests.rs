@@ -22,7 +22,58 @@ fn healthy(metrics: Metrics) -> AdminState {
         metrics: Arc::new(metrics),
         health: Box::new(|| Ok(None)),
         readiness: Box::new(|| Ok(None)),
+        desk: Arc::new(Lectern::default()),
     }
+}
+
+/// A desk that notes who ordered what.
+#[derive(Default)]
+struct Lectern(std::sync::Mutex<Vec<String>>);
+
+impl Lectern {
+    fn note(&self, what: String) -> Result<api::Done, desk::Refused> {
+        let mut notes = self.0.lock().expect("no panic while held");
+        notes.push(what.clone());
+        Ok(api::Done { done: what })
+    }
+}
+
+impl Desk for Lectern {
+    fn status(&self) -> api::Status {
+        panic!("not asked for in these tests")
+    }
+
+    fn why(&self, name: &str, record_type: &str) -> Result<api::Why, desk::Refused> {
+        Err(desk::Refused::Wrong(format!("{name} {record_type}")))
+    }
+
+    fn cache(&self, name: &str) -> Result<api::CacheLook, desk::Refused> {
+        let name = name.to_owned();
+        let answers = Vec::new();
+        Ok(api::CacheLook { name, answers })
+    }
+
+    fn events(&self, _after: u64, _most: usize) -> api::Events {
+        api::Events { events: Vec::new() }
+    }
+
+    fn drain(&self, order: &api::DrainOrder, by: &str) -> Result<api::Done, desk::Refused> {
+        self.note(format!("drain {} {:?} by {by}", order.name, order.seconds))
+    }
+
+    fn restore(&self, order: &api::RestoreOrder, by: &str) -> Result<api::Done, desk::Refused> {
+        self.note(format!("restore {} by {by}", order.name))
+    }
+
+    fn flush(&self, order: &api::FlushOrder, by: &str) -> Result<api::Done, desk::Refused> {
+        self.note(format!("flush {:?} {} by {by}", order.name, order.subtree))
+    }
+
+    fn snapshot(&self, by: &str) -> Result<api::Done, desk::Refused> {
+        self.note(format!("snapshot by {by}"))
+    }
+
+    fn second(&self) {}
 }
 
 fn start(state: AdminState, bounds: Bounds) -> SocketAddr {
@@ -31,7 +82,13 @@ fn start(state: AdminState, bounds: Bounds) -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(serve_within(listener, state, bounds))
+        runtime.block_on(async move {
+            let doors = Doors {
+                network: Some(listener),
+                control: None,
+            };
+            Ok::<_, io::Error>(Server::new(doors, state, bounds)?.run().await)
+        })
     });
     address
 }
@@ -63,7 +120,7 @@ fn talk(address: SocketAddr, request: &str) -> String {
 fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
     split(&talk(
         address,
-        &format!("GET {path} HTTP/1.1\r\nHost: anything\r\n\r\n"),
+        &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ))
 }
 
@@ -99,8 +156,12 @@ fn metrics_come_as_prometheus_text() {
 #[test]
 fn spawn_serves_on_a_thread_of_its_own() {
     let (listener, address) = listener();
-    spawn(listener, healthy(metrics()), 8).expect("a thread");
-    assert_eq!(get(address, "/").2, INDEX);
+    let doors = Doors {
+        network: Some(listener),
+        control: None,
+    };
+    spawn(doors, healthy(metrics()), 8).expect("a thread");
+    assert!(get(address, "/").2.contains("/metrics"));
 }
 
 #[test]
@@ -116,6 +177,7 @@ fn checks_are_asked_anew_each_time_and_say_why_not() {
     };
     let state = AdminState {
         metrics: Arc::new(metrics()),
+        desk: Arc::new(Lectern::default()),
         health: check("worker 1 has not turned over for 7.2 s"),
         readiness: check("every route is dead and the cache is empty"),
     };
@@ -141,7 +203,7 @@ fn only_reading_is_served() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
         let response = talk(
             address,
-            &format!("{method} /metrics HTTP/1.1\r\nHost: h\r\n\r\n"),
+            &format!("{method} /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         );
         let (status, head, _) = split(&response);
         assert_eq!(status, 405, "{method}");
@@ -149,21 +211,21 @@ fn only_reading_is_served() {
     }
     let (status, _, body) = get(address, "/metric");
     assert_eq!(status, 404);
-    assert!(body.contains("/metrics"), "a hint: {body}");
-    let body = "GET /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    assert!(body.contains("/ lists what is"), "a hint: {body}");
+    let body = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
     assert_eq!(split(&talk(address, body)).0, 413);
-    let chunked =
-        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let chunked = "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     assert_eq!(split(&talk(address, chunked)).0, 413);
 }
 
 #[test]
 fn head_is_get_without_the_body() {
     let address = start(healthy(metrics()), Bounds::DEFAULT);
-    let (status, head, body) = split(&talk(address, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    let (status, head, body) = split(&talk(address, "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     assert_eq!((status, body.as_str()), (200, ""));
+    let length = get(address, "/").2.len();
     assert!(
-        head.contains(&format!("content-length: {}", INDEX.len())),
+        head.contains(&format!("content-length: {length}")),
         "{head}"
     );
 }
@@ -275,7 +337,7 @@ fn a_client_that_takes_no_answer_is_cut_off() {
     };
     let address = start(state, bounds);
     let mut deaf = connect(address);
-    deaf.write_all(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+    deaf.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .expect("a request taken");
     was_asked
         .recv_timeout(PATIENCE)
@@ -306,7 +368,7 @@ fn when_too_many_are_open_the_oldest_makes_room() {
     }
     let mut newest = idle.pop().expect("twelve of them");
     newest
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .expect("still open");
     assert_eq!(split(&drain(&mut newest)).0, 200);
 }
@@ -320,8 +382,116 @@ fn a_panicking_check_costs_one_connection() {
     let address = start(state, Bounds::DEFAULT);
     let mut unlucky = connect(address);
     unlucky
-        .write_all(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .expect("a request taken");
     assert_eq!(drain(&mut unlucky), "");
     assert_eq!(get(address, "/healthz").0, 200);
+}
+
+/// Asks over the control socket.
+fn order(path: &std::path::Path, request: &str) -> (u16, String) {
+    let mut stream = std::os::unix::net::UnixStream::connect(path).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(request.as_bytes()).expect("taken");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response");
+    let (status, _, body) = split(&response);
+    (status, body)
+}
+
+fn post(path: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nHost: byway\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+#[test]
+fn orders_come_over_the_control_socket_with_who_gave_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("control.sock");
+    let desk = Arc::new(Lectern::default());
+    let state = AdminState {
+        desk: Arc::clone(&desk) as Arc<dyn Desk>,
+        ..healthy(metrics())
+    };
+    let doors = Doors {
+        network: None,
+        control: Some(ControlSocket::bind(&path).expect("a socket")),
+    };
+    spawn(doors, state, 8).expect("a thread");
+    let (status, body) = order(
+        &path,
+        &post("/api/v1/drain", "{\"name\":\"eth1\",\"seconds\":60}"),
+    );
+    assert_eq!(status, 200, "{body}");
+    let (status, _) = order(
+        &path,
+        &post("/api/v1/flush", "{\"name\":\"example.\",\"subtree\":true}"),
+    );
+    assert_eq!(status, 200);
+    let me = format!(
+        "by uid {} (pid {})",
+        rustix::process::getuid().as_raw(),
+        std::process::id()
+    );
+    let noted = desk.0.lock().expect("no panic").clone();
+    assert_eq!(
+        noted,
+        [
+            format!("drain eth1 Some(60) {me}"),
+            format!("flush Some(\"example.\") true {me}")
+        ]
+    );
+    for (path_of, body, expected) in [
+        ("/api/v1/drain", "", 400),
+        ("/api/v1/drain", "{\"nam\":1}", 400),
+        ("/api/v1/drain", "{\"name\":\"a\",\"secs\":1}", 400),
+        ("/api/v1/reboot", "{}", 404),
+    ] {
+        let (status, answer) = order(&path, &post(path_of, body));
+        assert_eq!(status, expected, "{path_of} {body}: {answer}");
+        assert!(answer.contains("\"error\""), "{answer}");
+    }
+    let long = post("/api/v1/drain", &" ".repeat(BODY_BYTES_MAX + 1));
+    assert_eq!(order(&path, &long).0, 400);
+    let read = "GET /healthz HTTP/1.1\r\nHost: byway\r\n\r\n";
+    assert_eq!(order(&path, read).0, 200, "reading works there too");
+}
+
+#[test]
+fn nothing_is_changed_over_the_network() {
+    let desk = Arc::new(Lectern::default());
+    let state = AdminState {
+        desk: Arc::clone(&desk) as Arc<dyn Desk>,
+        ..healthy(metrics())
+    };
+    let address = start(state, Bounds::DEFAULT);
+    for path in ["drain", "restore", "flush", "snapshot"] {
+        let request = format!("POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let (status, _, body) = split(&talk(address, &request));
+        assert_eq!(status, 405, "{body}");
+        assert!(body.contains("control socket"), "{body}");
+    }
+    assert!(desk.0.lock().expect("no panic").is_empty());
+}
+
+#[test]
+fn a_page_that_rebinds_its_name_reads_nothing() {
+    let address = start(healthy(metrics()), Bounds::DEFAULT);
+    for path in ["/metrics", "/api/v1/events", "/"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+        let (status, head, body) = split(&talk(address, &request));
+        assert_eq!(status, 403, "{body}");
+        assert!(!head.contains("access-control"), "{head}");
+        assert!(head.contains("default-src 'none'"), "{head}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_told_so() {
+    let address = start(healthy(metrics()), Bounds::DEFAULT);
+    let (status, _, body) = get(address, "/api/v1/why?name=a%20b");
+    assert_eq!((status, body.as_str()), (400, "{\"error\":\"a b A\"}"));
+    let (status, _, body) = get(address, "/api/v1/events?after=soon");
+    assert_eq!(status, 400, "{body}");
+    assert_eq!(get(address, "/api/v1/events?after=3&most=99999").0, 200);
 }

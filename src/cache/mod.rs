@@ -20,6 +20,7 @@ mod entry;
 mod failures;
 mod ghosts;
 mod horizon;
+mod looking;
 mod memory;
 mod rules;
 mod segment;

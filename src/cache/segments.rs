@@ -226,6 +226,13 @@ impl Segments {
         }
     }
 
+    /// Shows every entry, moving none.
+    pub(super) fn visit_all(&self, mut visit: impl FnMut(&Entry)) {
+        for segment in [&self.probation, &self.protected] {
+            segment.entries.iter().for_each(|(_, entry)| visit(entry));
+        }
+    }
+
     /// Keeps the entries for which `keep` holds; returns how many went.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) -> usize {
         self.probation.retain(&mut keep) + self.protected.retain(keep)

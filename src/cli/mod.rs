@@ -5,9 +5,11 @@
 //! "try again" from "do not".
 
 mod check;
+mod client;
 mod man;
 mod query;
 mod run;
+mod running;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -31,6 +33,9 @@ pub mod exit {
     /// The command line or the configuration is wrong.
     pub const USAGE: u8 = 2;
 
+    /// `byway status`: names resolve, and something is in trouble or out of use.
+    pub const TROUBLE: u8 = 3;
+
     /// The same in words, for `--help` and the manual.
     pub(super) const MEANINGS: &[(u8, &str)] = &[
         (OK, "Done. For run: it was told to stop, and has stopped."),
@@ -41,6 +46,10 @@ pub mod exit {
         (
             USAGE,
             "The command line or the configuration is wrong; nothing was started.",
+        ),
+        (
+            TROUBLE,
+            "status: names resolve, and something is in trouble or out of use.",
         ),
     ];
 }
@@ -54,6 +63,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "/etc/resolv.conf",
         "Where upstreams are read from if none are configured, unless `[host] resolv-conf` names another.",
+    ),
+    (
+        "/run/byway/control.sock",
+        "Where a running daemon takes commands, unless $RUNTIME_DIRECTORY or `[admin] control` says otherwise.",
     ),
     (
         "$STATE_DIRECTORY/cache.snapshot",
@@ -80,6 +93,24 @@ enum Command {
     Run(RunArgs),
     /// Ask one question through the routing engine; print the answer, the route and the time it took
     Query(QueryArgs),
+    /// How byway fares: in words first, then every route
+    Status(running::StatusArgs),
+    /// Every route: what is believed of it, its round trips, and what that rests on
+    Routes(running::RoutesArgs),
+    /// What would be done for a question now, and why
+    Why(running::WhyArgs),
+    /// What happened, oldest first
+    Events(running::EventsArgs),
+    /// Take a path, an upstream or a route out of use, at once
+    Drain(running::DrainArgs),
+    /// Put back what was drained
+    Restore(running::RestoreArgs),
+    /// What the cache holds for a name
+    Cache(running::CacheArgs),
+    /// Forget answers: of one name, of all names below it, or all
+    Flush(running::FlushArgs),
+    /// Write the cache to its file now
+    Snapshot(running::SnapshotArgs),
     /// Check a configuration file and print what it means
     Check(check::CheckArgs),
     /// Print the default configuration, with every key explained
@@ -98,6 +129,15 @@ pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Query(args) => query::query(&args),
+        Command::Status(args) => running::status(&args),
+        Command::Routes(args) => running::routes(&args),
+        Command::Why(args) => running::why(&args),
+        Command::Events(args) => running::events(&args),
+        Command::Drain(args) => running::drain(&args),
+        Command::Restore(args) => running::restore(&args),
+        Command::Cache(args) => running::cache(&args),
+        Command::Flush(args) => running::flush(&args),
+        Command::Snapshot(args) => running::snapshot(&args),
         Command::Check(args) => check::check(&args),
         Command::Config => print(config::ANNOTATED.as_bytes()),
         Command::Man(args) => man::man(&args),

@@ -16,6 +16,8 @@ pub struct Host {
     pub cores: usize,
     /// Where state is kept, an absolute path: the place of the cache's snapshot.
     pub state_directory: Option<PathBuf>,
+    /// Where the control socket is, unless the file says otherwise.
+    pub control_socket: Option<PathBuf>,
     /// Where upstreams are read from if none are given.
     pub resolv_conf: PathBuf,
     /// Where the servers stand that are asked in turn by what `resolv_conf` names, if that is a local listener:
@@ -33,6 +35,7 @@ impl Host {
         Host {
             cores: cores(),
             state_directory: state_directory(),
+            control_socket: control_socket(),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
             stand_ins: [
                 PathBuf::from("/run/systemd/resolve/resolv.conf"),
@@ -56,6 +59,38 @@ fn state_directory() -> Option<PathBuf> {
     let all = std::env::var("STATE_DIRECTORY").ok()?;
     let first = Path::new(all.split(':').next()?);
     first.is_absolute().then(|| first.to_owned())
+}
+
+/// The name of the control socket in its directory.
+const CONTROL_SOCKET: &str = "control.sock";
+
+/// Where the control socket of this host's daemon may be, the likeliest first: where systemd lets a service keep
+/// such things (systemd.exec(5)), where the packaged service keeps it, and a user's own place.
+pub fn control_sockets() -> Vec<PathBuf> {
+    let directory = |variable: &str, below: &str| {
+        let all = std::env::var(variable).ok()?;
+        let first = Path::new(all.split(':').next()?);
+        first
+            .is_absolute()
+            .then(|| first.join(below).join(CONTROL_SOCKET))
+    };
+    [
+        directory("RUNTIME_DIRECTORY", ""),
+        Some(Path::new("/run/byway").join(CONTROL_SOCKET)),
+        directory("XDG_RUNTIME_DIR", "byway"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Where a daemon of this user puts its own.
+fn control_socket() -> Option<PathBuf> {
+    let root = rustix::process::geteuid().is_root();
+    let system = |path: &PathBuf| path.starts_with("/run/byway");
+    control_sockets()
+        .into_iter()
+        .find(|path| root || !system(path))
 }
 
 fn interface_index(name: &str) -> Option<u32> {
@@ -92,6 +127,7 @@ impl Host {
         Host {
             cores: 4,
             state_directory: None,
+            control_socket: None,
             resolv_conf: PathBuf::from("/nonexistent/resolv.conf"),
             stand_ins: ["resolved", "manager"].map(|it| PathBuf::from("/nonexistent").join(it)),
             interface_index: |name| (name == "eth0").then_some(2),

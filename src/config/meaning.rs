@@ -14,7 +14,7 @@ use super::address::Endpoint;
 use super::host::Host;
 use super::paths::Paths;
 use super::report::{Place, Report, Severity, Written, quoted};
-use super::spec::{AdminListen, Key, ListenSpec, Spec, UpstreamSpec};
+use super::spec::{AdminListen, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
 use super::{
     Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
     allowed_by_default, bounds, settings, system,
@@ -32,6 +32,13 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
     let whole = !any_error(reports);
     let listen = listeners(&spec.listen, host, reports);
     let admin = admin(spec, &listen, host, reports);
+    let control = match &spec.control {
+        None => host.control_socket.clone(),
+        Some(written) => match &written.value {
+            SnapshotSpec::Off => None,
+            SnapshotSpec::At(path) => Some(path.clone()),
+        },
+    };
     let mut paths = Paths::read(&spec.paths, whole, reports);
     let mut routing = settings::routing(spec);
     let mut resolv_conf = None;
@@ -76,6 +83,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         routing,
         cache,
         admin,
+        control,
         limits,
         allow,
     };

@@ -1,6 +1,7 @@
 //! The configuration as meant: plain data that every other room reads.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -24,6 +25,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Where metrics and health are served; `None` turns them off.
     pub admin: Option<SocketAddr>,
+    /// The Unix socket for the operator's commands; `None` turns it off.
+    pub control: Option<PathBuf>,
     /// The bounds of everything that could grow.
     pub limits: Limits,
     /// Clients that are answered. Others get REFUSED.
@@ -206,6 +209,7 @@ impl Config {
             routing: Routing::default(),
             cache: CacheConfig::default(),
             admin: Some(bounds::ADMIN),
+            control: None,
             limits: Limits::default(),
         }
     }

@@ -30,6 +30,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         routing,
         cache,
         admin,
+        control,
         limits,
         allow,
     } = config;
@@ -51,6 +52,10 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     match admin {
         Some(address) => writeln!(out, "listen = {}", text(address))?,
         None => writeln!(out, "listen = \"off\"")?,
+    }
+    match control {
+        Some(path) => writeln!(out, "control = {}", text(path.display()))?,
+        None => writeln!(out, "control = \"off\"")?,
     }
     write_limits(out, limits)
 }

@@ -35,6 +35,7 @@ pub(super) struct Spec {
     pub(super) cache: CacheSpec,
     pub(super) admin: Key<AdminListen>,
     pub(super) host: HostSpec,
+    pub(super) control: Key<SnapshotSpec>,
     pub(super) limits: LimitsSpec,
 }
 
@@ -98,7 +99,7 @@ pub(super) struct CacheSpec {
     pub(super) snapshot_every: Key<Duration>,
 }
 
-/// `[cache] snapshot`
+/// `[cache] snapshot`, `[admin] control`
 #[derive(Clone, Debug)]
 pub(super) enum SnapshotSpec {
     Off,
@@ -168,6 +169,11 @@ impl Spec {
     pub(super) fn read(document: &DeTable<'_>, reports: &mut Vec<Report>) -> Spec {
         let mut t = Table::top(document, reports);
         read_version(&mut t);
+        let (admin, control) = t
+            .table("admin", "[admin]", |t| {
+                (t.read("listen", admin_listen), t.read("control", control))
+            })
+            .unwrap_or_default();
         Spec {
             workers: t.read("workers", |it| it.whole(bounds::WORKERS)),
             allow: t.list("allow", prefix),
@@ -181,9 +187,8 @@ impl Spec {
             cache: t
                 .table("cache", "[cache]", CacheSpec::read)
                 .unwrap_or_default(),
-            admin: t
-                .table("admin", "[admin]", |t| t.read("listen", admin_listen))
-                .flatten(),
+            admin,
+            control,
             host: t
                 .table("host", "[host]", HostSpec::read)
                 .unwrap_or_default(),
@@ -507,12 +512,20 @@ fn absolute(text: &str) -> Option<PathBuf> {
 }
 
 fn snapshot(value: &Value<'_>) -> Read<SnapshotSpec> {
+    file(value, "the snapshot's place")
+}
+
+fn control(value: &Value<'_>) -> Read<SnapshotSpec> {
+    file(value, "the control socket's place")
+}
+
+fn file(value: &Value<'_>, what: &str) -> Read<SnapshotSpec> {
     let text = value.string("the path of a file in quotes, or `\"off\"`")?;
     if text == "off" {
         return Ok(SnapshotSpec::Off);
     }
     absolute(text).map(SnapshotSpec::At).ok_or_else(|| {
-        let message = format!("{} cannot be the snapshot's place", quoted(text));
+        let message = format!("{} cannot be {what}", quoted(text));
         value.error(message, "expected the absolute path of a file, or `off`")
     })
 }

@@ -276,7 +276,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "snapshot-every",
         ],
     ),
-    ("[admin]", &["listen"]),
+    ("[admin]", &["listen", "control"]),
     ("[host]", &["resolv-conf"]),
     (
         "[limits]",

@@ -79,6 +79,10 @@ fn the_examples_in_the_annotated_default_work() {
     let loaded = parsed(&uncommented()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.remarks, [""; 0]);
     let config = loaded.config;
+    assert_eq!(
+        config.control,
+        Some(PathBuf::from("/run/byway/control.sock"))
+    );
     assert_eq!(config.paths[0].mark, Some(0x10));
     assert_eq!(config.upstreams[0].paths, [0, 1]);
     assert_eq!(

@@ -18,6 +18,7 @@ use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::Sockets;
+use crate::observe::journal::Journal;
 use crate::observe::metrics::Metrics;
 use crate::resolve::{Core, Shared};
 use crate::serve::{Connections, Front, Listeners};
@@ -38,6 +39,7 @@ pub(super) struct Means {
     pub(super) connections: Arc<Connections>,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) journal: Arc<Journal>,
     pub(super) clock: Clock,
     pub(super) fate: Fate,
     pub(super) pulses: Arc<Pulses>,
@@ -214,6 +216,7 @@ impl Seat {
             connections,
             shared,
             metrics: all_metrics,
+            journal,
             clock,
             fate,
             pulses,
@@ -239,7 +242,14 @@ impl Seat {
         roll.spawn("news of paths", fate.follow(Rc::clone(&worker), routes));
         if number == 0 {
             let pulse = pulses.join("the routing engine's tick".into(), clock.now());
-            let tick = watch::tick(Rc::clone(&worker), shared, all_metrics, clock, pulse);
+            let tick = watch::tick(
+                Rc::clone(&worker),
+                shared,
+                all_metrics,
+                journal,
+                clock,
+                pulse,
+            );
             roll.spawn("tick", tick);
         }
         front.open(&worker, |name, task| roll.spawn(name, task))?;

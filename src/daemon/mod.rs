@@ -2,6 +2,8 @@
 
 mod crew;
 mod descriptors;
+mod desk;
+mod drains;
 pub mod once;
 mod paths;
 mod signals;
@@ -20,11 +22,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tracing::{error, info, warn};
 
-use crate::admin;
+use crate::admin::{self, ControlSocket, Doors};
 use crate::clock::Clock;
 use crate::config::{Config, UpstreamTransport, bounds};
 use crate::net::path::Path;
 use crate::net::{Manner, Way};
+use crate::observe::journal::Journal;
 use crate::observe::log;
 use crate::observe::metrics::WorkerMetrics;
 use crate::resolve::Shared;
@@ -32,6 +35,7 @@ use crate::route::Route;
 use crate::serve::{BindError, Connections, Listeners};
 use crate::sys;
 use crew::{Crew, Ending, Means};
+use desk::Counter;
 use paths::Paths;
 use signals::Signals;
 pub use signals::outlive_signals;
@@ -116,6 +120,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let metrics = watch::metrics(config, &listen, &routes, &shared, &keeper, clock)
         .map_err(|error| StartError::Names(error.to_string()))?;
     let metrics = Arc::new(metrics);
+    let journal = Arc::new(Journal::default());
     let short_buffer = listeners.short_buffer();
     let pulses = Arc::new(Pulses::default());
     let means = Means {
@@ -123,6 +128,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         connections: Connections::new(&config.limits),
         shared: Arc::clone(&shared),
         metrics: Arc::clone(&metrics),
+        journal: Arc::clone(&journal),
         clock,
         fate: paths.fate(),
         pulses: Arc::clone(&pulses),
@@ -132,10 +138,21 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
 
     let stopping = Arc::new(AtomicBool::new(false));
     let admin_at = admin.as_ref().and_then(|socket| socket.local_addr().ok());
-    if let Some(socket) = admin {
-        let state = watch::state(&metrics, &shared, &pulses, &stopping, clock);
-        admin::spawn(socket, state, share.watch)?;
-    }
+    let doors = Doors {
+        network: admin,
+        control: control(config),
+    };
+    let control_at = doors.control.as_ref().map(|it| it.path().to_owned());
+    let desk = Counter::new(
+        Arc::clone(&shared),
+        Arc::clone(&metrics),
+        keeper.clone(),
+        journal,
+        clock,
+        origin,
+    );
+    let state = watch::state(&metrics, &shared, &pulses, &stopping, desk, clock);
+    admin::spawn(doors, state, share.watch)?;
     let writing = keeper.as_ref().map(|keeper| {
         let pulse = pulses.beside("the snapshot writer".into(), clock.now());
         keeper.run(config.cache.snapshot_every, pulse)
@@ -149,6 +166,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         &listen,
         &routes,
         admin_at,
+        control_at.as_deref(),
         keeper.as_deref(),
     );
     paths.confess();
@@ -209,6 +227,7 @@ fn announce(
     listen: &[crate::config::Listen],
     routes: &[Route],
     admin: Option<SocketAddr>,
+    control: Option<&std::path::Path>,
     keeper: Option<&Keeper>,
 ) {
     let mut text = format!("byway {} ({origin})\n", env!("CARGO_PKG_VERSION"));
@@ -235,10 +254,27 @@ fn announce(
         Some(address) => text += &format!("  metrics at    http://{address}/metrics\n"),
         None => text += "  metrics       off\n",
     }
+    if let Some(path) = control {
+        text += &format!("  control at    {}\n", path.display());
+    }
     if let Some(keeper) = keeper {
         text += &format!("  snapshot in   {}\n", keeper.path().display());
     }
     log::print(&text);
+}
+
+/// The control socket, if it can be had: without it byway answers queries all the same.
+fn control(config: &Config) -> Option<ControlSocket> {
+    let path = config.control.as_deref()?;
+    match ControlSocket::bind(path) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            warn!(
+                "no control socket, so `byway status` and the like do not work: {error}; set `[admin] control`"
+            );
+            None
+        }
+    }
 }
 
 /// The socket for metrics and health. Nobody should do without DNS because the default port is taken: one of those after

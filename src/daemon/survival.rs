@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,6 +26,16 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     clock: Clock,
     state: Mutex<State>,
+    /// Wakes the thread that writes.
+    wake: Mutex<Option<SyncSender<Wake>>>,
+}
+
+/// What the thread that writes is woken for.
+enum Wake {
+    /// Somebody wants it written now.
+    Write,
+    /// It is to be written once more, and the thread to end.
+    End,
 }
 
 /// What has become of the snapshot so far.
@@ -77,6 +87,7 @@ impl Keeper {
             shared,
             clock,
             state: Mutex::new(state),
+            wake: Mutex::default(),
         }))
     }
 
@@ -89,12 +100,13 @@ impl Keeper {
         every: Duration,
         pulse: Arc<Pulse>,
     ) -> std::io::Result<Writing> {
-        let (end, ended) = mpsc::channel();
+        let (wake, woken) = mpsc::sync_channel(1);
+        *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake.clone());
         let keeper = Arc::clone(self);
         let thread = std::thread::Builder::new()
             .name("byway-snapshot".into())
             .spawn(move || {
-                let round = || keeper.round(every, &ended, &pulse);
+                let round = || keeper.round(every, &woken, &pulse);
                 // However often it panics: no client waits for it.
                 while catch_unwind(AssertUnwindSafe(round)).unwrap_or(true) {}
                 pulse.beat(Time::NEVER);
@@ -102,14 +114,24 @@ impl Keeper {
                 keeper.write(|| {});
                 keeper.last_words();
             })?;
-        Ok(Writing { end, thread })
+        Ok(Writing { wake, thread })
     }
 
-    /// Waits until a snapshot is due, and writes it. False if the end has come instead.
-    fn round(&self, every: Duration, ended: &Receiver<()>, pulse: &Pulse) -> bool {
+    /// Asks for the snapshot to be written now rather than when it is due.
+    pub(super) fn ask(&self) {
+        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wake) = &*wake {
+            // One that waits already will do.
+            let _ = wake.try_send(Wake::Write);
+        }
+    }
+
+    /// Waits until a snapshot is due or asked for, and writes it. False if the end has come instead.
+    fn round(&self, every: Duration, woken: &Receiver<Wake>, pulse: &Pulse) -> bool {
         pulse.beat(self.clock.now() + every);
-        if ended.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
-            return false;
+        match woken.recv_timeout(every) {
+            Ok(Wake::Write) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Wake::End) | Err(RecvTimeoutError::Disconnected) => return false,
         }
         pulse.beat(self.clock.now());
         self.write(|| {
@@ -190,14 +212,14 @@ fn homeless(path: &Path) -> Option<String> {
 
 /// The thread that writes.
 pub(super) struct Writing {
-    end: Sender<()>,
+    wake: SyncSender<Wake>,
     thread: JoinHandle<()>,
 }
 
 impl Writing {
     /// Writes once more and ends.
     pub(super) fn finish(self) {
-        drop(self.end);
+        let _ = self.wake.send(Wake::End);
         if self.thread.join().is_err() {
             warn!("the cache snapshot was not written at the end");
         }

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::{info, warn};
 
+use super::desk::Counter;
 use super::survival::Keeper;
 use super::vital::{Pulse, Pulses};
 use super::worker::Worker;
@@ -14,6 +15,7 @@ use crate::admin::AdminState;
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::observe::event::{Event, Subject};
+use crate::observe::journal::Journal;
 use crate::observe::metrics::{
     BudgetSample, CacheSample, EngineSample, Evacuation, Metrics, Roster, RouteNames, RouteSample,
     SnapshotSample, Sources, Twice, Verdict,
@@ -116,6 +118,7 @@ pub(super) fn state(
     shared: &Arc<Shared>,
     pulses: &Arc<Pulses>,
     stopping: &Arc<AtomicBool>,
+    desk: Counter,
     clock: Clock,
 ) -> AdminState {
     let (for_readiness, shared) = (Arc::clone(pulses), Arc::clone(shared));
@@ -131,6 +134,7 @@ pub(super) fn state(
             for_readiness.health(clock.now())?;
             ready(&shared, clock).map(|()| None)
         }),
+        desk: Arc::new(desk),
     }
 }
 
@@ -155,6 +159,7 @@ pub(super) async fn tick(
     worker: Rc<Worker>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
+    journal: Arc<Journal>,
     clock: Clock,
     pulse: Arc<Pulse>,
 ) {
@@ -171,7 +176,8 @@ pub(super) async fn tick(
         });
         events.extend(shared.engine().take_events());
         let now = clock.now();
-        for (_, event) in events.drain(..) {
+        for (at, event) in events.drain(..) {
+            journal.tell(at, SystemTime::now(), is_trouble(&event), &event);
             match &event {
                 Event::Evacuated {
                     path,
@@ -182,7 +188,10 @@ pub(super) async fn tick(
                 }
                 Event::Evacuated { path, .. } => metrics.evacuated(path, Evacuation::Congested),
                 Event::PathLost { path, .. } => metrics.evacuated(path, Evacuation::Lost),
-                Event::Drained(Subject::Path(path)) => {
+                Event::Drained {
+                    subject: Subject::Path(path),
+                    ..
+                } => {
                     metrics.evacuated(path, Evacuation::Drained);
                 }
                 _ => {}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::said::Said;
+use crate::config::units::format_duration;
 use crate::wire::Rcode;
 
 /// What is believed of a route, a path or an upstream.
@@ -242,9 +243,21 @@ pub enum Event {
         after: Duration,
     },
     /// The operator took something out of use.
-    Drained(Subject),
-    /// The operator put it back.
-    Restored(Subject),
+    Drained {
+        /// What.
+        subject: Subject,
+        /// Who did it.
+        by: Arc<str>,
+        /// For how long; until it is put back if that was not said.
+        lasts: Option<Duration>,
+    },
+    /// The operator, or the end of the time that was set, put it back.
+    Restored {
+        /// What.
+        subject: Subject,
+        /// Who did it.
+        by: Arc<str>,
+    },
     /// A path cannot be used: its interface or source address is not on this host.
     PathLost {
         /// The path's name.
@@ -302,6 +315,48 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Its kind, one word.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Event::Verdict { .. } => "verdict",
+            Event::Evacuated { .. } => "evacuated",
+            Event::Returned { .. } => "returned",
+            Event::NothingClear { .. } => "nothing-clear",
+            Event::ClearAgain { .. } => "clear-again",
+            Event::Outage => "outage",
+            Event::OutageOver { .. } => "outage-over",
+            Event::Drained { .. } => "drained",
+            Event::Restored { .. } => "restored",
+            Event::PathLost { .. } => "path-lost",
+            Event::PathFound { .. } => "path-found",
+            Event::Rebased { .. } => "rebased",
+            Event::EdnsRefused { .. } => "edns-refused",
+            Event::LimitReached { .. } => "limit-reached",
+        }
+    }
+
+    /// Whom it is about, if anybody.
+    pub fn subject(&self) -> Option<Subject> {
+        match self {
+            Event::Verdict { subject, .. }
+            | Event::Drained { subject, .. }
+            | Event::Restored { subject, .. } => Some(subject.clone()),
+            Event::Evacuated { path, .. }
+            | Event::Returned { path, .. }
+            | Event::PathLost { path, .. }
+            | Event::PathFound { path } => Some(Subject::Path(path.clone())),
+            Event::Rebased { route, .. } => Some(Subject::Route(route.clone())),
+            Event::EdnsRefused { upstream } => Some(Subject::Upstream(upstream.clone())),
+            Event::NothingClear { .. }
+            | Event::ClearAgain { .. }
+            | Event::Outage
+            | Event::OutageOver { .. }
+            | Event::LimitReached { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -349,8 +404,14 @@ impl fmt::Display for Event {
             Event::OutageOver { after } => {
                 write!(f, "an upstream answers again after {}", Secs(*after))
             }
-            Event::Drained(subject) => write!(f, "{subject} drained"),
-            Event::Restored(subject) => write!(f, "{subject} restored"),
+            Event::Drained { subject, by, lasts } => {
+                write!(f, "{subject} drained by {by}")?;
+                match lasts {
+                    Some(lasts) => write!(f, " for {}", format_duration(*lasts)),
+                    None => Ok(()),
+                }
+            }
+            Event::Restored { subject, by } => write!(f, "{subject} restored by {by}"),
             Event::PathLost { path, why } => write!(f, "path {path} lost: {why}"),
             Event::PathFound { path } => write!(f, "path {path} found again"),
             Event::Rebased { route, from, to } => write!(

@@ -172,13 +172,42 @@ impl Engine {
 
     /// Takes a path, an upstream or a route out of use; what is under way is still heard. A path's name
     /// comes before an upstream's if both have it.
-    pub fn drain(&mut self, name: &str, now: Time) -> Result<Subject, UnknownName> {
-        self.set_drained(name, true, now)
+    ///
+    /// # Errors
+    /// If nothing bears the name.
+    pub fn drain(
+        &mut self,
+        name: &str,
+        by: &str,
+        lasts: Option<Duration>,
+        now: Time,
+    ) -> Result<Subject, UnknownName> {
+        let (subject, changed) = self.set_drained(name, true)?;
+        if changed {
+            let (told, by) = (subject.clone(), by.into());
+            let drained = Event::Drained {
+                subject: told,
+                by,
+                lasts,
+            };
+            self.tell(now, drained);
+            self.settle(now);
+        }
+        Ok(subject)
     }
 
     /// Puts it back.
-    pub fn restore(&mut self, name: &str, now: Time) -> Result<Subject, UnknownName> {
-        self.set_drained(name, false, now)
+    ///
+    /// # Errors
+    /// If nothing bears the name.
+    pub fn restore(&mut self, name: &str, by: &str, now: Time) -> Result<Subject, UnknownName> {
+        let (subject, changed) = self.set_drained(name, false)?;
+        if changed {
+            let (told, by) = (subject.clone(), by.into());
+            self.tell(now, Event::Restored { subject: told, by });
+            self.settle(now);
+        }
+        Ok(subject)
     }
 
     /// A path's interface or source address is gone from this host, or it has no carrier. Nothing is sent over
@@ -225,12 +254,8 @@ impl Engine {
         }
     }
 
-    fn set_drained(
-        &mut self,
-        name: &str,
-        drained: bool,
-        now: Time,
-    ) -> Result<Subject, UnknownName> {
+    /// Whom the name means, and whether anything changed.
+    fn set_drained(&mut self, name: &str, drained: bool) -> Result<(Subject, bool), UnknownName> {
         let find = |group: &&mut Group| *group.name == *name;
         let (subject, flag) = if let Some(path) = self.paths.iter_mut().find(find) {
             (Subject::Path(path.name.clone()), &mut path.drained)
@@ -247,20 +272,8 @@ impl Engine {
                 nearest: self.nearest(name),
             });
         };
-        if *flag != drained {
-            *flag = drained;
-            let told = subject.clone();
-            self.tell(
-                now,
-                if drained {
-                    Event::Drained(told)
-                } else {
-                    Event::Restored(told)
-                },
-            );
-            self.settle(now);
-        }
-        Ok(subject)
+        let changed = std::mem::replace(flag, drained) != drained;
+        Ok((subject, changed))
     }
 
     fn nearest(&self, name: &str) -> Option<String> {

@@ -74,6 +74,16 @@ impl Selector {
     fn take_over(&mut self, route: RouteId, now: Time) {
         (self.incumbent, self.since) = (Some(route), now);
     }
+
+    /// What it remembers from question to question, to be recalled after a choice that was only tried.
+    pub(super) fn memory(&self) -> (Option<RouteId>, Time) {
+        (self.incumbent, self.since)
+    }
+
+    /// Puts back what [`Selector::memory`] gave.
+    pub(super) fn recall(&mut self, memory: (Option<RouteId>, Time)) {
+        (self.incumbent, self.since) = memory;
+    }
 }
 
 /// A route that a question may take, and its expected time where that decides.
@@ -112,6 +122,22 @@ impl Engine {
     /// # Errors
     /// When no route has room, or there is none to use.
     pub fn choose(&mut self, now: Time, rng: &mut impl rand::Rng) -> Result<RouteId, Refused> {
+        let chosen = self.choose_quietly(now, rng);
+        if chosen == Err(Refused::Busy) {
+            self.budgets.disturb();
+            if self.budgets.is_surging(now) {
+                self.lanes.iter_mut().for_each(|lane| lane.limit.let_go());
+            }
+        }
+        chosen
+    }
+
+    /// [`Engine::choose`], but that nothing comes of it when there is no room.
+    pub(super) fn choose_quietly(
+        &mut self,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
         let roll = unit(rng);
         let mut open = std::mem::take(&mut self.selector.open);
         open.clear();
@@ -154,10 +180,6 @@ impl Engine {
         }
         if self.lanes.iter().all(|lane| lane.rank == Rank::Out) {
             return Err(Refused::NoRoute);
-        }
-        self.budgets.disturb();
-        if self.budgets.is_surging(now) {
-            self.lanes.iter_mut().for_each(|lane| lane.limit.let_go());
         }
         Err(Refused::Busy)
     }

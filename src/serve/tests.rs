@@ -75,6 +75,7 @@ impl Rig {
             routing: Routing::default(),
             cache: CacheConfig::default(),
             admin: None,
+            control: None,
             limits: setup.limits,
             allow: setup
                 .allow

@@ -48,7 +48,7 @@ fn the_page_is_prometheus_text() {
     }
     let head = request(
         &daemon,
-        "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     );
     let head = head.to_ascii_lowercase();
     assert!(
@@ -199,7 +199,7 @@ fn the_watch_is_for_reading_only() {
         let head = request(
             &daemon,
             &format!(
-                "{method} /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                "{method} /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             ),
         );
         assert!(head.starts_with("HTTP/1.1 405"), "{method}: {head}");

@@ -9,6 +9,7 @@ mod answers;
 mod caching;
 mod clients;
 mod commands;
+mod control;
 mod edns;
 mod first_minute;
 mod forgery;

@@ -228,6 +228,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 routing,
                 cache,
                 admin: admin.then_some(bounds::ADMIN),
+                control: admin.then(|| PathBuf::from("/run/byway/control.sock")),
                 limits,
                 allow: bounds::PRIVATE.to_vec(),
             },

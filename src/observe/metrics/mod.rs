@@ -136,6 +136,15 @@ impl Metrics {
         }
     }
 
+    /// Queries answered since the start, by [`QueryResult`], all listeners and transports together.
+    pub fn answers(&self) -> [u64; QueryResult::COUNT] {
+        let mut answers = [0u64; QueryResult::COUNT];
+        for block in self.shared.blocks() {
+            block.add_answers(&mut answers);
+        }
+        answers
+    }
+
     /// All series now, in the Prometheus text format 0.0.4.
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -50,6 +50,17 @@ impl Block {
             routes: (0..routes).map(|_| Apart::default()).collect(),
         }
     }
+
+    /// Adds the queries that it has answered, by result.
+    pub(super) fn add_answers(&self, answers: &mut [u64; QueryResult::COUNT]) {
+        for listener in &self.listeners {
+            for transport in &listener.0.queries {
+                for (sum, count) in answers.iter_mut().zip(transport) {
+                    *sum = sum.wrapping_add(count.get());
+                }
+            }
+        }
+    }
 }
 
 /// A worker's hand on its numbers.

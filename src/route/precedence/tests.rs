@@ -223,6 +223,9 @@ fn a_denial_is_final_only_where_nobody_who_comes_before_can_ever_be_asked() {
     let name = world.engine.lane(FIRST).route.name.to_string();
     world.engine.path_lost(PathId(0), "gone", world.now);
     assert!(world.engine.is_provisional(SECOND));
-    world.engine.drain(&name, world.now).expect("it is known");
+    world
+        .engine
+        .drain(&name, "a test", None, world.now)
+        .expect("it is known");
     assert!(!world.engine.is_provisional(SECOND));
 }

@@ -134,7 +134,8 @@ impl Setup {
             .arg("run")
             .arg("--config")
             .arg(&file)
-            .args(&self.arguments);
+            .args(&self.arguments)
+            .env("RUNTIME_DIRECTORY", folder.path());
         (command, folder)
     }
 

@@ -1,0 +1,62 @@
+//! What the watch asks the rest of the daemon, and what it may tell it to do.
+
+use super::api;
+
+/// Why a request came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It makes no sense, and why: answered 400.
+    Wrong(String),
+    /// What it names is not there: answered 404.
+    Unknown(String),
+    /// It could not be done: answered 500.
+    Failed(String),
+}
+
+/// The daemon as the watch sees it. Nothing here waits for the network.
+pub trait Desk: Send + Sync {
+    /// How everything is.
+    fn status(&self) -> api::Status;
+
+    /// What would be done for a question of this name and type now, and why.
+    ///
+    /// # Errors
+    /// [`Refused::Wrong`] if that is no name or no type.
+    fn why(&self, name: &str, record_type: &str) -> Result<api::Why, Refused>;
+
+    /// What the cache holds for the name.
+    ///
+    /// # Errors
+    /// [`Refused::Wrong`] if that is no name.
+    fn cache(&self, name: &str) -> Result<api::CacheLook, Refused>;
+
+    /// The events behind number `after`, at most `most` of them.
+    fn events(&self, after: u64, most: usize) -> api::Events;
+
+    /// Takes something out of use. `by` says who wants it.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if nothing bears the name.
+    fn drain(&self, order: &api::DrainOrder, by: &str) -> Result<api::Done, Refused>;
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if nothing bears the name.
+    fn restore(&self, order: &api::RestoreOrder, by: &str) -> Result<api::Done, Refused>;
+
+    /// Forgets answers.
+    ///
+    /// # Errors
+    /// [`Refused::Wrong`] if that is no name.
+    fn flush(&self, order: &api::FlushOrder, by: &str) -> Result<api::Done, Refused>;
+
+    /// Has the cache's file written now.
+    ///
+    /// # Errors
+    /// [`Refused::Failed`] if it cannot be written or none is kept.
+    fn snapshot(&self, by: &str) -> Result<api::Done, Refused>;
+
+    /// Once a second: what the watch looks after itself.
+    fn second(&self);
+}

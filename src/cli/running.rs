@@ -1,0 +1,206 @@
+//! The commands to a running daemon.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::client::{Reach, encoded};
+use super::{exit, fail};
+use crate::admin::api::{self, State};
+use crate::config::units::parse_duration;
+use crate::wire::RecordType;
+
+mod show;
+
+/// How often `events --follow` looks for new ones.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How byway fares: in words first, then every route
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Prints it. Healthy, in trouble or down is told by the exit status too.
+pub(super) fn status(args: &StatusArgs) -> u8 {
+    match args.reach.show("/api/v1/status", show::status) {
+        Ok(status) => match status.state {
+            State::Well => exit::OK,
+            State::Trouble => exit::TROUBLE,
+            State::Down => exit::FAILED,
+        },
+        Err(code) => code,
+    }
+}
+
+/// Every route: what is believed of it, its round trips, and what that rests on
+#[derive(Args, Debug)]
+pub(super) struct RoutesArgs {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn routes(args: &RoutesArgs) -> u8 {
+    let shown = args.reach.show("/api/v1/routes", |routes: &api::Routes| {
+        show::routes(&routes.routes)
+    });
+    shown.err().unwrap_or(exit::OK)
+}
+
+/// What would be done for a question now, and why
+#[derive(Args, Debug)]
+pub(super) struct WhyArgs {
+    /// The name, as in a zone file
+    name: String,
+    /// The type of record: a mnemonic, or TYPE and a number
+    #[arg(value_name = "TYPE", default_value = "A")]
+    record_type: RecordType,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn why(args: &WhyArgs) -> u8 {
+    let path = format!(
+        "/api/v1/why?name={}&type={}",
+        encoded(&args.name),
+        args.record_type
+    );
+    args.reach.show(&path, show::why).err().unwrap_or(exit::OK)
+}
+
+/// What happened, oldest first
+#[derive(Args, Debug)]
+pub(super) struct EventsArgs {
+    /// Go on and print new ones as they happen
+    #[arg(long, short)]
+    follow: bool,
+    /// The latest so many only
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 100)]
+    most: u64,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn events(args: &EventsArgs) -> u8 {
+    let (mut after, mut most) = (0, args.most);
+    loop {
+        let path = format!("/api/v1/events?after={after}&most={most}");
+        let events = match args.reach.get::<api::Events>(&path) {
+            Ok(answered) => answered.document.events,
+            Err(error) => return fail(&error.to_string()),
+        };
+        if let Some(last) = events.last() {
+            after = last.number;
+        }
+        let text: String = events
+            .iter()
+            .map(|event| match args.reach.json {
+                // A line each, so that it can be followed too.
+                true => serde_json::to_string(event).unwrap_or_default() + "\n",
+                false => show::event(event),
+            })
+            .collect();
+        let code = super::print(text.as_bytes());
+        if !args.follow || code != exit::OK {
+            return code;
+        }
+        most = 1000;
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// What the cache holds for a name
+#[derive(Args, Debug)]
+pub(super) struct CacheArgs {
+    /// The name, as in a zone file
+    name: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn cache(args: &CacheArgs) -> u8 {
+    let path = format!("/api/v1/cache?name={}", encoded(&args.name));
+    args.reach
+        .show(&path, show::cache)
+        .err()
+        .unwrap_or(exit::OK)
+}
+
+/// Take a path, an upstream or a route out of use, at once
+#[derive(Args, Debug)]
+pub(super) struct DrainArgs {
+    /// Its name
+    name: String,
+    /// For how long, such as "30 min" or 30m; until `byway restore` if left out
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    lasts: Option<Duration>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let span = parse_duration(text).map_err(|error| error.to_string())?;
+    match span.as_secs() {
+        0 => Err("at least a second".into()),
+        _ => Ok(span),
+    }
+}
+
+pub(super) fn drain(args: &DrainArgs) -> u8 {
+    let order = api::DrainOrder {
+        name: args.name.clone(),
+        seconds: args.lasts.map(|lasts| lasts.as_secs()),
+    };
+    args.reach.order("/api/v1/drain", &order)
+}
+
+/// Put back what was drained
+#[derive(Args, Debug)]
+pub(super) struct RestoreArgs {
+    /// Its name
+    name: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn restore(args: &RestoreArgs) -> u8 {
+    let name = args.name.clone();
+    args.reach
+        .order("/api/v1/restore", &api::RestoreOrder { name })
+}
+
+/// Forget answers: of one name, of all names below it, or all
+#[derive(Args, Debug)]
+pub(super) struct FlushArgs {
+    /// The name to forget
+    #[arg(required_unless_present = "all")]
+    name: Option<String>,
+    /// All names below it too
+    #[arg(long, requires = "name")]
+    subtree: bool,
+    /// Everything
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn flush(args: &FlushArgs) -> u8 {
+    let order = api::FlushOrder {
+        name: args.name.clone(),
+        subtree: args.subtree,
+    };
+    args.reach.order("/api/v1/flush", &order)
+}
+
+/// Write the cache to its file now
+#[derive(Args, Debug)]
+pub(super) struct SnapshotArgs {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn snapshot(args: &SnapshotArgs) -> u8 {
+    args.reach.order("/api/v1/snapshot", &())
+}

@@ -1,0 +1,266 @@
+//! The daemon's answers for people: plain text, the most important first.
+
+use crate::admin::api::{self, State, Status};
+
+/// One screen: a sentence, what is wrong, what clients felt, then the table.
+pub(super) fn status(status: &Status) -> String {
+    let word = match status.state {
+        State::Well => "well",
+        State::Trouble => "trouble",
+        State::Down => "DOWN",
+    };
+    let mut out = format!("{word}: {}\n", status.headline);
+    for line in &status.trouble {
+        out += &format!("  - {line}\n");
+    }
+    for drain in &status.drains {
+        let until = drain.until.as_deref().unwrap_or("restored");
+        let (name, by, since) = (&drain.name, &drain.by, &drain.since);
+        out += &format!("  - {name} was drained by {by} at {since}, until {until}\n");
+    }
+    out += &felt(&status.felt);
+    out += &format!(
+        "{:.2} packets upstream for each question that needed one; {} answers cached ({} of {})\n",
+        status.amplification,
+        status.cache.entries,
+        bytes(status.cache.bytes),
+        bytes(status.cache.capacity)
+    );
+    if let Some(snapshot) = &status.snapshot {
+        let age = match snapshot.age {
+            Some(age) => format!("{} old", span(age)),
+            None => "not written yet".into(),
+        };
+        let failed = match snapshot.failed {
+            0 => String::new(),
+            failed => format!(", {failed} writes FAILED"),
+        };
+        out += &format!("snapshot {age}{failed}: {}\n", snapshot.path);
+    }
+    out += &format!(
+        "byway {}, process {}, up {} ({})\n\n",
+        status.version,
+        status.pid,
+        span(status.uptime),
+        status.configuration
+    );
+    out + &routes(&status.routes)
+}
+
+fn felt(felt: &api::Felt) -> String {
+    if felt.queries == 0 {
+        return format!("no query in the last {}\n", span(felt.seconds));
+    }
+    let mut parts = Vec::new();
+    for (count, what) in [
+        (felt.from_cache, "from the cache"),
+        (felt.from_upstream, "from upstream"),
+        (felt.stale, "stale"),
+        (felt.failed, "FAILED"),
+        (felt.shed, "turned away (limits)"),
+        (felt.refused, "refused"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let (queries, seconds) = (felt.queries, span(felt.seconds));
+    format!(
+        "{queries} queries in the last {seconds}: {}\n",
+        parts.join(", ")
+    )
+}
+
+/// A row for each route.
+pub(super) fn routes(routes: &[api::Route]) -> String {
+    let mut rows = vec![
+        [
+            "route",
+            "verdict",
+            "for",
+            "base",
+            "now",
+            "loss",
+            "under way",
+            "why",
+        ]
+        .map(String::from),
+    ];
+    for route in routes {
+        let verdict = match (route.missing, route.drained) {
+            (true, _) => "lost".to_owned(),
+            (_, true) => "drained".to_owned(),
+            _ => route.verdict.clone(),
+        };
+        let now = route.base.map(|base| base + route.excess.unwrap_or(0.0));
+        let loss = match route.loss {
+            loss if loss > 0.0 => format!("{:.0} %", loss * 100.0),
+            _ => "-".into(),
+        };
+        // Of a clear route there is nothing to explain.
+        let why = match verdict.as_str() {
+            "clear" | "drained" | "lost" | "unknown" => String::new(),
+            _ => route.evidence.clone(),
+        };
+        rows.push([
+            route.name.clone(),
+            verdict,
+            span(route.verdict_for),
+            route.base.map_or("-".into(), millis),
+            now.map_or("-".into(), millis),
+            loss,
+            format!("{}/{}", route.in_flight, route.limit),
+            why,
+        ]);
+    }
+    table(&rows)
+}
+
+pub(super) fn why(why: &api::Why) -> String {
+    let mut out = format!("{} {}: {}\n", why.name, why.record_type, why.decision);
+    match &why.cached {
+        Some(cached) => out += &format!("cached: {}", answer(cached)),
+        None => out += "cached: nothing\n",
+    }
+    if let Some(failed) = &why.failed {
+        out += &format!("remembered: {failed}\n");
+    }
+    if let (Some(hedge), Some(after)) = (&why.hedge, why.hedge_after) {
+        out += &format!("if late: {hedge} is asked too, after {}\n", millis(after));
+    }
+    out += "\n";
+    let mut rows = vec![["route", "verdict", "expected", ""].map(String::from)];
+    for candidate in &why.candidates {
+        let note = match &candidate.passed_over {
+            Some(reason) => format!("passed over: {reason}"),
+            None => "would be asked first".into(),
+        };
+        rows.push([
+            candidate.name.clone(),
+            candidate.verdict.clone(),
+            millis(candidate.expected),
+            note,
+        ]);
+    }
+    out + &table(&rows)
+}
+
+pub(super) fn cache(look: &api::CacheLook) -> String {
+    if look.answers.is_empty() {
+        return format!("nothing is held for {}\n", look.name);
+    }
+    look.answers.iter().map(answer).collect()
+}
+
+fn answer(cached: &api::Cached) -> String {
+    let left = i64::from(cached.ttl) - i64::from(cached.age);
+    let state = match left {
+        0.. => format!("fresh for another {left} s"),
+        _ => format!("stale for {} s", -left),
+    };
+    let from = match &cached.route {
+        Some(route) => format!("over {route}"),
+        None => "from the snapshot".into(),
+    };
+    let hits = match cached.hits {
+        1 => "asked for once since".into(),
+        hits => format!("asked for {hits} times since"),
+    };
+    format!(
+        "{}: {}, {state} (TTL {} s, {} s old), {from}, {hits}, {}\n",
+        cached.question,
+        cached.rcode,
+        cached.ttl,
+        cached.age,
+        bytes(cached.bytes)
+    )
+}
+
+pub(super) fn event(event: &api::Event) -> String {
+    let mark = if event.trouble { '!' } else { ' ' };
+    format!("{} {mark} {}\n", event.time, event.text)
+}
+
+/// Columns as wide as what is in them; the last one is not filled up.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line += &format!("{cell:width$}  ");
+        }
+        out += line.trim_end();
+        out += "\n";
+    }
+    out
+}
+
+fn millis(seconds: f64) -> String {
+    match seconds * 1e3 {
+        ms if ms < 9.95 => format!("{ms:.1} ms"),
+        ms => format!("{ms:.0} ms"),
+    }
+}
+
+fn span(seconds: f64) -> String {
+    match seconds as u64 {
+        secs if secs < 120 => format!("{secs} s"),
+        secs if secs < 7_200 => format!("{} min", secs / 60),
+        secs if secs < 172_800 => format!("{} h", secs / 3_600),
+        secs => format!("{} d", secs / 86_400),
+    }
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        count if count < 10 << 10 => format!("{count} B"),
+        count if count < 10 << 20 => format!("{} KiB", count >> 10),
+        count => format!("{} MiB", count >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let rows = [["a", "verdict"], ["dc1@eth0", ""], ["é", "x"]];
+        let rows = rows.map(|row| row.map(String::from));
+        assert_eq!(table(&rows), "a         verdict\ndc1@eth0\né         x\n");
+    }
+
+    #[test]
+    fn what_clients_felt_names_only_what_happened() {
+        let quiet = api::Felt {
+            seconds: 60.0,
+            ..api::Felt::default()
+        };
+        assert_eq!(felt(&quiet), "no query in the last 60 s\n");
+        let bad = api::Felt {
+            queries: 7,
+            from_cache: 4,
+            failed: 3,
+            ..quiet
+        };
+        assert_eq!(
+            felt(&bad),
+            "7 queries in the last 60 s: 4 from the cache, 3 FAILED\n"
+        );
+    }
+
+    #[test]
+    fn numbers_are_read_at_a_glance() {
+        assert_eq!(millis(0.002), "2.0 ms");
+        assert_eq!(millis(0.48), "480 ms");
+        assert_eq!(span(59.9), "59 s");
+        assert_eq!(span(90_000.0), "25 h");
+        assert_eq!(bytes(9_999), "9999 B");
+        assert_eq!(bytes(64 << 20), "64 MiB");
+    }
+}

@@ -1,0 +1,526 @@
+//! What the API shows and the orders that it takes, put together from what the daemon has.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tracing::info;
+
+use super::drains::Drains;
+use super::survival::Keeper;
+use crate::admin::api;
+use crate::admin::desk::{Desk, Refused as No};
+use crate::cache::{FROM_SNAPSHOT, Freshness, Look};
+use crate::clock::{Clock, Time};
+use crate::observe::journal::Journal;
+use crate::observe::metrics::{Label, Metrics, QueryResult};
+use crate::resolve::Shared;
+use crate::route::{Refused, Report, RouteId, RouteReport, Standing, Verdict};
+use crate::wire::{self, CLASS_IN, Ede, QuestionKey, RecordType};
+
+/// Seconds that what clients felt is told of.
+const SPAN: usize = 60;
+
+/// The daemon's side of the API.
+pub(super) struct Counter {
+    pub(super) shared: Arc<Shared>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) clock: Clock,
+    /// Where the configuration came from.
+    pub(super) origin: String,
+    pub(super) started: Time,
+    drains: Drains,
+    /// Answers by result, a sample each second, the oldest first.
+    felt: Mutex<VecDeque<(Time, Results)>>,
+}
+
+type Results = [u64; QueryResult::COUNT];
+
+impl Counter {
+    /// A desk for the daemon that started at `started`; what was drained when the one before it ended is drained
+    /// again.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        metrics: Arc<Metrics>,
+        keeper: Option<Arc<Keeper>>,
+        journal: Arc<Journal>,
+        clock: Clock,
+        origin: &str,
+    ) -> Counter {
+        let file = keeper.as_ref().map(|keeper| Drains::beside(keeper.path()));
+        let drains = Drains::open(file, &shared, clock);
+        Counter {
+            drains,
+            shared,
+            metrics,
+            keeper,
+            journal,
+            clock,
+            origin: origin.into(),
+            started: clock.now(),
+            felt: Mutex::default(),
+        }
+    }
+
+    fn felt(&self, now: Time) -> api::Felt {
+        let felt = self.felt.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, before) = felt
+            .front()
+            .copied()
+            .unwrap_or((self.started, Results::default()));
+        let current = self.metrics.answers();
+        let count = |result: QueryResult| {
+            let index = result.index();
+            current[index].saturating_sub(before[index])
+        };
+        api::Felt {
+            seconds: now.since(since).as_secs_f64(),
+            queries: QueryResult::ALL.iter().map(|&result| count(result)).sum(),
+            from_cache: count(QueryResult::Hit),
+            from_upstream: count(QueryResult::Miss),
+            stale: count(QueryResult::Stale),
+            failed: count(QueryResult::Failed),
+            shed: count(QueryResult::Shed),
+            refused: count(QueryResult::Refused) + count(QueryResult::Rejected),
+        }
+    }
+
+    fn cached(&self, key: &QuestionKey, look: &Look) -> api::Cached {
+        let route = (look.route != FROM_SNAPSHOT).then_some(usize::from(look.route));
+        let route = route.and_then(|route| {
+            let engine = self.shared.engine();
+            Some(engine.routes().get(route)?.name.to_string())
+        });
+        api::Cached {
+            question: key.to_string(),
+            freshness: match look.freshness {
+                Freshness::Fresh { .. } => "fresh".into(),
+                Freshness::Stale { .. } => "stale".into(),
+            },
+            age: look.age,
+            ttl: look.ttl,
+            rcode: look.rcode.to_string(),
+            route,
+            hits: look.hits,
+            bytes: look.bytes as u64,
+        }
+    }
+}
+
+/// A name in wire form.
+fn name(text: &str) -> Result<Vec<u8>, No> {
+    if text.is_empty() {
+        return Err(No::Wrong("which name? `.` is the root".into()));
+    }
+    wire::name_from_text(text)
+        .map_err(|error| No::Wrong(format!("{} is no name: {error}", text.escape_debug())))
+}
+
+impl Desk for Counter {
+    fn status(&self) -> api::Status {
+        let now = self.clock.now();
+        let report = self.shared.engine().report(now);
+        let felt = self.felt(now);
+        let trouble = trouble(&report);
+        let state = match report.standing {
+            Standing::Outage => api::State::Down,
+            Standing::NothingClear => api::State::Trouble,
+            Standing::Clear if trouble.is_empty() => api::State::Well,
+            Standing::Clear => api::State::Trouble,
+        };
+        let cache = self.shared.cache.stats();
+        let uptime = now.since(self.started);
+        let [steady, burst, ceiling] = report.budget;
+        api::Status {
+            state,
+            headline: headline(&report, trouble.len()),
+            trouble,
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started: rfc3339(SystemTime::now() - uptime),
+            uptime: uptime.as_secs_f64(),
+            configuration: self.origin.clone(),
+            felt,
+            amplification: report.amplification,
+            ceiling: report.ceiling_rate,
+            budgets: api::Budgets {
+                steady,
+                burst,
+                ceiling,
+            },
+            paths: report
+                .paths
+                .iter()
+                .map(|path| api::Subject {
+                    name: path.name.to_string(),
+                    verdict: path.verdict.to_string(),
+                    verdict_for: path.standing_for.as_secs_f64(),
+                    drained: path.drained,
+                    missing: path.missing,
+                })
+                .collect(),
+            upstreams: report
+                .upstreams
+                .iter()
+                .map(|upstream| api::Subject {
+                    name: upstream.name.to_string(),
+                    verdict: upstream.verdict.to_string(),
+                    verdict_for: upstream.standing_for.as_secs_f64(),
+                    drained: upstream.drained,
+                    missing: false,
+                })
+                .collect(),
+            routes: report.routes.iter().map(route).collect(),
+            drains: self.drains.list(),
+            cache: api::Cache {
+                entries: cache.entries as u64,
+                bytes: cache.bytes as u64,
+                capacity: cache.bound as u64,
+            },
+            snapshot: self.keeper.as_ref().map(|keeper| {
+                let sample = keeper.sample();
+                api::Snapshot {
+                    path: keeper.path().display().to_string(),
+                    age: sample.file.as_ref().map(|file| file.age.as_secs_f64()),
+                    entries: sample.file.as_ref().map(|file| file.entries),
+                    failed: sample.failed,
+                }
+            }),
+        }
+    }
+
+    fn why(&self, text: &str, record_type: &str) -> Result<api::Why, No> {
+        let record_type: RecordType = record_type.parse().map_err(|_| {
+            No::Wrong(format!(
+                "{} is no type of record",
+                record_type.escape_debug()
+            ))
+        })?;
+        let key = QuestionKey::new(&name(text)?, record_type, CLASS_IN, false, false)
+            .ok_or_else(|| No::Wrong(format!("{} is no name", text.escape_debug())))?;
+        let now = self.clock.now();
+        let hash = self.shared.cache.hash(&key);
+        let look = self.shared.cache.look(&key, now);
+        let failure = self.shared.failures.check(key.by_ref(), hash, now);
+        // It moves nothing, so a generator of its own that everybody could predict does no harm.
+        let mut rng = StdRng::seed_from_u64(now.nanos());
+        let (preview, routes) = {
+            let mut engine = self.shared.engine();
+            let preview = engine.preview(now, &mut rng);
+            (preview, engine.routes().to_vec())
+        };
+        let name_of = |id: RouteId| routes[usize::from(id.0)].name.to_string();
+        let first = preview.first.map(name_of);
+        let failed = failure.map(|failure| {
+            let why = match Ede::new(failure.ede) {
+                Ede::NETWORK_ERROR => "no upstream answered",
+                _ => "no upstream gave a useful answer",
+            };
+            format!(
+                "failed {} in a row ({why}); not asked again for {:.1} s",
+                times(failure.times),
+                failure.until.since(now).as_secs_f64()
+            )
+        });
+        Ok(api::Why {
+            name: wire::name_to_text(key.name()),
+            record_type: key.record_type().to_string(),
+            decision: decision(look.as_ref(), failed.as_deref(), &first),
+            cached: look.map(|look| self.cached(&key, &look)),
+            failed,
+            first: first.ok(),
+            hedge: preview.hedge.map(name_of),
+            hedge_after: preview.hedge_after.map(|wait| wait.as_secs_f64()),
+            candidates: preview
+                .candidates
+                .iter()
+                .map(|candidate| api::Candidate {
+                    name: candidate.name.to_string(),
+                    verdict: candidate.verdict.to_string(),
+                    expected: candidate.expected.as_secs_f64(),
+                    passed_over: candidate.passed_over.map(|why| why.words()),
+                })
+                .collect(),
+        })
+    }
+
+    fn cache(&self, text: &str) -> Result<api::CacheLook, No> {
+        let name = name(text)?;
+        let held = self.shared.cache.look_name(&name, self.clock.now());
+        Ok(api::CacheLook {
+            name: wire::name_to_text(&name),
+            answers: held
+                .iter()
+                .map(|(key, look)| self.cached(key, look))
+                .collect(),
+        })
+    }
+
+    fn events(&self, after: u64, most: usize) -> api::Events {
+        let events = self.journal.since(after, most).into_iter();
+        let events = events.map(|entry| api::Event {
+            number: entry.number,
+            time: rfc3339(entry.wall),
+            trouble: entry.trouble,
+            kind: entry.kind.into(),
+            subject: entry.subject.map(|subject| subject.to_string()),
+            text: entry.text,
+        });
+        api::Events {
+            events: events.collect(),
+        }
+    }
+
+    fn drain(&self, order: &api::DrainOrder, by: &str) -> Result<api::Done, No> {
+        let lasts = order.seconds.map(Duration::from_secs);
+        self.drains.drain(&order.name, by, lasts)
+    }
+
+    fn restore(&self, order: &api::RestoreOrder, by: &str) -> Result<api::Done, No> {
+        self.drains.restore(&order.name, by)
+    }
+
+    fn flush(&self, order: &api::FlushOrder, by: &str) -> Result<api::Done, No> {
+        let cache = &self.shared.cache;
+        let (count, what) = match &order.name {
+            None => (cache.flush_all(), "of everything".to_owned()),
+            Some(text) => {
+                let name = name(text)?;
+                let shown = wire::name_to_text(&name);
+                match order.subtree {
+                    true => (cache.flush_subtree(&name), format!("of {shown} and below")),
+                    false => (cache.flush_name(&name), format!("of {shown}")),
+                }
+            }
+        };
+        self.shared.failures.flush_all();
+        info!("{by} flushed the cache: {count} answers {what} forgotten, and all failures");
+        let done = format!("{count} answers {what} forgotten, and all remembered failures");
+        Ok(api::Done { done })
+    }
+
+    fn snapshot(&self, by: &str) -> Result<api::Done, No> {
+        let Some(keeper) = &self.keeper else {
+            let why = "no snapshot is kept: set `[cache] snapshot`, or $STATE_DIRECTORY";
+            return Err(No::Failed(why.into()));
+        };
+        let before = keeper.sample();
+        keeper.ask();
+        info!("{by} asked for a snapshot of the cache");
+        let last = before.file.map_or("none was written yet".into(), |file| {
+            format!("the last one is {:.0} s old", file.age.as_secs_f64())
+        });
+        let path = keeper.path().display();
+        Ok(api::Done {
+            done: format!("the cache is being written to {path} ({last})"),
+        })
+    }
+
+    fn second(&self) {
+        let now = self.clock.now();
+        self.drains.end_what_is_over(now);
+        let mut felt = self.felt.lock().unwrap_or_else(PoisonError::into_inner);
+        if felt.len() > SPAN {
+            felt.pop_front();
+        }
+        felt.push_back((now, self.metrics.answers()));
+    }
+}
+
+/// A point in time as RFC 3339 writes it, in UTC, to the second.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(time) => format!("{time:.0}"),
+        // Beyond the year 9999.
+        Err(_) => "never".into(),
+    }
+}
+
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".into(),
+        2 => "twice".into(),
+        count => format!("{count} times"),
+    }
+}
+
+fn route(route: &RouteReport) -> api::Route {
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+    api::Route {
+        name: route.name.to_string(),
+        verdict: route.verdict.to_string(),
+        verdict_for: route.standing_for.as_secs_f64(),
+        evidence: route.evidence.to_string(),
+        base: seconds(route.base),
+        excess: seconds(route.excess),
+        typical: route.typical.as_secs_f64(),
+        loss: route.loss,
+        in_flight: route.in_flight,
+        limit: route.limit,
+        hedge_after: route.hedge_wait.as_secs_f64(),
+        drained: route.drained,
+        missing: route.missing,
+    }
+}
+
+/// What is wrong or out of use: paths before upstreams before single routes, and none that the one above it
+/// explains.
+fn trouble(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut explained = Vec::new();
+    let paths = report.paths.iter();
+    let paths = paths.map(|it| {
+        (
+            "path",
+            &it.name,
+            it.verdict,
+            it.standing_for,
+            it.drained,
+            it.missing,
+        )
+    });
+    let upstreams = report.upstreams.iter();
+    let upstreams = upstreams.map(|it| {
+        (
+            "upstream",
+            &it.name,
+            it.verdict,
+            it.standing_for,
+            it.drained,
+            false,
+        )
+    });
+    for (kind, name, verdict, since, drained, missing) in paths.chain(upstreams) {
+        let what = if missing {
+            "not usable: its interface or source address is not on this host".to_owned()
+        } else if drained {
+            "drained by the operator".to_owned()
+        } else if is_trouble(verdict) {
+            format!("{verdict} for {}", span(since))
+        } else {
+            continue;
+        };
+        all.push(format!("{kind} {name}: {what}"));
+        explained.push(name.clone());
+    }
+    for route in &report.routes {
+        let (upstream, path) = route.name.split_once('@').unwrap_or((&route.name, ""));
+        let explained = explained
+            .iter()
+            .any(|it| **it == *upstream || **it == *path);
+        if explained || !(route.drained || is_trouble(route.verdict)) {
+            continue;
+        }
+        let what = match route.drained {
+            true => "drained by the operator".to_owned(),
+            false => format!(
+                "{} for {}: {}",
+                route.verdict,
+                span(route.standing_for),
+                route.evidence
+            ),
+        };
+        all.push(format!("route {}: {what}", route.name));
+    }
+    all
+}
+
+/// Suspicion is nobody's alarm, and recovering is good news.
+fn is_trouble(verdict: Verdict) -> bool {
+    verdict.is_bad()
+}
+
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        secs if secs < 120 => format!("{secs} s"),
+        secs if secs < 7200 => format!("{} min", secs / 60),
+        secs => format!("{} h", secs / 3600),
+    }
+}
+
+fn headline(report: &Report, troubles: usize) -> String {
+    let usable = |route: &&RouteReport| {
+        matches!(route.verdict, Verdict::Clear | Verdict::Recovering)
+            && !route.drained
+            && !route.missing
+    };
+    let clear = report.routes.iter().filter(usable).count();
+    let all = report.routes.len();
+    let since = span(report.standing_for);
+    match report.standing {
+        Standing::Outage => format!(
+            "names that are not in the cache do not resolve: no upstream has answered for {since}"
+        ),
+        Standing::NothingClear => {
+            format!("names resolve with difficulty: no route has been clear for {since}")
+        }
+        Standing::Clear if troubles == 0 => {
+            format!("names resolve; {clear} of {all} routes are clear")
+        }
+        Standing::Clear => {
+            format!("names resolve, around trouble; {clear} of {all} routes are clear")
+        }
+    }
+}
+
+fn decision(look: Option<&Look>, failed: Option<&str>, first: &Result<String, Refused>) -> String {
+    let over = match first {
+        Ok(route) => format!("asked over {route}"),
+        Err(Refused::NoRoute) => "asked of nobody: every route is drained or not usable".into(),
+        Err(_) => "made to wait: every usable route has as much under way as it may".into(),
+    };
+    match (look.map(|look| look.freshness), failed) {
+        (Some(Freshness::Fresh { left, .. }), _) => {
+            format!("answered from the cache, fresh for another {left} s")
+        }
+        (Some(Freshness::Stale { for_ }), Some(_)) => {
+            format!("answered from the cache, stale for {for_} s, because it failed lately")
+        }
+        (Some(Freshness::Stale { for_ }), None) => {
+            format!("{over}; if that takes too long, answered from the cache, stale for {for_} s")
+        }
+        (None, Some(_)) => "answered SERVFAIL without asking, because it failed lately".into(),
+        (None, None) => over,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::route::Engine;
+
+    fn engine() -> Engine {
+        let upstreams = ["192.0.2.1:53", "192.0.2.2:53"].map(|it| it.parse().expect("an address"));
+        Engine::new(&Config::default_with_upstreams(&upstreams), Time::START)
+    }
+
+    #[test]
+    fn what_is_drained_is_said_once() {
+        let mut engine = engine();
+        assert_eq!(trouble(&engine.report(Time::START)), [""; 0]);
+        engine
+            .drain("default", "a test", None, Time::START)
+            .expect("the path");
+        let told = trouble(&engine.report(Time::START));
+        assert_eq!(told, ["path default: drained by the operator"]);
+    }
+
+    #[test]
+    fn times_are_told_in_utc() {
+        assert_eq!(rfc3339(SystemTime::UNIX_EPOCH), "1970-01-01T00:00:00Z");
+        let later = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_400);
+        assert_eq!(rfc3339(later), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn a_span_is_read_at_a_glance() {
+        assert_eq!(span(Duration::from_secs(119)), "119 s");
+        assert_eq!(span(Duration::from_secs(120)), "2 min");
+        assert_eq!(span(Duration::from_secs(90_000)), "25 h");
+    }
+}
