@@ -158,7 +158,7 @@ impl Desk for Counter {
                 .map(|path| api::Subject {
                     name: path.name.to_string(),
                     verdict: path.verdict.to_string(),
-                    verdict_for: path.standing_for.as_secs_f64(),
+                    verdict_for: path.standing_for.min(uptime).as_secs_f64(),
                     drained: path.drained,
                     missing: path.missing,
                 })
@@ -169,12 +169,12 @@ impl Desk for Counter {
                 .map(|upstream| api::Subject {
                     name: upstream.name.to_string(),
                     verdict: upstream.verdict.to_string(),
-                    verdict_for: upstream.standing_for.as_secs_f64(),
+                    verdict_for: upstream.standing_for.min(uptime).as_secs_f64(),
                     drained: upstream.drained,
                     missing: false,
                 })
                 .collect(),
-            routes: report.routes.iter().map(route).collect(),
+            routes: report.routes.iter().map(|it| route(it, uptime)).collect(),
             drains: self.drains.list(),
             cache: api::Cache {
                 entries: cache.entries as u64,
@@ -348,12 +348,12 @@ fn times(count: u32) -> String {
     }
 }
 
-fn route(route: &RouteReport) -> api::Route {
+fn route(route: &RouteReport, uptime: Duration) -> api::Route {
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
     api::Route {
         name: route.name.to_string(),
         verdict: route.verdict.to_string(),
-        verdict_for: route.standing_for.as_secs_f64(),
+        verdict_for: route.standing_for.min(uptime).as_secs_f64(),
         evidence: route.evidence.to_string(),
         base: seconds(route.base),
         excess: seconds(route.excess),

@@ -130,7 +130,11 @@ impl Drains {
         all.retain(|it| it.name != subject.name());
         let done = match all.len() == before {
             true => format!("{subject} was not drained"),
-            false => format!("{subject} is in use again{}", self.keep(&all)),
+            false => {
+                let kept = self.keep(&all);
+                let kept = self.file.as_ref().map_or(String::new(), |_| kept);
+                format!("{subject} is in use again{kept}")
+            }
         };
         Ok(api::Done { done })
     }

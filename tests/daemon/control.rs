@@ -3,7 +3,6 @@
 use std::process::Output;
 
 use crate::kit::daemon::{run, stderr, stdout};
-use crate::kit::upstream::KNOWN;
 use crate::kit::{A, Build, Daemon, NOERROR, SERVFAIL, Setup, Stub, Upstream, byway, eventually};
 
 /// `byway ARGUMENTS` to this daemon.
@@ -14,7 +13,7 @@ fn command(daemon: &Daemon, arguments: &[&str]) -> Output {
 
 fn ask(daemon: &Daemon, name: &str) -> u16 {
     Stub::new(daemon.dns())
-        .ask(&Build::query(&format!("{name}{KNOWN}"), A))
+        .ask(&Build::query(&format!("{name}.example"), A))
         .rcode()
 }
 
@@ -155,7 +154,7 @@ fn the_cache_is_looked_at_and_flushed() {
     for name in ["a.one", "b.one", "two"] {
         assert_eq!(ask(&daemon, name), NOERROR);
     }
-    let name = |name: &str| format!("{name}{KNOWN}");
+    let name = |name: &str| format!("{name}.example");
     let held = stdout(&command(&daemon, &["cache", &name("a.one")]));
     assert!(held.contains(" A: NOERROR, fresh for another "), "{held}");
     assert!(held.contains("over u0@default"), "{held}");
