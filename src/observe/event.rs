@@ -332,6 +332,10 @@ impl Event {
             Event::PathFound { .. } => "path-found",
             Event::Rebased { .. } => "rebased",
             Event::EdnsRefused { .. } => "edns-refused",
+            Event::EdnsSpoken { .. } => "edns-spoken",
+            Event::MixedCaseRefused { .. } => "mixed-case-refused",
+            Event::MixedCaseBorne { .. } => "mixed-case-borne",
+            Event::NearMisses { .. } => "near-misses",
             Event::LimitReached { .. } => "limit-reached",
         }
     }
@@ -347,7 +351,11 @@ impl Event {
             | Event::PathLost { path, .. }
             | Event::PathFound { path } => Some(Subject::Path(path.clone())),
             Event::Rebased { route, .. } => Some(Subject::Route(route.clone())),
-            Event::EdnsRefused { upstream } => Some(Subject::Upstream(upstream.clone())),
+            Event::EdnsRefused { upstream }
+            | Event::EdnsSpoken { upstream }
+            | Event::MixedCaseRefused { upstream }
+            | Event::MixedCaseBorne { upstream }
+            | Event::NearMisses { upstream, .. } => Some(Subject::Upstream(upstream.clone())),
             Event::NothingClear { .. }
             | Event::ClearAgain { .. }
             | Event::Outage
