@@ -2,13 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 
 use smallvec::SmallVec;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
-use tracing::error;
 
 use super::vital::{ROLL_CALL, Roll};
 use crate::clock::{Clock, Time};
@@ -84,7 +82,11 @@ impl Worker {
             let mailbox = &shared.mailboxes[usize::from(number)];
             loop {
                 mailbox.wait().await;
-                this.turn(|core, now| core.collect_mail(now));
+                let mut is_empty = false;
+                while !is_empty {
+                    this.turn(|core, now| core.collect_mail(now));
+                    is_empty = this.core.borrow().has_no_mail();
+                }
             }
         });
         Ok(())
@@ -115,11 +117,8 @@ impl Worker {
 
     /// A panic loses what it happened to, never the worker.
     fn shielded<R>(&self, work: impl FnOnce(&mut Core<Sockets>) -> R) -> Option<R> {
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut self.core.borrow_mut())));
-        // The panic hook has told where.
-        result
-            .inspect_err(|_| error!("a question was lost to a defect of byway; please report it"))
-            .ok()
+        let now = || self.clock.now();
+        self.core.borrow_mut().shielded(now, work)
     }
 
     async fn read_upstream(self: Rc<Self>, readiness: AsyncFd<std::os::fd::OwnedFd>) {

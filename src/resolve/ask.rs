@@ -238,7 +238,7 @@ impl<X: Exchanges> Core<X> {
         out: &mut [u8],
     ) -> Turn {
         let Wanted { key, hash, asked } = wanted;
-        if !self.shared.inflight.waiting().take() {
+        let Some(room) = self.shared.inflight.waiting().take() else {
             self.metrics.limited(Limit::Waiting);
             let is_held = stale_at < Time::NEVER;
             let held = is_held.then(|| self.shared.write_held(key, hash, asked, now, limit, out));
@@ -249,12 +249,13 @@ impl<X: Exchanges> Core<X> {
                 }
                 None => self.error(asked, OVERLOADED, QueryResult::Shed, out),
             };
-        }
+        };
         let waiter = Waiter {
             asker: asker(),
             asked: OwnedAsked::from(*asked),
             deadline: now + self.shared.deadline,
             stale_at,
+            room,
         };
         self.enlist(key, hash, waiter, now);
         Turn::Pending
@@ -281,10 +282,10 @@ impl<X: Exchanges> Core<X> {
     fn enlist(&mut self, key: KeyRef<'_>, hash: u64, waiter: Waiter, now: Time) {
         // Without recursion the upstream may answer otherwise than it would: for nobody else.
         let rd = waiter.asked.as_ref().rd;
-        let mut leads = false;
+        let mut lead = None;
         if rd {
             match self.lead(hash, now) {
-                Ok(()) => leads = true,
+                Ok(led) => lead = Some(led),
                 Err(leader) if leader.worker == self.worker => {
                     let slot = leader.slot as usize;
                     let same = |question: &&mut Question| {
@@ -296,6 +297,7 @@ impl<X: Exchanges> Core<X> {
                         }
                         self.metrics.count(Counter::Coalesced, 1);
                         question.join(waiter);
+                        self.at(slot);
                         return self.schedule(slot, now);
                     }
                     // Another question of the same hash: rare enough to be asked without sharing.
@@ -308,7 +310,7 @@ impl<X: Exchanges> Core<X> {
             hash,
             why: Why::Client,
             rd,
-            leads,
+            lead,
             prompt_by: waiter.stale_at,
             chase: None,
         };
@@ -318,7 +320,6 @@ impl<X: Exchanges> Core<X> {
     /// So many wait for this answer already that one more finds no room: it gets what is held, or an error.
     fn crowded_out(&mut self, key: KeyRef<'_>, hash: u64, waiter: Waiter, now: Time) {
         self.metrics.limited(Limit::WaitingPerQuestion);
-        self.shared.inflight.waiting().give(1);
         if let Some(waiter) = self.give_held(key, hash, waiter, Counter::StaleSlow, now) {
             self.give(waiter, &Gift::Error(OVERLOADED, QueryResult::Shed), now);
         }
@@ -330,6 +331,7 @@ impl<X: Exchanges> Core<X> {
             asker,
             asked,
             stale_at,
+            room,
             ..
         } = waiter;
         let handoff = Handoff {
@@ -338,56 +340,70 @@ impl<X: Exchanges> Core<X> {
             asked,
             asker,
             stale_at,
+            room,
         };
         self.shared.mailboxes[usize::from(leader.worker)].post(handoff);
     }
 
     /// Takes in clients that asked other workers what this one is asking.
     pub fn collect_mail(&mut self, now: Time) {
-        for handoff in self.shared.mailboxes[usize::from(self.worker)].collect() {
-            let Handoff {
-                key,
-                hash,
-                asked,
-                asker,
-                stale_at,
-            } = handoff;
-            let key = key.by_ref();
-            let deadline = asker.since + self.shared.deadline;
-            let waiter = Waiter {
-                asker,
-                asked,
-                deadline,
-                stale_at,
-            };
-            // The answer, or the failure, may have come while the client was on its way.
-            let leads = |leader: Leader| {
-                leader.worker == self.worker
-                    && self
-                        .questions
-                        .get(leader.slot as usize)
-                        .is_some_and(|question| question.generation == leader.generation)
-            };
-            let waiter = match self.shared.inflight.leader(hash).is_some_and(leads) {
-                true => Some(waiter),
-                false => self.give_outcome(key, hash, waiter, now),
-            };
-            match waiter {
-                Some(waiter) => self.enlist(key, hash, waiter, now),
-                None => self.shared.inflight.waiting().give(1),
-            }
+        let mut come = self.shared.mailboxes[usize::from(self.worker)].collect();
+        come.reverse();
+        self.mail.splice(0..0, come);
+        // Each by itself: a panic loses no other.
+        while let Some(handoff) = self.mail.pop() {
+            self.take_in(handoff, now);
+        }
+    }
+
+    /// Whether everybody who was handed over has been taken in.
+    pub fn has_no_mail(&self) -> bool {
+        self.mail.is_empty()
+    }
+
+    fn take_in(&mut self, handoff: Handoff, now: Time) {
+        let Handoff {
+            key,
+            hash,
+            asked,
+            asker,
+            stale_at,
+            room,
+        } = handoff;
+        let key = key.by_ref();
+        let waiter = Waiter {
+            deadline: asker.since + self.shared.deadline,
+            asker,
+            asked,
+            stale_at,
+            room,
+        };
+        // The answer, or the failure, may have come while the client was on its way.
+        let leads = |leader: Leader| {
+            leader.worker == self.worker
+                && self
+                    .questions
+                    .get(leader.slot as usize)
+                    .is_some_and(|question| question.generation == leader.generation)
+        };
+        let waiter = match self.shared.inflight.leader(hash).is_some_and(leads) {
+            true => Some(waiter),
+            false => self.give_outcome(key, hash, waiter, now),
+        };
+        if let Some(waiter) = waiter {
+            self.enlist(key, hash, waiter, now);
         }
     }
 
     /// Renews an entry of the cache that nobody waits for, if there is room for that.
     fn renew(&mut self, key: KeyRef<'_>, hash: u64, why: Why, prompt_by: Time, now: Time) {
-        if self.lead(hash, now).is_ok() {
+        if let Ok(lead) = self.lead(hash, now) {
             let new = New {
                 key,
                 hash,
                 why,
                 rd: true,
-                leads: true,
+                lead: Some(lead),
                 prompt_by,
                 chase: None,
             };

@@ -17,6 +17,7 @@ use crate::wire::Answer;
 impl<X: Exchanges> Core<X> {
     /// Begins the race of a question that is queued, or leaves it in the queue.
     pub(super) fn start(&mut self, slot: usize, now: Time) {
+        self.at(slot);
         let question = &self.questions[slot];
         let deadline = question.waiters.latest_deadline();
         let ask = Ask {
@@ -60,6 +61,7 @@ impl<X: Exchanges> Core<X> {
         answer: Option<(Answer, RouteId)>,
         now: Time,
     ) {
+        self.at(slot);
         let Some(question) = self.questions.get_mut(slot) else {
             return;
         };

@@ -28,17 +28,17 @@ impl<X: Exchanges> Core<X> {
             steps,
         };
         let (key, hash, why) = (question.key.clone(), question.hash, question.why);
-        let (led, prompt_by) = (question.leads, question.prompt_by);
+        let (led, prompt_by) = (question.lead.is_some(), question.prompt_by);
         // They keep their places among those who wait.
         let waiters = std::mem::take(&mut self.questions[slot].waiters);
         self.conclude(slot);
-        let leads = led && self.lead(hash, now).is_ok();
+        let lead = if led { self.lead(hash, now).ok() } else { None };
         let new = New {
             key: key.by_ref(),
             hash,
             why,
             rd: true,
-            leads,
+            lead,
             prompt_by,
             chase: Some(Box::new(chase)),
         };

@@ -14,7 +14,8 @@ use slab::Slab;
 
 use super::backlog::Backlog;
 use super::front::Replies;
-use super::inflight::Leader;
+use super::inflight::{Lead, Leader, Room};
+use super::mailbox::Handoff;
 use super::question::{Attempt, New, Question, Stage, Why};
 use super::shared::Shared;
 use super::timers::Timers;
@@ -48,6 +49,10 @@ pub struct Core<X> {
     due: Vec<(u32, u32)>,
     /// When room for queued questions was last looked for.
     looked: Time,
+    /// The question that was worked on last in this turn, by slot and generation: see `mend`.
+    pub(super) at: Option<(u32, u32)>,
+    /// Clients handed over that are still to be taken in, the next one last.
+    pub(super) mail: Vec<Handoff>,
     /// Whose answer was the last.
     pub(super) last_route: Option<RouteId>,
     generation: u32,
@@ -81,6 +86,8 @@ impl<X: Exchanges> Core<X> {
             due: Vec::new(),
             last_route: None,
             looked: now,
+            at: None,
+            mail: Vec::new(),
             generation: 0,
         }
     }
@@ -90,7 +97,7 @@ impl<X: Exchanges> Core<X> {
     ///
     /// # Errors
     /// The one that is there already.
-    pub(super) fn lead(&self, hash: u64, now: Time) -> Result<(), Leader> {
+    pub(super) fn lead(&self, hash: u64, now: Time) -> Result<Lead, Leader> {
         self.shared.inflight.lead(hash, self.next_leader(), now)
     }
 
@@ -116,7 +123,7 @@ impl<X: Exchanges> Core<X> {
             key: key.by_ref(),
             why: Why::Probe(route),
             rd: true,
-            leads: false,
+            lead: None,
             prompt_by: Time::NEVER,
             chase: None,
         };
@@ -126,37 +133,35 @@ impl<X: Exchanges> Core<X> {
     /// Makes a new question and its first attempt.
     pub(super) fn begin(&mut self, mut new: New<'_>, waiters: Waiters, now: Time) {
         let mut room = self.shared.inflight.questions().take();
-        if !room {
+        if room.is_none() {
             // Whoever makes room leaves another slot.
-            if new.leads {
-                self.shared.inflight.leave(new.hash, self.next_leader());
-            }
+            let leads = new.lead.take().is_some();
             room = self.make_room(new.why, now);
-            new.leads = room && new.leads && self.lead(new.hash, now).is_ok();
+            if leads && room.is_some() {
+                new.lead = self.lead(new.hash, now).ok();
+            }
         }
         self.generation = self.generation.wrapping_add(1);
-        let place = self.questions.vacant_entry();
-        let slot = place.key();
-        place.insert(Question::new(self.generation, new, waiters));
-        if room {
+        let has_room = room.is_some();
+        let question = Question::new(self.generation, new, room, waiters);
+        let slot = self.questions.insert(question);
+        self.at(slot);
+        if has_room {
             self.start(slot, now);
             self.settle_failed_sends(now);
         } else {
             self.metrics.limited(Limit::Questions);
-            // It took no place, so it must give none back.
             self.questions[slot].stage = Stage::Over;
             self.turn_away(slot, now);
         }
     }
 
     /// At the limit of questions a new one of a client's takes the place of the one queued longest.
-    fn make_room(&mut self, why: Why, now: Time) -> bool {
+    fn make_room(&mut self, why: Why, now: Time) -> Option<Room> {
         if why != Why::Client {
-            return false;
+            return None;
         }
-        let Some(slot) = self.backlog.oldest() else {
-            return false;
-        };
+        let slot = self.backlog.oldest()?;
         self.turn_away(slot, now);
         self.shared.inflight.questions().take()
     }
@@ -214,6 +219,7 @@ impl<X: Exchanges> Core<X> {
         }
         for (slot, generation) in due.drain(..) {
             let slot = slot as usize;
+            self.at(slot);
             // What was due before it may have been its end.
             let alive = |question: &&mut Question| question.generation == generation;
             let Some(question) = self.questions.get_mut(slot).filter(alive) else {

@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::FixedState;
 
@@ -46,14 +45,21 @@ impl InFlight {
         }
     }
 
-    /// Makes `leader` the leader of the question with this hash from `now` on, unless it has one, which is
-    /// returned.
-    pub fn lead(&self, hash: u64, leader: Leader, now: Time) -> Result<(), Leader> {
+    /// Makes `leader` the leader of the question with this hash from `now` on, until what is returned is
+    /// dropped.
+    ///
+    /// # Errors
+    /// The leader that it has already.
+    pub fn lead(self: &Arc<Self>, hash: u64, leader: Leader, now: Time) -> Result<Lead, Leader> {
         match self.shard(hash).entry(hash) {
             Entry::Occupied(entry) => Err(entry.get().0),
             Entry::Vacant(entry) => {
                 entry.insert((leader, now));
-                Ok(())
+                Ok(Lead {
+                    table: Arc::clone(self),
+                    hash,
+                    leader,
+                })
             }
         }
     }
@@ -69,7 +75,7 @@ impl InFlight {
     }
 
     /// `leader` leads the question with this hash no longer.
-    pub fn leave(&self, hash: u64, leader: Leader) {
+    fn leave(&self, hash: u64, leader: Leader) {
         let mut shard = self.shard(hash);
         if shard.get(&hash).is_some_and(|(leads, _)| *leads == leader) {
             shard.remove(&hash);
@@ -95,39 +101,53 @@ impl InFlight {
     }
 }
 
-/// A count with a bound, shared by the workers.
+/// The leadership of a question, until dropped: however a question ends, the next who asks it leads it.
+#[derive(Debug)]
+pub struct Lead {
+    table: Arc<InFlight>,
+    hash: u64,
+    leader: Leader,
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.table.leave(self.hash, self.leader);
+    }
+}
+
+/// A count with a bound, shared by the workers. What is counted are references to one and the same nothing.
 #[derive(Debug)]
 pub struct Bounded {
-    held: AtomicUsize,
+    counted: Arc<()>,
     bound: usize,
+}
+
+/// Room for one in a [`Bounded`], until dropped.
+#[derive(Debug)]
+pub struct Room {
+    _counted: Arc<()>,
 }
 
 impl Bounded {
     fn new(bound: usize) -> Bounded {
         Bounded {
-            held: AtomicUsize::new(0),
+            counted: Arc::new(()),
             bound,
         }
     }
 
-    /// Takes one place, or says that all are taken.
+    /// Room for one more, unless there is none.
     #[must_use]
-    pub fn take(&self) -> bool {
-        let before = self.held.fetch_add(1, Ordering::Relaxed);
-        if before >= self.bound {
-            self.held.fetch_sub(1, Ordering::Relaxed);
-        }
-        before < self.bound
+    pub fn take(&self) -> Option<Room> {
+        let room = Room {
+            _counted: Arc::clone(&self.counted),
+        };
+        (self.held() <= self.bound).then_some(room)
     }
 
-    /// Gives `places` back.
-    pub fn give(&self, places: usize) {
-        self.held.fetch_sub(places, Ordering::Relaxed);
-    }
-
-    /// Places taken.
+    /// Rooms taken.
     pub fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        Arc::strong_count(&self.counted) - 1
     }
 }
 
@@ -139,38 +159,36 @@ mod tests {
 
     #[test]
     fn a_question_has_one_leader_until_it_leaves() {
-        let inflight = InFlight::new(2, 2);
-        let (first, second) = (
-            Leader {
-                worker: 0,
-                slot: 1,
-                generation: 1,
-            },
-            Leader {
-                worker: 1,
-                slot: 1,
-                generation: 1,
-            },
-        );
+        let inflight = Arc::new(InFlight::new(2, 2));
+        let leader = |worker| Leader {
+            worker,
+            slot: 1,
+            generation: 1,
+        };
         let (now, later) = (Time::START, Time::START + Duration::from_secs(1));
         assert_eq!(inflight.since(7), None);
-        assert_eq!(inflight.lead(7, first, now), Ok(()));
-        assert_eq!(inflight.lead(7, second, later), Err(first));
-        inflight.leave(7, second);
-        assert_eq!(inflight.leader(7), Some(first), "only the leader can leave");
+        let first = inflight.lead(7, leader(0), now).expect("nobody leads");
+        let refused = inflight.lead(7, leader(1), later).expect_err("it is led");
+        assert_eq!(refused, leader(0));
+        inflight.leave(7, leader(1));
+        assert_eq!(inflight.leader(7), Some(leader(0)), "only the leader can");
         assert_eq!(inflight.since(7), Some(now));
-        inflight.leave(7, first);
-        assert_eq!(inflight.lead(7, second, later), Ok(()));
+        drop(first);
+        let second = inflight.lead(7, leader(1), later).expect("nobody leads");
         assert_eq!(inflight.since(7), Some(later));
+        drop(second);
+        assert_eq!(inflight.leader(7), None);
     }
 
     #[test]
-    fn a_bound_is_kept_and_places_come_back() {
+    fn a_bound_is_kept_and_rooms_come_back() {
         let bounded = Bounded::new(2);
-        assert!(bounded.take() && bounded.take());
-        assert!(!bounded.take());
+        let rooms = [bounded.take(), bounded.take()];
+        assert!(rooms.iter().all(Option::is_some));
+        assert!(bounded.take().is_none());
         assert_eq!(bounded.held(), 2);
-        bounded.give(1);
-        assert!(bounded.take());
+        drop(rooms);
+        assert_eq!(bounded.held(), 0);
+        assert!(bounded.take().is_some());
     }
 }

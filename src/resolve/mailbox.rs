@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Time;
 use crate::resolve::front::Asker;
+use crate::resolve::inflight::Room;
 use crate::wire::{KeptKey, OwnedAsked};
 
 /// A client on its way to the worker that leads its question.
@@ -21,6 +22,8 @@ pub struct Handoff {
     pub asker: Asker,
     /// When a stale answer is good enough for it.
     pub stale_at: Time,
+    /// Its room among those who wait.
+    pub room: Room,
 }
 
 /// A worker's mailbox. Its bound is that of the clients waiting, whose places the handed-over hold.

@@ -19,6 +19,7 @@ pub mod inflight;
 pub mod lookout;
 pub mod mailbox;
 mod manners;
+mod mend;
 mod outcomes;
 pub mod promptness;
 pub mod question;

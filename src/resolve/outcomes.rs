@@ -50,9 +50,11 @@ impl<X: Exchanges> Core<X> {
         now: Time,
     ) -> Option<Heard> {
         let attempt = self.attempts.get(tag as usize)?;
-        let (route, id, asked_by) = (attempt.route, attempt.id, attempt.question as usize);
+        let (route, id, stream) = (attempt.route, attempt.id, attempt.stream);
+        let asked_by = attempt.question as usize;
+        self.at(asked_by);
         let rd = self.questions.get(asked_by).is_none_or(|it| it.rd);
-        let outcome = outcome_of(response, attempt.stream, rd);
+        let outcome = outcome_of(response, stream, rd);
         if self.puts_otherwise(tag, response, outcome, case, now) {
             return None;
         }
@@ -179,6 +181,7 @@ impl<X: Exchanges> Core<X> {
     ) -> Option<(usize, Step)> {
         let attempt = self.attempts.try_remove(tag as usize)?;
         let slot = attempt.question as usize;
+        self.at(slot);
         let question = self.questions.get_mut(slot)?;
         question.attempts.retain(|other| *other != tag);
         let late = question.answered || question.stage == Stage::Settled;

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::backlog::Place;
+use super::inflight::{Lead, Room};
 use super::timers::TimerId;
 use super::waiters::{Waiter, Waiters};
 use crate::clock::Time;
@@ -84,7 +85,7 @@ pub struct New<'a> {
     /// As of [`Question`].
     pub rd: bool,
     /// As of [`Question`].
-    pub leads: bool,
+    pub lead: Option<Lead>,
     /// As of [`Question`].
     pub prompt_by: Time,
     /// As of [`Question`].
@@ -104,8 +105,10 @@ pub struct Question {
     pub why: Why,
     /// Recursion desired. A question without it is asked for one client alone and its answer not kept.
     pub rd: bool,
-    /// Whether the table of questions in flight names it, so that others join it.
-    pub leads: bool,
+    /// That the table of questions in flight names it, so that others join it; until it is answered.
+    pub lead: Option<Lead>,
+    /// Its room among the questions in flight, until it is answered. Without that it cannot be asked.
+    pub room: Option<Room>,
     /// Of a name that was answered before: an answer by then is in time. [`Time::NEVER`] once it is known
     /// whether it was, and where that would say nothing ([`super::promptness`]).
     pub prompt_by: Time,
@@ -139,14 +142,15 @@ pub struct Question {
 
 impl Question {
     /// A question of which nothing has been asked yet.
-    pub fn new(generation: u32, new: New<'_>, waiters: Waiters) -> Question {
+    pub fn new(generation: u32, new: New<'_>, room: Option<Room>, waiters: Waiters) -> Question {
         Question {
             generation,
             key: new.key.into(),
             hash: new.hash,
             why: new.why,
             rd: new.rd,
-            leads: new.leads,
+            lead: new.lead,
+            room,
             prompt_by: new.prompt_by,
             chase: new.chase,
             stage: Stage::Queued,

@@ -3,7 +3,6 @@
 use smallvec::SmallVec;
 
 use super::core::{Core, OVERLOADED};
-use super::inflight::Leader;
 use super::question::{Question, SecondBest, Stage, Why};
 use super::waiters::{Waiter, Waiters};
 use crate::cache::{Freshness, Lifetime, Origin};
@@ -271,7 +270,6 @@ impl<X: Exchanges> Core<X> {
                 Some(mut waiter) if waiter.deadline > now => {
                     waiter.stale_at = Time::NEVER;
                     self.questions[slot].join(waiter);
-                    continue;
                 }
                 Some(waiter) => {
                     let account = self.account(slot);
@@ -284,30 +282,18 @@ impl<X: Exchanges> Core<X> {
                 }
                 None => {}
             }
-            self.shared.inflight.waiting().give(1);
         }
     }
 
-    /// Takes a question out of the books and returns its waiters, whose places are given back. Attempts
-    /// that are still out are listened for.
+    /// Takes a question out of the books and returns its waiters, who keep their room until they have their
+    /// answers. Attempts that are still out are listened for.
     pub(super) fn conclude(&mut self, slot: usize) -> Waiters {
         let question = &mut self.questions[slot];
-        if std::mem::take(&mut question.leads) {
-            let (slot, generation) = (slot as u32, question.generation);
-            let leader = Leader {
-                worker: self.worker,
-                slot,
-                generation,
-            };
-            self.shared.inflight.leave(question.hash, leader);
-        }
-        if question.settle() {
-            self.shared.inflight.questions().give(1);
-        }
-        let waiters = std::mem::take(&mut question.waiters);
+        question.lead = None;
+        question.room = None;
+        question.settle();
         question.prompt_by = Time::NEVER;
-        self.shared.inflight.waiting().give(waiters.len());
-        waiters
+        std::mem::take(&mut question.waiters)
     }
 
     /// Gives a client that comes too late for a race what that came to; returns it if nobody remembers.
@@ -400,15 +386,13 @@ fn explained<'a>(ede: Ede<'static>, account: &'a Account) -> Ede<'a> {
 }
 
 impl Question {
-    /// From here on only attempts that lost are of interest. False if that was so before.
-    fn settle(&mut self) -> bool {
-        let (settled, first) = match self.stage {
-            Stage::Racing => (Stage::Settled, true),
-            Stage::Queued => (Stage::Over, true),
-            settled => (settled, false),
+    /// From here on only attempts that lost are of interest.
+    fn settle(&mut self) {
+        self.stage = match self.stage {
+            Stage::Racing => Stage::Settled,
+            Stage::Queued => Stage::Over,
+            settled => settled,
         };
-        self.stage = settled;
-        first
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Shared {
     /// The failures (RFC 9520).
     pub failures: Failures,
     /// Questions in flight, by leader.
-    pub inflight: InFlight,
+    pub inflight: Arc<InFlight>,
     /// Whether fresh answers come soon enough to be waited for.
     pub promptness: Promptness,
     /// One mailbox for each worker.
@@ -53,7 +53,10 @@ impl Shared {
             engine: Mutex::new(engine),
             cache: Cache::new(&config.cache, seed),
             failures: Failures::new(&config.cache),
-            inflight: InFlight::new(config.limits.questions, config.limits.waiting),
+            inflight: Arc::new(InFlight::new(
+                config.limits.questions,
+                config.limits.waiting,
+            )),
             promptness: Promptness::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(config.upstreams.len())),

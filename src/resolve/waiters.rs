@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::front::Asker;
+use super::inflight::Room;
 use crate::clock::Time;
 use crate::wire::OwnedAsked;
 
@@ -21,6 +22,8 @@ pub struct Waiter {
     pub deadline: Time,
     /// When a stale answer is good enough for it; [`Time::NEVER`] if none is held.
     pub stale_at: Time,
+    /// Its room among those who wait.
+    pub room: Room,
 }
 
 impl Waiter {
@@ -143,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::resolve::front::{Waiting, Way};
+    use crate::resolve::inflight::InFlight;
     use crate::sys::Origin;
     use crate::wire::{Inspected, inspect};
 
@@ -170,6 +174,7 @@ mod tests {
             asked: OwnedAsked::from(query.asked),
             deadline: at(deadline),
             stale_at: at(wake),
+            room: InFlight::new(0, 1).waiting().take().expect("room for one"),
         }
     }
 

@@ -42,6 +42,15 @@ impl Engine {
         id
     }
 
+    /// Nothing will be learnt of an attempt: it is under way no longer.
+    pub(super) fn forget(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.flights.get(id) {
+            let lane = &mut self.lanes[attempt.route.0 as usize];
+            self.flights.land(id, &mut lane.queue);
+            self.stalls.moved(lane);
+        }
+    }
+
     /// The connection that an attempt over `route` waited for stands: its round trip begins.
     pub(super) fn connected(&mut self, id: AttemptId, route: RouteId, now: Time) {
         let lane = &mut self.lanes[route.0 as usize];

@@ -449,6 +449,13 @@ impl Race {
         }
     }
 
+    /// The race is broken off by a defect of byway: its attempts are taken out of the books and say nothing.
+    pub fn break_off(self, engine: &mut Engine) {
+        for flight in self.flights {
+            engine.forget(flight.id);
+        }
+    }
+
     pub(super) fn fail(
         &mut self,
         engine: &mut Engine,

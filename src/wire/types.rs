@@ -172,6 +172,8 @@ pub struct Ede<'a> {
 }
 
 impl<'a> Ede<'a> {
+    /// 0: none of the others.
+    pub const OTHER: Ede<'static> = Ede::new(0);
     /// 3: the answer is stale (RFC 8767).
     pub const STALE_ANSWER: Ede<'static> = Ede::new(3);
     /// 13: the failure was cached.
