@@ -78,6 +78,7 @@ pub(super) async fn live(
     events: Weak<dyn StreamEvents>,
     slot: usize,
 ) {
+    let last_will = LastWill(&events, slot);
     let connect = tokio::time::timeout(CONNECT, socket.connect(address));
     let connected = tokio::select! {
         connected = connect => match connected {
@@ -98,8 +99,23 @@ pub(super) async fn live(
     };
     // Before another one is made in its place.
     drop(wires);
+    std::mem::forget(last_will);
     if let Some(events) = events.upgrade() {
         events.closed(slot, ended);
+    }
+}
+
+/// Tells that a connection has ended if its task panics: neither its place nor its queries may be kept for ever.
+struct LastWill<'a>(&'a Weak<dyn StreamEvents>, usize);
+
+impl Drop for LastWill<'_> {
+    fn drop(&mut self) {
+        // Otherwise the worker itself is about to end.
+        if std::thread::panicking()
+            && let Some(events) = self.0.upgrade()
+        {
+            events.closed(self.1, Ended::Closed);
+        }
     }
 }
 
@@ -179,5 +195,46 @@ async fn write(stream: &TcpStream, wires: &Wires) -> io::Result<()> {
             Err(_) if wires.idle.get() && wires.outgoing.borrow().is_empty() => return Ok(()),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Fragile(RefCell<Vec<usize>>);
+
+    impl StreamEvents for Fragile {
+        fn connected(&self, _: usize) {
+            panic!("a panic that the test wants");
+        }
+
+        fn message(&self, _: usize, _: &[u8]) {}
+
+        fn read(&self) {}
+
+        fn closed(&self, connection: usize, _: Ended) {
+            self.0.borrow_mut().push(connection);
+        }
+    }
+
+    #[test]
+    fn a_connection_whose_task_panics_is_told_to_have_ended() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let fragile = Rc::new(Fragile::default());
+        let events: Rc<dyn StreamEvents> = Rc::clone(&fragile) as _;
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            let life = live(socket, address, Wires::new(), Rc::downgrade(&events), 7);
+            let ended = tokio::task::spawn_local(life).await;
+            assert!(ended.expect_err("it panicked").is_panic());
+        });
+        assert_eq!(*fragile.0.borrow(), [7]);
     }
 }
