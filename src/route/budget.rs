@@ -25,16 +25,27 @@ const BURST_REFILL_SECS: f64 = 30.0;
 const CEILING_BURST_SECS: f64 = 0.1;
 /// and so many always: few questions a second come in bunches, which are no storm.
 const CEILING_BURST_MIN: f64 = 10.0;
-/// Packets a second that the ceiling allows before health was ever seen: a start in the middle of
-/// an outage must be able to work.
-const CEILING_COLD: f64 = 50.0;
-/// Packets a second that it allows however quiet health was.
-const CEILING_MIN: f64 = 10.0;
+/// Packets a second that the ceiling allows beyond what is asked, where a multiple of it is nothing.
+const CEILING_MORE: f64 = 0.5;
+/// So many questions a second are let out under it however quiet health was, if they are asked at present: a quiet
+/// host that wakes up is no retry.
+const CEILING_WAKES: f64 = 10.0;
+/// What the demand is taken over, and the least of that it is trusted after.
+const DEMAND_SECS: (f64, f64) = (3.0, 0.5);
+/// Seconds of health until it is known what that asks for. A start in the middle of an outage must be able to work.
+const KNOWN_SECS: f64 = 10.0;
 /// Share of the ceiling's purse that is kept for questions asked for the first time.
 const FIRST_ASK_RESERVE: f64 = 0.25;
+/// What an answer earns for asking again while nothing is clear: where nothing answers, nothing asks again.
+const ANSWER_EARNS: f64 = 0.4;
+/// Seconds of answers whose earnings are kept, but so many packets always,
+const EARNED_SECS: f64 = 2.0;
+const EARNED_MIN: f64 = 2.0;
+/// and so many a second come for nothing: who asks once a minute is no storm.
+const EARNED_FREE: f64 = 0.1;
 /// Probes a second at most, and how many at once.
 const PROBES: (f64, f64) = (8.0, 4.0);
-/// ... and as a share of the ceiling, but one a second always.
+/// ... and as a share of the ceiling.
 const PROBES_SHARE: f64 = 0.3;
 /// Trials a second, and at once, that don't depend on how much is asked.
 const RETURNS: (f64, f64) = (0.5, 4.0);
@@ -119,6 +130,7 @@ pub struct Budgets {
     steady: Bucket,
     burst: Bucket,
     ceiling: Bucket,
+    earned: Bucket,
     probes: Bucket,
     returns: Bucket,
     refreshes: Bucket,
@@ -131,6 +143,10 @@ pub struct Budgets {
     minute: [Second; 60],
     present: f64,
     present_at: Time,
+    demand: f64,
+    demand_at: Time,
+    /// When the first question came.
+    asked_since: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -147,7 +163,8 @@ impl Budgets {
             multiple,
             steady: Bucket::new(0.0, STEADY_MIN, now),
             burst: Bucket::new(BURST_MIN / BURST_REFILL_SECS, BURST_MIN, now),
-            ceiling: Bucket::new(CEILING_COLD, CEILING_COLD, now),
+            ceiling: Bucket::new(0.0, CEILING_BURST_MIN, now),
+            earned: Bucket::new(EARNED_FREE, EARNED_MIN, now),
             probes: Bucket::new(PROBES.0, PROBES.1, now),
             returns: Bucket::new(RETURNS.0, RETURNS.1, now),
             refreshes: Bucket::new(REFRESH_MIN, REFRESH_MIN, now),
@@ -159,6 +176,9 @@ impl Budgets {
             minute: [Second::default(); 60],
             present: 0.0,
             present_at: now,
+            demand: 0.0,
+            demand_at: now,
+            asked_since: None,
         };
         budgets.resize(now);
         budgets
@@ -220,18 +240,25 @@ impl Budgets {
         self.this_second.extras += 1;
     }
 
-    /// Any packet while nothing is clear. `first`: of a question not asked before.
-    pub fn under_ceiling(&mut self, first: bool, now: Time) -> bool {
-        let reserve = if first {
-            0.0
-        } else {
-            self.ceiling.cap * FIRST_ASK_RESERVE
-        };
-        let paid = self.ceiling.take(1.0, reserve, now);
-        if paid {
-            let Second { primaries, extras } = &mut self.this_second;
-            *if first { primaries } else { extras } += 1;
+    /// A question's first packet while nothing is clear.
+    pub fn first_under_ceiling(&mut self, now: Time) -> bool {
+        let paid = self.ceiling.take(1.0, 0.0, now);
+        self.this_second.primaries += u32::from(paid);
+        paid
+    }
+
+    /// A further one while nothing is clear. If those before it were `silent`, answers have to have earned it, too:
+    /// what is lost with all that is asked is not helped by asking again, and a thousand hosts that do keep the jam
+    /// alive.
+    pub fn retry_under_ceiling(&mut self, silent: bool, now: Time) -> bool {
+        let reserve = self.ceiling.cap * FIRST_ASK_RESERVE;
+        self.earned.fill(now);
+        let earned = !silent || self.earned.left() >= 1.0;
+        let paid = earned && self.ceiling.take(1.0, reserve, now);
+        if paid && silent {
+            self.earned.charge(1.0, now);
         }
+        self.this_second.extras += u32::from(paid);
         paid
     }
 
@@ -242,6 +269,12 @@ impl Budgets {
         let paid = self.ceiling.take(1.0, reserve, now);
         self.this_second.primaries += u32::from(paid);
         paid
+    }
+
+    /// An answer came that was waited for.
+    pub fn earn(&mut self, now: Time) {
+        self.earned.fill(now);
+        self.earned.deposit(ANSWER_EARNS);
     }
 
     /// A further packet, while nothing is clear, for a question that somebody answered uselessly: without it the
@@ -303,6 +336,35 @@ impl Budgets {
         self.present_at = now;
     }
 
+    /// A question came, in an outage too: it counts in what the floors of the purses follow.
+    pub fn asked(&mut self, now: Time) {
+        self.demand = self.demand_left(now) + 1.0 / DEMAND_SECS.0;
+        self.demand_at = now;
+        self.asked_since.get_or_insert(now);
+        // Where health sees more than that, it alone decides.
+        if self.known() < 1.0 || self.multiple * self.healthy < CEILING_WAKES {
+            self.resize(now);
+        }
+    }
+
+    fn demand_left(&self, now: Time) -> f64 {
+        self.demand * (-now.since(self.demand_at).as_secs_f64() / DEMAND_SECS.0).exp()
+    }
+
+    /// Questions a second at present, over three seconds or for as long as there are any.
+    fn demand(&self, now: Time) -> f64 {
+        let (window, least) = DEMAND_SECS;
+        let age = self
+            .asked_since
+            .map_or(0.0, |since| now.since(since).as_secs_f64());
+        self.demand_left(now) / (1.0 - (-age.max(least) / window).exp())
+    }
+
+    /// How far it is known what health asks for, in 0..1.
+    fn known(&self) -> f64 {
+        (self.healthy_seconds / KNOWN_SECS).min(1.0)
+    }
+
     /// Packets a second that are wanted at present, over a tenth of a second or so.
     pub fn present_rate(&self, now: Time) -> f64 {
         self.present * (-now.since(self.present_at).as_secs_f64() / PRESENT_SECS).exp()
@@ -329,9 +391,17 @@ impl Budgets {
 
     /// The ceiling, in packets a second.
     pub fn ceiling_rate(&self) -> f64 {
-        let known = (self.healthy_seconds / 10.0).min(1.0);
-        let floor = CEILING_MIN.max((1.0 - known) * CEILING_COLD);
-        (self.multiple * self.healthy).max(floor)
+        self.ceiling.rate
+    }
+
+    /// What it is to be: a multiple of what health asked for, or is asked at present as long as that is not known.
+    /// No daemon has a right to more because it is asked for little: a thousand of them share what is left.
+    fn ceiling_now(&self, now: Time) -> f64 {
+        let demand = self.demand(now);
+        let own = self.healthy.max((1.0 - self.known()) * demand);
+        (self.multiple * own)
+            .max(own + CEILING_MORE)
+            .max(demand.min(CEILING_WAKES))
     }
 
     /// Packets upstream per question that needed one, over the last minute; 1 if there was none.
@@ -369,13 +439,15 @@ impl Budgets {
         self.steady.set(0.0, steady, now);
         let burst = (BURST_SECS * self.healthy).max(BURST_MIN);
         self.burst.set(burst / BURST_REFILL_SECS, burst, now);
-        let ceiling = self.ceiling_rate();
+        let ceiling = self.ceiling_now(now);
+        let earned = (EARNED_SECS * ANSWER_EARNS * self.healthy).max(EARNED_MIN);
+        self.earned.set(EARNED_FREE, earned, now);
         self.ceiling.set(
             ceiling,
             (CEILING_BURST_SECS * ceiling).max(CEILING_BURST_MIN),
             now,
         );
-        let probes = (PROBES_SHARE * ceiling).clamp(1.0, PROBES.0);
+        let probes = (PROBES_SHARE * ceiling).min(PROBES.0);
         self.probes.set(probes, PROBES.1, now);
         let refreshes = self.healthy.max(REFRESH_MIN);
         self.refreshes.set(refreshes, refreshes, now);

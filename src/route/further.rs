@@ -26,6 +26,11 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(800), Duration::from_
 /// The same over a route that was tried already while others are clear but cannot be had: a hard question
 /// takes an upstream longer than a packet does.
 const SAME_AGAIN: Duration = Duration::from_millis(800);
+/// A question that two packets have brought no answer to is not helped by haste (RFC 8085 section 3.1.1): the third
+/// goes out this long after the first, each further one after a step twice as long as the one before.
+const BACK_OFF: Duration = Duration::from_millis(200);
+/// So many packets are enough for a question that brings none of them back over ways that answer others.
+const ENOUGH: usize = 3;
 /// Attempts of a question that was truncated and asked over a stream twice.
 const TWICE: usize = 4;
 
@@ -233,6 +238,14 @@ impl Race {
         rng: &mut impl rand::Rng,
         step: &mut Step,
     ) {
+        let due = match self.is_its_own_fault(engine) {
+            true => self.ask.deadline,
+            false => self.backed_off(),
+        };
+        if now < due {
+            self.next_try = due;
+            return;
+        }
         let waiting = self.is_waiting();
         let last = self.tried[self.tried.len() - 1];
         if !waiting && now >= self.started + HOLD && engine.is_overloaded(last, now) {
@@ -277,7 +290,10 @@ impl Race {
         // A question that has nothing left under way is asked again as it would be under the ceiling.
         let stranded = !waiting && has_room;
         let paid = engine.budgets.extra(urgent, now)
-            || (stranded && engine.budgets.under_ceiling(false, now));
+            || (stranded
+                && engine
+                    .budgets
+                    .retry_under_ceiling(self.is_met_by_silence(), now));
         if !paid {
             match waiting {
                 true => engine.hedges.denied += 1,
@@ -292,6 +308,35 @@ impl Race {
             AttemptKind::Retry
         };
         step.send = Some(self.depart(engine, route, kind, now));
+    }
+
+    /// When its next packet may go out, for all those before it that nothing has come of. What failed for a reason,
+    /// as a port that nobody listens on, is no sign of a jam.
+    fn backed_off(&self) -> Time {
+        match self.silent().count() {
+            0 | 1 => self.started,
+            silent => self.started + BACK_OFF * ((1 << (silent - 1)) - 1),
+        }
+    }
+
+    /// Its attempts that nothing has come of, lost or not.
+    fn silent(&self) -> impl Iterator<Item = &Flight> {
+        let flights = self.flights.iter();
+        flights.filter(|it| it.kind != AttemptKind::Probe)
+    }
+
+    fn is_met_by_silence(&self) -> bool {
+        self.silent().next().is_some()
+    }
+
+    /// Whether its packets brought nothing over ways that have all answered what was sent later: then a further one
+    /// will bring nothing either. An answer that only takes long may still come.
+    fn is_its_own_fault(&self, engine: &Engine) -> bool {
+        let outdone = |flight: &Flight| {
+            let sent = engine.flights.get(flight.id).map(|it| it.sent);
+            sent.is_some_and(|sent| engine.lane(flight.route).answered_sent > sent)
+        };
+        self.silent().count() >= ENOUGH && self.silent().all(outdone)
     }
 
     /// Nothing is clear: patiently, under the ceiling.
@@ -327,10 +372,86 @@ impl Race {
             self.next_try = self.refused_until(now);
             return;
         };
-        if !engine.budgets.under_ceiling(false, now) {
+        if !engine
+            .budgets
+            .retry_under_ceiling(self.is_met_by_silence(), now)
+        {
             self.next_try = self.refused_until(now);
             return;
         }
         step.send = Some(self.depart(engine, route, AttemptKind::Retry, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::observe::said::Reason;
+    use crate::route::testing::grid;
+    use crate::route::{Ask, Outcome};
+
+    /// Three upstreams over two paths that have answered in 2 ms so far, and one more question: when its packets
+    /// go out, after the first, if each of them `ends` so, or not at all.
+    fn sent(ends: Option<Outcome>) -> Vec<Duration> {
+        let rng = &mut StdRng::seed_from_u64(1);
+        let mut engine = Engine::new(&grid(3, &["eth1", "eth2"]), Time::START);
+        let mut now = Time::START;
+        let ask = |now: Time| Ask {
+            purpose: Purpose::Client,
+            deadline: now + Duration::from_secs(4),
+            again: false,
+        };
+        let round_trip = Duration::from_millis(2);
+        for _ in 0..600 {
+            now = now + Duration::from_millis(20);
+            engine.tick(now, rng);
+            let (mut race, step) = Race::start(&mut engine, &ask(now), now, rng).expect("a route");
+            for send in [step.send, step.also].into_iter().flatten() {
+                let (id, back) = (send.attempt, now + round_trip);
+                race.outcome(&mut engine, id, Outcome::Answered, back, back, rng);
+            }
+        }
+        let started = now;
+        let (mut race, mut step) = Race::start(&mut engine, &ask(now), now, rng).expect("a route");
+        let mut sent = Vec::new();
+        while step.finish.is_none() && now < started + Duration::from_secs(3) {
+            now = now + Duration::from_millis(1);
+            step = match step.send {
+                Some(send) => {
+                    sent.push(now.since(started + Duration::from_millis(1)));
+                    match ends {
+                        Some(outcome) => {
+                            race.outcome(&mut engine, send.attempt, outcome, now, now, rng)
+                        }
+                        None => race.timer(&mut engine, now, rng),
+                    }
+                }
+                None => race.timer(&mut engine, now, rng),
+            };
+        }
+        sent
+    }
+
+    #[test]
+    fn silence_is_answered_by_patience() {
+        let sent = sent(None);
+        assert!(sent.len() >= 3, "{sent:?}");
+        assert!(
+            sent[1] < Duration::from_millis(100),
+            "a hedge is one: {sent:?}"
+        );
+        for (number, at) in (2..).zip(&sent[2..]) {
+            assert!(*at >= BACK_OFF * ((1 << (number - 1)) - 1), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn what_fails_for_a_reason_is_asked_elsewhere_at_once() {
+        let sent = sent(Some(Outcome::Unreachable(Reason::REFUSED)));
+        assert!(sent.len() >= 3, "{sent:?}");
+        assert!(sent[2] < BACK_OFF, "{sent:?}");
     }
 }

@@ -154,7 +154,7 @@ impl Race {
             }
         }
         self.denial = None;
-        self.won(engine, flight.kind);
+        self.won(engine, flight.kind, now);
         self.finish(Finish::Answer(flight.id), step);
     }
 

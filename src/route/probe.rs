@@ -34,8 +34,9 @@ const SURVEY_STEP: Duration = Duration::from_secs(60);
 const SURVEY_SHARE: f64 = 0.0025;
 /// While nothing is clear, what was not asked for this long is tried out of its turn,
 pub(super) const PRESSED: Duration = Duration::from_millis(500);
-/// for this share of the packets that the ceiling allows, at most once a second where they are few.
-const PRESSED_SHARE: f64 = 0.1;
+/// for this share of the packets that the ceiling allows, and at least so many a second where they are few.
+const PRESSED_SHARE: f64 = 0.03;
+const PRESSED_LEAST: f64 = 0.1;
 /// In an outage: a tenth of the healthy rate, within these bounds.
 const OUTAGE_SHARE: f64 = 0.1;
 const OUTAGE_STEP: (f64, f64) = (0.2, 0.5);
@@ -314,7 +315,7 @@ impl Engine {
             }
         }
         if self.standing != Standing::Clear {
-            let secs = 1.0 / (PRESSED_SHARE * self.budgets.ceiling_rate()).max(1.0);
+            let secs = 1.0 / (PRESSED_SHARE * self.budgets.ceiling_rate()).max(PRESSED_LEAST);
             self.pressed = now + Duration::from_secs_f64(secs).mul_f32(0.8 + 0.4 * jitter);
         }
         self.next_trial = now;

@@ -129,6 +129,9 @@ impl Race {
         };
         let mut step = Step::default();
         let counts = !matches!(ask.purpose, Purpose::Probe(_)) && !ask.again;
+        if counts {
+            engine.budgets.asked(now);
+        }
         if counts && engine.standing != Standing::Outage {
             engine.budgets.wanted(now);
         }
@@ -342,17 +345,18 @@ impl Race {
         if self.finished || self.hold_denial(engine, flight, now, step) {
             return;
         }
-        self.won(engine, flight.kind);
+        self.won(engine, flight.kind, now);
         self.finish(Finish::Answer(flight.id), step);
     }
 
     /// The answer of an attempt of this kind is used.
-    pub(super) fn won(&self, engine: &mut Engine, kind: AttemptKind) {
+    pub(super) fn won(&self, engine: &mut Engine, kind: AttemptKind, now: Time) {
         match kind {
             AttemptKind::Hedge => engine.hedges.won += 1,
             AttemptKind::Retry => engine.hedges.retries_won += 1,
             _ => {}
         }
+        engine.budgets.earn(now);
     }
 
     pub(super) fn first(
@@ -371,7 +375,7 @@ impl Race {
         } else {
             let paid = match self.ask.purpose {
                 Purpose::Renewal => engine.budgets.renewal_under_ceiling(now),
-                _ => engine.budgets.under_ceiling(true, now),
+                _ => engine.budgets.first_under_ceiling(now),
             };
             if !paid {
                 return Err(Refused::Busy);

@@ -9,7 +9,9 @@ fn healthy(rate: u32, seconds: u64) -> (Budgets, Time) {
     for _ in 0..seconds {
         for _ in 0..rate {
             now = now + Duration::from_secs(1) / rate;
+            budgets.asked(now);
             budgets.primary(now);
+            budgets.earn(now);
         }
         budgets.turn(now, true);
     }
@@ -46,10 +48,10 @@ fn an_extra_that_is_not_urgent_leaves_the_burst_alone() {
 fn the_ceiling_keeps_room_for_first_tries() {
     let (mut budgets, now) = healthy(100, 60);
     let retries = (0..1_000)
-        .take_while(|_| budgets.under_ceiling(false, now))
+        .take_while(|_| budgets.retry_under_ceiling(true, now))
         .count();
     let first = (0..1_000)
-        .take_while(|_| budgets.under_ceiling(true, now))
+        .take_while(|_| budgets.first_under_ceiling(now))
         .count();
     assert!(first >= 3 && retries >= 2 * first, "{retries} and {first}");
 }
@@ -58,7 +60,7 @@ fn the_ceiling_keeps_room_for_first_tries() {
 fn few_questions_may_come_in_a_bunch_and_a_useless_answer_is_as_good_a_reason_as_the_first() {
     let (mut budgets, now) = healthy(10, 60);
     let retries = (0..1_000)
-        .take_while(|_| budgets.under_ceiling(false, now))
+        .take_while(|_| budgets.retry_under_ceiling(true, now))
         .count();
     let after_useless = (0..1_000)
         .take_while(|_| budgets.under_ceiling_again(now))
@@ -80,11 +82,73 @@ fn trouble_does_not_teach_what_health_is() {
     assert!((budgets.ceiling_rate() - 1.3 * rate).abs() < 1e-9);
 }
 
+/// `count` questions within a tenth of a second.
+fn ask_at_once(budgets: &mut Budgets, count: u32, now: &mut Time) {
+    for _ in 0..count {
+        *now = *now + Duration::from_millis(100) / count;
+        budgets.asked(*now);
+    }
+}
+
 #[test]
 fn a_start_in_the_middle_of_an_outage_can_work() {
-    let mut budgets = Budgets::new(0.05, 1.3, Time::START);
-    assert!(budgets.under_ceiling(true, Time::START));
-    assert!(budgets.ceiling_rate() >= 10.0);
+    let mut now = Time::START;
+    let mut budgets = Budgets::new(0.05, 1.3, now);
+    assert!(budgets.first_under_ceiling(now));
+    ask_at_once(&mut budgets, 50, &mut now);
+    assert!(budgets.ceiling_rate() >= 50.0, "{}", budgets.ceiling_rate());
+}
+
+#[test]
+fn who_asks_little_has_no_right_to_much_more() {
+    for rate in [1, 2, 10] {
+        let (mut budgets, now) = healthy(rate, 60);
+        let own = f64::from(rate);
+        let most = (1.3 * own).max(own + 0.5) * 1.1;
+        assert!(budgets.ceiling_rate() <= most, "{}", budgets.ceiling_rate());
+        let minute = Duration::from_secs(60);
+        let probes = (0..6_000).filter(|&step| budgets.probe(now + minute / 6_000 * step));
+        let probes = probes.count() as f64;
+        assert!(
+            probes <= 0.3 * most * 60.0 + PROBES.1,
+            "{probes} at {rate}/s"
+        );
+    }
+}
+
+#[test]
+fn a_quiet_host_that_wakes_up_is_let_out() {
+    let (mut budgets, mut now) = healthy(1, 60);
+    budgets.turn(now + Duration::from_secs(600), true);
+    now = now + Duration::from_secs(601);
+    assert!(budgets.ceiling_rate() <= 1.0, "{}", budgets.ceiling_rate());
+    ask_at_once(&mut budgets, 40, &mut now);
+    assert_eq!(budgets.ceiling_rate(), CEILING_WAKES);
+    now = now + Duration::from_secs(20);
+    budgets.turn(now, false);
+    assert!(budgets.ceiling_rate() <= 1.0, "{}", budgets.ceiling_rate());
+}
+
+#[test]
+fn where_nothing_answers_little_is_asked_again() {
+    let (mut budgets, now) = healthy(100, 60);
+    let step = Duration::from_millis(1);
+    let again = (0..60_000).filter(|&steps| budgets.retry_under_ceiling(true, now + step * steps));
+    let most = (EARNED_SECS * ANSWER_EARNS * 100.0 + EARNED_FREE * 60.0).ceil() as usize;
+    let again = again.count();
+    assert!(again <= most, "{again} of {most}");
+    let (mut budgets, now) = healthy(100, 60);
+    let again = (0..60_000).filter(|&steps| {
+        if steps % 10 == 0 {
+            budgets.earn(now + step * steps);
+        }
+        budgets.retry_under_ceiling(true, now + step * steps)
+    });
+    let again = again.count();
+    assert!(
+        again > 20 * most,
+        "{again}: what is lost of much is asked again"
+    );
 }
 
 proptest! {
