@@ -59,10 +59,14 @@ pub struct Record {
     pub asked: Time,
     /// Whether for a name that was answered before.
     pub known: bool,
+    /// Whether for one that may be at fault itself.
+    pub may_fail: bool,
     /// When it was answered.
     pub answered: Option<Time>,
     /// Whether well.
     pub good: bool,
+    /// Whether with something past its TTL.
+    pub stale: bool,
     /// Answers received in all: never more than the times it was asked.
     pub answers: u8,
     /// Times it was asked.

@@ -26,10 +26,14 @@ pub enum Flaw {
     ForgetsNothing,
     /// Its verdict follows every packet.
     Dithers,
+    /// Three questions that failed, of whatever name, and it does without the server for a while.
+    JudgesByQuestions,
 }
 
 const PATIENCE: Duration = Duration::from_millis(300);
 const DEADLINE: Duration = Duration::from_millis(4400);
+/// How long it does without a server.
+const SULK: Duration = Duration::from_secs(5);
 
 /// Asks the first route; after a loss the last one.
 pub struct Foil {
@@ -38,8 +42,12 @@ pub struct Foil {
     moved: bool,
     needed: u64,
     next: Tag,
+    /// Questions that failed of late, and until when it is sure whose fault that is.
+    failed: u32,
+    sulks: Time,
     open: HashMap<Query, Vec<Tag>>,
     sent: HashMap<Tag, Query>,
+    names: HashMap<Query, Name>,
     timers: BTreeMap<(Time, Query), bool>,
     events: Vec<(Time, Event)>,
 }
@@ -52,8 +60,11 @@ impl Foil {
             moved: false,
             needed: 0,
             next: 0,
+            failed: 0,
+            sulks: Time::default(),
             open: HashMap::new(),
             sent: HashMap::new(),
+            names: HashMap::new(),
             timers: BTreeMap::new(),
             events: Vec::new(),
         }
@@ -68,16 +79,62 @@ impl Foil {
             tag,
             route: RouteId(route),
             kind,
+            name: self.names.get(&query).copied(),
         });
+    }
+
+    /// What it told of the first server.
+    fn tell(&mut self, [from, to]: [Verdict; 2], now: Time) {
+        let (subject, evidence) = (Named::Upstream("dc1".into()), Evidence::default());
+        self.events.push((
+            now,
+            Event::Verdict {
+                subject,
+                from,
+                to,
+                evidence,
+            },
+        ));
+    }
+
+    /// Answers without asking, if it still believes what it believes.
+    fn sulk(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>) -> bool {
+        if self.flaw != Flaw::JudgesByQuestions {
+            return false;
+        }
+        if self.failed >= 3 {
+            self.failed = 0;
+            self.sulks = now + SULK;
+            self.tell([Verdict::Clear, Verdict::Dead], now);
+        } else if self.sulks != Time::default() && now >= self.sulks {
+            self.sulks = Time::default();
+            self.tell([Verdict::Dead, Verdict::Clear], now);
+        }
+        let sulks = now < self.sulks;
+        if sulks {
+            let stale = matches!(name, Name::Popular(_));
+            out.push(Action::Answer {
+                query,
+                good: stale,
+                stale,
+            });
+        }
+        sulks
     }
 
     fn answer(&mut self, query: Query, good: bool, out: &mut Vec<Action>) {
         let Some(tags) = self.open.remove(&query) else {
             return;
         };
-        out.push(Action::Answer { query, good });
+        self.failed += u32::from(!good);
+        let answer = Action::Answer {
+            query,
+            good,
+            stale: false,
+        };
+        out.push(answer);
         if self.flaw == Flaw::AnswersTwice && query % 100 == 7 {
-            out.push(Action::Answer { query, good });
+            out.push(answer);
         }
         if self.flaw != Flaw::ForgetsNothing {
             for tag in tags {
@@ -88,8 +145,12 @@ impl Foil {
 }
 
 impl Subject for Foil {
-    fn question(&mut self, query: Query, _: Name, now: Time, out: &mut Vec<Action>) {
+    fn question(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>) {
+        if self.sulk(query, name, now, out) {
+            return;
+        }
         self.needed += 1;
+        self.names.insert(query, name);
         let first = if self.moved { self.routes - 1 } else { 0 };
         self.send(query, first, AttemptKind::Primary, out);
         if self.flaw == Flaw::AsksEveryone {

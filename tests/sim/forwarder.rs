@@ -112,8 +112,8 @@ impl Forwarder {
 
     fn ttl(name: Name) -> Duration {
         match name {
-            Name::Popular(n) => Duration::from_secs(5 + u64::from(n % 26)),
-            Name::Unknown(_) => Duration::ZERO,
+            Name::Popular(n) | Name::Https(n) => Duration::from_secs(5 + u64::from(n % 26)),
+            Name::Unknown(_) | Name::InZone(..) => Duration::ZERO,
         }
     }
 
@@ -175,7 +175,13 @@ impl Forwarder {
             asking.tags.push((tag, attempt));
             self.leaving.1.push((id, attempt));
             self.by_tag.insert(tag, id);
-            out.push(Action::Send { tag, route, kind });
+            let name = (!matches!(asking.purpose, Purpose::Probe(_))).then_some(asking.name);
+            out.push(Action::Send {
+                tag,
+                route,
+                kind,
+                name,
+            });
         }
         match step.finish {
             Some(Finish::Answer(_)) => self.conclude(id, true, now, out),
@@ -212,6 +218,7 @@ impl Forwarder {
             out.push(Action::Answer {
                 query,
                 good: good || stale,
+                stale,
             });
         }
     }
@@ -245,12 +252,21 @@ impl Forwarder {
     }
 }
 
+/// A good one, past its TTL or not.
+fn answer(query: Query, stale: bool) -> Action {
+    Action::Answer {
+        query,
+        good: true,
+        stale,
+    }
+}
+
 impl Subject for Forwarder {
     fn question(&mut self, query: Query, name: Name, now: Time, out: &mut Vec<Action>) {
         self.take_bearings(now);
         let stale = self.held(name, now);
         if stale == Some(Duration::ZERO) {
-            out.push(Action::Answer { query, good: true });
+            out.push(answer(query, false));
             if self.refresh_due(name, now) {
                 let id = self.begin(name, Purpose::Refresh, Vec::new(), now);
                 self.by_name.insert(name, id);
@@ -260,7 +276,7 @@ impl Subject for Forwarder {
         }
         let any_clear = self.engine.any_clear(now);
         if stale.is_some() && !any_clear {
-            out.push(Action::Answer { query, good: true });
+            out.push(answer(query, true));
             return self.listen();
         }
         if let Some(&id) = self.by_name.get(&name) {
@@ -341,7 +357,7 @@ impl Subject for Forwarder {
             if asking.stale_at <= now && !asking.finished {
                 asking.stale_at = Time::NEVER;
                 for query in std::mem::take(&mut asking.waiting) {
-                    out.push(Action::Answer { query, good: true });
+                    out.push(answer(query, true));
                 }
             }
             let asking = self.asking.get_mut(&id).expect("just seen");

@@ -8,9 +8,12 @@
 
 pub mod checks;
 pub mod clients;
+pub mod failing;
 pub mod foils;
 pub mod forwarder;
 pub mod lifeline;
+pub mod mixed;
+pub mod names;
 pub mod network;
 pub mod resolver;
 pub mod rows;

@@ -111,8 +111,14 @@ impl Exchanges for Wire {
             Some(_) => AttemptKind::Primary,
         };
         self.needed += u64::from(kind == AttemptKind::Primary);
+        let name = name_of(&question);
         self.open.insert(tag, Open { attempt, question });
-        self.sent.push(Action::Send { tag, route, kind });
+        self.sent.push(Action::Send {
+            tag,
+            route,
+            kind,
+            name,
+        });
         Ok(Handle::Udp { socket, id: ID })
     }
 
@@ -246,6 +252,7 @@ impl Told {
         Action::Answer {
             query: self.query,
             good: self.rcode == Rcode::NOERROR,
+            stale: self.is_stale(),
         }
     }
 }
@@ -348,42 +355,69 @@ impl Subject for Resolver {
 }
 
 /// The lab's TTLs: short, and not the same for all.
-fn ttl(name: Option<Name>) -> u32 {
+pub fn ttl(name: Option<Name>) -> u32 {
     match name {
-        Some(Name::Popular(n)) => 5 + n % 26,
-        Some(Name::Unknown(_)) => 60,
+        Some(Name::Popular(n) | Name::Https(n)) => 5 + n % 26,
+        Some(Name::Unknown(_) | Name::InZone(..)) => 60,
         None => 3600,
     }
 }
 
+/// The types of what is asked for.
+const A: u16 = 1;
+const HTTPS: u16 = 65;
+
 /// A query with EDNS.
 fn ask(query: Query, name: Name) -> Vec<u8> {
-    let label = match name {
-        Name::Popular(number) => format!("p{number}"),
-        Name::Unknown(number) => format!("u{number}"),
+    let (labels, kind) = match name {
+        Name::Popular(number) => (vec![format!("p{number}"), "example".into()], A),
+        Name::Https(number) => (vec![format!("p{number}"), "example".into()], HTTPS),
+        Name::Unknown(number) => (vec![format!("u{number}"), "example".into()], A),
+        Name::InZone(zone, number) => (
+            vec![format!("n{number}"), format!("z{zone}"), "test".into()],
+            A,
+        ),
     };
     let mut packet = (query as u16).to_be_bytes().to_vec();
     packet.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
-    packet.push(label.len() as u8);
-    packet.extend(label.bytes());
-    packet.extend(b"\x07example\x00\x00\x01\x00\x01");
+    for label in labels {
+        packet.push(label.len() as u8);
+        packet.extend(label.bytes());
+    }
+    packet.push(0);
+    packet.extend(kind.to_be_bytes());
+    packet.extend([0, 1]);
     packet.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
     packet
 }
 
-/// The name that a question is for; `None` for the root.
-fn name_of(question: &[u8]) -> Option<Name> {
-    let label = question.get(1..=usize::from(*question.first()?))?;
+/// A letter and a number: a label of the question, and what comes after it.
+fn label(question: &[u8]) -> Option<(&str, u64, &[u8])> {
+    let (&length, rest) = question.split_first()?;
+    let (label, rest) = rest.split_at_checked(usize::from(length))?;
     let (letter, number) = std::str::from_utf8(label).ok()?.split_at_checked(1)?;
-    match letter {
-        "p" => number.parse().ok().map(Name::Popular),
-        "u" => number.parse().ok().map(Name::Unknown),
+    Some((letter, number.parse().ok()?, rest))
+}
+
+/// What a question asks for; `None` for the root.
+fn name_of(question: &[u8]) -> Option<Name> {
+    let kind = question.len().checked_sub(4)?;
+    let https = question[kind..].starts_with(&HTTPS.to_be_bytes());
+    match label(question)? {
+        ("p", number, _) if https => Some(Name::Https(number as u32)),
+        ("p", number, _) => Some(Name::Popular(number as u32)),
+        ("u", number, _) => Some(Name::Unknown(number)),
+        ("n", number, rest) => {
+            let (_, zone, _) = label(rest)?;
+            Some(Name::InZone(zone as u16, number))
+        }
         _ => None,
     }
 }
 
 fn respond(question: &[u8], rcode: Rcode) -> Vec<u8> {
-    let good = rcode == Rcode::NOERROR;
+    // There is no record of that type: NODATA is as good an answer.
+    let good = rcode == Rcode::NOERROR && !matches!(name_of(question), Some(Name::Https(_)));
     let mut packet = ID.to_be_bytes().to_vec();
     packet.extend([
         0x81,

@@ -16,6 +16,17 @@ pub enum Name {
     Popular(u32),
     /// One that was never asked for before.
     Unknown(u64),
+    /// One of a zone that may be at fault ([`super::failing`]).
+    InZone(u16, u64),
+    /// Another type of one that many ask for: HTTPS.
+    Https(u32),
+}
+
+impl Name {
+    /// Whether it may be the fault of what is asked if the answer is bad.
+    pub fn may_fail(self) -> bool {
+        matches!(self, Name::InZone(..) | Name::Https(_))
+    }
 }
 
 /// What the subject does.
@@ -26,9 +37,15 @@ pub enum Action {
         tag: Tag,
         route: RouteId,
         kind: AttemptKind,
+        /// What it asks for; `None` for the root.
+        name: Option<Name>,
     },
-    /// A client is answered: `good` is NOERROR.
-    Answer { query: Query, good: bool },
+    /// A client is answered: `good` is NOERROR, `stale` that it was past its TTL.
+    Answer {
+        query: Query,
+        good: bool,
+        stale: bool,
+    },
 }
 
 /// Something that is asked, sends packets and answers.

@@ -35,7 +35,7 @@ impl Figures {
         let asked: Vec<_> = world
             .records
             .iter()
-            .filter(|r| r.asked >= from && r.asked < until)
+            .filter(|r| r.asked >= from && r.asked < until && !r.may_fail)
             .collect();
         let failed = asked.iter().filter(|r| r.latency().is_none());
         let latencies = |known: Option<bool>| {

@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::clients::{Load, Record, STUB_TIMEOUT, STUB_TRIES};
+use super::failing::{self, Beside, Failing};
 use super::forwarder::Forwarder;
 use super::network::{Link, Upstream, unit};
 use super::subject::{Action, Name, Query, Subject, Tag};
@@ -22,6 +23,7 @@ type Change<S> = Box<dyn FnOnce(&mut World<S>)>;
 enum Happening<S> {
     Ask { query: Query, name: Name },
     NextAsk,
+    NextBeside(usize),
     AtUpstream { tag: Tag, route: usize },
     Answer { tag: Tag, rcode: Rcode },
     Fault(Change<S>),
@@ -35,6 +37,8 @@ pub struct Packet {
     pub path: u16,
     pub upstream: u16,
     pub kind: AttemptKind,
+    /// What it asks for; `None` for the root.
+    pub name: Option<Name>,
     /// The simulator knows: it was answered usefully.
     pub came_back: bool,
 }
@@ -52,6 +56,9 @@ pub struct World<S> {
     pub records: Vec<Record>,
     pub packets: Vec<Packet>,
     pub load: Load,
+    /// What else is asked, and which questions fail ([`super::failing`]).
+    pub beside: Vec<Beside>,
+    pub failing: Vec<Failing>,
     known: HashSet<Name>,
     names: Vec<Name>,
     /// Races begun until each whole second, to tell how many questions needed an upstream.
@@ -128,6 +135,8 @@ impl<S: Subject> World<S> {
             records: Vec::new(),
             packets: Vec::new(),
             load,
+            beside: Vec::new(),
+            failing: Vec::new(),
             known: HashSet::new(),
             names: Vec::new(),
             races: Vec::new(),
@@ -213,18 +222,15 @@ impl<S: Subject> World<S> {
             Happening::NextAsk => {
                 let query = self.records.len() as Query;
                 let (gap, name) = self.load.next(query, &mut self.rng);
-                let record = Record {
-                    asked: self.now,
-                    known: self.known.contains(&name),
-                    answered: None,
-                    good: false,
-                    answers: 0,
-                    tries: 0,
-                };
-                self.records.push(record);
-                self.names.push(name);
-                self.ask(query, name, actions);
+                self.ask_first(name, actions);
                 self.plan(self.now + gap, Happening::NextAsk);
+            }
+            Happening::NextBeside(_) if self.load.rate <= 0.0 => {}
+            Happening::NextBeside(index) => {
+                let query = self.records.len() as Query;
+                let (gap, name) = self.beside[index].next(query, &mut self.rng);
+                self.ask_first(name, actions);
+                self.plan(self.now + gap, Happening::NextBeside(index));
             }
             Happening::Ask { query, name } => {
                 if self.records[query as usize].answered.is_none() {
@@ -237,7 +243,14 @@ impl<S: Subject> World<S> {
                 if self.cuts.contains(&(path, upstream)) {
                     return;
                 }
-                let served = self.upstreams[upstream].serve(self.now, &mut self.rng);
+                let mut served = self.upstreams[upstream].serve(self.now, &mut self.rng);
+                let name = self
+                    .packet_of
+                    .get(&tag)
+                    .and_then(|&it| self.packets[it].name);
+                if let Some(fate) = failing::fate(&self.failing, name, upstream) {
+                    served = served.and_then(|it| fate.befalls(it));
+                }
                 if let Some((leaves, rcode)) = served
                     && let Some(back) = self.links[path].cross(false, self.now, &mut self.rng)
                 {
@@ -278,6 +291,34 @@ impl<S: Subject> World<S> {
         }
     }
 
+    /// A client asks for this now.
+    fn ask_first(&mut self, name: Name, actions: &mut Vec<Action>) {
+        let query = self.records.len() as Query;
+        self.records.push(Record {
+            asked: self.now,
+            known: self.known.contains(&name),
+            may_fail: name.may_fail(),
+            answered: None,
+            good: false,
+            stale: false,
+            answers: 0,
+            tries: 0,
+        });
+        self.names.push(name);
+        self.ask(query, name, actions);
+    }
+
+    /// What this query asked for.
+    pub fn name(&self, query: usize) -> Name {
+        self.names[query]
+    }
+
+    /// Something else is asked from `after` the start on.
+    pub fn ask_beside(&mut self, after: Duration, beside: Beside) {
+        self.plan(self.start + after, Happening::NextBeside(self.beside.len()));
+        self.beside.push(beside);
+    }
+
     fn ask(&mut self, query: Query, name: Name, actions: &mut Vec<Action>) {
         let record = &mut self.records[query as usize];
         record.tries += 1;
@@ -301,7 +342,12 @@ impl<S: Subject> World<S> {
         }
         for action in actions.drain(..) {
             match action {
-                Action::Send { tag, route, kind } => {
+                Action::Send {
+                    tag,
+                    route,
+                    kind,
+                    name,
+                } => {
                     let of = &self.routes[route.0 as usize];
                     let (path, upstream) = (of.path.0, of.upstream.0);
                     self.packet_of.insert(tag, self.packets.len());
@@ -310,6 +356,7 @@ impl<S: Subject> World<S> {
                         path,
                         upstream,
                         kind,
+                        name,
                         came_back: false,
                     });
                     let crossing = self.links[path as usize].cross(true, self.now, &mut self.rng);
@@ -327,12 +374,13 @@ impl<S: Subject> World<S> {
                         self.what.insert(self.serial, what);
                     }
                 }
-                Action::Answer { query, good } => {
+                Action::Answer { query, good, stale } => {
                     let record = &mut self.records[query as usize];
                     record.answers += 1;
                     if record.answered.is_none() {
                         record.answered = Some(self.now);
                         record.good = good;
+                        record.stale = stale;
                         if good && matches!(self.names[query as usize], Name::Popular(_)) {
                             self.known.insert(self.names[query as usize]);
                         }
