@@ -21,6 +21,8 @@ pub struct Load {
     pub new: f64,
     /// How many names are popular.
     pub popular: u32,
+    /// The share of the new ones that fail, if something is said to.
+    pub failing: f64,
 }
 
 /// What is asked before, during and after the fault.
@@ -125,7 +127,10 @@ pub fn ask(loads: Loads, start: Instant, end: Instant, seed: u64) -> io::Result<
             let load = loads.at(next);
             let name = if rng.random_bool(load.new) {
                 new += 1;
-                Name::New(new)
+                match load.failing > 0.0 && rng.random_bool(load.failing) {
+                    true => Name::Failing(new),
+                    false => Name::New(new),
+                }
             } else {
                 popular += 1;
                 // Each popular name once, so that all are known before the trouble, then at random.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::noise::Noise;
 use crate::topology::{Links, Losses, Topology, Way};
-use crate::upstream::{Conditions, SERVFAIL, UPSTREAMS, Upstreams};
+use crate::upstream::{Conditions, Fate, SERVFAIL, UPSTREAMS, Upstreams};
 
 /// A fault of the network or of a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +18,8 @@ pub enum Fault {
     BothSwamped,
     /// Path A loses this share, in per cent.
     Losing(u8),
+    /// Both paths lose this share, in per cent.
+    LosingBoth(u8),
     /// Path A is a black hole.
     Dead,
     /// Path A is a black hole for three seconds, then none for three, and so on.
@@ -32,6 +34,8 @@ pub enum Fault {
     ServerBusy(u32),
     /// Both paths are black holes.
     Outage,
+    /// Some names fail at both servers, through no fault of theirs.
+    Names(Fate),
     /// Far more is asked than before. Both servers together answer no more than this many questions a second,
     /// all the time.
     Surge(u32),
@@ -57,7 +61,9 @@ impl Fault {
     /// Whose fault it is.
     pub fn culprit(self) -> Culprit {
         match self {
-            Fault::Control | Fault::Surge(_) => Culprit::Nobody,
+            Fault::Control | Fault::Surge(_) | Fault::Names(_) | Fault::LosingBoth(_) => {
+                Culprit::Nobody
+            }
             Fault::BothSwamped | Fault::Outage => Culprit::Network,
             Fault::Swamped
             | Fault::Losing(_)
@@ -131,6 +137,12 @@ impl<'t> Scene<'t> {
                 self.swamp(Way::A)?;
                 self.swamp(Way::B)?;
             }
+            Fault::LosingBoth(percent) => {
+                for way in Way::ALL {
+                    self.topology.drop_on(way, Losses::Share(percent))?;
+                }
+            }
+            Fault::Names(fate) => conditions.fate = Some(fate),
             Fault::Losing(percent) => self.topology.drop_on(Way::A, Losses::Share(percent))?,
             Fault::Dead | Fault::Flapping => self.topology.drop_on(Way::A, Losses::All)?,
             Fault::Outage => {

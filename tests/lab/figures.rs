@@ -55,6 +55,19 @@ pub struct Figures {
     pub cache: CacheFigures,
     /// Who was found guilty of what, in the daemon's words.
     pub blamed: Vec<String>,
+    /// Lines that the daemon wrote to its log during the fault.
+    pub lines: usize,
+    /// Of names that fail. All other figures are about the others.
+    pub failing: FailingFigures,
+}
+
+/// What names that fail cost.
+#[derive(Clone, Copy, Debug)]
+pub struct FailingFigures {
+    /// Questions for them.
+    pub asked: usize,
+    /// Packets that reached a server for each.
+    pub each: f64,
 }
 
 /// What clients got while upstreams gave little: about the questions asked during the fault, as above.
@@ -92,12 +105,12 @@ const VERY_SLOW: Duration = Duration::from_millis(250);
 impl Figures {
     /// Of a run.
     pub fn of(run: &Run, culprit: Culprit) -> Figures {
-        let questions: Vec<_> = run
+        let (failing, questions): (Vec<&Question>, Vec<&Question>) = run
             .seen
             .questions
             .iter()
-            .filter(|it| it.at >= run.broken && it.at < run.healed)
-            .collect();
+            .filter(|it| during(run, it.at))
+            .partition(|it| matches!(it.name, Name::Failing(_)));
         let useful = |known: bool| -> Vec<Duration> {
             let mut took: Vec<_> = questions
                 .iter()
@@ -124,6 +137,7 @@ impl Figures {
             it.at >= run.healed
                 && it.at < run.end
                 && (!it.useful || it.took.is_none_or(|it| it > SLOW))
+                && !matches!(it.name, Name::Failing(_))
         };
         Figures {
             asked: questions.len(),
@@ -136,7 +150,7 @@ impl Figures {
             known_failed: failures - new_failed,
             known_p99: quantile(&useful(true), 0.99),
             new_failed: new_failed as f64 / new.len().max(1) as f64,
-            x: packets / (new.len() + known_due(run)).max(1) as f64,
+            x: packets / (new.len() + failing.len() + known_due(run)).max(1) as f64,
             share: flow.share(run.broken + Duration::from_secs(1), run.healed),
             share_in_health: flow.share(health.0, health.1),
             left: flow.left(),
@@ -160,6 +174,19 @@ impl Figures {
             cache: CacheFigures::of(run, &questions, packets, flow.packets(health.0, health.1)),
             lag: questions.iter().map(|it| it.lag).max().unwrap_or_default(),
             blamed: blamed(&changes, run),
+            lines: run.log.iter().filter(|it| during(run, it.at)).count(),
+            failing: FailingFigures::of(run, failing.len()),
+        }
+    }
+}
+
+impl FailingFigures {
+    fn of(run: &Run, asked: usize) -> FailingFigures {
+        let arrivals = run.arrivals.iter();
+        let packets = arrivals.filter(|it| it.failing && during(run, it.at));
+        FailingFigures {
+            asked,
+            each: packets.count() as f64 / asked.max(1) as f64,
         }
     }
 }
@@ -204,7 +231,7 @@ fn known_due(run: &Run) -> usize {
     let mut until: HashMap<Name, Instant> = HashMap::new();
     let mut due = 0;
     for question in &run.seen.questions {
-        if matches!(question.name, Name::New(_))
+        if !matches!(question.name, Name::Popular(_))
             || until
                 .get(&question.name)
                 .is_some_and(|&it| question.at < it)

@@ -32,6 +32,12 @@ pub struct Limits {
     /// At least.
     pub hits: Option<f64>,
     pub grown: Option<f64>,
+    /// Packets for each name that fails.
+    pub each: Option<f64>,
+    /// Changes of verdicts.
+    pub verdicts: Option<usize>,
+    /// Lines in the log.
+    pub lines: Option<usize>,
     /// Whoever is blamed has a name that starts so; nobody else may be.
     pub blamed: Option<&'static str>,
 }
@@ -54,6 +60,8 @@ impl Limits {
             clean: None,
             back: None,
             blamed: None,
+            verdicts: None,
+            lines: None,
             x: self.x.map(|it| it + 0.2),
             share: self.share.map(|_| 0.1),
             new_failed: self.new_failed.map(|_| 0.2),
@@ -129,6 +137,9 @@ impl Limits {
         );
         at_most("packets", cache.of_health, self.of_health, "");
         at_most("grown", cache.grown, self.grown, " MiB");
+        at_most("packets a failing name", is.failing.each, self.each, "");
+        at_most("verdicts", is.changes as f64, count(self.verdicts), "");
+        at_most("lines", is.lines as f64, count(self.lines), "");
         // What is to be much is little to be missed.
         at_most("misses", 1.0 - cache.hits, self.hits.map(|it| 1.0 - it), "");
         at_most("used", -cache.used, self.used.map(|it| -it), "/s");

@@ -7,6 +7,8 @@ pub enum Name {
     Popular(u32),
     /// One that is asked for once.
     New(u32),
+    /// The same, and it may be its own fault if that fails.
+    Failing(u32),
 }
 
 impl Name {
@@ -14,7 +16,7 @@ impl Name {
     pub fn ttl(self) -> u32 {
         match self {
             Name::Popular(number) => 5 + number.wrapping_mul(2_654_435_761) % 6,
-            Name::New(_) => 30,
+            Name::New(_) | Name::Failing(_) => 30,
         }
     }
 
@@ -23,6 +25,7 @@ impl Name {
         let (letter, number) = match self {
             Name::Popular(number) => ('p', number),
             Name::New(number) => ('n', number),
+            Name::Failing(number) => ('f', number),
         };
         let label = format!("{letter}{number}");
         let mut bytes = vec![label.len() as u8];
@@ -38,6 +41,7 @@ impl Name {
         match label[0].to_ascii_lowercase() {
             b'p' => Some(Name::Popular(number)),
             b'n' => Some(Name::New(number)),
+            b'f' => Some(Name::Failing(number)),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use crate::daemon::{By, Layout};
 use crate::fault::{Culprit, Fault};
 use crate::figures::Figures;
 use crate::limits::Limits;
+use crate::upstream::Fate;
 
 /// A row of the table.
 #[derive(Clone, Debug)]
@@ -29,17 +30,25 @@ const BUSY: Load = Load {
     rate: 1000,
     new: 0.3,
     popular: 2000,
+    failing: 0.0,
 };
 const SIDECAR: Load = Load {
     rate: 10,
     new: 1.0,
     popular: 2000,
+    failing: 0.0,
 };
 /// All of it is for names that are asked for again and again.
 const POPULAR: Load = Load {
     rate: 1000,
     new: 0.0,
     popular: 100,
+    failing: 0.0,
+};
+/// A fifth of the new names fails.
+const FAILING: Load = Load {
+    failing: 0.2,
+    ..BUSY
 };
 /// Few enough popular names for the servers of the surge to renew.
 const CALM: Load = Load {
@@ -83,6 +92,19 @@ const HEALTH: Limits = Limits {
     hits: None,
     grown: None,
     blamed: None,
+    each: None,
+    verdicts: None,
+    lines: None,
+};
+
+/// What fails is the names' own fault: nobody notices, and nobody is told.
+const NAMES: Limits = Limits {
+    over_50: Some(0),
+    x: None,
+    verdicts: Some(0),
+    each: Some(3.0),
+    lines: Some(5),
+    ..HEALTH
 };
 
 /// Nobody can be asked: what is known is all there is.
@@ -157,6 +179,11 @@ pub fn all() -> Vec<Row> {
         during: SIDECAR,
         limits,
     };
+    let names = |name, fate, limits| Row {
+        load: FAILING,
+        during: FAILING,
+        ..busy(name, Fault::Names(fate), grid, limits)
+    };
     let noticed = |limits: Limits| Limits {
         left: ms(3000),
         over_50: None,
@@ -224,6 +251,31 @@ pub fn all() -> Vec<Row> {
                 clean: ms(1500),
                 stale: None,
                 ..HEALTH
+            },
+        ),
+        names(
+            "names-fail",
+            Fate::Fails(Duration::ZERO),
+            Limits {
+                each: Some(2.0),
+                ..NAMES
+            },
+        ),
+        names("names-silent", Fate::Silent, NAMES),
+        names(
+            "names-fail-late",
+            Fate::Fails(Duration::from_millis(1500)),
+            NAMES,
+        ),
+        busy(
+            "loses-1-both",
+            Fault::LosingBoth(1),
+            grid,
+            Limits {
+                // One question in ten thousand loses its hedge too.
+                over_50: Some(3),
+                x: Some(1.03),
+                ..NAMES
             },
         ),
         busy("outage", Fault::Outage, grid, OUTAGE),

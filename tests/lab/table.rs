@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::Culprit;
-use crate::figures::{CacheFigures, Figures};
+use crate::figures::{CacheFigures, FailingFigures, Figures};
 use crate::limits::short;
 use crate::rows::Row;
 
@@ -24,7 +24,9 @@ The second line is about the cache and those who got an error; errors of the fau
   hits        share of the questions for popular names answered from the cache, fresh and at once
   fresh       from healing until the last question was asked that got a stale answer
   packets     sent upstream, of those in health      used  answers from upstream a second that settled a question
-  grown       memory, from the fault's beginning to its end
+  grown       memory, from the fault's beginning to its end      lines  in the log during the fault
+  failing     names that fail through no fault of server or path, of which no other figure tells, and what reached
+              a server for each
 ";
 
 const HEADS: [&str; 17] = [
@@ -83,6 +85,13 @@ pub fn print(rows: &[(Row, Figures)]) -> String {
         text.push('\n');
         if let Some((_, figures)) = number.checked_sub(1).map(|it| &rows[it]) {
             text.push_str(&cache(&figures.cache));
+            let failing = figures.failing;
+            text.push_str(&format!(", lines {}", figures.lines));
+            if failing.asked > 0 {
+                let FailingFigures { asked, each } = failing;
+                text.push_str(&format!(", failing {asked} at {} packets", short(each)));
+            }
+            text.push('\n');
         }
     }
     text
@@ -91,7 +100,7 @@ pub fn print(rows: &[(Row, Figures)]) -> String {
 fn cache(is: &CacheFigures) -> String {
     let [half, most, all] = is.errors.map(|it| short(it.as_secs_f64() * 1e3));
     format!(
-        "    hits {:.2}%, stale {}, fresh {:.2}s, packets {:.3}, used {:.0}/s, grown {:.1} MiB, silent {}, errors {half}/{most}/{all} ms {:?}\n",
+        "    hits {:.2}%, stale {}, fresh {:.2}s, packets {:.3}, used {:.0}/s, grown {:.1} MiB, silent {}, errors {half}/{most}/{all} ms {:?}",
         is.hits * 100.0,
         is.stale,
         is.fresh.as_secs_f64(),

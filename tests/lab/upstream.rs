@@ -34,6 +34,15 @@ pub struct Server {
     pub work: Duration,
 }
 
+/// What becomes of questions that fail through no fault of the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing comes back.
+    Silent,
+    /// SERVFAIL comes back, so much later than an answer would.
+    Fails(Duration),
+}
+
 /// What is true of the upstreams and of the distance to them.
 #[derive(Clone, Copy, Debug)]
 pub struct Conditions {
@@ -41,6 +50,8 @@ pub struct Conditions {
     pub servers: [Server; UPSTREAMS],
     /// Round trip over each way, without queues.
     pub distance: [Duration; 2],
+    /// What becomes of names that fail, at both; nothing special if `None`.
+    pub fate: Option<Fate>,
 }
 
 impl Default for Conditions {
@@ -59,6 +70,7 @@ impl Default for Conditions {
         Conditions {
             servers: [nearer, farther],
             distance: [Duration::from_millis(2), Duration::from_millis(4)],
+            fate: None,
         }
     }
 }
@@ -70,6 +82,8 @@ pub struct Arrival {
     pub at: Instant,
     /// Which server, from 0.
     pub server: usize,
+    /// For a name that may fail.
+    pub failing: bool,
 }
 
 struct State {
@@ -185,14 +199,24 @@ fn serve(state: &Mutex<State>) -> io::Result<()> {
                     continue;
                 };
                 let number = servers[index];
-                let server = state.conditions.servers[number];
+                let mut server = state.conditions.servers[number];
+                let failing = is_failing(&buffer[..length]);
+                let fate = state.conditions.fate.filter(|_| failing);
+                if let Some(Fate::Fails(later)) = fate {
+                    server.slow += later;
+                    server.rcode = SERVFAIL;
+                }
                 let Some(bytes) = answer(&buffer[..length], server.rcode) else {
                     continue;
                 };
                 state.arrivals.push(Arrival {
                     at: now,
                     server: number,
+                    failing,
                 });
+                if fate == Some(Fate::Silent) {
+                    continue;
+                }
                 let begin = free[number].max(now);
                 if begin > now + BACKLOG {
                     continue;
@@ -220,6 +244,12 @@ fn serve(state: &Mutex<State>) -> io::Result<()> {
 
 const TYPE_A: u16 = 1;
 const TYPE_NS: u16 = 2;
+
+/// Whether a query is for a name that may fail.
+fn is_failing(query: &[u8]) -> bool {
+    let question = question_end(query).map(|end| &query[12..end]);
+    matches!(question.and_then(Name::of_question), Some(Name::Failing(_)))
+}
 
 /// The answer to a query.
 fn answer(query: &[u8], rcode: u8) -> Option<Vec<u8>> {
