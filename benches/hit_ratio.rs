@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use byway::cache::{Cache, Origin};
-use byway::clock::Time;
+use byway::clock::Life;
 use byway::config::CacheConfig;
 use byway::wire::{self, Answer, QuestionKey, RecordType, Sent};
 use lru::LruCache;
@@ -119,11 +119,11 @@ impl Holds for ByBytes {
         let hash = self.0.hash(&key);
         let hit = self
             .0
-            .read(&key, hash, Time::START, |hit| hit.answer.len())
+            .read(&key, hash, Life::START, |hit| hit.answer.len())
             .is_some();
         if !hit {
             self.0
-                .store(&key, hash, answer(&packet), ORIGIN, Time::START);
+                .store(&key, hash, answer(&packet), ORIGIN, Life::START);
         }
         hit
     }
@@ -136,7 +136,7 @@ fn size_for(room: usize) -> usize {
         let cache = Cache::new(&config(size), 1);
         for name in 0..3 * room as u64 {
             let (packet, key) = response(name);
-            cache.store(&key, cache.hash(&key), answer(&packet), ORIGIN, Time::START);
+            cache.store(&key, cache.hash(&key), answer(&packet), ORIGIN, Life::START);
         }
         size = (size as u128 * room as u128 / cache.stats().entries as u128) as usize;
     }

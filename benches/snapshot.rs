@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use byway::cache::snapshot;
 use byway::cache::{Cache, Origin};
-use byway::clock::Time;
+use byway::clock::Life;
 use byway::config::CacheConfig;
 use byway::wire::{self, QuestionKey, RecordType, Sent};
 
@@ -75,7 +75,7 @@ fn main() {
         .map(|_| {
             let cache = empty();
             let start = Instant::now();
-            let restored = snapshot::read(&file, &cache, Time::START, wall()).expect("a snapshot");
+            let restored = snapshot::read(&file, &cache, Life::START, wall()).expect("a snapshot");
             let took = start.elapsed();
             assert_eq!(restored.map(|it| it.entries), Some(READ));
             took
@@ -113,7 +113,7 @@ fn hits(cache: &Cache, stop: &AtomicBool) -> Vec<Duration> {
             .wrapping_add(1);
         let (_, key) = response((random >> 33) % HELD);
         let start = Instant::now();
-        let length = cache.read(&key, cache.hash(&key), Time::START, |hit| {
+        let length = cache.read(&key, cache.hash(&key), Life::START, |hit| {
             let answer = hit.answer.as_bytes();
             room[..answer.len()].copy_from_slice(answer);
             answer.len()
@@ -125,7 +125,7 @@ fn hits(cache: &Cache, stop: &AtomicBool) -> Vec<Duration> {
 }
 
 fn write(cache: &Cache, file: &Path, pause: impl FnMut()) {
-    snapshot::write(file, cache, &[], Time::START, wall(), pause).expect("written");
+    snapshot::write(file, cache, &[], Life::START, wall(), pause).expect("written");
 }
 
 fn wall() -> u64 {
@@ -157,7 +157,7 @@ fn filled(answers: u64) -> Cache {
         let answer = wire::examine(&packet, &sent)
             .expect("a response")
             .to_answer();
-        cache.store(&key, cache.hash(&key), answer, origin, Time::START);
+        cache.store(&key, cache.hash(&key), answer, origin, Life::START);
     }
     assert_eq!(cache.stats().entries as u64, answers);
     cache

@@ -1,10 +1,15 @@
 //! Time as an argument.
 //!
 //! The routing engine, the cache and the order of things never read a clock: they are handed a
-//! [`Time`]. Only [`Clock`] reads the machine's, and only the rooms with sockets own one.
+//! [`Time`] or a [`Life`]. Only [`Clock`] reads the machine's, and only the rooms with sockets own one.
+//!
+//! These are two types because they are two clocks, which a host that sleeps sets apart. A round trip is what
+//! passed while it was awake. A TTL goes on: after a night's sleep what was known in the evening is old.
 
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::sys;
 
 /// A point in monotonic time, in nanoseconds since an origin that lies well before the process
 /// started, so that what happened before a restart has a `Time` too.
@@ -64,23 +69,92 @@ impl Sub<Duration> for Time {
     }
 }
 
-/// The machine's clocks: the monotonic one as [`Time`], the wall clock for what outlives the process.
+/// A point in the time by which things age, in nanoseconds: as [`Time`], but it goes on while the host sleeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Life(Time);
+
+impl Life {
+    /// Where a [`Clock`] starts: a year after the origin.
+    pub const START: Life = Life(Time::START);
+
+    /// Later than anything that happens.
+    pub const NEVER: Life = Life(Time::NEVER);
+
+    /// On a host that has not slept since [`Time::START`], as in a simulation.
+    pub const fn awake(time: Time) -> Life {
+        Life(time)
+    }
+
+    /// The point `nanos` nanoseconds after the origin.
+    pub const fn from_nanos(nanos: u64) -> Life {
+        Life(Time::from_nanos(nanos))
+    }
+
+    /// The point `secs` seconds after the origin.
+    pub const fn from_secs(secs: u64) -> Life {
+        Life(Time::from_secs(secs))
+    }
+
+    /// Nanoseconds since the origin.
+    pub const fn nanos(self) -> u64 {
+        self.0.nanos()
+    }
+
+    /// Whole seconds since the origin.
+    pub const fn secs(self) -> u64 {
+        self.0.secs()
+    }
+
+    /// How long after `earlier` this is; zero if it is not after.
+    pub fn since(self, earlier: Life) -> Duration {
+        self.0.since(earlier.0)
+    }
+}
+
+impl Add<Duration> for Life {
+    type Output = Life;
+
+    /// Saturates at [`Life::NEVER`].
+    fn add(self, rhs: Duration) -> Life {
+        Life(self.0 + rhs)
+    }
+}
+
+impl Sub<Duration> for Life {
+    type Output = Life;
+
+    /// Saturates at the origin.
+    fn sub(self, rhs: Duration) -> Life {
+        Life(self.0 - rhs)
+    }
+}
+
+/// The machine's clocks: the monotonic one as [`Time`], that of boot time as [`Life`], the wall clock for what
+/// outlives the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
+    /// The clock of boot time then.
+    booted: Duration,
 }
 
 impl Clock {
-    /// A clock that reads [`Time::START`] now.
+    /// A clock that reads [`Time::START`] and [`Life::START`] now.
     pub fn start() -> Clock {
         Clock {
             started: Instant::now(),
+            booted: sys::since_boot(),
         }
     }
 
     /// The present.
     pub fn now(&self) -> Time {
         Time::START + self.started.elapsed()
+    }
+
+    /// The present, for what ages.
+    pub fn life(&self) -> Life {
+        Life::START + sys::since_boot().saturating_sub(self.booted)
     }
 
     /// The wall clock, in seconds since the Unix epoch.
@@ -106,6 +180,18 @@ mod tests {
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(early - Duration::from_secs(9), Time::default());
         assert_eq!(Time::NEVER + Duration::from_secs(1), Time::NEVER);
+    }
+
+    #[test]
+    fn both_clocks_go_on_and_none_faster_than_the_other_but_by_sleep() {
+        let clock = Clock::start();
+        let (time, life) = (clock.now(), clock.life());
+        std::thread::sleep(Duration::from_millis(5));
+        // Read in this order the second cannot be less.
+        let waking = clock.now().since(time);
+        let living = clock.life().since(life);
+        assert!(waking >= Duration::from_millis(5));
+        assert!(living + Duration::from_millis(1) >= waking);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A resolver's cost per query is the kernel's, so datagrams are received and sent in batches
 //! ([`RecvBatch`], [`SendBatch`]: recvmmsg and sendmmsg), and a reply carries the address that its
 //! query was sent to ([`Origin`]), so that it leaves from there on wildcard and multi-homed sockets.
-//! The rest are socket options. `unsafe` remains at the calls themselves.
+//! The rest are socket options and a clock. `unsafe` remains at the calls themselves.
 
 #![allow(unsafe_code)]
 
@@ -21,6 +21,7 @@ use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::Interest;
@@ -114,6 +115,21 @@ fn get_option(
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Time since boot, sleep included (CLOCK_BOOTTIME; clock_gettime(2)). No kernel that byway runs on is without it.
+pub fn since_boot() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a live timespec, which is all that the call writes to.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
+    debug_assert_eq!(result, 0, "the clock is there since Linux 2.6.39");
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
 }
 
 fn set_option(

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use byway::cache::{Cache, Origin};
-use byway::clock::Time;
+use byway::clock::Life;
 use byway::config::CacheConfig;
 use byway::wire::{self, QuestionKey, RecordType, Sent};
 
@@ -83,7 +83,7 @@ fn store(cache: &Cache, number: usize) {
         route: 0,
         trusted: true,
     };
-    cache.store(&key, cache.hash(&key), answer, origin, Time::START);
+    cache.store(&key, cache.hash(&key), answer, origin, Life::START);
 }
 
 fn config() -> CacheConfig {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Time;
+use crate::clock::Life;
 use crate::wire::{Answer, KeyRef};
 
 use super::ghosts;
@@ -62,19 +62,19 @@ pub(super) struct Entry {
 }
 
 /// A point in time as 32 bits: in units of 2^26 ns, about a fifteenth of a second, which last for nine
-/// years from the origin of [`Time`]. Rounded down, so an answer is never younger than it looks.
+/// years from the origin of [`Life`]. Rounded down, so an answer is never younger than it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp(u32);
 
 impl Stamp {
     const SHIFT: u32 = 26;
 
-    fn of(time: Time) -> Stamp {
+    fn of(time: Life) -> Stamp {
         Stamp(u32::try_from(time.nanos() >> Stamp::SHIFT).unwrap_or(u32::MAX))
     }
 
-    fn time(self) -> Time {
-        Time::from_nanos(u64::from(self.0) << Stamp::SHIFT)
+    fn time(self) -> Life {
+        Life::from_nanos(u64::from(self.0) << Stamp::SHIFT)
     }
 }
 
@@ -122,7 +122,7 @@ impl Entry {
         answer: Answer,
         lifetime: Lifetime,
         route: u16,
-        now: Time,
+        now: Life,
     ) -> Entry {
         let dnssec_ok = if key.dnssec_ok() { flag::DNSSEC_OK } else { 0 };
         let checking_disabled = match key.checking_disabled() {
@@ -171,18 +171,18 @@ impl Entry {
 
     /// Whole seconds since it was stored.
     #[inline]
-    pub(super) fn age(&self, now: Time) -> u32 {
+    pub(super) fn age(&self, now: Life) -> u32 {
         u32::try_from(self.age_nanos(now) / NANOS).unwrap_or(u32::MAX)
     }
 
     /// Time since it was stored.
-    pub(super) fn age_nanos(&self, now: Time) -> u64 {
+    pub(super) fn age_nanos(&self, now: Life) -> u64 {
         now.nanos().saturating_sub(self.stored.time().nanos())
     }
 
     /// When it is past its TTL and past `stale_max` too.
     #[inline]
-    pub(super) fn death(&self, stale_max: Duration) -> Time {
+    pub(super) fn death(&self, stale_max: Duration) -> Life {
         let expiry = self.stored.time() + Duration::from_nanos(self.ttl_nanos());
         match self.is_provisional() {
             true => expiry,
@@ -198,12 +198,12 @@ impl Entry {
 
     /// Whether it is past both.
     #[inline]
-    pub(super) fn dead(&self, now: Time, stale_max: Duration) -> bool {
+    pub(super) fn dead(&self, now: Life, stale_max: Duration) -> bool {
         now >= self.death(stale_max)
     }
 
     /// How fresh it is, refreshing aside; `None` if it is dead.
-    pub(super) fn freshness(&self, now: Time, stale_max: Duration) -> Option<Freshness> {
+    pub(super) fn freshness(&self, now: Life, stale_max: Duration) -> Option<Freshness> {
         let age = self.age_nanos(now);
         if age < self.ttl_nanos() {
             let left = self.ttl - self.age(now);
@@ -229,7 +229,7 @@ impl Entry {
     /// to name: it moves the moment within the first half of the window, so that names stored
     /// together are not refreshed together.
     #[inline]
-    pub(super) fn report_refresh(&mut self, spread: u64, now: Time) -> bool {
+    pub(super) fn report_refresh(&mut self, spread: u64, now: Life) -> bool {
         let due = self.flags & flag::REPORTED == 0
             && self.hits >= ASKED_FOR
             && self.hold < u8::MAX
@@ -243,7 +243,7 @@ impl Entry {
 
     /// The refresh that was reported came to nothing: the next is due after a pause, if there is
     /// time for one.
-    pub(super) fn pause_refresh(&mut self, spread: u64, now: Time) {
+    pub(super) fn pause_refresh(&mut self, spread: u64, now: Life) {
         if self.flags & flag::REPORTED == 0 {
             return;
         }

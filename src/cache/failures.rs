@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use crate::clock::Time;
+use crate::clock::Life;
 use crate::config::CacheConfig;
 use crate::wire::{KeyRef, QuestionKey};
 
@@ -48,9 +48,9 @@ pub struct Failure {
     /// The Extended DNS Error that tells why (RFC 8914): the one it was recorded with.
     pub ede: u16,
     /// When it last failed.
-    pub since: Time,
+    pub since: Life,
     /// When the question may be tried again.
-    pub until: Time,
+    pub until: Life,
     /// How often in a row it has failed, at least 1.
     pub times: u32,
 }
@@ -59,7 +59,7 @@ impl Failure {
     /// Whether the question may be tried again now that a stale answer was given for want of a better one: those
     /// who get one are to get a fresh one soon after the failure is over, so this is sooner than if there were
     /// none.
-    pub fn may_be_renewed(&self, now: Time) -> bool {
+    pub fn may_be_renewed(&self, now: Life) -> bool {
         now >= self.until.min(self.since + RENEW_AFTER)
     }
 }
@@ -123,7 +123,7 @@ impl Failures {
 
     /// Whether the question `key` has failed so recently that it is not to be tried. `hash` is
     /// [`Cache::hash`](super::Cache::hash) of `key`.
-    pub fn check<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Time) -> Option<Failure> {
+    pub fn check<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Life) -> Option<Failure> {
         let shard = self.shard(hash);
         if shard.is_empty() {
             return None;
@@ -136,7 +136,7 @@ impl Failures {
     }
 
     /// How the question failed when it was last asked; `None` if it was answered, or that is too long ago.
-    pub fn last<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Time) -> Option<Failure> {
+    pub fn last<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Life) -> Option<Failure> {
         let shard = self.shard(hash);
         if shard.is_empty() {
             return None;
@@ -154,7 +154,7 @@ impl Failures {
         &self,
         key: impl Into<KeyRef<'k>>,
         hash: u64,
-        now: Time,
+        now: Life,
         mut each: impl FnMut(u16),
     ) {
         let shard = self.shard(hash);
@@ -183,7 +183,7 @@ impl Failures {
         hash: u64,
         route: Option<u16>,
         ede: u16,
-        now: Time,
+        now: Life,
     ) -> Failure {
         let key = key.into();
         let shard = self.shard(hash);
@@ -309,7 +309,7 @@ impl Failures {
         HELD / SHARDS * SHARDS
     }
 
-    fn failure(&self, ede: u16, times: u32, now: Time) -> Failure {
+    fn failure(&self, ede: u16, times: u32, now: Life) -> Failure {
         let doublings = (times - 1).min(DOUBLINGS);
         let lasts = self
             .min_ttl
@@ -324,7 +324,7 @@ impl Failures {
     }
 
     /// Whether a failure is not forgotten: another one will not be the first again.
-    fn counts(&self, failure: &Failure, now: Time) -> bool {
+    fn counts(&self, failure: &Failure, now: Life) -> bool {
         now.since(failure.until) < self.max_ttl
     }
 

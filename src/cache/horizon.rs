@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::clock::Time;
+use crate::clock::Life;
 
 use super::entry::Entry;
 
 /// The time by which entries are dead.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Horizon {
-    pub(super) now: Time,
+    pub(super) now: Life,
     pub(super) stale_max: Duration,
 }
 
@@ -18,7 +18,7 @@ impl Horizon {
         entry.dead(self.now, self.stale_max)
     }
 
-    pub(super) fn death(&self, entry: &Entry) -> Time {
+    pub(super) fn death(&self, entry: &Entry) -> Life {
         entry.death(self.stale_max)
     }
 }
@@ -27,36 +27,36 @@ impl Horizon {
 #[derive(Debug)]
 pub(super) struct Deaths {
     /// None dies before this.
-    first: Time,
+    first: Life,
     /// None of those that were passed in this round, or joined in it, does before this.
-    first_passed: Time,
+    first_passed: Life,
     /// How many are still to be passed in this round; zero between two rounds.
     left: usize,
 }
 
 impl Deaths {
     pub(super) const NONE: Deaths = Deaths {
-        first: Time::NEVER,
-        first_passed: Time::NEVER,
+        first: Life::NEVER,
+        first_passed: Life::NEVER,
         left: 0,
     };
 
-    pub(super) fn may_have_begun(&self, now: Time) -> bool {
+    pub(super) fn may_have_begun(&self, now: Life) -> bool {
         now >= self.first
     }
 
     /// One has joined at the young end that dies at `death`.
-    pub(super) fn will_follow(&mut self, death: Time) {
+    pub(super) fn will_follow(&mut self, death: Life) {
         self.first = self.first.min(death);
         self.first_passed = self.first_passed.min(death);
     }
 
     /// One of `held` that dies at `death` has gone from the old end to the young one. When as many
     /// have as there were, it is known anew who dies first.
-    pub(super) fn passed(&mut self, death: Time, held: usize) {
+    pub(super) fn passed(&mut self, death: Life, held: usize) {
         if self.left == 0 {
             self.left = held;
-            self.first_passed = Time::NEVER;
+            self.first_passed = Life::NEVER;
         }
         self.first_passed = self.first_passed.min(death);
         self.left -= 1;
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_round_tells_anew_who_dies_first() {
-        let at = Time::from_secs;
+        let at = Life::from_secs;
         let mut deaths = Deaths::NONE;
         assert!(!deaths.may_have_begun(at(1_000)));
         for death in [50, 10, 90] {

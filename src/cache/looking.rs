@@ -2,7 +2,7 @@
 
 use super::entry::{Entry, flag};
 use super::{Cache, Look};
-use crate::clock::Time;
+use crate::clock::Life;
 use crate::wire::{CLASS_IN, QuestionKey, RecordType};
 
 /// The most answers of one name that are told.
@@ -12,7 +12,7 @@ impl Cache {
     /// What is held for `name`, a name in wire form, whatever the type: answers that may still be used, at most
     /// 256 of them, ordered by type. None counts as asked for. Takes each shard's lock in turn, for as long as it takes
     /// to walk it, so it is for a person who asks now and then.
-    pub fn look_name(&self, name: &[u8], now: Time) -> Vec<(QuestionKey, Look)> {
+    pub fn look_name(&self, name: &[u8], now: Life) -> Vec<(QuestionKey, Look)> {
         let name = name.to_ascii_lowercase();
         let mut keys = Vec::new();
         for shard in self.each_shard() {

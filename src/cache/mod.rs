@@ -11,7 +11,8 @@
 //! anything. The shard and the place in it are told by a keyed hash; the question is always compared
 //! in full, so two names with one hash cost a miss and never a wrong answer.
 //!
-//! Nothing here reads a clock: every call is told the time, and age is a difference. Nothing expires
+//! Nothing here reads a clock: every call is told the time, and age is a difference. It is the time by which
+//! things age ([`Life`]), which goes on while the host sleeps. Nothing expires
 //! by itself either; an answer past its TTL is *stale* and may be all there is (RFC 8767). Whether
 //! to serve it is decided by the caller, who knows the state of the routes.
 
@@ -43,7 +44,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
-use crate::clock::Time;
+use crate::clock::Life;
 use crate::config::CacheConfig;
 use crate::wire::{Answer, KeyRef, Kind, QuestionKey, Rcode};
 
@@ -220,7 +221,7 @@ impl Cache {
         &self,
         key: impl Into<KeyRef<'k>>,
         hash: u64,
-        now: Time,
+        now: Life,
         use_: impl FnOnce(Hit<'_>) -> R,
     ) -> Option<R> {
         let mut shard = self.shard(hash)?;
@@ -271,7 +272,7 @@ impl Cache {
         hash: u64,
         mut answer: Answer,
         origin: Origin,
-        now: Time,
+        now: Life,
     ) -> Stored {
         match self.admit(&mut answer) {
             Ok(lifetime) => self.store_admitted(key, hash, answer, lifetime, origin, now),
@@ -287,7 +288,7 @@ impl Cache {
         answer: Answer,
         lifetime: Lifetime,
         origin: Origin,
-        now: Time,
+        now: Life,
     ) -> Stored {
         let key = key.into();
         let Some(mut shard) = self.shard(hash) else {
@@ -323,7 +324,7 @@ impl Cache {
 
     /// Says that the refresh that was due for `key` came to nothing, or was not allowed. The next
     /// reader is told after a pause of a few seconds, if the TTL lasts that long.
-    pub fn refresh_failed<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Time) {
+    pub fn refresh_failed<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64, now: Life) {
         if let Some(mut shard) = self.shard(hash)
             && let Some(entry) = shard.peek(hash)
             && entry.answers(key.into())
@@ -334,7 +335,7 @@ impl Cache {
 
     /// What is held for `key`, without counting as a question. `None` if there is nothing that may
     /// still be used.
-    pub fn look(&self, key: &QuestionKey, now: Time) -> Option<Look> {
+    pub fn look(&self, key: &QuestionKey, now: Life) -> Option<Look> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash)?;
         let entry = shard
@@ -390,7 +391,7 @@ impl Cache {
         self.each_shard().map(|mut shard| shard.retain(&keep)).sum()
     }
 
-    fn horizon(&self, now: Time) -> Horizon {
+    fn horizon(&self, now: Life) -> Horizon {
         Horizon {
             now,
             stale_max: self.rules.stale_max,

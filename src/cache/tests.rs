@@ -4,15 +4,15 @@ mod model;
 
 use std::time::Duration;
 
-use crate::clock::Time;
+use crate::clock::Life;
 use crate::wire::{Kind, QuestionKey};
 
 use super::testing::{self, SICK, WELL, key, key_with, nxdomain, positive, response};
 use super::*;
 
-const NOW: Time = Time::START;
+const NOW: Life = Life::START;
 
-fn at(seconds: f64) -> Time {
+fn at(seconds: f64) -> Life {
     NOW + Duration::from_secs_f64(seconds)
 }
 
@@ -22,12 +22,12 @@ fn cache() -> Cache {
 
 impl Cache {
     /// Stores what a healthy upstream says.
-    fn keep(&self, (key, answer): (QuestionKey, Answer), now: Time) -> Stored {
+    fn keep(&self, (key, answer): (QuestionKey, Answer), now: Life) -> Stored {
         self.store(&key, self.hash(&key), answer, WELL, now)
     }
 
     /// The number of the address held for `name`, and how fresh it is.
-    fn ask(&self, name: &str, now: Time) -> Option<(Option<u32>, Freshness)> {
+    fn ask(&self, name: &str, now: Life) -> Option<(Option<u32>, Freshness)> {
         let key = key(name);
         let found = |hit: Hit<'_>| (testing::serial(hit.answer), hit.freshness);
         self.read(&key, self.hash(&key), now, found)

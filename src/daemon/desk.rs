@@ -202,10 +202,10 @@ impl Desk for Counter {
         })?;
         let key = QuestionKey::new(&name(text)?, record_type, CLASS_IN, false, false)
             .ok_or_else(|| No::Wrong(format!("{} is no name", text.escape_debug())))?;
-        let now = self.clock.now();
+        let (now, life) = (self.clock.now(), self.clock.life());
         let hash = self.shared.cache.hash(&key);
-        let look = self.shared.cache.look(&key, now);
-        let failure = self.shared.failures.check(key.by_ref(), hash, now);
+        let look = self.shared.cache.look(&key, life);
+        let failure = self.shared.failures.check(key.by_ref(), hash, life);
         // It moves nothing, so a generator of its own that everybody could predict does no harm.
         let mut rng = StdRng::seed_from_u64(now.nanos());
         let (preview, routes) = {
@@ -223,7 +223,7 @@ impl Desk for Counter {
             format!(
                 "failed {} in a row ({why}); not asked again for {:.1} s",
                 times(failure.times),
-                failure.until.since(now).as_secs_f64()
+                failure.until.since(life).as_secs_f64()
             )
         });
         Ok(api::Why {
@@ -250,7 +250,7 @@ impl Desk for Counter {
 
     fn cache(&self, text: &str) -> Result<api::CacheLook, No> {
         let name = name(text)?;
-        let held = self.shared.cache.look_name(&name, self.clock.now());
+        let held = self.shared.cache.look_name(&name, self.clock.life());
         Ok(api::CacheLook {
             name: wire::name_to_text(&name),
             answers: held

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::vital::Pulse;
 use crate::cache::snapshot::{self, SnapshotError, Written};
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Life, Time};
 use crate::config::CacheConfig;
 use crate::observe::metrics::{SnapshotFile, SnapshotSample};
 use crate::resolve::Shared;
@@ -44,7 +44,7 @@ struct State {
     written: u64,
     failed: u64,
     /// The file's size, its entries and when it was written.
-    file: Option<(Written, Time)>,
+    file: Option<(Written, Life)>,
 }
 
 impl Keeper {
@@ -56,12 +56,12 @@ impl Keeper {
         clock: Clock,
     ) -> Option<Arc<Keeper>> {
         let path = config.snapshot.clone()?;
-        let now = clock.now();
+        let (now, life) = (clock.now(), clock.life());
         let mut state = State::default();
         if let Some(line) = homeless(&path) {
             warn!("{line}");
         }
-        match snapshot::read(&path, &shared.cache, now, clock.wall()) {
+        match snapshot::read(&path, &shared.cache, life, clock.wall()) {
             Ok(Some(restored)) => {
                 let baselines = read_baselines(&restored.baselines);
                 shared.engine().restore_baselines(&baselines, now);
@@ -75,7 +75,7 @@ impl Keeper {
                 state.file = restored.age.map(|age| {
                     let entries = restored.entries + restored.expired + restored.left_out;
                     let bytes = path.metadata().map_or(0, |file| file.len());
-                    (Written { entries, bytes }, now - age)
+                    (Written { entries, bytes }, life - age)
                 });
             }
             Ok(None) => {}
@@ -145,10 +145,10 @@ impl Keeper {
     fn write(&self, pause: impl FnMut()) {
         let attempt = AssertUnwindSafe(|| {
             let baselines = write_baselines(&self.shared.engine().baselines());
-            let (now, wall) = (self.clock.now(), self.clock.wall());
+            let (life, wall) = (self.clock.life(), self.clock.wall());
             let cache = &self.shared.cache;
-            let written = snapshot::write(&self.path, cache, &baselines, now, wall, pause)?;
-            Ok::<_, SnapshotError>((written, now))
+            let written = snapshot::write(&self.path, cache, &baselines, life, wall, pause)?;
+            Ok::<_, SnapshotError>((written, life))
         });
         let written = match catch_unwind(attempt) {
             Ok(written) => written.map_err(|error| error.to_string()),
@@ -181,7 +181,7 @@ impl Keeper {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         SnapshotSample {
             file: state.file.map(|(written, at)| SnapshotFile {
-                age: self.clock.now().since(at),
+                age: self.clock.life().since(at),
                 bytes: written.bytes,
                 entries: written.entries,
             }),

@@ -31,6 +31,8 @@ pub struct Worker {
     /// When the timer task will wake up by itself, at the latest.
     armed: Cell<Time>,
     lookout: Cell<Lookout>,
+    /// When the last turn began.
+    turned: Cell<Time>,
     rearm: Notify,
 }
 
@@ -55,6 +57,7 @@ impl Worker {
                 }),
                 armed: Cell::new(Time::NEVER),
                 lookout: Cell::default(),
+                turned: Cell::default(),
                 rearm: Notify::new(),
             }
         })
@@ -105,9 +108,14 @@ impl Worker {
         self.end_of_turn(now);
     }
 
-    /// Finds out whether the host has stalled until just before `now`.
+    /// Finds out, once a turn that begins at `now`, how much older things have become, and whether the host has
+    /// stalled until just before.
     #[inline]
     fn take_bearings(&self, now: Time) {
+        if self.turned.replace(now) == now {
+            return;
+        }
+        self.core.borrow_mut().turn(self.clock.life());
         let mut lookout = self.lookout.get();
         if let Some(over) = lookout.turn(self.armed.get(), now) {
             self.lookout.set(lookout);

@@ -61,7 +61,7 @@ impl<X: Exchanges> Core<X> {
         let held = self
             .shared
             .cache
-            .read(&key, hash, now, |hit| match hit.freshness {
+            .read(&key, hash, self.life, |hit| match hit.freshness {
                 Freshness::Fresh { refresh_due, .. } => {
                     let ttl = TtlRule::Minus(hit.age);
                     let render = Render {
@@ -121,7 +121,7 @@ impl<X: Exchanges> Core<X> {
         let held = self.shared.cache.denied(key)?;
         let shared = Arc::clone(&self.shared);
         let hash = shared.cache.hash(&held);
-        let (length, refresh) = shared.cache.read(&held, hash, now, |hit| {
+        let (length, refresh) = shared.cache.read(&held, hash, self.life, |hit| {
             let Freshness::Fresh { refresh_due, .. } = hit.freshness else {
                 return (0, false);
             };
@@ -167,7 +167,10 @@ impl<X: Exchanges> Core<X> {
             }
             Wait::InVain { why, renewal } => (why, renewal),
         };
-        match self.shared.write_held(key, hash, asked, now, limit, out) {
+        match self
+            .shared
+            .write_held(key, hash, asked, self.life, limit, out)
+        {
             Some((length, result)) => {
                 self.metrics.count(why, 1);
                 if let Some(prompt_by) = renewal.filter(|_| asked.rd) {
@@ -183,8 +186,8 @@ impl<X: Exchanges> Core<X> {
     /// Whether who may have a stale answer should wait for a fresh one.
     fn wait_for_fresh(&self, key: KeyRef<'_>, hash: u64, now: Time) -> Wait {
         let asked_since = self.shared.inflight.since(hash);
-        if let Some(failure) = self.shared.failures.last(key, hash, now) {
-            let renews = asked_since.is_none() && failure.may_be_renewed(now);
+        if let Some(failure) = self.shared.failures.last(key, hash, self.life) {
+            let renews = asked_since.is_none() && failure.may_be_renewed(self.life);
             return Wait::InVain {
                 why: Counter::StaleFailed,
                 renewal: renews.then_some(Time::NEVER),
@@ -221,7 +224,7 @@ impl<X: Exchanges> Core<X> {
         out: &mut [u8],
     ) -> Turn {
         let Wanted { key, hash, asked } = wanted;
-        match self.failed_lately(key, hash, now) {
+        match self.failed_lately(key, hash) {
             Some(ede) => self.error(asked, ede, QueryResult::Failed, out),
             None => self.wait(wanted, Time::NEVER, asker, now, limit, out),
         }
@@ -241,7 +244,10 @@ impl<X: Exchanges> Core<X> {
         let Some(room) = self.shared.inflight.waiting().take() else {
             self.metrics.limited(Limit::Waiting);
             let is_held = stale_at < Time::NEVER;
-            let held = is_held.then(|| self.shared.write_held(key, hash, asked, now, limit, out));
+            let held = is_held.then(|| {
+                self.shared
+                    .write_held(key, hash, asked, self.life, limit, out)
+            });
             return match held.flatten() {
                 Some((length, result)) => {
                     self.metrics.count(Counter::StaleNothingClear, 1);
@@ -262,13 +268,8 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// What to tell of a question that failed so lately that it is not asked again (RFC 9520).
-    pub(super) fn failed_lately(
-        &self,
-        key: KeyRef<'_>,
-        hash: u64,
-        now: Time,
-    ) -> Option<Ede<'static>> {
-        let failure = self.shared.failures.check(key, hash, now)?;
+    pub(super) fn failed_lately(&self, key: KeyRef<'_>, hash: u64) -> Option<Ede<'static>> {
+        let failure = self.shared.failures.check(key, hash, self.life)?;
         self.metrics.count(Counter::FailureCacheHit, 1);
         let why = match Ede::new(failure.ede) {
             Ede::NETWORK_ERROR => "no upstream answered",

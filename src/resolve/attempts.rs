@@ -31,11 +31,12 @@ impl<X: Exchanges> Core<X> {
             again: question.race_wake != Time::NEVER,
         };
         let mut failed = Failed::default();
-        self.shared
-            .failures
-            .routes_failed(question.key.by_ref(), question.hash, now, |route| {
-                failed.add(route)
-            });
+        self.shared.failures.routes_failed(
+            question.key.by_ref(),
+            question.hash,
+            self.life,
+            |route| failed.add(route),
+        );
         let started = {
             let mut engine = self.shared.engine();
             Race::start_elsewhere(&mut engine, &ask, failed.routes(), now, &mut self.rng)

@@ -20,7 +20,7 @@ use super::question::{Attempt, New, Question, Stage, Why};
 use super::shared::Shared;
 use super::timers::Timers;
 use super::waiters::Waiters;
-use crate::clock::Time;
+use crate::clock::{Life, Time};
 use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{Gauge, Limit, WorkerMetrics};
 use crate::route::{Outcome, RouteId, Tick};
@@ -34,6 +34,8 @@ pub struct Core<X> {
     pub(super) replies: Rc<dyn Replies>,
     pub(super) metrics: Rc<WorkerMetrics>,
     pub(super) worker: u16,
+    /// The present for what ages: TTLs, failures.
+    pub(super) life: Life,
     pub(super) questions: Slab<Question>,
     pub(super) attempts: Slab<Attempt>,
     pub(super) timers: Timers<(u32, u32)>,
@@ -75,6 +77,7 @@ impl<X: Exchanges> Core<X> {
             replies,
             metrics,
             worker,
+            life: Life::START,
             questions: Slab::new(),
             attempts: Slab::new(),
             timers: Timers::new(now),
@@ -90,6 +93,13 @@ impl<X: Exchanges> Core<X> {
             mail: Vec::new(),
             generation: 0,
         }
+    }
+
+    /// A turn begins, and until the next one `life` is the present for what ages. To be told before anything else
+    /// in a turn.
+    #[inline]
+    pub fn turn(&mut self, life: Life) {
+        self.life = life;
     }
 
     /// Enters the question that begins next into the table of those in flight, as the one that others of

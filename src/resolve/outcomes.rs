@@ -150,7 +150,7 @@ impl<X: Exchanges> Core<X> {
         let late = |question: &Question| question.stage != Stage::Racing;
         match answer {
             Some(answer) if self.questions.get(slot).is_some_and(late) => {
-                self.keep_late(slot, answer, route, now);
+                self.keep_late(slot, answer, route);
                 self.apply(slot, step, None, now);
             }
             answer => self.apply(slot, step, answer.map(|answer| (answer, route)), now),
@@ -199,7 +199,7 @@ impl<X: Exchanges> Core<X> {
             race.outcome(&mut engine, attempt.id, outcome, looked, now, &mut self.rng)
         };
         question.answered |= step.wins();
-        self.remember(&self.questions[slot], attempt.route, outcome, now);
+        self.remember(&self.questions[slot], attempt.route, outcome);
         let label = match said {
             Some(Said::OtherCase) => metrics::Outcome::Mismatched,
             _ => label(outcome, late),
@@ -211,7 +211,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Remembers what the attempt at a question over one route came to, if that says something of the question
     /// there: the next time another server is asked first (RFC 9520 section 3.1).
-    fn remember(&self, question: &Question, route: RouteId, outcome: Outcome, now: Time) {
+    fn remember(&self, question: &Question, route: RouteId, outcome: Outcome) {
         if !question.is_shared() {
             return;
         }
@@ -229,7 +229,7 @@ impl<X: Exchanges> Core<X> {
             }
             _ => return,
         };
-        failures.record(key, hash, Some(route.0), ede.code, now);
+        failures.record(key, hash, Some(route.0), ede.code, self.life);
     }
 
     /// Tells the races about attempts that could not even be sent.
@@ -249,7 +249,7 @@ impl<X: Exchanges> Core<X> {
             if let Some(handle) = attempt.handle {
                 self.exchanges.forget(handle, tag);
             }
-            self.remember(&self.questions[slot], attempt.route, Outcome::TimedOut, now);
+            self.remember(&self.questions[slot], attempt.route, Outcome::TimedOut);
         }
         self.remove(slot);
     }

@@ -6,7 +6,7 @@ use super::core::{Core, OVERLOADED};
 use super::question::{Question, SecondBest, Stage, Why};
 use super::waiters::{Waiter, Waiters};
 use crate::cache::{Freshness, Lifetime, Origin};
-use crate::clock::Time;
+use crate::clock::{Life, Time};
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
 use crate::observe::said::{Account, Said};
@@ -79,19 +79,19 @@ impl<X: Exchanges> Core<X> {
             }
         }
         let question = &self.questions[slot];
-        self.keep(question, answer, lifetime, route, now);
+        self.keep(question, answer, lifetime, route);
         self.count_renewed(question.why, Renewed::Done);
     }
 
     /// A useful answer came too late for those who asked: it is kept for those who will.
-    pub(super) fn keep_late(&mut self, slot: usize, mut answer: Answer, route: RouteId, now: Time) {
+    pub(super) fn keep_late(&mut self, slot: usize, mut answer: Answer, route: RouteId) {
         let question = &mut self.questions[slot];
         if question.answered || !question.is_shared() {
             return;
         }
         question.answered = true;
         let lifetime = self.shared.admit(&mut answer, route);
-        self.keep(&self.questions[slot], answer, lifetime, route, now);
+        self.keep(&self.questions[slot], answer, lifetime, route);
     }
 
     /// Keeps a useful answer for those who will ask, for its `lifetime` if it has one.
@@ -101,7 +101,6 @@ impl<X: Exchanges> Core<X> {
         answer: Answer,
         lifetime: Option<Lifetime>,
         route: RouteId,
-        now: Time,
     ) {
         let (key, hash) = (question.key.by_ref(), question.hash);
         if question.is_shared() {
@@ -120,7 +119,7 @@ impl<X: Exchanges> Core<X> {
             trusted,
         };
         let cache = &self.shared.cache;
-        cache.store_admitted(key, hash, answer, lifetime, origin, now);
+        cache.store_admitted(key, hash, answer, lifetime, origin, self.life);
     }
 
     /// Every upstream that may be asked answered uselessly.
@@ -204,7 +203,7 @@ impl<X: Exchanges> Core<X> {
         if question.why == Why::Refresh {
             self.shared
                 .cache
-                .refresh_failed(question.key.by_ref(), question.hash, now);
+                .refresh_failed(question.key.by_ref(), question.hash, self.life);
         }
         self.count_renewed(question.why, Renewed::Denied);
         self.give_all(slot, gift, now);
@@ -218,12 +217,12 @@ impl<X: Exchanges> Core<X> {
         if let Some(ede) = ede.filter(|_| question.is_shared()) {
             self.shared
                 .failures
-                .record(question.key.by_ref(), question.hash, None, ede, now);
+                .record(question.key.by_ref(), question.hash, None, ede, self.life);
         }
         if question.why == Why::Refresh {
             self.shared
                 .cache
-                .refresh_failed(question.key.by_ref(), question.hash, now);
+                .refresh_failed(question.key.by_ref(), question.hash, self.life);
         }
         self.count_renewed(question.why, Renewed::Failed);
         self.give_all(slot, gift, now);
@@ -308,7 +307,7 @@ impl<X: Exchanges> Core<X> {
         if !waiter.asked.as_ref().rd {
             return Some(waiter);
         }
-        let Some(ede) = self.failed_lately(key, hash, now) else {
+        let Some(ede) = self.failed_lately(key, hash) else {
             return Some(waiter);
         };
         self.give(waiter, &Gift::Error(ede, QueryResult::Failed), now);
@@ -330,7 +329,7 @@ impl<X: Exchanges> Core<X> {
         scratch.resize(usize::from(u16::MAX), 0);
         let held = self
             .shared
-            .write_held(key, hash, &asked, now, limit, &mut scratch);
+            .write_held(key, hash, &asked, self.life, limit, &mut scratch);
         let left = match held {
             Some((length, result)) => {
                 if result == QueryResult::Stale {
@@ -424,11 +423,11 @@ impl super::shared::Shared {
         key: KeyRef<'_>,
         hash: u64,
         asked: &Asked<'_>,
-        now: Time,
+        life: Life,
         limit: usize,
         out: &mut [u8],
     ) -> Option<(usize, QueryResult)> {
-        self.cache.read(key, hash, now, |hit| {
+        self.cache.read(key, hash, life, |hit| {
             let (ttl, ede, result) = match hit.freshness {
                 Freshness::Fresh { .. } => (TtlRule::Minus(hit.age), None, QueryResult::Hit),
                 Freshness::Stale { .. } => {

@@ -23,6 +23,7 @@ mod passing;
 mod paths;
 mod precedence;
 mod shortage;
+mod sleeping;
 mod staleness;
 mod stalls;
 mod stopping;

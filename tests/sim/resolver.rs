@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use byway::clock::Time;
+use byway::clock::{Life, Time};
 use byway::config::Config;
 use byway::net::{Claimed, Exchanges, Handle, Outgoing, Tag as Attempt};
 use byway::observe::metrics::{
@@ -214,6 +214,7 @@ impl Resolver {
 
     /// Finds out whether the host has stalled until just before `now`.
     fn take_bearings(&mut self, now: Time) {
+        self.core.turn(Life::awake(now));
         // What left in the last turn, and was not held up, left at once.
         if now > self.turned {
             self.core.left(self.turned, self.turned);

@@ -1,10 +1,10 @@
 use super::*;
 use crate::cache::testing::{config, key, wire_name};
 
-const NOW: Time = Time::START;
+const NOW: Life = Life::START;
 const UNREACHABLE: u16 = 22;
 
-fn after(seconds: u64) -> Time {
+fn after(seconds: u64) -> Life {
     NOW + Duration::from_secs(seconds)
 }
 
@@ -78,7 +78,7 @@ fn a_success_clears_it_and_so_does_a_long_time() {
 }
 
 /// The routes over which it has failed.
-fn routes(failures: &Failures, key: &QuestionKey, hash: u64, now: Time) -> Vec<u16> {
+fn routes(failures: &Failures, key: &QuestionKey, hash: u64, now: Life) -> Vec<u16> {
     let mut routes = Vec::new();
     failures.routes_failed(key, hash, now, |route| routes.push(route));
     routes

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crc32fast::Hasher;
 
-use crate::clock::Time;
+use crate::clock::Life;
 use crate::config;
 use crate::wire::{Answer, QuestionKey};
 
@@ -31,7 +31,7 @@ use super::{Damage, Restored, SnapshotError};
 pub fn read(
     path: &Path,
     cache: &Cache,
-    now: Time,
+    now: Life,
     wall: u64,
 ) -> Result<Option<Restored>, SnapshotError> {
     let io = |source| SnapshotError::Io {
@@ -160,7 +160,7 @@ fn examine(blocks: &mut Blocks) -> Result<Contents, Failure> {
 /// The second reading.
 struct Load<'a> {
     cache: &'a Cache,
-    now: Time,
+    now: Life,
     /// How long ago the snapshot was written; `None` if nobody knows.
     away: Option<Duration>,
     restored: Restored,
@@ -240,7 +240,7 @@ impl Load<'_> {
             self.now - age,
         );
         let horizon = self.cache.horizon(self.now);
-        if age > self.now.since(Time::default()) || horizon.is_dead(&entry) {
+        if age > self.now.since(Life::default()) || horizon.is_dead(&entry) {
             self.restored.expired += 1;
             return Some(());
         }

@@ -9,14 +9,14 @@ use tempfile::TempDir;
 
 use crate::cache::testing::{self, WELL, config, key, nxdomain, positive};
 use crate::cache::{Cache, FROM_SNAPSHOT, Freshness, Look};
-use crate::clock::Time;
+use crate::clock::Life;
 use crate::config::CacheConfig;
 use crate::wire::RecordType;
 
 use super::write::temporary;
 use super::*;
 
-const NOW: Time = Time::START;
+const NOW: Life = Life::START;
 /// The wall clock at `NOW`.
 const WALL: u64 = 1_790_000_000;
 const BASELINES: &[u8] = b"dc1@eth1 2 ms";
@@ -56,7 +56,7 @@ impl Place {
     }
 }
 
-fn store(cache: &Cache, (key, answer): (crate::wire::QuestionKey, crate::wire::Answer), now: Time) {
+fn store(cache: &Cache, (key, answer): (crate::wire::QuestionKey, crate::wire::Answer), now: Life) {
     cache.store(&key, cache.hash(&key), answer, WELL, now);
 }
 

@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 
 use crc32fast::Hasher;
 
-use crate::clock::Time;
+use crate::clock::Life;
 use crate::config;
 
 use super::super::Cache;
@@ -34,7 +34,7 @@ pub fn write(
     path: &Path,
     cache: &Cache,
     baselines: &[u8],
-    now: Time,
+    now: Life,
     wall: u64,
     pause: impl FnMut(),
 ) -> Result<Written, SnapshotError> {
@@ -105,7 +105,7 @@ fn fill(
     file: &File,
     cache: &Cache,
     baselines: &[u8],
-    now: Time,
+    now: Life,
     wall: u64,
     mut pause: impl FnMut(),
 ) -> io::Result<Written> {
@@ -157,7 +157,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// Copies a piece of a shard. Returns whether there may be more.
-    fn collect(&mut self, shard: &mut super::super::segments::Segments, now: Time) -> bool {
+    fn collect(&mut self, shard: &mut super::super::segments::Segments, now: Life) -> bool {
         let mut left = PIECE;
         shard.visit(|entry, count, protected| {
             // What holds for seconds is not worth a disk.
@@ -170,7 +170,7 @@ impl<'a> Blocks<'a> {
         })
     }
 
-    fn copy(&mut self, entry: &Entry, count: u8, protected: bool, now: Time) {
+    fn copy(&mut self, entry: &Entry, count: u8, protected: bool, now: Life) {
         let answer = entry.answer.as_bytes();
         let protected = if protected { record::PROTECTED } else { 0 };
         let asked = match entry.flags & flag::ASKED {

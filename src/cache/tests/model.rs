@@ -48,7 +48,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// What was last stored for a name.
 struct Known {
-    at: Time,
+    at: Life,
     ttl: u32,
     serial: Option<u32>,
     /// What was left of its TTL when it was last read.
@@ -60,7 +60,7 @@ struct Known {
 struct World {
     cache: Cache,
     config: CacheConfig,
-    now: Time,
+    now: Life,
     known: HashMap<u32, Known>,
     serial: u32,
     scanned: u32,
@@ -71,7 +71,7 @@ impl World {
         World {
             cache: Cache::new(&config, 11),
             config,
-            now: Time::START,
+            now: Life::START,
             known: HashMap::new(),
             serial: 0,
             scanned: 0,
