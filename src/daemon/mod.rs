@@ -114,7 +114,8 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));
     let routes: Vec<Route> = shared.engine().routes().to_vec();
     let mut paths = Paths::new(config, &routes);
-    paths.check(config, &routes, &shared, clock, &mut rng)?;
+    let dead = paths.check(config, &routes, &shared, clock, &mut rng)?;
+    shared.engine().begin_first_round(&dead);
     let keeper = Keeper::open(&config.cache, &shared, clock);
     let listen = listeners.listen();
     let metrics = watch::metrics(config, &listen, &routes, &shared, &keeper, clock)

@@ -18,8 +18,9 @@ use crate::clock::Clock;
 use crate::config::{Config, PathConfig};
 use crate::net::host::{self, Change, Families, Missing, News, Watch, Word};
 use crate::net::path::Path;
+use crate::observe::said::Reason;
 use crate::resolve::Shared;
-use crate::route::{PathId, Route};
+use crate::route::{PathId, Route, UpstreamId};
 
 /// The least between two looks, however fast things change.
 const REST: Duration = Duration::from_millis(50);
@@ -36,6 +37,47 @@ type Losses = Vec<u32>;
 /// What became of the paths, for workers.
 #[derive(Clone)]
 pub(super) struct Fate(watch::Receiver<Losses>);
+
+/// Routes over IPv6 for which the kernel knows no way.
+#[derive(Default)]
+struct Nowhere {
+    /// Upstream and path of each, and what to say of the path where IPv4 goes nowhere either.
+    routes: Vec<(UpstreamId, usize, String)>,
+    reason: Option<Reason>,
+    ipv4_works: bool,
+}
+
+impl Nowhere {
+    fn add(&mut self, route: &Route, path: usize, error: &io::Error, of: &Path) {
+        self.reason = Some(Reason::of(error));
+        self.routes.push((route.upstream, path, of.explain(error)));
+    }
+
+    /// Most hosts have IPv4 and many no IPv6: that is one line, and no fault of a path.
+    fn say(self, config: &Config, told: &mut [bool]) {
+        if let Some(reason) = self.reason.filter(|_| self.ipv4_works) {
+            let name = |(upstream, ..): &(UpstreamId, _, _)| {
+                let of = &config.upstreams[usize::from(upstream.0)];
+                match of.name == of.address.to_string() || of.name == of.address.ip().to_string() {
+                    true => of.name.clone(),
+                    false => format!("{} ({})", of.name, of.address.ip()),
+                }
+            };
+            let mut names: Vec<_> = self.routes.iter().map(name).collect();
+            names.dedup();
+            let names = names.join(", ");
+            warn!(
+                "IPv6 leads nowhere from here ({reason}), IPv4 works: unused until that changes: {names}"
+            );
+            return;
+        }
+        for (_, path, line) in self.routes {
+            if !std::mem::replace(&mut told[path], true) {
+                warn!("{line}; its routes stay unused until then");
+            }
+        }
+    }
+}
 
 /// The paths and what was last seen of them.
 pub(super) struct Paths {
@@ -72,7 +114,7 @@ impl Paths {
     }
 
     /// The first look, before anything is sent: says what is wrong with the paths and takes those that cannot
-    /// be used out of use until they can.
+    /// be used out of use until they can. Says of each route whether it was said to lead nowhere.
     ///
     /// # Errors
     /// [`StartError::Path`] for a missing privilege, which will not come by itself.
@@ -83,7 +125,7 @@ impl Paths {
         shared: &Shared,
         clock: Clock,
         rng: &mut StdRng,
-    ) -> Result<(), StartError> {
+    ) -> Result<Vec<bool>, StartError> {
         let lost = self.look();
         let mut told = vec![false; config.paths.len()];
         for (path, change) in &lost {
@@ -96,13 +138,21 @@ impl Paths {
                 );
             }
         }
-        for route in routes {
+        let mut nowhere = Nowhere::default();
+        let mut dead = vec![false; routes.len()];
+        for (route, dead) in routes.iter().zip(&mut dead) {
             let number = usize::from(route.path.0);
             let path = Path::new(config.paths[number].clone());
             let address = config.upstreams[usize::from(route.upstream.0)].address;
             let Err(error) = path.udp(address, rng) else {
+                nowhere.ipv4_works |= address.is_ipv4();
                 continue;
             };
+            *dead = true;
+            if address.is_ipv6() && Reason::of(&error).is_no_way() && !told[number] {
+                nowhere.add(route, number, &error, &path);
+                continue;
+            }
             let line = path.explain(&error);
             if error.kind() == io::ErrorKind::PermissionDenied {
                 return Err(StartError::Path(line));
@@ -111,6 +161,7 @@ impl Paths {
                 warn!("{line}; its routes stay unused until then");
             }
         }
+        nowhere.say(config, &mut told);
         let mut engine = shared.engine();
         for (path, change) in lost {
             if let Change::Lost(why) = change {
@@ -119,7 +170,7 @@ impl Paths {
         }
         // What has just been said is no event: nothing has left those paths.
         engine.take_events().for_each(drop);
-        Ok(())
+        Ok(dead)
     }
 
     /// Goes on looking for as long as the process lives, whatever becomes of a single look.

@@ -225,6 +225,7 @@ pub(super) async fn tick(
 fn is_trouble(event: &Event) -> bool {
     match event {
         Event::Verdict { to, .. } => to.is_bad(),
+        Event::FirstRound { said, .. } => !said.is_servers(),
         Event::Evacuated { .. }
         | Event::NothingClear { .. }
         | Event::Outage

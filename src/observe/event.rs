@@ -242,6 +242,13 @@ pub enum Event {
         /// How long nothing did.
         after: Duration,
     },
+    /// A route has brought no useful answer to the first questions after the start.
+    FirstRound {
+        /// The route's name.
+        route: Arc<str>,
+        /// What came in its place.
+        said: Said,
+    },
     /// The operator took something out of use.
     Drained {
         /// What.
@@ -326,6 +333,7 @@ impl Event {
             Event::ClearAgain { .. } => "clear-again",
             Event::Outage => "outage",
             Event::OutageOver { .. } => "outage-over",
+            Event::FirstRound { .. } => "first-round",
             Event::Drained { .. } => "drained",
             Event::Restored { .. } => "restored",
             Event::PathLost { .. } => "path-lost",
@@ -350,7 +358,9 @@ impl Event {
             | Event::Returned { path, .. }
             | Event::PathLost { path, .. }
             | Event::PathFound { path } => Some(Subject::Path(path.clone())),
-            Event::Rebased { route, .. } => Some(Subject::Route(route.clone())),
+            Event::Rebased { route, .. } | Event::FirstRound { route, .. } => {
+                Some(Subject::Route(route.clone()))
+            }
             Event::EdnsRefused { upstream }
             | Event::EdnsSpoken { upstream }
             | Event::MixedCaseRefused { upstream }
@@ -411,6 +421,12 @@ impl fmt::Display for Event {
             Event::Outage => write!(f, "every route is dead: only probes go upstream"),
             Event::OutageOver { after } => {
                 write!(f, "an upstream answers again after {}", Secs(*after))
+            }
+            Event::FirstRound { route, said } if said.is_servers() => {
+                write!(f, "route {route} answers uselessly after the start: {said}")
+            }
+            Event::FirstRound { route, said } => {
+                write!(f, "route {route} does not answer after the start: {said}")
             }
             Event::Drained { subject, by, lasts } => {
                 write!(f, "{subject} drained by {by}")?;

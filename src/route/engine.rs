@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::blame::Seen;
 use super::budget::Budgets;
 use super::estimate::Waits;
+use super::first_round::FirstRound;
 use super::flight::Flights;
 use super::health::Health;
 use super::lane::{Group, Lane};
@@ -71,6 +72,7 @@ pub struct Engine {
     pub(super) last_question: Time,
     pub(super) surveyed: Time,
     pub(super) outage_turn: u16,
+    pub(super) first_round: Option<FirstRound>,
     pub(super) hedges: Hedges,
     routes: Vec<Route>,
     pub(super) grid: Vec<Seen>,
@@ -171,6 +173,7 @@ impl Engine {
             last_question: Time::default(),
             surveyed: Time::default(),
             outage_turn: 0,
+            first_round: None,
             hedges: Hedges::default(),
             events: VecDeque::new(),
             lost_events: 0,
@@ -352,12 +355,13 @@ impl Engine {
             self.each_second(now);
         }
         self.keep_room(now);
-        let probes = self.probes(now, rng);
+        let mut probes = self.probes(now, rng);
+        let soon = self.go_the_first_round(&mut probes, now, rng);
         let troubled = self.lanes.iter().any(|lane| lane.rank != Rank::Clear);
         let pause = if troubled { 50 } else { 250 };
         Tick {
             probes,
-            next: now + Duration::from_millis(pause),
+            next: soon.min(now + Duration::from_millis(pause)),
         }
     }
 

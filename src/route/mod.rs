@@ -11,7 +11,7 @@
 //! ([`estimate`], and [`hardness`] of its server) and the verdicts that rest on them ([`health`]);
 //! [`blame`] decides whether the path or the server is the trouble, [`judgement`] draws the
 //! consequences; [`selector`] chooses among what is left, around what [`stall`] sees to hang just now,
-//! within the [`limit`] of each route and the [`budget`] of all.
+//! within the [`limit`] of each route and the [`budget`] of all. After a start `first_round` asks every route once.
 
 pub mod baseline;
 pub mod blame;
@@ -20,6 +20,7 @@ pub mod carriage;
 pub mod engine;
 pub mod estimate;
 pub mod evidence;
+mod first_round;
 pub mod flight;
 pub mod further;
 pub mod hardness;

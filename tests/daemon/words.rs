@@ -1,5 +1,6 @@
 //! In whose words failures are told: to clients, in the log.
 
+use super::kit::namespace::Namespace;
 use super::kit::*;
 
 const QUICK: &str = "[routing]\npolicy = \"ordered\"\ndeadline = \"1s\"";
@@ -104,4 +105,45 @@ fn the_log_quotes_the_server() {
         &daemon,
         r"SERVFAIL (EDE 6 DNSSEC Bogus: key \u{1b}[2Jexpired)",
     );
+}
+
+#[test]
+fn a_start_with_dead_upstreams_says_so_before_anybody_asks() {
+    let refusing = Upstream::hearing(Hears::OnlyTcp, |_| Vec::new());
+    let (silent, good) = (Upstream::silent(), Upstream::good());
+    let denying = Upstream::saying(|asked| asked.reply().rcode(REFUSED));
+    let daemon = Setup::to(&[&refusing, &silent, &good, &denying]).start();
+    for line in [
+        "WARN route u0@default does not answer after the start: connection refused",
+        "WARN route u1@default does not answer after the start: no answer",
+        "INFO route u3@default answers uselessly after the start: REFUSED",
+    ] {
+        eventually(line, || daemon.log().contains(line));
+    }
+    assert!(
+        !daemon.log().contains("u2@default does not"),
+        "{}",
+        daemon.log()
+    );
+}
+
+#[test]
+fn without_ipv6_one_line_names_the_upstreams_concerned() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    namespace.enter(|| {
+    let good = Upstream::good();
+    let nowhere = |text: &str| text.parse::<std::net::SocketAddr>().expect("an address");
+    let daemon = Setup::to(&[&good])
+        .upstream(nowhere("[2001:db8::1]:53"), "")
+        .upstream(nowhere("[2001:db8::2]:53"), "")
+        .start();
+    let line = "IPv6 leads nowhere from here (network unreachable), IPv4 works: unused until that changes: \
+                u1 (2001:db8::1), u2 (2001:db8::2)";
+    eventually(line, || daemon.log().contains(line));
+    let reply = Stub::new(daemon.dns()).ask(&Build::query("works.example", A));
+    assert_eq!(reply.answers.len(), 1);
+    assert_eq!(daemon.log().matches("2001:db8::1").count(), 2, "{}", daemon.log());
+    });
 }
