@@ -59,6 +59,10 @@ impl<X: Exchanges> Core<X> {
             return None;
         }
         self.learn(tag, response, outcome, case, now);
+        if outcome == Outcome::Garbled {
+            self.metrics
+                .count(Counter::RecordsCostly, response.unread().into());
+        }
         let said = in_its_words(response, outcome);
         if outcome == Outcome::Answered && response.kind().is_negative() {
             let question = self.questions.get_mut(asked_by);

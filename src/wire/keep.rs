@@ -54,7 +54,7 @@ impl Response<'_> {
             walk: &walk,
             dropped: Dropped {
                 unrelated: 0,
-                costly: self.unread,
+                costly: self.unread(),
             },
             full: false,
             lacks: false,

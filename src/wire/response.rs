@@ -119,7 +119,7 @@ pub struct Response<'a> {
     case_kept: bool,
     cut: bool,
     /// Records that were not read, because of what reading them would cost.
-    pub(super) unread: u32,
+    unread: u32,
 }
 
 /// Checks `packet` against what was sent and walks every record of it. Allocates nothing and
@@ -342,6 +342,11 @@ impl<'a> Response<'a> {
     /// Whether it ends before it says that it does. Over a stream nothing better is to be had.
     pub fn is_cut(&self) -> bool {
         self.cut
+    }
+
+    /// How many of its records were not read, because of what that would have cost.
+    pub fn unread(&self) -> u32 {
+        self.unread
     }
 
     /// TC, or as good as that: something was left out; the rest is to be had over a stream.

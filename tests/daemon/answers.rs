@@ -285,6 +285,29 @@ fn what_is_cut_is_never_given_as_whole() {
 }
 
 #[test]
+fn a_message_that_costs_too_much_is_useless() {
+    // As many records as fit, each named by two octets after a name of 126 labels.
+    let upstream = Upstream::new(|asked| {
+        let owner = [&b"\x01a".repeat(125)[..], b"\x01y\x00"].concat();
+        let reply = asked.reply();
+        if !asked.tcp {
+            return vec![Act::Send(reply.set(TC).bytes())];
+        }
+        let at = 0xc000 | (12 + asked.question.len()) as u16;
+        let more = full_record(&at.to_be_bytes(), A, 1, 60, &[6, 6, 6, 6]);
+        let first = full_record(&owner, A, 1, 60, &[6, 6, 6, 6]);
+        let count = (65_000 - first.len()) / more.len();
+        let records = std::iter::once(first).chain(vec![more; count]);
+        vec![Act::Send(reply.answers(records).bytes())]
+    });
+    let daemon = Daemon::to(&[&upstream]);
+    let reply = Stub::new(daemon.dns()).ask(&Build::query("costly.example", A));
+    assert_eq!(reply.rcode(), SERVFAIL);
+    let costly = [("reason", "costly")];
+    assert!(daemon.metric("byway_dropped_records_total", &costly) > 3000.0);
+}
+
+#[test]
 fn several_questions_are_refused_unread() {
     let upstream = Upstream::silent();
     let daemon = Daemon::to(&[&upstream]);

@@ -91,6 +91,44 @@ fn query_asks_once() {
 }
 
 #[test]
+fn query_prints_nothing_that_steers_a_terminal() {
+    const EVIL: &[u8] = b"\x1b]0;owned\x07\n;; answer\r\n\xff\"";
+    let string = [&[EVIL.len() as u8][..], EVIL].concat();
+    let upstream = Upstream::saying(move |asked| {
+        let data = match asked.rtype() {
+            TXT => string.clone(),
+            HINFO => string.repeat(2),
+            // CAA, with an odd tag; HTTPS, with a parameter that nobody knows.
+            257 => [&[0][..], &string, EVIL].concat(),
+            65 => [&[0, 1, 0, 0xff, 0, 0][..], &string].concat(),
+            _ => EVIL.to_vec(),
+        };
+        let owner = asked.name();
+        let mut edns = Edns::new(1232);
+        edns.options
+            .push((EDE, [&[0, 4][..], b"x\x1b[2J\n;; forged"].concat()));
+        asked
+            .reply()
+            .answer(record(&owner, asked.rtype(), 60, &data))
+            .edns(edns)
+    });
+    let address = upstream.address.to_string();
+    for rtype in ["TXT", "HINFO", "CAA", "HTTPS", "TYPE65280"] {
+        let output = run(byway().args(["query", "evil.example", rtype, "--upstream", &address]));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = stdout(&output);
+        let plain = |octet: u8| (b' '..=b'~').contains(&octet) || octet == b'\n';
+        assert!(text.bytes().all(plain), "{rtype}: {text:?}");
+        // How it went, the section's name, the record, the extended error.
+        assert_eq!(text.lines().count(), 4, "{rtype}: {text}");
+        assert!(
+            text.contains("extended error 4 (Forged Answer): x\\u{1b}[2J"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn query_says_when_nobody_answers() {
     let (_folder, file) = config_file(
         "version = 1\n[routing]\ndeadline = \"500ms\"\n[[upstream]]\naddress = \"127.0.0.3:1\"\n",
