@@ -155,8 +155,10 @@ impl Chain {
                     return false;
                 };
                 at = Link::Made(name);
-                if !self.lead(at.clone(), record, Some(links - 1)) {
-                    return false;
+                let goes_on = self.lead(at.clone(), record, Some(links - 1));
+                // The alias itself may be what is asked for.
+                if !goes_on || asked == RecordType::CNAME {
+                    return goes_on;
                 }
             }
         }

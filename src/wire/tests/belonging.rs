@@ -278,6 +278,10 @@ fn a_dname_gets_the_cname_that_it_stands_for() {
         .answer(QNAME, RecordType::CNAME, 100, &end)
         .answer(&end, RecordType::A, 300, A);
     assert_eq!(cnames(&packet.kept()).len(), 1);
+    // It is what is asked for.
+    let packet = dname(www(RecordType::CNAME));
+    assert_eq!(packet.kept().kind(), Kind::Positive);
+    assert_eq!(cnames(&packet.kept()).len(), 1);
     // One leads to the next; nothing at the end.
     let packet = dname(www(RecordType::A)).answer(
         &name("other.test"),
