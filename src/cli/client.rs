@@ -16,7 +16,8 @@ use tokio::net::UnixStream;
 
 use super::{exit, fail, print};
 use crate::admin::api;
-use crate::config::host::control_sockets;
+use crate::config::host::{Host, control_sockets};
+use crate::config::{self, Loaded, Overrides};
 
 /// How long an answer may take: the watch answers in milliseconds, under load too.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,6 +30,10 @@ pub struct Reach {
     /// The daemon's control socket [default: where a daemon of this host keeps it]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// The daemon's configuration file, whose `[admin] control` says where the socket is [default:
+    /// /etc/byway/byway.toml, if it exists]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "socket")]
+    pub config: Option<PathBuf>,
     /// Print the daemon's answer as JSON
     #[arg(long)]
     pub json: bool,
@@ -40,6 +45,9 @@ pub(super) enum Unanswered {
     /// There is none.
     #[error("no byway runs here: nobody answers at {}", places(.0))]
     NoDaemon(Vec<PathBuf>),
+    /// It is not to be reached.
+    #[error("the configuration says that there is no control socket (`[admin] control = \"off\"`)")]
+    Off,
     /// There is one, but not for this user.
     #[error("you may not give orders to the byway at {}: become root, or a member of the socket's group", .0.display())]
     Forbidden(PathBuf),
@@ -147,12 +155,34 @@ impl Reach {
         })
     }
 
+    /// Where the socket may be.
+    fn places(&self) -> Result<Vec<PathBuf>, Unanswered> {
+        if let Some(path) = &self.socket {
+            return Ok(vec![path.clone()]);
+        }
+        let host = Host::this();
+        let loaded = config::load(self.config.as_deref(), &Overrides::default(), &host);
+        match (loaded, &self.config) {
+            (Ok(Loaded { config, .. }), _) if config.control != host.control_socket => {
+                match config.control {
+                    Some(path) => Ok(vec![path]),
+                    None => Err(Unanswered::Off),
+                }
+            }
+            (Err(error), Some(_)) => {
+                let why = error.to_string();
+                // Whoever prints it begins so too.
+                let why = why.strip_prefix("error: ").unwrap_or(&why);
+                Err(Unanswered::Refused(why.to_owned()))
+            }
+            // Whether the default file is right is not the question here.
+            _ => Ok(control_sockets()),
+        }
+    }
+
     /// The first of the likely sockets that somebody answers at.
     async fn connect(&self) -> Result<(UnixStream, PathBuf), Unanswered> {
-        let places = match &self.socket {
-            Some(path) => vec![path.clone()],
-            None => control_sockets(),
-        };
+        let places = self.places()?;
         for path in &places {
             match UnixStream::connect(path).await {
                 Ok(stream) => return Ok((stream, path.clone())),
@@ -222,7 +252,7 @@ mod tests {
     fn with_no_daemon_it_says_where_it_looked() {
         let reach = Reach {
             socket: Some("/nonexistent/control.sock".into()),
-            json: false,
+            ..Reach::default()
         };
         let error = reach.get::<api::Status>("/api/v1/status").err();
         let told = error.expect("nobody is there").to_string();
@@ -230,5 +260,25 @@ mod tests {
             told,
             "no byway runs here: nobody answers at /nonexistent/control.sock"
         );
+    }
+
+    #[test]
+    fn the_configuration_says_where_the_socket_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let places = |admin: &str| {
+            let upstream = "[[upstream]]\naddress = \"10.0.0.2\"\n";
+            std::fs::write(file.path(), format!("version = 1\n{admin}{upstream}")).unwrap();
+            let config = Some(file.path().to_owned());
+            let reach = Reach {
+                config,
+                ..Reach::default()
+            };
+            reach.places().map_err(|error| error.to_string())
+        };
+        let named = places("[admin]\ncontrol = \"/srv/byway.sock\"\n");
+        assert_eq!(named, Ok(vec!["/srv/byway.sock".into()]));
+        assert_eq!(places(""), Ok(control_sockets()));
+        let wrong = places("wrong = 1\n").unwrap_err();
+        assert!(wrong.contains("unknown key"), "{wrong}");
     }
 }
