@@ -212,7 +212,13 @@ fn nothing_is_printed_past_the_log() {
 #[test]
 fn the_service_is_started_again_for_ever() {
     let unit = fs::read_to_string("systemd/byway.service").expect("the unit");
-    for line in ["StartLimitIntervalSec=0", "Restart=always", "RestartSec=1"] {
+    for line in [
+        "Type=notify",
+        "WatchdogSec=30",
+        "StartLimitIntervalSec=0",
+        "Restart=always",
+        "RestartSec=1",
+    ] {
         assert!(unit.lines().any(|it| it == line), "{line}");
     }
 }

@@ -28,7 +28,8 @@ use crate::observe::log;
 pub mod exit {
     /// Done. `byway run` ends with it when it was told to stop.
     pub const OK: u8 = 0;
-    /// It could not be done: a port is taken, a privilege is missing, nobody answered.
+    /// It could not be done, or not go on: a port is taken, a privilege is missing, nobody answered, a part of
+    /// the daemon has failed.
     pub const FAILED: u8 = 1;
     /// The command line or the configuration is wrong.
     pub const USAGE: u8 = 2;
@@ -41,7 +42,7 @@ pub mod exit {
         (OK, "Done. For run: it was told to stop, and has stopped."),
         (
             FAILED,
-            "It could not be done: a port is taken, a privilege is missing, nobody answered.",
+            "It could not be done, or not go on: a port is taken, a privilege is missing, nobody answered, a part of the daemon has failed.",
         ),
         (
             USAGE,

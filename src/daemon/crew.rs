@@ -118,10 +118,11 @@ impl Crew {
         Ok(())
     }
 
-    /// Waits for as long as all goes well and nobody wants it to end.
-    pub(super) fn work(&mut self) -> Ending {
+    /// Waits for as long as all goes well and nobody wants it to end. Looks whether it is `alive` after each
+    /// time of that length in which nothing is heard.
+    pub(super) fn work(&mut self, each: Duration, alive: impl Fn()) -> Ending {
         loop {
-            match self.news.recv() {
+            match self.news.recv_timeout(each) {
                 Ok(News::Stop(name)) => return Ending::Told(name),
                 Ok(News::Lost(what)) => return Ending::Lost(what),
                 Ok(News::Ended(number, ended)) => {
@@ -130,7 +131,10 @@ impl Crew {
                     return Ending::Lost(format!("worker {number} has ended: {why}"));
                 }
                 Ok(News::Started(_)) => {}
-                Err(_) => return Ending::Lost("the workers have gone".into()),
+                Err(RecvTimeoutError::Timeout) => alive(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Ending::Lost("the workers have gone".into());
+                }
             }
         }
     }

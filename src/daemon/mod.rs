@@ -6,6 +6,7 @@ mod desk;
 mod drains;
 pub mod once;
 mod paths;
+mod service;
 mod signals;
 mod survival;
 mod vital;
@@ -159,6 +160,9 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         keeper.run(config.cache.snapshot_every, pulse)
     });
     let writing = writing.transpose()?;
+    paths.confess();
+    let pulse = pulses.join("the path watcher".into(), clock.now());
+    paths.run(Arc::clone(&shared), clock, pulse)?;
     // From here on the first signal is for the main thread.
     serving.store(true, Ordering::Release);
     announce(
@@ -170,26 +174,31 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         control_at.as_deref(),
         keeper.as_deref(),
     );
-    paths.confess();
-    let pulse = pulses.join("the path watcher".into(), clock.now());
-    paths.run(Arc::clone(&shared), clock, pulse)?;
+    service::ready();
     if let Some(granted) = short_buffer {
         warn!(
             "the kernel grants {granted} bytes of UDP buffer, less than `limits.udp-buffer`; raise net.core.rmem_max to keep more of a burst"
         );
     }
-    work(crew, &shared, &stopping, writing)
+    let alive = || {
+        if pulses.health(clock.now()).is_ok() {
+            service::alive();
+        }
+    };
+    work(crew, &shared, &stopping, writing, alive)
 }
 
-/// Lets the crew work until the end, and ends in order.
+/// Lets the crew work until the end, with a look now and then whether it is `alive`, and ends in order.
 fn work(
     mut crew: Crew,
     shared: &Shared,
     stopping: &AtomicBool,
     writing: Option<Writing>,
+    alive: impl Fn(),
 ) -> Result<(), StartError> {
-    let ending = crew.work();
+    let ending = crew.work(service::watchdog(), alive);
     stopping.store(true, Ordering::Relaxed);
+    service::stopping();
     let asked = shared.inflight.questions().held();
     match &ending {
         Ending::Told(name) => info!("{name}: stopping: {asked} questions in flight"),

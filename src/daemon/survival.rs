@@ -20,6 +20,9 @@ use crate::route::Baseline;
 /// A pause between pieces, so that writing leaves the disk and a core to others.
 const PAUSE: Duration = Duration::from_micros(200);
 
+/// A pause after a panic, so that one which comes back does not spin.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
+
 /// Writes the snapshot while the daemon runs, and once more at its end.
 pub(super) struct Keeper {
     path: PathBuf,
@@ -106,9 +109,16 @@ impl Keeper {
         let thread = std::thread::Builder::new()
             .name("byway-snapshot".into())
             .spawn(move || {
-                let round = || keeper.round(every, &woken, &pulse);
                 // However often it panics: no client waits for it.
-                while catch_unwind(AssertUnwindSafe(round)).unwrap_or(true) {}
+                let round = || {
+                    let round = AssertUnwindSafe(|| keeper.round(every, &woken, &pulse));
+                    catch_unwind(round).unwrap_or_else(|_| {
+                        warn!("a wait for the next snapshot was lost to a panic; it begins anew");
+                        std::thread::sleep(PAUSE_AFTER_PANIC);
+                        true
+                    })
+                };
+                while round() {}
                 pulse.beat(Time::NEVER);
                 // The end of the daemon waits for this one.
                 keeper.write(|| {});

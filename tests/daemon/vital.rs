@@ -4,11 +4,13 @@
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
@@ -341,6 +343,48 @@ fn faults(folder: &Path) -> Option<PathBuf> {
         .then_some(library)
 }
 
+/// What the service manager hears next; `None` if that is nothing for a moment.
+fn heard(manager: &UnixDatagram, patience: Duration) -> Option<String> {
+    let mut message = [0; 512];
+    manager.set_read_timeout(Some(patience)).expect("a timeout");
+    let length = manager.recv(&mut message).ok()?;
+    Some(
+        String::from_utf8_lossy(&message[..length])
+            .trim()
+            .to_owned(),
+    )
+}
+
+#[test]
+fn the_service_manager_hears_when_it_is_ready_alive_and_stopping() {
+    let upstream = Upstream::good();
+    let setup = Setup::to(&[&upstream]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).expect("a socket");
+    let manage = |command: &mut Command| {
+        command.env("NOTIFY_SOCKET", &socket);
+        command.env("WATCHDOG_USEC", "300000");
+    };
+    let Some(mut faulty) = Faulty::start_with(&setup, "stuck", "byway-1", manage) else {
+        return;
+    };
+    let next = || heard(&manager, PATIENCE).expect("a word");
+    assert_eq!(next(), "READY=1");
+    assert!(answers(&faulty.daemon, "ready.example"));
+    assert_eq!([next(), next()], ["WATCHDOG=1", "WATCHDOG=1"]);
+    faulty.strike();
+    eventually("it shows", || faulty.daemon.http("/healthz").0 == 503);
+    // What was said before that.
+    while heard(&manager, MOMENT).is_some() {}
+    assert_eq!(heard(&manager, 10 * MOMENT), None, "stuck is not alive");
+    faulty.relent();
+    assert_eq!(next(), "WATCHDOG=1");
+    faulty.daemon.signal(Signal::TERM);
+    eventually("it says that it stops", || next() == "STOPPING=1");
+    assert_eq!(faulty.daemon.wait().code(), Some(0));
+}
+
 /// A daemon in which a fault strikes a thread as soon as the file is there.
 struct Faulty {
     daemon: Daemon,
@@ -350,6 +394,15 @@ struct Faulty {
 
 impl Faulty {
     fn start(setup: &Setup, fault: &str, thread: &str) -> Option<Faulty> {
+        Faulty::start_with(setup, fault, thread, |_| ())
+    }
+
+    fn start_with(
+        setup: &Setup,
+        fault: &str,
+        thread: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Option<Faulty> {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("now");
         let Some(library) = faults(folder.path()) else {
@@ -362,6 +415,7 @@ impl Faulty {
             .env("FAULT", fault)
             .env("FAULT_THREAD", thread)
             .env("FAULT_FILE", &file);
+        change(&mut command);
         let daemon = Daemon::spawn(command, Some(config));
         Some(Faulty {
             daemon,
@@ -437,29 +491,34 @@ fn a_worker_that_panics_ends_the_daemon_in_order_and_with_an_error() {
 #[test]
 fn what_no_client_waits_for_goes_on_after_a_panic() {
     let upstream = Upstream::good();
-    let (setup, _folder, snapshot) = keeping(Setup::to(&[&upstream]));
+    let folder = tempfile::tempdir().expect("a folder");
+    let snapshot = folder.path().join("cache.snapshot");
+    let table = format!(
+        "[cache]\nsnapshot = \"{}\"\nsnapshot-every = \"10s\"",
+        snapshot.display()
+    );
+    let setup = Setup::to(&[&upstream]).tables(&table);
     for thread in ["byway-snapshot", "byway-admin"] {
         let Some(mut faulty) = Faulty::start(&setup, "clock", thread) else {
             return;
         };
         faulty.daemon.expect_panics();
         faulty.strike();
-        if thread == "byway-admin" {
-            let admin = faulty.daemon.admin.expect("an admin endpoint");
-            eventually("a request strikes it", || {
-                drop(TcpStream::connect(admin));
-                !faulty.file.exists()
-            });
-            eventually("it answers again", || {
-                faulty.daemon.http("/healthz").0 == 200
-            });
-        }
+        let admin = faulty.daemon.admin.expect("an admin endpoint");
+        eventually("a request, or the time for a snapshot, strikes it", || {
+            drop(TcpStream::connect(admin));
+            !faulty.file.exists()
+        });
+        eventually("the admin endpoint answers", || {
+            faulty.daemon.http("/healthz").0 == 200
+        });
         assert!(answers(&faulty.daemon, "after.example"), "{thread}");
         faulty.daemon.signal(Signal::TERM);
         assert_eq!(faulty.daemon.wait().code(), Some(0), "{thread}");
         let log = faulty.daemon.whole_log();
-        assert!(log.contains("panicked"), "{thread} was not struck: {log}");
+        assert!(log.contains(&format!("{thread} panicked")), "{log}");
         assert!(log.contains("was lost to a panic"), "{thread}: {log}");
-        assert_eq!(snapshot.exists(), thread != "byway-snapshot", "{thread}");
+        assert!(snapshot.exists(), "{thread}");
+        std::fs::remove_file(&snapshot).expect("removed");
     }
 }
