@@ -59,6 +59,7 @@ impl Response<'_> {
             full: false,
             lacks: false,
         };
+        keeper.pack.expect(keeper.source);
         keeper.keep_all(&effort);
         let Keeper {
             pack,

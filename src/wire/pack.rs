@@ -65,7 +65,11 @@ pub(super) struct Pack<'e> {
     /// Where the section at hand begins among them.
     section: usize,
     counts: [u16; 3],
+    /// Labels that were written, by what they are and what follows them; none until the first name that is
+    /// not the question's.
     nodes: SmallVec<[u16; 64]>,
+    /// How long the message is likely to become.
+    len: usize,
     effort: &'e Effort,
     /// The name last read as an owner, and where it was written.
     last_owner: Option<(*const u8, usize, u16)>,
@@ -74,33 +78,29 @@ pub(super) struct Pack<'e> {
 impl<'e> Pack<'e> {
     /// A message about `question`, which is put in lower case, of about `len` octets.
     pub fn new(question: &[u8], len: usize, effort: &'e Effort) -> Pack<'e> {
-        let nodes = (len / 16).next_power_of_two().clamp(NODES.0, NODES.1);
-        let mut pack = Pack {
-            octets: Vec::with_capacity(FACTS + len + len / 4),
+        let mut octets = Vec::with_capacity(FACTS + len + len / 4);
+        octets.resize(FACTS + header::LEN, 0);
+        let name = question.len().saturating_sub(4);
+        octets.extend_from_slice(question);
+        octets[FACTS + header::LEN..][..name].make_ascii_lowercase();
+        Pack {
+            octets,
             question_len: question.len(),
             written: SmallVec::new(),
             section: 0,
             counts: [0; 3],
-            nodes: SmallVec::from_elem(0, nodes),
+            nodes: SmallVec::new(),
+            len,
             effort,
             last_owner: None,
-        };
-        pack.octets.resize(FACTS + header::LEN, 0);
-        let name = question.len().saturating_sub(4);
-        let (name, tail) = question.split_at(name);
-        pack.octets.extend(name.iter().map(u8::to_ascii_lowercase));
-        pack.octets.extend_from_slice(tail);
-        let mut labels = [0u16; name::MAX_LABELS];
-        let mut count = 0;
-        for (at, _) in Place::new(pack.message(), header::LEN)
-            .iter()
-            .take(labels.len())
-        {
-            labels[count] = at as u16;
-            count += 1;
         }
-        pack.learn(&labels[..count], 0);
-        pack
+    }
+
+    /// Says that `source` is about the same question: most owners are that.
+    pub fn expect(&mut self, source: Source<'_>) {
+        if self.question_len > 0 {
+            self.last_owner = Some((source.packet.as_ptr(), header::LEN, header::LEN as u16));
+        }
     }
 
     /// Appends `record` with this TTL to the section at hand, which is the answer section at first. False if
@@ -278,6 +278,9 @@ impl<'e> Pack<'e> {
             return None;
         }
         let labels = &labels[..count];
+        if self.nodes.is_empty() && style != Style::Full {
+            self.learn_question();
+        }
         let mut known = 0;
         let mut new = count;
         if style != Style::Full {
@@ -338,6 +341,20 @@ impl<'e> Pack<'e> {
             }
         }
         None
+    }
+
+    /// Makes room for labels, and remembers those of the question.
+    fn learn_question(&mut self) {
+        let nodes = (self.len / 16).next_power_of_two();
+        self.nodes.resize(nodes.clamp(NODES.0, NODES.1), 0);
+        let mut labels = [0u16; name::MAX_LABELS];
+        let mut count = 0;
+        let question = Place::new(self.message(), header::LEN);
+        for ((at, _), place) in question.iter().zip(&mut labels) {
+            *place = at as u16;
+            count += 1;
+        }
+        self.learn(&labels[..count], 0);
     }
 
     /// Remembers the labels written at `places`, one after the other, in front of the name at `rest`.
