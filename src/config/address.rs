@@ -135,6 +135,21 @@ impl Endpoint {
         })
     }
 
+    /// The socket address of somebody who is asked, and the interface that is to be looked up for it, if it has a
+    /// name. A number stands for itself.
+    pub fn of_upstream(&self, default_port: u16) -> (SocketAddr, Option<String>) {
+        let port = self.port.unwrap_or(default_port);
+        match self.ip {
+            IpAddr::V4(ip) => (SocketAddr::from((ip, port)), None),
+            IpAddr::V6(ip) => {
+                let number = self.zone.as_deref().and_then(zone_number);
+                let name = self.zone.clone().filter(|_| number.is_none());
+                let address = SocketAddrV6::new(ip, port, 0, number.unwrap_or(0));
+                (address.into(), name)
+            }
+        }
+    }
+
     /// The socket address, once the zone's interface is looked up.
     pub fn resolve(&self, default_port: u16, host: &Host) -> Result<SocketAddr, AddressError> {
         let port = self.port.unwrap_or(default_port);
@@ -242,14 +257,16 @@ fn is_plain(zone: &str) -> bool {
             .all(|it| it.is_ascii_alphanumeric() || b"._-".contains(&it))
 }
 
-/// The number of the interface that a zone names. A number stands for itself: interfaces come and go.
+/// The number that a zone is written as. It stands for itself: interfaces come and go.
+fn zone_number(zone: &str) -> Option<u32> {
+    zone.parse().ok().filter(|number| *number != 0)
+}
+
+/// The number of the interface that a zone names.
 fn zone_index(zone: &str, host: &Host) -> Result<u32, AddressError> {
-    match zone.parse() {
-        Ok(0) | Err(_) => {
-            (host.interface_index)(zone).ok_or_else(|| AddressError::NoInterface(clip(zone)))
-        }
-        Ok(index) => Ok(index),
-    }
+    zone_number(zone)
+        .or_else(|| (host.interface_index)(zone))
+        .ok_or_else(|| AddressError::NoInterface(clip(zone)))
 }
 
 #[cfg(test)]
@@ -271,6 +288,9 @@ mod tests {
             let endpoint = Endpoint::upstream(text).unwrap();
             let address = endpoint.resolve(53, &host).unwrap();
             assert_eq!(address.to_string(), expected, "{text}");
+            let (later, zone) = endpoint.of_upstream(53);
+            assert_eq!((later.ip(), later.port()), (address.ip(), address.port()));
+            assert_eq!(zone.is_some(), text.ends_with("%eth0"), "{text}");
             let again = Endpoint::upstream(&endpoint.to_string()).unwrap();
             assert_eq!(again, endpoint, "{text}");
         }

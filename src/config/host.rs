@@ -2,10 +2,11 @@
 //!
 //! Handed in as a value, so that the same file always means the same in a test.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::thread;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
 
 use super::bounds;
 
@@ -93,13 +94,12 @@ fn control_socket() -> Option<PathBuf> {
         .find(|path| root || !system(path))
 }
 
+/// Asks the kernel, not /sys, which may show another network namespace's interfaces.
 fn interface_index(name: &str) -> Option<u32> {
-    // A name with a slash would lead elsewhere; no interface has one.
-    if name.is_empty() || name.starts_with('.') || name.contains('/') {
-        return None;
-    }
-    let number = fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?;
-    number.trim().parse().ok()
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)
+        .or_else(|_| socket_with(AddressFamily::INET6, SocketType::DGRAM, flags, None));
+    netdevice::name_to_index(socket.ok()?, name).ok()
 }
 
 /// Asks the kernel which address it would send from: towards an address of this host, the same one.

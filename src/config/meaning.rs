@@ -43,7 +43,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
     let mut routing = settings::routing(spec);
     let mut resolv_conf = None;
     let cache = settings::cache(spec, host);
-    let limits = settings::limits(spec);
+    let limits = settings::limits(spec, reports);
     let allow = allow(spec, &listen, reports);
     if whole {
         // A value that could not be read would be judged by its default here.
@@ -306,9 +306,7 @@ fn upstreams(
         let Some(endpoint) = &it.address else {
             continue;
         };
-        let Some(address) = resolve(endpoint, DNS_PORT, host, reports) else {
-            continue;
-        };
+        let (address, zone) = endpoint.value.of_upstream(DNS_PORT);
         if system::is_itself(address, listen, host) {
             let message = format!("upstream {address} is byway itself");
             let label = "a question sent there would come back for ever";
@@ -328,7 +326,7 @@ fn upstreams(
             let message = || format!("{address} is asked twice over `{}`", paths.name(*path));
             first_time(
                 &mut routes,
-                (address, transport, *path),
+                (address, zone.clone(), transport, *path),
                 place,
                 message,
                 reports,
@@ -338,6 +336,7 @@ fn upstreams(
         upstreams.push(UpstreamConfig {
             name,
             address,
+            zone,
             transport,
             paths: used.into_iter().map(|(path, _)| path).collect(),
             backup: value_or(&it.backup, false),

@@ -15,6 +15,7 @@ mod load;
 mod meaning;
 mod model;
 mod paths;
+mod ports;
 mod print;
 pub mod report;
 mod settings;
@@ -27,6 +28,7 @@ mod value;
 
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, UpstreamsFrom, load, parse};
 pub use model::*;
+pub use ports::{PortRange, PortRule, SourcePorts};
 pub use report::Report;
 pub use spec::AdminListen;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::bounds;
+use super::address::Endpoint;
+use super::{SourcePorts, bounds};
 
 /// Everything the daemon runs by.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +79,9 @@ pub struct UpstreamConfig {
     pub name: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The interface of a link-local address, by its name. Its number, which `address` does not have then, is looked
+    /// up when it is needed: interfaces come and go.
+    pub zone: Option<String>,
     /// How it is spoken to.
     pub transport: UpstreamTransport,
     /// The paths it may be reached over, as indices into [`Config::paths`]. At least one.
@@ -164,6 +168,8 @@ pub struct Limits {
     pub queue_patience: Duration,
     /// Attempts in flight on one route: the ceiling of its adaptive limit.
     pub attempts_per_route: usize,
+    /// The ports that questions are sent upstream from.
+    pub source_ports: SourcePorts,
     /// UDP sockets open towards upstreams, per worker. Beyond it, questions share sockets.
     pub upstream_sockets: usize,
     /// TCP connections kept to one route, per worker.
@@ -258,10 +264,26 @@ impl UpstreamConfig {
         UpstreamConfig {
             name: address_name(address),
             address,
+            zone: None,
             transport: UpstreamTransport::Udp,
             paths: vec![0],
             backup: false,
             cost: bounds::COST.default,
+        }
+    }
+}
+
+impl UpstreamConfig {
+    /// Where it listens, as people write it.
+    pub fn endpoint(&self) -> Endpoint {
+        let zone = match self.address {
+            SocketAddr::V6(it) if it.scope_id() != 0 => Some(it.scope_id().to_string()),
+            _ => self.zone.clone(),
+        };
+        Endpoint {
+            ip: self.address.ip(),
+            zone,
+            port: Some(self.address.port()),
         }
     }
 }
@@ -320,6 +342,7 @@ impl Default for Limits {
             waiting_per_question: bounds::WAITING_PER_QUESTION.default,
             queue_patience: bounds::QUEUE_PATIENCE.default,
             attempts_per_route: bounds::ATTEMPTS_PER_ROUTE.default,
+            source_ports: SourcePorts::default(),
             upstream_sockets: bounds::UPSTREAM_SOCKETS.default,
             upstream_connections: bounds::UPSTREAM_CONNECTIONS.default,
             tcp_connections: bounds::TCP_CONNECTIONS.default,

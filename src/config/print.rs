@@ -104,7 +104,8 @@ fn write_upstream(
 ) -> fmt::Result {
     let UpstreamConfig {
         name,
-        address,
+        address: _,
+        zone: _,
         transport,
         paths,
         backup,
@@ -117,7 +118,7 @@ fn write_upstream(
     let paths = paths.iter().map(|it| text(&all_paths[*it].name));
     writeln!(out, "\n[[upstream]]")?;
     writeln!(out, "name = {}", text(name))?;
-    writeln!(out, "address = {}", text(address))?;
+    writeln!(out, "address = {}", text(upstream.endpoint()))?;
     writeln!(out, "transport = {}", text(transport))?;
     writeln!(out, "paths = {}", list(paths))?;
     writeln!(out, "backup = {backup}")?;
@@ -202,6 +203,7 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
         waiting_per_question,
         queue_patience,
         attempts_per_route,
+        source_ports,
         upstream_sockets,
         upstream_connections,
         tcp_connections,
@@ -219,6 +221,8 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
     writeln!(out, "waiting = {waiting}")?;
     writeln!(out, "waiting-per-question = {waiting_per_question}")?;
     write_durations(out, &[("queue-patience", *queue_patience)])?;
+    let ports = source_ports.ranges().iter().map(text);
+    writeln!(out, "source-ports = {}", list(ports))?;
     for (key, value) in [
         ("attempts-per-route", attempts_per_route),
         ("upstream-sockets", upstream_sockets),

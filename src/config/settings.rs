@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::meaning::value_or;
-use super::report::Report;
+use super::report::{Report, Written};
 use super::spec::{Key, SnapshotSpec, Spec};
 use super::units::format_duration;
-use super::{CacheConfig, Limits, Routing};
+use super::{CacheConfig, Limits, PortRule, Routing, SourcePorts};
 
 pub(super) fn routing(spec: &Spec) -> Routing {
     let (written, default) = (&spec.routing, Routing::default());
@@ -55,7 +55,7 @@ pub(super) fn cache(spec: &Spec, host: &Host) -> CacheConfig {
     }
 }
 
-pub(super) fn limits(spec: &Spec) -> Limits {
+pub(super) fn limits(spec: &Spec, reports: &mut Vec<Report>) -> Limits {
     let (written, default) = (&spec.limits, Limits::default());
     let tcp_connections = value_or(&written.tcp_connections, default.tcp_connections);
     Limits {
@@ -64,6 +64,7 @@ pub(super) fn limits(spec: &Spec) -> Limits {
         waiting_per_question: value_or(&written.waiting_per_question, default.waiting_per_question),
         queue_patience: value_or(&written.queue_patience, default.queue_patience),
         attempts_per_route: value_or(&written.attempts_per_route, default.attempts_per_route),
+        source_ports: source_ports(&written.source_ports, reports),
         upstream_sockets: value_or(&written.upstream_sockets, default.upstream_sockets),
         upstream_connections: value_or(&written.upstream_connections, default.upstream_connections),
         tcp_connections,
@@ -79,6 +80,30 @@ pub(super) fn limits(spec: &Spec) -> Limits {
         udp_payload: value_or(&written.udp_payload, default.udp_payload),
         udp_buffer: value_or(&written.udp_buffer, default.udp_buffer),
     }
+}
+
+/// Under so many ports a forger is a good deal likelier to guess right: four bits of sixteen are lost.
+const FEW_PORTS: u32 = 4096;
+
+fn source_ports(written: &Key<Vec<Written<PortRule>>>, reports: &mut Vec<Report>) -> SourcePorts {
+    let Some(written) = written else {
+        return SourcePorts::default();
+    };
+    let rules: Vec<PortRule> = written.value.iter().map(|it| it.value).collect();
+    let ports = SourcePorts::of(&rules).filter(|_| !rules.is_empty());
+    let Some(ports) = ports else {
+        let label = "expected at least one port that is not avoided";
+        let report = Report::error("no source port is left", &written.place, label);
+        reports.push(report.help("leave `source-ports` out for all that need no privilege"));
+        return SourcePorts::default();
+    };
+    if ports.count() < FEW_PORTS {
+        let message = format!("only {} source ports", ports.count());
+        let label = "a forger has to guess the port of each question (RFC 5452)";
+        let report = Report::warning(message, &written.place, label);
+        reports.push(report.help("allow more of them, or ask upstreams over TCP"));
+    }
+    ports
 }
 
 /// Checks the pairs of settings that must not cross.

@@ -13,7 +13,7 @@ use super::bounds;
 use super::report::{Place, Report, Written, quoted};
 use super::table::Table;
 use super::value::{Read, Value};
-use super::{Policy, UpstreamTransport};
+use super::{Policy, PortRule, UpstreamTransport};
 
 /// The only version of the file's format so far.
 pub(super) const VERSION: i128 = 1;
@@ -151,6 +151,7 @@ pub(super) struct LimitsSpec {
     pub(super) waiting_per_question: Key<usize>,
     pub(super) queue_patience: Key<Duration>,
     pub(super) attempts_per_route: Key<usize>,
+    pub(super) source_ports: Key<Vec<Written<PortRule>>>,
     pub(super) upstream_sockets: Key<usize>,
     pub(super) upstream_connections: Key<usize>,
     pub(super) tcp_connections: Key<usize>,
@@ -332,6 +333,7 @@ impl LimitsSpec {
             attempts_per_route: t.read("attempts-per-route", |it| {
                 it.count(bounds::ATTEMPTS_PER_ROUTE)
             }),
+            source_ports: t.list("source-ports", port_rule),
             upstream_sockets: t.read("upstream-sockets", |it| it.count(bounds::UPSTREAM_SOCKETS)),
             upstream_connections: t.read("upstream-connections", |it| {
                 it.count(bounds::UPSTREAM_CONNECTIONS)
@@ -527,5 +529,14 @@ fn file(value: &Value<'_>, what: &str) -> Read<SnapshotSpec> {
     absolute(text).map(SnapshotSpec::At).ok_or_else(|| {
         let message = format!("{} cannot be {what}", quoted(text));
         value.error(message, "expected the absolute path of a file, or `off`")
+    })
+}
+
+fn port_rule(value: &Value<'_>) -> Read<PortRule> {
+    let text = value.string("ports in quotes, such as `\"1024-65535\"`")?;
+    text.parse().map_err(|()| {
+        let message = format!("{} are no ports", quoted(text));
+        let label = "expected a port or `first-last`, 1 to 65535, with `!` in front to avoid them";
+        value.error(message, label)
     })
 }

@@ -185,7 +185,10 @@ impl List {
         for Server { line, text, it, .. } in self.servers {
             match it {
                 // A name server given twice would be measured twice.
-                Ok(it) if found.iter().any(|other| other.address == it.address) => {}
+                Ok(it)
+                    if found
+                        .iter()
+                        .any(|other| (other.address, &other.zone) == (it.address, &it.zone)) => {}
                 Ok(it) => found.push(it),
                 Err(why) => left_out.push((line, text, why)),
             }
@@ -237,15 +240,16 @@ fn upstream(text: &str, host: &Host, listen: &[Listen]) -> Result<UpstreamConfig
         zone,
         port: None,
     };
-    let address = address::check_host(ip)
+    address::check_host(ip)
         .and_then(|()| address::check_zone(ip, endpoint.zone.as_deref()))
-        .and_then(|()| endpoint.resolve(DNS_PORT, host))
         .map_err(|error| error.to_string())?;
+    let (address, zone) = endpoint.of_upstream(DNS_PORT);
     if is_itself(address, listen, host) {
         return Err(ITSELF.to_owned());
     }
     Ok(UpstreamConfig {
         name: endpoint.to_string(),
+        zone,
         ..UpstreamConfig::at(address)
     })
 }

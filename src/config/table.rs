@@ -286,6 +286,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "waiting-per-question",
             "queue-patience",
             "attempts-per-route",
+            "source-ports",
             "upstream-sockets",
             "upstream-connections",
             "tcp-connections",

@@ -257,7 +257,8 @@ fn announce(
         };
         text += &format!(
             "  forwarding to {} = {} ({transport})\n",
-            route.name, upstream.address
+            route.name,
+            upstream.endpoint()
         );
     }
     match admin {
@@ -335,7 +336,10 @@ fn ways(config: &Config, shared: &Shared) -> Rc<[Way]> {
     let paths: Vec<Rc<Path>> = config
         .paths
         .iter()
-        .map(|path| Rc::new(Path::new(path.clone())))
+        .map(|path| {
+            let ports = config.limits.source_ports.clone();
+            Rc::new(Path::new(path.clone()).with_ports(ports))
+        })
         .collect();
     let engine = shared.engine();
     engine
@@ -346,6 +350,7 @@ fn ways(config: &Config, shared: &Shared) -> Rc<[Way]> {
             Way {
                 upstream: route.upstream,
                 address: upstream.address,
+                zone: upstream.zone.clone(),
                 path: Rc::clone(&paths[usize::from(route.path.0)]),
                 stream: upstream.transport == UpstreamTransport::Tcp,
             }

@@ -17,7 +17,7 @@ use super::worker::Worker;
 use crate::clock::Clock;
 use crate::config::{Config, PathConfig};
 use crate::net::host::{self, Change, Families, Missing, News, Watch, Word};
-use crate::net::path::Path;
+use crate::net::path::{Path, Target};
 use crate::observe::said::Reason;
 use crate::resolve::Shared;
 use crate::route::{PathId, Route, UpstreamId};
@@ -93,14 +93,24 @@ impl Paths {
     /// Those of `config`, not yet looked at.
     pub(super) fn new(config: &Config, routes: &[Route]) -> Paths {
         let mut needs = vec![Families::default(); config.paths.len()];
+        let mut zones = vec![Vec::new(); config.paths.len()];
         for route in routes {
-            let address = config.upstreams[usize::from(route.upstream.0)].address;
-            let needs = &mut needs[usize::from(route.path.0)];
-            needs.ipv4 |= address.is_ipv4();
-            needs.ipv6 |= address.is_ipv6();
+            let upstream = &config.upstreams[usize::from(route.upstream.0)];
+            let path = usize::from(route.path.0);
+            needs[path].ipv4 |= upstream.address.is_ipv4();
+            needs[path].ipv6 |= upstream.address.is_ipv6();
+            zones[path].push(upstream.zone.clone());
+        }
+        let mut configs = config.paths.clone();
+        for (path, zones) in configs.iter_mut().zip(zones) {
+            // All that it leads to are behind one interface: without that it is as good as gone.
+            let same = zones.iter().all(|zone| *zone == zones[0]);
+            if path.interface.is_none() && same {
+                path.interface = zones.into_iter().next().flatten();
+            }
         }
         Paths {
-            configs: config.paths.clone(),
+            configs,
             needs,
             watch: Watch::new(config.paths.len()),
             news: News::listen(),
@@ -143,8 +153,14 @@ impl Paths {
         for (route, dead) in routes.iter().zip(&mut dead) {
             let number = usize::from(route.path.0);
             let path = Path::new(config.paths[number].clone());
-            let address = config.upstreams[usize::from(route.upstream.0)].address;
-            let Err(error) = path.udp(address, rng) else {
+            let path = path.with_ports(config.limits.source_ports.clone());
+            let upstream = &config.upstreams[usize::from(route.upstream.0)];
+            let address = upstream.address;
+            let target = Target {
+                address,
+                zone: upstream.zone.as_deref(),
+            };
+            let Err(error) = path.udp(target, rng) else {
                 nowhere.ipv4_works |= address.is_ipv4();
                 continue;
             };

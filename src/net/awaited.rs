@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use smallvec::SmallVec;
 
-use super::path::Path;
+use super::path::{Path, Target};
 use super::peers::Peers;
 use super::{Outgoing, Tag};
 use crate::clock::Time;
@@ -24,10 +24,22 @@ pub struct Way {
     pub upstream: UpstreamId,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The interface of a link-local address, to be looked up by its name.
+    pub zone: Option<String>,
     /// The way out of this host.
     pub path: Rc<Path>,
     /// Whether its queries go over a stream from the first.
     pub stream: bool,
+}
+
+impl Way {
+    /// Whom its sockets are to reach.
+    pub(super) fn target(&self) -> Target<'_> {
+        Target {
+            address: self.address,
+            zone: self.zone.as_deref(),
+        }
+    }
 }
 
 /// What the attempts of one worker are made with.

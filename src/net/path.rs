@@ -8,27 +8,68 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 
 use rand::RngExt;
+use rustix::io::Errno;
+use rustix::net::netdevice;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::config::PathConfig;
+use crate::config::{PathConfig, SourcePorts};
 use crate::sys;
 
-/// Source ports are drawn from here up to 65535: all that need no privilege (RFC 5452 section 10).
-const FIRST_PORT: u16 = 1024;
-
-/// How many random ports are tried before the kernel is left to choose one.
+/// How many random ports are tried before the kernel is left to choose one, or they are tried one after the
+/// other where it would choose too freely.
 const PORT_TRIES: usize = 16;
+
+/// How many are tried one after the other.
+const PORTS_IN_A_ROW: u32 = 4096;
 
 /// A way out of this host.
 #[derive(Clone, Debug)]
 pub struct Path {
     config: PathConfig,
+    ports: SourcePorts,
+}
+
+/// Whom a socket is to reach.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The interface of a link-local address, to be looked up by its name.
+    pub zone: Option<&'a str>,
+}
+
+impl From<SocketAddr> for Target<'static> {
+    fn from(address: SocketAddr) -> Target<'static> {
+        Target {
+            address,
+            zone: None,
+        }
+    }
+}
+
+impl Target<'_> {
+    /// The address with the number that its interface has now.
+    fn find(self, socket: &Socket) -> io::Result<SocketAddr> {
+        match (self.address, self.zone) {
+            (SocketAddr::V6(mut address), Some(zone)) => {
+                address.set_scope_id(netdevice::name_to_index(socket, zone)?);
+                Ok(address.into())
+            }
+            (address, _) => Ok(address),
+        }
+    }
 }
 
 impl Path {
     /// The path that `config` describes.
     pub fn new(config: PathConfig) -> Path {
-        Path { config }
+        let ports = SourcePorts::default();
+        Path { config, ports }
+    }
+
+    /// The same, with these source ports.
+    pub fn with_ports(self, ports: SourcePorts) -> Path {
+        Path { ports, ..self }
     }
 
     /// Its name.
@@ -41,50 +82,72 @@ impl Path {
     ///
     /// # Errors
     /// What the kernel says when the interface is missing, the source address is not on the host, or
-    /// the privilege to bind them is.
-    pub fn udp(&self, upstream: SocketAddr, rng: &mut impl rand::Rng) -> io::Result<Socket> {
-        let socket = self.socket(upstream, Type::DGRAM, Protocol::UDP)?;
-        let source = self.source(upstream);
-        let mut tries = 0;
-        loop {
-            let port = if tries < PORT_TRIES {
-                rng.random_range(FIRST_PORT..=u16::MAX)
-            } else {
-                0
-            };
-            match socket.bind(&SockAddr::from(SocketAddr::new(source, port))) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => tries += 1,
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && port != 0 => {
-                    tries += 1; // The host may reserve further ports.
-                }
-                other => break other?,
-            }
-        }
+    /// the privilege to bind them is; EADDRINUSE when no source port is free.
+    pub fn udp(&self, upstream: Target<'_>, rng: &mut impl rand::Rng) -> io::Result<Socket> {
+        let socket = self.socket(upstream.address, Type::DGRAM, Protocol::UDP)?;
+        let address = upstream.find(&socket)?;
+        self.bind(&socket, self.source(address), rng)?;
         // Only to say more; without it they are losses.
-        let _ = sys::hear_unreachable(socket.as_fd(), upstream.is_ipv6());
-        socket.connect(&SockAddr::from(upstream))?;
+        let _ = sys::hear_unreachable(socket.as_fd(), address.is_ipv6());
+        socket.connect(&SockAddr::from(address))?;
         Ok(socket)
     }
 
-    /// A TCP socket that is ready to be connected to `upstream`.
+    /// A TCP socket that is ready to be connected to `upstream`, and the address to connect it to.
     ///
     /// # Errors
     /// As [`Path::udp`].
-    pub fn tcp(&self, upstream: SocketAddr) -> io::Result<Socket> {
-        let socket = self.socket(upstream, Type::STREAM, Protocol::TCP)?;
-        let source = self.source(upstream);
-        if !source.is_unspecified() {
+    pub fn tcp(
+        &self,
+        upstream: Target<'_>,
+        rng: &mut impl rand::Rng,
+    ) -> io::Result<(Socket, SocketAddr)> {
+        let socket = self.socket(upstream.address, Type::STREAM, Protocol::TCP)?;
+        let address = upstream.find(&socket)?;
+        let source = self.source(address);
+        if !self.ports.is_all() {
+            // An earlier connection from the port may linger; to the kernel it is another one as long as it
+            // leads elsewhere.
+            socket.set_reuse_address(true)?;
+            self.bind(&socket, source, rng)?;
+        } else if !source.is_unspecified() {
             socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
         }
         socket.set_tcp_nodelay(true)?;
-        Ok(socket)
+        Ok((socket, address))
+    }
+
+    /// Binds to a source port drawn at random from those allowed.
+    fn bind(&self, socket: &Socket, source: IpAddr, rng: &mut impl rand::Rng) -> io::Result<()> {
+        let count = self.ports.count();
+        // A port may be taken, and the host may reserve further ones.
+        let elsewhere = |port: u16| match socket.bind(&SocketAddr::new(source, port).into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+            bound => bound.map(|()| true),
+        };
+        for _ in 0..PORT_TRIES {
+            if elsewhere(self.ports.nth(rng.random_range(0..count)))? {
+                return Ok(());
+            }
+        }
+        if self.ports.is_all() {
+            return socket.bind(&SocketAddr::new(source, 0).into());
+        }
+        let first = rng.random_range(0..count);
+        for n in 0..count.min(PORTS_IN_A_ROW) {
+            if elsewhere(self.ports.nth((first + n) % count))? {
+                return Ok(());
+            }
+        }
+        Err(Errno::ADDRINUSE.into())
     }
 
     /// Whether the kernel knows a way to `upstream`, with a source address. Nothing is sent, and no port is needed
     /// that others may hold.
-    pub fn leads_to(&self, upstream: SocketAddr) -> bool {
-        self.socket(upstream, Type::DGRAM, Protocol::UDP)
-            .and_then(|socket| socket.connect(&SockAddr::from(upstream)))
+    pub fn leads_to(&self, upstream: Target<'_>) -> bool {
+        self.socket(upstream.address, Type::DGRAM, Protocol::UDP)
+            .and_then(|socket| socket.connect(&SockAddr::from(upstream.find(&socket)?)))
             .is_ok()
     }
 
@@ -132,6 +195,9 @@ impl Path {
     /// What to tell an operator whose path cannot be used because of `error`: one line, with what to do.
     pub fn explain(&self, error: &io::Error) -> String {
         let name = &self.config.name;
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return format!("path {name}: no source port is free; widen `[limits] source-ports`");
+        }
         match (
             error
                 .raw_os_error()
@@ -208,7 +274,7 @@ mod tests {
         let sockets: Vec<_> = (0..200)
             .map(|_| {
                 path(&["127.0.0.9"], None)
-                    .udp(upstream, &mut rng)
+                    .udp(upstream.into(), &mut rng)
                     .expect("a socket")
             })
             .collect();
@@ -225,7 +291,7 @@ mod tests {
                     socket.peer_addr().expect("connected").as_socket(),
                     Some(upstream)
                 );
-                assert!(local.port() >= FIRST_PORT);
+                assert!(local.port() >= 1024);
                 local.port()
             })
             .collect();
@@ -238,12 +304,60 @@ mod tests {
     }
 
     #[test]
+    fn source_ports_are_those_allowed_and_no_others() {
+        let upstream: SocketAddr = "127.0.0.1:53".parse().expect("an address");
+        let rules = ["39000-39009", "!39003-39004"].map(|it| it.parse().expect("ports"));
+        let ports = SourcePorts::of(&rules).expect("some");
+        let path = path(&["127.0.0.11"], None).with_ports(ports);
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        let mut sockets: Vec<Socket> = (0..8)
+            .map(|_| path.udp(upstream.into(), &mut rng).expect("a socket"))
+            .collect();
+        let port = |socket: &Socket| {
+            let local = socket.local_addr().expect("bound");
+            local.as_socket().expect("an IP address").port()
+        };
+        let used: HashSet<u16> = sockets.iter().map(port).collect();
+        let allowed = (39000..=39009).filter(|port| !matches!(port, 39003 | 39004));
+        assert_eq!(used, allowed.collect());
+        // None is left, and none is taken that is not allowed.
+        let error = path
+            .udp(upstream.into(), &mut rng)
+            .expect_err("all are taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let freed = port(&sockets.swap_remove(3));
+        let again = path.udp(upstream.into(), &mut rng).expect("one is free");
+        assert_eq!(port(&again), freed);
+        let (tcp, _) = path.tcp(upstream.into(), &mut rng).expect("a socket");
+        assert!(used.contains(&port(&tcp)));
+    }
+
+    #[test]
+    fn an_interface_is_looked_up_anew_each_time() {
+        let address = "[fe80::1]:53".parse().expect("an address");
+        let target = |zone| Target {
+            address,
+            zone: Some(zone),
+        };
+        let path = path(&[], None);
+        let Ok(socket) = path.socket(address, Type::DGRAM, Protocol::UDP) else {
+            return; // A host without IPv6.
+        };
+        let lo = target("lo").find(&socket).expect("every host has it");
+        assert!(matches!(lo, SocketAddr::V6(it) if it.scope_id() == 1));
+        let error = target("no-such-if0")
+            .find(&socket)
+            .expect_err("it is not there");
+        assert_eq!(error.raw_os_error(), Some(Errno::NODEV.raw_os_error()));
+    }
+
+    #[test]
     fn a_missing_interface_and_a_foreign_source_are_explained() {
         let upstream: SocketAddr = "127.0.0.1:53".parse().expect("an address");
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let missing = path(&[], Some("no-such-if0"));
         let error = missing
-            .udp(upstream, &mut rng)
+            .udp(upstream.into(), &mut rng)
             .expect_err("no such interface");
         assert!(
             missing.explain(&error).contains("no-such-if0"),
@@ -252,7 +366,7 @@ mod tests {
         );
         let foreign = path(&["192.0.2.77"], None);
         let error = foreign
-            .udp(upstream, &mut rng)
+            .udp(upstream.into(), &mut rng)
             .expect_err("not on this host");
         assert!(
             foreign.explain(&error).contains("192.0.2.77"),

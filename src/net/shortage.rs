@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::path::Path;
+use super::awaited::Way;
 use crate::clock::Time;
 use crate::observe::quiet::Quiet;
 use crate::observe::said::Reason;
@@ -25,17 +25,13 @@ pub(super) fn outcome(error: &io::Error, upstream: SocketAddr, now: Time) -> Out
     Outcome::Local
 }
 
-/// What an attempt towards `upstream` comes to whose connection over `path` was not made because of `error`.
-pub(super) fn unconnected(
-    error: &io::Error,
-    path: &Path,
-    upstream: SocketAddr,
-    now: Time,
-) -> Outcome {
-    let no_port = error.kind() == io::ErrorKind::AddrNotAvailable && path.leads_to(upstream);
+/// What an attempt comes to whose connection was not made because of `error`.
+pub(super) fn unconnected(error: &io::Error, way: &Way, now: Time) -> Outcome {
+    let no_port =
+        error.kind() == io::ErrorKind::AddrNotAvailable && way.path.leads_to(way.target());
     match advice(error).or(no_port.then_some(PORTS)) {
         Some(advice) => {
-            tell(error, advice, upstream, now);
+            tell(error, advice, way.address, now);
             Outcome::Local
         }
         None => Outcome::HandshakeFailed(Reason::of(error)),

@@ -119,7 +119,7 @@ impl Streams {
             mark: Mark::default(),
         };
         if self.lane(route).waiting.is_empty()
-            && let Some(slot) = self.choose(route, now)?
+            && let Some(slot) = self.choose(route, rng, now)?
         {
             self.put(slot, query, rng, now);
             return Ok(());
@@ -138,7 +138,12 @@ impl Streams {
     }
 
     /// The connection for the next query; `None` if it has to wait for one.
-    fn choose(&mut self, route: RouteId, now: Time) -> Result<Option<usize>, Outcome> {
+    fn choose(
+        &mut self,
+        route: RouteId,
+        rng: &mut StdRng,
+        now: Time,
+    ) -> Result<Option<usize>, Outcome> {
         let lane = &self.lanes[usize::from(route.0)];
         let depth = lane.depth(now);
         let open = || {
@@ -157,7 +162,7 @@ impl Streams {
             return Ok(Some(slot));
         }
         if lane.connections.len() < self.per_route {
-            return self.open(route, now).map(Some);
+            return self.open(route, rng, now).map(Some);
         }
         self.manner.metrics.limited(Limit::UpstreamConnections);
         if let Some((slot, _)) = best {
@@ -179,15 +184,15 @@ impl Streams {
         Ok(None)
     }
 
-    fn open(&mut self, route: RouteId, now: Time) -> Result<usize, Outcome> {
+    fn open(&mut self, route: RouteId, rng: &mut StdRng, now: Time) -> Result<usize, Outcome> {
         let way = &self.ways[usize::from(route.0)];
         let events = self.events.clone().ok_or(Outcome::Local)?;
-        let socket = way
+        let (socket, address) = way
             .path
-            .tcp(way.address)
+            .tcp(way.target(), rng)
             .map_err(|error| shortage::outcome(&error, way.address, now))?;
         let socket = TcpSocket::from_std_stream(socket.into());
-        let (wires, address) = (Wires::new(), way.address);
+        let wires = Wires::new();
         let connection = Connection::new(route, Rc::clone(&wires));
         let slot = self.connections.insert(connection);
         self.lane(route).connections.push(slot as u32);
@@ -214,7 +219,7 @@ impl Streams {
     /// Puts queries that wait on connections, as far as there is room.
     fn put_waiting(&mut self, route: RouteId, rng: &mut StdRng, now: Time) {
         while !self.lane(route).waiting.is_empty() {
-            let chosen = match self.choose(route, now) {
+            let chosen = match self.choose(route, rng, now) {
                 Ok(None) => return,
                 Ok(Some(slot)) => Ok(slot),
                 Err(outcome) => Err(outcome),
@@ -367,7 +372,7 @@ impl Streams {
         drop(connection);
         match ended {
             Ended::Unmade(error) => {
-                let outcome = shortage::unconnected(&error, &way.path, way.address, now);
+                let outcome = shortage::unconnected(&error, way, now);
                 queries.extend(self.lane(route).waiting.drain(..));
                 for query in queries {
                     self.fail(query, outcome);

@@ -248,7 +248,7 @@ impl UdpSockets {
         let way = &self.ways[usize::from(route.0)];
         let socket = way
             .path
-            .udp(way.address, rng)
+            .udp(way.target(), rng)
             .map_err(|error| shortage::outcome(&error, way.address, now))?;
         self.openings -= 1.0;
         let entry = self.sockets.vacant_entry();

@@ -104,7 +104,7 @@ fn any_limits() -> impl Strategy<Value = Limits> {
             count(bounds::QUESTIONS),
             count(bounds::WAITING),
             duration(bounds::QUEUE_PATIENCE),
-            count(bounds::ATTEMPTS_PER_ROUTE),
+            (count(bounds::ATTEMPTS_PER_ROUTE), any_ports()),
             count(bounds::UPSTREAM_SOCKETS),
             count(bounds::UPSTREAM_CONNECTIONS),
         ),
@@ -129,7 +129,8 @@ fn any_limits() -> impl Strategy<Value = Limits> {
                 waiting: questions.1,
                 waiting_per_question: udp.2,
                 queue_patience: questions.2,
-                attempts_per_route: questions.3,
+                attempts_per_route: questions.3.0,
+                source_ports: questions.3.1,
                 upstream_sockets: questions.4,
                 upstream_connections: questions.5,
                 tcp_connections: connections,
@@ -143,6 +144,18 @@ fn any_limits() -> impl Strategy<Value = Limits> {
                 udp_buffer: udp.1,
             }
         })
+}
+
+fn any_ports() -> impl Strategy<Value = SourcePorts> {
+    let rule = |avoid| {
+        (1u16.., 1u16..).prop_map(move |(a, b)| {
+            let (first, last) = ordered(a, b);
+            let range = PortRange { first, last };
+            PortRule { range, avoid }
+        })
+    };
+    (rule(false), rule(true))
+        .prop_map(|(one, other)| SourcePorts::of(&[one, other]).unwrap_or_default())
 }
 
 fn any_path(index: usize) -> impl Strategy<Value = PathConfig> {
@@ -179,10 +192,12 @@ fn any_upstream(index: usize, paths: usize) -> impl Strategy<Value = UpstreamCon
     )
         .prop_map(move |(v4, port, tcp, paths, backup, cost)| UpstreamConfig {
             name: format!("up.{index}_%:"),
-            address: match v4 {
-                true => format!("10.0.0.{index}:{port}").parse().unwrap(),
-                false => format!("[fe80::{index:x}%7]:{port}").parse().unwrap(),
+            address: match (v4, port % 2) {
+                (true, _) => format!("10.0.0.{index}:{port}").parse().unwrap(),
+                (false, 0) => format!("[fe80::{index:x}]:{port}").parse().unwrap(),
+                (false, _) => format!("[fe80::{index:x}%7]:{port}").parse().unwrap(),
             },
+            zone: (!v4 && port % 2 == 0).then(|| "wan0".to_owned()),
             transport: match tcp {
                 true => UpstreamTransport::Tcp,
                 false => UpstreamTransport::Udp,
