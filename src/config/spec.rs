@@ -333,7 +333,13 @@ impl LimitsSpec {
             attempts_per_route: t.read("attempts-per-route", |it| {
                 it.count(bounds::ATTEMPTS_PER_ROUTE)
             }),
-            source_ports: t.list("source-ports", port_rule),
+            source_ports: match t.is_string("source-ports") {
+                true => t.read("source-ports", port_rule).map(|it| Written {
+                    place: it.place.clone(),
+                    value: vec![it],
+                }),
+                false => t.list("source-ports", port_rule),
+            },
             upstream_sockets: t.read("upstream-sockets", |it| it.count(bounds::UPSTREAM_SOCKETS)),
             upstream_connections: t.read("upstream-connections", |it| {
                 it.count(bounds::UPSTREAM_CONNECTIONS)

@@ -19,6 +19,7 @@ const FOR_THE_WATCH: usize = 64;
 /// The limits that fit the process.
 #[derive(Debug)]
 pub(super) struct Share {
+    pub(super) workers: usize,
     pub(super) limits: Limits,
     /// Connections that the admin endpoint may have.
     pub(super) watch: usize,
@@ -30,6 +31,7 @@ pub(super) struct Share {
 pub(super) fn share(config: &Config, most: Option<u64>, open: usize) -> Share {
     let wanted = &config.limits;
     let whole = Share {
+        workers: config.workers,
         limits: wanted.clone(),
         watch: FOR_THE_WATCH,
         warning: None,
@@ -37,18 +39,26 @@ pub(super) fn share(config: &Config, most: Option<u64>, open: usize) -> Share {
     let Some(most) = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX)) else {
         return whole;
     };
-    let workers = config.workers;
     let routes: usize = config.upstreams.iter().map(|it| it.paths.len()).sum();
-    let own = open + FURTHER + workers * (FOR_A_WORKER + 2 * config.listen.len());
+    let for_a_worker = FOR_A_WORKER + 2 * config.listen.len();
+    let own = |workers: usize| open + FURTHER + workers * for_a_worker;
     // A route may have one socket beyond the limit, so that it can be asked at all.
-    let upstream = |sockets: usize, each: usize| workers * (sockets + routes * (1 + each));
+    let upstream = |workers: usize| {
+        workers * (wanted.upstream_sockets + routes * (1 + wanted.upstream_connections))
+    };
     let clients = |most: usize| most + leaving(most);
-    let up_wanted = upstream(wanted.upstream_sockets, wanted.upstream_connections);
-    let all = own + FOR_THE_WATCH + up_wanted + clients(wanted.tcp_connections);
+    let all = own(config.workers)
+        + FOR_THE_WATCH
+        + upstream(config.workers)
+        + clients(wanted.tcp_connections);
     if all <= most {
         return whole;
     }
-    let rest = most.saturating_sub(own);
+    // Half of all is for what workers do.
+    let fitting = (most / 2).saturating_sub(own(0)) / for_a_worker;
+    let workers = config.workers.min(fitting.max(1));
+    let up_wanted = upstream(workers);
+    let rest = most.saturating_sub(own(workers));
     let watch = (rest / 8).clamp(2, FOR_THE_WATCH);
     let rest = rest.saturating_sub(watch);
     // Half for each, and what one of them does not need for the other.
@@ -72,16 +82,24 @@ pub(super) fn share(config: &Config, most: Option<u64>, open: usize) -> Share {
     limits.tcp_connections_per_client = limits
         .tcp_connections_per_client
         .min(limits.tcp_connections.div_ceil(2));
-    let warning = warning(wanted, &limits, most, all);
+    let threads = (config.workers, workers);
+    let warning = warning(threads, (wanted, &limits), most, all);
     Share {
+        workers,
         limits,
         watch,
         warning: Some(warning),
     }
 }
 
-fn warning(wanted: &Limits, given: &Limits, most: usize, all: usize) -> String {
+fn warning(
+    workers: (usize, usize),
+    (wanted, given): (&Limits, &Limits),
+    most: usize,
+    all: usize,
+) -> String {
     let pairs = [
+        ("workers", workers.0, workers.1),
         (
             "tcp-connections",
             wanted.tcp_connections,
@@ -109,7 +127,7 @@ fn warning(wanted: &Limits, given: &Limits, most: usize, all: usize) -> String {
         .map(|(key, wanted, given)| format!("`{key}` {given} in place of {wanted}"))
         .collect();
     format!(
-        "this process may open {most} files: {} from now on; allow it {all} (LimitNOFILE= in the unit, `ulimit -n`), or lower these `[limits]`",
+        "this process may open {most} files: {} from now on; allow it {all} (LimitNOFILE= in the unit, `ulimit -n`), or lower these",
         lowered.join(", ")
     )
 }
@@ -133,11 +151,11 @@ mod tests {
     }
 
     /// What a share may have open at most.
-    fn sum(config: &Config, share: &Share, open: usize) -> usize {
+    fn sum(share: &Share, open: usize) -> usize {
         let limits = &share.limits;
         let up = limits.upstream_sockets + 2 * (1 + limits.upstream_connections);
         open + FURTHER
-            + config.workers * (FOR_A_WORKER + 2 + up)
+            + share.workers * (FOR_A_WORKER + 2 + up)
             + share.watch
             + limits.tcp_connections
             + leaving(limits.tcp_connections)
@@ -159,6 +177,8 @@ mod tests {
             (1, 64),
             (1, 128),
             (2, 128),
+            (16, 128),
+            (64, 256),
             (4, 256),
             (2, 1024),
             (16, 1024),
@@ -170,7 +190,7 @@ mod tests {
             assert!(limits.tcp_connections < config.limits.tcp_connections);
             assert!(limits.tcp_connections_per_client <= limits.tcp_connections);
             assert!(limits.upstream_sockets >= 1 && limits.upstream_connections >= 1);
-            let sum = sum(&config, &share, 8);
+            let sum = sum(&share, 8);
             assert!(
                 sum as u64 <= most,
                 "{sum} of {most} with {workers} workers: {limits:?}"

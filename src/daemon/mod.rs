@@ -105,6 +105,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         warn!("{warning}");
     }
     let config = &Config {
+        workers: share.workers,
         limits: share.limits,
         ..config.clone()
     };

@@ -169,6 +169,7 @@ pub(super) async fn tick(
         let mut next = clock.now();
         worker.turn(|core, now| {
             let tick = core.tick(now);
+            core.look_for_loops(now);
             next = tick.next;
             for route in tick.probes {
                 core.probe(route, now);
@@ -230,6 +231,7 @@ fn is_trouble(event: &Event) -> bool {
         | Event::NothingClear { .. }
         | Event::Outage
         | Event::PathLost { .. }
+        | Event::LoopFound { .. }
         | Event::EdnsRefused { .. }
         | Event::MixedCaseRefused { .. }
         | Event::NearMisses { .. }

@@ -164,7 +164,12 @@ impl Path {
         let bound = self
             .socket(local, Type::DGRAM, Protocol::UDP)
             .and_then(|socket| socket.bind(&SockAddr::from(local)));
-        !bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+        // A link-local address with the number of an interface that has gone is on no device.
+        let no_device = Errno::NODEV.raw_os_error();
+        !bound.is_err_and(|error| {
+            error.kind() == io::ErrorKind::AddrNotAvailable
+                || error.raw_os_error() == Some(no_device)
+        })
     }
 
     fn socket(&self, upstream: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -248,6 +253,7 @@ impl Path {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::net::SocketAddrV6;
 
     use rand::SeedableRng;
 
@@ -343,6 +349,8 @@ mod tests {
         let Ok(socket) = path.socket(address, Type::DGRAM, Protocol::UDP) else {
             return; // A host without IPv6.
         };
+        let gone = SocketAddrV6::new([0xfe80, 0, 0, 0, 0, 0, 0, 1].into(), 0, 0, 0x7fff_fff0);
+        assert!(!path.holds(gone.into()));
         let lo = target("lo").find(&socket).expect("every host has it");
         assert!(matches!(lo, SocketAddr::V6(it) if it.scope_id() == 1));
         let error = target("no-such-if0")

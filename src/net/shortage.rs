@@ -25,6 +25,11 @@ pub(super) fn outcome(error: &io::Error, upstream: SocketAddr, now: Time) -> Out
     Outcome::Local
 }
 
+/// Whether `error` tells of a shortage of this host's.
+pub(super) fn is_one(error: &io::Error) -> bool {
+    advice(error).is_some()
+}
+
 /// What an attempt comes to whose connection was not made because of `error`.
 pub(super) fn unconnected(error: &io::Error, way: &Way, now: Time) -> Outcome {
     let no_port =

@@ -330,7 +330,7 @@ impl UdpSockets {
         // A full queue is congestion on the way out: such a query is lost like any other. A refusal is an answer.
         if report.refused > 0 {
             let reason = Reason::of_number(report.error.unwrap_or_default());
-            self.break_socket(slot, reason);
+            self.break_socket(slot, Outcome::Unreachable(reason));
         }
         for (place, id) in ids.iter().enumerate() {
             if report.without_memory & (1 << place) != 0
@@ -353,7 +353,11 @@ impl UdpSockets {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
             Err(error) => {
-                self.break_socket(slot, Reason::of(&error));
+                let outcome = match shortage::is_one(&error) {
+                    true => Outcome::Local,
+                    false => Outcome::Unreachable(Reason::of(&error)),
+                };
+                self.break_socket(slot, outcome);
                 None
             }
         }
@@ -367,12 +371,12 @@ impl UdpSockets {
         };
         let slots: Vec<u32> = self.sockets.iter().filter_map(given_up).collect();
         for slot in slots {
-            self.break_socket(slot, Reason::PATH_DOWN);
+            self.break_socket(slot, Outcome::Unreachable(Reason::PATH_DOWN));
         }
     }
 
     /// An error was reported for the socket: its attempts have failed, and it is closed.
-    fn break_socket(&mut self, slot: u32, reason: Reason) {
+    fn break_socket(&mut self, slot: u32, outcome: Outcome) {
         let Some(socket) = self.sockets.try_remove(slot as usize) else {
             return;
         };
@@ -384,7 +388,7 @@ impl UdpSockets {
         if socket.awaited > 0 {
             let lost = self.awaited.extract_if(|(of, _), _| *of == slot);
             self.failed
-                .extend(lost.map(|(_, awaited)| (awaited.tag, Outcome::Unreachable(reason))));
+                .extend(lost.map(|(_, awaited)| (awaited.tag, outcome)));
         }
         self.manner
             .metrics

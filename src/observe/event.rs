@@ -277,6 +277,16 @@ pub enum Event {
         /// The path's name.
         path: Arc<str>,
     },
+    /// An upstream forwards to this very byway: it is not asked until it does not.
+    LoopFound {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
+    /// It does not any more.
+    LoopOver {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
     /// A route has become longer for good rather than fuller: steady, no loss, for minutes.
     Rebased {
         /// The route's name.
@@ -344,6 +354,8 @@ impl Event {
             Event::MixedCaseRefused { .. } => "mixed-case-refused",
             Event::MixedCaseBorne { .. } => "mixed-case-borne",
             Event::NearMisses { .. } => "near-misses",
+            Event::LoopFound { .. } => "loop-found",
+            Event::LoopOver { .. } => "loop-over",
             Event::LimitReached { .. } => "limit-reached",
         }
     }
@@ -365,6 +377,8 @@ impl Event {
             | Event::EdnsSpoken { upstream }
             | Event::MixedCaseRefused { upstream }
             | Event::MixedCaseBorne { upstream }
+            | Event::LoopFound { upstream }
+            | Event::LoopOver { upstream }
             | Event::NearMisses { upstream, .. } => Some(Subject::Upstream(upstream.clone())),
             Event::NothingClear { .. }
             | Event::ClearAgain { .. }
@@ -438,6 +452,13 @@ impl fmt::Display for Event {
             Event::Restored { subject, by } => write!(f, "{subject} restored by {by}"),
             Event::PathLost { path, why } => write!(f, "path {path} lost: {why}"),
             Event::PathFound { path } => write!(f, "path {path} found again"),
+            Event::LoopFound { upstream } => write!(
+                f,
+                "upstream {upstream} forwards to this very byway, a loop: it is not asked until it forwards elsewhere; correct its forwarders, or leave it out"
+            ),
+            Event::LoopOver { upstream } => {
+                write!(f, "upstream {upstream} does not lead back here any more")
+            }
             Event::Rebased { route, from, to } => write!(
                 f,
                 "route {route} has become longer for good: base {} -> {}",

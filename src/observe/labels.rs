@@ -158,7 +158,7 @@ labels! {
         TimedOut = "timed-out",
         /// The kernel or an ICMP error says that nothing listens there, or there is no way.
         Unreachable = "unreachable",
-        /// The stream connection could not be made.
+        /// The stream connection could not be made, or was closed before it had carried anything.
         HandshakeFailed = "handshake-failed",
         /// The stream connection was closed before the response.
         Closed = "closed",
@@ -298,6 +298,8 @@ feeders! {
         Truncated = TRUNCATED,
         /// A TCP connection was accepted.
         TcpAccepted = TCP_ACCEPTED,
+        /// An upstream was found to lead back here.
+        LoopFound = LOOPS,
     }
 
     /// Everything of which a worker has a certain number now. The workers' numbers are added up.

@@ -129,6 +129,8 @@ series! {
         "Datagrams on upstream sockets that do not match the query sent: ignored.";
     EDNS_FALLBACKS = Counter "byway_edns_fallbacks_total" ["upstream", "path"]
         "Queries asked again without EDNS because the upstream does not understand it.";
+    LOOPS = Counter "byway_forwarding_loops_total" []
+        "Times that an upstream was found to forward to this very byway.";
     UPSTREAM_SOCKETS = Gauge "byway_upstream_sockets" []
         "UDP sockets open towards upstreams.";
     UPSTREAM_CONNECTIONS = Gauge "byway_upstream_connections" []

@@ -224,6 +224,10 @@ impl<X: Exchanges> Core<X> {
         out: &mut [u8],
     ) -> Turn {
         let Wanted { key, hash, asked } = wanted;
+        if let Some((upstream, found)) = self.shared.loops.recognise(key) {
+            self.found_of(upstream, found, now);
+            return self.error(asked, LOOP, QueryResult::Failed, out);
+        }
         match self.failed_lately(key, hash) {
             Some(ede) => self.error(asked, ede, QueryResult::Failed, out),
             None => self.wait(wanted, Time::NEVER, asker, now, limit, out),
@@ -419,3 +423,7 @@ impl<X: Exchanges> Core<X> {
         Turn::Answer { length, result }
     }
 }
+
+/// What was asked of an upstream has come back.
+const LOOP: Ede<'static> =
+    Ede::NETWORK_ERROR.with_text("a forwarding loop: byway itself asked this");

@@ -1,5 +1,7 @@
 //! A question's attempts: made as the race says, when there is room for it.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use super::core::Core;
@@ -14,6 +16,9 @@ use crate::route::{
 };
 use crate::wire::Answer;
 
+/// How long a question that others ask too goes unanswered before a loop may be the reason.
+const UNANSWERED: Duration = Duration::from_millis(750);
+
 impl<X: Exchanges> Core<X> {
     /// Begins the race of a question that is queued, or leaves it in the queue.
     pub(super) fn start(&mut self, slot: usize, now: Time) {
@@ -25,7 +30,7 @@ impl<X: Exchanges> Core<X> {
                 Why::Client => Purpose::Client,
                 Why::Refresh => Purpose::Refresh,
                 Why::Renewal => Purpose::Renewal,
-                Why::Probe(route) => Purpose::Probe(route),
+                Why::Probe(route) | Why::Loop(route) => Purpose::Probe(route),
             },
             deadline: deadline.unwrap_or(now + self.shared.deadline),
             again: question.race_wake != Time::NEVER,
@@ -221,6 +226,7 @@ impl<X: Exchanges> Core<X> {
 
     /// The race's timer.
     pub(super) fn race_timer(&mut self, slot: usize, now: Time) {
+        self.mind_loops(slot, now);
         let carried = self.carriages(slot, now);
         let question = &mut self.questions[slot];
         let step = match &mut question.race {
@@ -235,6 +241,18 @@ impl<X: Exchanges> Core<X> {
             }
         };
         self.apply(slot, step, None, now);
+    }
+
+    /// Somebody else asks the same while it goes unanswered for long: in a loop it is the upstream itself.
+    fn mind_loops(&self, slot: usize, now: Time) {
+        let question = &self.questions[slot];
+        let long = |tag: &Tag| {
+            let attempt = self.attempts.get(*tag as usize);
+            attempt.is_some_and(|attempt| now.since(attempt.sent) >= UNANSWERED)
+        };
+        if question.waiters.len() > 1 && question.attempts.iter().any(long) {
+            self.shared.loops.suspect();
+        }
     }
 
     /// What the kernel says of the connections that a question waits on.

@@ -15,6 +15,7 @@ use slab::Slab;
 use super::backlog::Backlog;
 use super::front::Replies;
 use super::inflight::{Lead, Leader, Room};
+use super::loops::Found;
 use super::mailbox::Handoff;
 use super::question::{Attempt, New, Question, Stage, Why};
 use super::shared::Shared;
@@ -22,8 +23,8 @@ use super::timers::Timers;
 use super::waiters::Waiters;
 use crate::clock::{Life, Time};
 use crate::net::{Exchanges, Tag};
-use crate::observe::metrics::{Gauge, Limit, WorkerMetrics};
-use crate::route::{Outcome, RouteId, Tick};
+use crate::observe::metrics::{Counter, Gauge, Limit, WorkerMetrics};
+use crate::route::{Outcome, RouteId, Tick, UpstreamId};
 use crate::wire::{Ede, QuestionKey};
 
 /// One worker's questions. See the module's description.
@@ -140,6 +141,37 @@ impl<X: Exchanges> Core<X> {
         self.begin(new, Waiters::default(), now);
     }
 
+    /// Asks upstreams that are suspected of it whether they lead back here. To be called now and then.
+    pub fn look_for_loops(&mut self, now: Time) {
+        while let Some((upstream, key)) = self.shared.loops.due(now, &mut self.rng) {
+            let route = self.shared.engine().way_to(upstream);
+            let Some(route) = route else {
+                self.shared.loops.ended(upstream, false);
+                continue;
+            };
+            let new = New {
+                hash: self.shared.cache.hash(&key),
+                key: key.by_ref(),
+                why: Why::Loop(route),
+                chase: None,
+                prompt_by: Time::NEVER,
+                rd: true,
+                lead: None,
+            };
+            self.begin(new, Waiters::default(), now);
+        }
+    }
+
+    /// What an upstream was found to do is told, and it is asked no more, or again.
+    pub(super) fn found_of(&self, upstream: UpstreamId, found: Option<Found>, now: Time) {
+        if let Some(found) = found {
+            self.metrics
+                .count(Counter::LoopFound, u64::from(found == Found::Loop));
+            let mut engine = self.shared.engine();
+            engine.upstream_loops(upstream, found == Found::Loop, now);
+        }
+    }
+
     /// Makes a new question and its first attempt.
     pub(super) fn begin(&mut self, mut new: New<'_>, waiters: Waiters, now: Time) {
         let mut room = self.shared.inflight.questions().take();
@@ -192,10 +224,16 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// Forgets a question, and its wake-up.
-    pub(super) fn remove(&mut self, slot: usize) {
+    pub(super) fn remove(&mut self, slot: usize, now: Time) {
         self.leave_backlog(slot);
-        if let Some((_, timer)) = self.questions.remove(slot).timer {
+        let question = self.questions.remove(slot);
+        if let Some((_, timer)) = question.timer {
             self.timers.cancel(timer);
+        }
+        if let Why::Loop(route) = question.why {
+            let upstream = self.shared.upstream_of(route);
+            let found = self.shared.loops.ended(upstream, false);
+            self.found_of(upstream, found, now);
         }
     }
 

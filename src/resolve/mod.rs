@@ -17,6 +17,7 @@ mod core;
 pub mod front;
 pub mod inflight;
 pub mod lookout;
+pub mod loops;
 pub mod mailbox;
 mod manners;
 mod mend;

@@ -2,7 +2,7 @@
 //! something of the question.
 
 use super::core::Core;
-use super::question::{Attempt, Denial, Question, Stage};
+use super::question::{Attempt, Denial, Question, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Claimed, Exchanges, Tag};
 use crate::observe::metrics::{self, Counter, WorkerMetrics};
@@ -186,6 +186,7 @@ impl<X: Exchanges> Core<X> {
         let attempt = self.attempts.try_remove(tag as usize)?;
         let slot = attempt.question as usize;
         self.at(slot);
+        let outcome = self.of_loop(slot, outcome, now);
         let question = self.questions.get_mut(slot)?;
         question.attempts.retain(|other| *other != tag);
         let late = question.answered || question.stage == Stage::Settled;
@@ -211,6 +212,25 @@ impl<X: Exchanges> Core<X> {
         let won = step.settles_with(attempt.id);
         self.count(&attempt, label, won, now);
         Some((slot, step))
+    }
+
+    /// The outcome as it counts: of a question that looks for a loop, only a good answer says anything of its route.
+    fn of_loop(&self, slot: usize, outcome: Outcome, now: Time) -> Outcome {
+        let why = self.questions.get(slot).map(|question| question.why);
+        let Some(Why::Loop(route)) = why else {
+            return outcome;
+        };
+        if outcome.came_back() {
+            let upstream = self.shared.upstream_of(route);
+            // That it cannot answer either is no way out.
+            let good = outcome == Outcome::Answered;
+            let found = self.shared.loops.ended(upstream, good);
+            self.found_of(upstream, found, now);
+        }
+        match outcome {
+            outcome if outcome.came_back() && outcome != Outcome::Answered => Outcome::Outrun,
+            outcome => outcome,
+        }
     }
 
     /// Remembers what the attempt at a question over one route came to, if that says something of the question
@@ -255,7 +275,7 @@ impl<X: Exchanges> Core<X> {
             }
             self.remember(&self.questions[slot], attempt.route, Outcome::TimedOut);
         }
-        self.remove(slot);
+        self.remove(slot, now);
     }
 
     /// Counts an attempt's end. `won` says whether it settled the question.

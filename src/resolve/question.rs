@@ -23,6 +23,8 @@ pub enum Why {
     Renewal,
     /// To measure a route.
     Probe(RouteId),
+    /// To see whether a route's upstream leads back here.
+    Loop(RouteId),
 }
 
 /// Where a question stands.
@@ -187,7 +189,7 @@ impl Question {
 
     /// Whether what comes of it is for others too: kept for those who ask later, its failures remembered.
     pub fn is_shared(&self) -> bool {
-        self.rd && !self.unsigned && !matches!(self.why, Why::Probe(_))
+        self.rd && !self.unsigned && !matches!(self.why, Why::Probe(_) | Why::Loop(_))
     }
 
     /// When it next needs looking after.

@@ -147,6 +147,9 @@ impl<X: Exchanges> Core<X> {
         let second = std::mem::take(&mut self.questions[slot].second);
         let account = self.account(slot);
         let gift = second.gift(explained(failure.ede(), &account));
+        if matches!(failure, Failure::Deadline | Failure::Outage) {
+            self.shared.loops.suspect();
+        }
         let remembered = match failure {
             // Truncated again the next time, and better than an error.
             _ if second.partial.is_some() => None,
@@ -207,7 +210,7 @@ impl<X: Exchanges> Core<X> {
         }
         self.count_renewed(question.why, Renewed::Denied);
         self.give_all(slot, gift, now);
-        self.remove(slot);
+        self.remove(slot, now);
     }
 
     /// The question has failed: that is remembered, if it is the name's failure (RFC 9520), and stale
@@ -237,7 +240,7 @@ impl<X: Exchanges> Core<X> {
             (Why::Renewal, Renewed::Done) => Counter::RenewalDone,
             (Why::Renewal, Renewed::Failed) => Counter::RenewalFailed,
             (Why::Renewal, Renewed::Denied) => Counter::RenewalDenied,
-            (Why::Client | Why::Probe(_), _) => return,
+            (Why::Client | Why::Probe(_) | Why::Loop(_), _) => return,
         };
         self.metrics.count(counter, 1);
     }
@@ -271,6 +274,7 @@ impl<X: Exchanges> Core<X> {
                     self.questions[slot].join(waiter);
                 }
                 Some(waiter) => {
+                    self.shared.loops.suspect();
                     let account = self.account(slot);
                     let question = &self.questions[slot];
                     let ede = match question.stage {

@@ -8,6 +8,7 @@ use crate::clock::Time;
 use crate::config::Config;
 use crate::net::peers::Peers;
 use crate::resolve::inflight::InFlight;
+use crate::resolve::loops::Loops;
 use crate::resolve::mailbox::Mailbox;
 use crate::resolve::promptness::Promptness;
 use crate::route::{Engine, RouteId, UpstreamId};
@@ -26,6 +27,8 @@ pub struct Shared {
     pub promptness: Promptness,
     /// One mailbox for each worker.
     pub mailboxes: Vec<Mailbox>,
+    /// Which upstreams may lead back here.
+    pub loops: Loops,
     /// What is known of each upstream's ways.
     pub peers: Arc<Peers>,
     /// Each route's upstream.
@@ -57,6 +60,7 @@ impl Shared {
                 config.limits.questions,
                 config.limits.waiting,
             )),
+            loops: Loops::new(config.upstreams.len()),
             promptness: Promptness::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(config.upstreams.len())),

@@ -279,7 +279,7 @@ impl Engine {
     pub(super) fn is_usable(&self, lane: &Lane) -> bool {
         let path = &self.paths[lane.route.path.0 as usize];
         let upstream = &self.upstreams[lane.route.upstream.0 as usize];
-        !(lane.drained || path.drained || path.missing || upstream.drained)
+        !(lane.drained || path.drained || path.missing || upstream.drained || upstream.loops)
     }
 
     /// Draws the grid for the inference.

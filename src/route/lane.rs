@@ -146,6 +146,8 @@ pub(super) struct Group {
     pub(super) drained: bool,
     /// Its interface or source address is not there.
     pub(super) missing: bool,
+    /// Of an upstream: it forwards to this very byway.
+    pub(super) loops: bool,
     /// An open question hangs over it.
     pub(super) doubted: bool,
     /// Which of its routes is tried next.
@@ -164,6 +166,7 @@ impl Group {
             health,
             drained: false,
             missing: false,
+            loops: false,
             doubted: false,
             trial: 0,
             rower: None,

@@ -206,7 +206,7 @@ impl Engine {
             }
         }
         for (index, upstream) in (0u16..).zip(&self.upstreams) {
-            if !upstream.drained {
+            if !upstream.drained && !upstream.loops {
                 let id = UpstreamId(index);
                 let asked = asked(&|lane| lane.route.upstream == id);
                 consider(due(&upstream.health, asked), asked, Trial::Upstream(id));

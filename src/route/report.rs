@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, Hedges, Standing};
-use super::lane::Group;
+use super::lane::{Group, Lane};
 use super::tally::{Row, Tally};
-use super::{PathId, RouteId, Verdict};
+use super::{PathId, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::config::report;
 use crate::observe::event::{Event, Evidence, Subject};
@@ -252,6 +252,44 @@ impl Engine {
             self.tell(now, Event::PathFound { path: name });
             self.settle(now);
         }
+    }
+
+    /// An upstream forwards to this very byway, or does not any more. It is not asked for as long as it does.
+    pub fn upstream_loops(&mut self, upstream: UpstreamId, loops: bool, now: Time) {
+        let group = &mut self.upstreams[upstream.0 as usize];
+        if group.loops == loops {
+            return;
+        }
+        group.loops = loops;
+        let upstream_name = group.name.clone();
+        if !loops {
+            group.health.try_now(now);
+            let of = |lane: &&mut Lane| lane.route.upstream == upstream;
+            for lane in self.lanes.iter_mut().filter(of) {
+                lane.health.try_now(now);
+            }
+        }
+        let upstream = upstream_name;
+        self.tell(
+            now,
+            match loops {
+                true => Event::LoopFound { upstream },
+                false => Event::LoopOver { upstream },
+            },
+        );
+        self.settle(now);
+    }
+
+    /// A route over which an upstream can be asked at all, whatever is believed of it.
+    pub fn way_to(&self, upstream: UpstreamId) -> Option<RouteId> {
+        let open = |lane: &Lane| {
+            let path = &self.paths[lane.route.path.0 as usize];
+            let of = &self.upstreams[upstream.0 as usize];
+            lane.route.upstream == upstream
+                && !(lane.drained || path.drained || path.missing || of.drained)
+        };
+        let number = self.lanes.iter().position(open)?;
+        Some(RouteId(number as u16))
     }
 
     /// Whom the name means, and whether anything changed.

@@ -213,7 +213,7 @@ pub struct SendReport {
     /// Refused by the kernel: a firewall (EPERM), no way there (ENETUNREACH), an address that this
     /// host has lost (EINVAL), too long for the interface (EMSGSIZE).
     pub refused: usize,
-    /// Those that the kernel had no memory for (ENOBUFS, ENOMEM), a bit for each in the order they were added;
+    /// Those that the kernel had no memory for (ENOMEM), a bit for each in the order they were added;
     /// they count as `full` too.
     pub without_memory: u32,
     /// The error number of the last one refused.
@@ -350,7 +350,12 @@ impl SendBatch {
                     report.full += count - next;
                     break;
                 }
-                libc::ENOBUFS | libc::ENOMEM => {
+                // The queue of the interface, which is where this way out is jammed (send(2)).
+                libc::ENOBUFS => {
+                    report.full += 1;
+                    next += 1;
+                }
+                libc::ENOMEM => {
                     report.full += 1;
                     report.without_memory |= 1 << next;
                     next += 1;

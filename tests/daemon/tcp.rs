@@ -237,8 +237,8 @@ fn a_client_that_takes_no_answers_is_cut_off() {
 #[test]
 fn the_longest_idle_makes_room_for_a_new_connection() {
     let upstream = Upstream::good();
+    // Whichever of its two workers each is with.
     let daemon = Setup::to(&[&upstream])
-        .one_worker()
         .tables("[limits]\ntcp-connections = 3\ntcp-connections-per-client = 3\ntcp-idle = \"60s\"")
         .start();
     let query = Build::query("room.example", A);
@@ -259,6 +259,13 @@ fn the_longest_idle_makes_room_for_a_new_connection() {
     assert_eq!(connections[2].ask(&query).rcode(), NOERROR);
     assert!(daemon.metric("byway_limit_reached_total", &[("limit", "tcp-connections")]) >= 1.0);
     daemon.expect_metric("byway_tcp_connections", &[], 3.0);
+    let mut last = late;
+    for number in 0..20 {
+        let source = Ipv4Addr::new(127, 0, 2, number).into();
+        last = Connection::from(source, daemon.dns(), false).expect("a connection");
+        assert_eq!(last.ask(&query).rcode(), NOERROR, "number {number}");
+    }
+    assert_eq!(last.ask(&query).rcode(), NOERROR);
 }
 
 #[test]

@@ -269,7 +269,7 @@ impl State {
             connection,
         };
         assert!(!asked.has(Z), "byway sets the Z bit");
-        let is_probe = asked.name() == "." && asked.rtype() == NS;
+        let is_probe = (asked.name() == "." && asked.rtype() == NS) || is_of_loops(&asked.name());
         if !is_probe && !asked.lower().ends_with(KNOWN) {
             lock(&self.asked).push(asked.clone());
         }
@@ -285,6 +285,13 @@ impl State {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
     }
+}
+
+/// Whether a name is one by which byway looks for loops: two labels of hexadecimal digits.
+fn is_of_loops(name: &str) -> bool {
+    let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
+    let drawn = |label: &&str| label.len() == 16 && label.bytes().all(|it| it.is_ascii_hexdigit());
+    labels.len() == 2 && labels.iter().all(drawn)
 }
 
 /// Does what has to wait on a thread of its own, so that others are answered meanwhile.
