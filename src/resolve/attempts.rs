@@ -27,6 +27,7 @@ impl<X: Exchanges> Core<X> {
         let deadline = question.waiters.latest_deadline();
         let ask = Ask {
             purpose: match question.why {
+                Why::Client if question.prompt_by < Time::NEVER => Purpose::Held,
                 Why::Client => Purpose::Client,
                 Why::Refresh => Purpose::Refresh,
                 Why::Renewal => Purpose::Renewal,
@@ -52,7 +53,7 @@ impl<X: Exchanges> Core<X> {
                 (question.stage, question.race) = (Stage::Racing, Some(race));
                 self.apply(slot, step, None, now);
             }
-            Err(Refused::Busy) if matches!(ask.purpose, Purpose::Client | Purpose::Renewal) => {
+            Err(Refused::Busy) if matches!(question.why, Why::Client | Why::Renewal) => {
                 self.queue(slot, now);
             }
             Err(refused) => self.refused(slot, refused, now),

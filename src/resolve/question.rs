@@ -204,6 +204,9 @@ impl Question {
             && let Some(race) = &mut self.race
         {
             race.extend(waiter.deadline);
+            if waiter.stale_at == Time::NEVER {
+                race.is_needed();
+            }
         }
         self.waiters.push(waiter);
     }

@@ -43,6 +43,8 @@ const EARNED_SECS: f64 = 2.0;
 const EARNED_MIN: f64 = 2.0;
 /// and so many a second come for nothing: who asks once a minute is no storm.
 const EARNED_FREE: f64 = 0.1;
+/// Share of the ceiling that renews what is in use, whatever else is asked, and how many at once.
+const RENEWALS: (f64, f64) = (0.25, 4.0);
 /// Probes a second at most, and how many at once.
 const PROBES: (f64, f64) = (8.0, 4.0);
 /// ... and as a share of the ceiling.
@@ -131,6 +133,7 @@ pub struct Budgets {
     burst: Bucket,
     ceiling: Bucket,
     earned: Bucket,
+    renewals: Bucket,
     probes: Bucket,
     returns: Bucket,
     refreshes: Bucket,
@@ -165,6 +168,7 @@ impl Budgets {
             burst: Bucket::new(BURST_MIN / BURST_REFILL_SECS, BURST_MIN, now),
             ceiling: Bucket::new(0.0, CEILING_BURST_MIN, now),
             earned: Bucket::new(EARNED_FREE, EARNED_MIN, now),
+            renewals: Bucket::new(0.0, RENEWALS.1, now),
             probes: Bucket::new(PROBES.0, PROBES.1, now),
             returns: Bucket::new(RETURNS.0, RETURNS.1, now),
             refreshes: Bucket::new(REFRESH_MIN, REFRESH_MIN, now),
@@ -251,7 +255,7 @@ impl Budgets {
     /// what is lost with all that is asked is not helped by asking again, and a thousand hosts that do keep the jam
     /// alive.
     pub fn retry_under_ceiling(&mut self, silent: bool, now: Time) -> bool {
-        let reserve = self.ceiling.cap * FIRST_ASK_RESERVE;
+        let reserve = self.reserve();
         self.earned.fill(now);
         let earned = !silent || self.earned.left() >= 1.0;
         let paid = earned && self.ceiling.take(1.0, reserve, now);
@@ -262,11 +266,15 @@ impl Budgets {
         paid
     }
 
-    /// A question's own packet while nothing is clear, for a client that was given a stale answer: the last
-    /// tokens are for those who have none.
+    /// A question's own packet while nothing is clear, where a stale answer is held. The last tokens are for those
+    /// who have none. But questions that have none may be of names that fail, and then there are never any left:
+    /// what is in use has a share of its own, which counts under the ceiling all the same.
     pub fn renewal_under_ceiling(&mut self, now: Time) -> bool {
-        let reserve = self.ceiling.cap * FIRST_ASK_RESERVE;
-        let paid = self.ceiling.take(1.0, reserve, now);
+        let mut paid = self.ceiling.take(1.0, self.reserve(), now);
+        if !paid && self.renewals.take(1.0, 0.0, now) {
+            self.ceiling.charge(1.0, now);
+            paid = true;
+        }
         self.this_second.primaries += u32::from(paid);
         paid
     }
@@ -275,6 +283,18 @@ impl Budgets {
     pub fn earn(&mut self, now: Time) {
         self.earned.fill(now);
         self.earned.deposit(ANSWER_EARNS);
+    }
+
+    /// Whether [`renewal_under_ceiling`](Self::renewal_under_ceiling) would pay.
+    pub fn may_renew(&mut self, now: Time) -> bool {
+        self.ceiling.fill(now);
+        self.renewals.fill(now);
+        self.ceiling.left() >= 1.0 + self.reserve() || self.renewals.left() >= 1.0
+    }
+
+    /// What is kept of the ceiling's purse for questions asked for the first time.
+    fn reserve(&self) -> f64 {
+        self.ceiling.cap * FIRST_ASK_RESERVE
     }
 
     /// A further packet, while nothing is clear, for a question that somebody answered uselessly: without it the
@@ -447,6 +467,9 @@ impl Budgets {
             (CEILING_BURST_SECS * ceiling).max(CEILING_BURST_MIN),
             now,
         );
+        let renewals = RENEWALS.0 * ceiling;
+        let most = (CEILING_BURST_SECS * renewals).max(RENEWALS.1);
+        self.renewals.set(renewals, most, now);
         let probes = (PROBES_SHARE * ceiling).min(PROBES.0);
         self.probes.set(probes, PROBES.1, now);
         let refreshes = self.healthy.max(REFRESH_MIN);

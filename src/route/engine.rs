@@ -215,13 +215,13 @@ impl Engine {
         })
     }
 
-    /// What a question may hope for now. That a route is in doubt does not count: it may answer all the same.
+    /// What a question may hope for now for which a stale answer is held. That a route is in doubt does not count: it may answer all the same.
     pub fn prospect(&mut self, now: Time) -> Prospect {
         let mut lanes = self.lanes.iter();
         if self.standing == Standing::Outage || lanes.all(|lane| lane.rank == Rank::Out) {
             return Prospect::Nobody;
         }
-        let paid = self.standing == Standing::Clear || self.budgets.may_ask(now);
+        let paid = self.standing == Standing::Clear || self.budgets.may_renew(now);
         let free = |lane: &Lane| lane.rank < Rank::Dead && lane.has_room();
         match paid && self.lanes.iter().any(free) {
             true => Prospect::Answer(self.hedge_wait(now)),

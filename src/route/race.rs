@@ -140,7 +140,7 @@ impl Race {
                 step.send = Some(race.depart(engine, route, AttemptKind::Probe, now));
                 race.next_try = Time::NEVER;
             }
-            Purpose::Client => {
+            Purpose::Client | Purpose::Held => {
                 engine.last_question = now;
                 if engine.standing == Standing::Outage {
                     race.next_try = now;
@@ -187,9 +187,13 @@ impl Race {
     pub fn extend(&mut self, deadline: Time) {
         if !self.finished {
             self.ask.deadline = self.ask.deadline.max(deadline.min(self.latest));
-            if self.ask.purpose == Purpose::Renewal {
-                self.ask.purpose = Purpose::Client;
-            }
+        }
+    }
+
+    /// A client waits that has no stale answer to fall back on.
+    pub fn is_needed(&mut self) {
+        if matches!(self.ask.purpose, Purpose::Held | Purpose::Renewal) {
+            self.ask.purpose = Purpose::Client;
         }
     }
 
@@ -374,7 +378,7 @@ impl Race {
             engine.budgets.doubtful(now);
         } else {
             let paid = match self.ask.purpose {
-                Purpose::Renewal => engine.budgets.renewal_under_ceiling(now),
+                Purpose::Held | Purpose::Renewal => engine.budgets.renewal_under_ceiling(now),
                 _ => engine.budgets.first_under_ceiling(now),
             };
             if !paid {

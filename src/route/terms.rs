@@ -11,8 +11,9 @@ pub enum Purpose {
     Client,
     /// The cache asks ahead of expiry.
     Refresh,
-    /// A client was given a stale answer and has gone: as if it waited, but after those who do. While
-    /// nothing is clear it is asked once.
+    /// A client waits, and a stale answer is held that it gets before long.
+    Held,
+    /// A client was given a stale answer and has gone. While nothing is clear it is asked once.
     Renewal,
     /// The engine measures this route ([`Tick::probes`](super::Tick::probes)).
     Probe(RouteId),

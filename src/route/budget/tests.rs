@@ -175,3 +175,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_in_use_is_renewed_whatever_else_is_asked() {
+    let (mut budgets, mut now) = healthy(100, 60);
+    let (mut renewed, mut others) = (0, 0);
+    for _ in 0..20_000 {
+        now = now + Duration::from_millis(1);
+        // Names that fail are asked first each time, and leave nothing.
+        others += (0..5)
+            .take_while(|_| budgets.first_under_ceiling(now))
+            .count();
+        assert_eq!(budgets.may_renew(now), {
+            let before = budgets.clone();
+            let paid = budgets.renewal_under_ceiling(now);
+            budgets = before;
+            paid
+        });
+        renewed += usize::from(budgets.renewal_under_ceiling(now));
+    }
+    let most = budgets.ceiling.most_in(Duration::from_secs(20));
+    assert!(
+        (renewed + others) as f64 <= most + 5.0,
+        "{renewed} and {others} of {most}"
+    );
+    assert!(
+        renewed as f64 >= 0.2 * most && others as f64 >= 0.6 * most,
+        "{renewed} and {others} of {most}"
+    );
+}
