@@ -114,6 +114,11 @@ impl Lane {
     pub(super) fn has_room(&self) -> bool {
         self.queue.len() < self.limit.get()
     }
+
+    /// Its limit and what is kept beside it allow another attempt, at a name that is held stale.
+    pub(super) fn has_room_for_held(&self) -> bool {
+        self.queue.len() < self.limit.with_room_for_held()
+    }
 }
 
 /// Stalls of the host, one after the other, in which all answers of a route came.

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use crate::clock::Time;
 
+/// The least that names held stale may have beyond the limit: a few of them are no queue.
+const HELD_ROOM: u32 = 4;
 /// Where it starts.
 const START: f32 = 64.0;
 /// What a second of health gives back of it without proof.
@@ -70,6 +72,13 @@ impl Limit {
     /// Attempts that may be in flight now.
     pub fn get(&self) -> u32 {
         self.whole
+    }
+
+    /// Attempts that may be in flight for names that are held stale: some more, so that those of names that fail
+    /// cannot take all the room, but no more than it may ever be.
+    pub fn with_room_for_held(&self) -> u32 {
+        let more = (self.whole / 4).max(HELD_ROOM);
+        (self.whole + more).min((self.ceiling as u32).max(self.whole))
     }
 
     /// Share of the limit in use.

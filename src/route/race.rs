@@ -370,16 +370,20 @@ impl Race {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<Send, Refused> {
-        let route = engine.choose_for(failed, now, rng)?;
+        let held = matches!(self.ask.purpose, Purpose::Held | Purpose::Renewal);
+        let route = match engine.choose_for(failed, now, rng) {
+            Err(Refused::Busy) if held => engine.choose_held(now, rng)?,
+            chosen => chosen?,
+        };
         let doubtful = engine.lane(route).rank >= Rank::Suspect || now < engine.aftermath;
         if engine.standing == Standing::Clear && !doubtful {
             engine.budgets.primary(now);
         } else if engine.standing == Standing::Clear {
             engine.budgets.doubtful(now);
         } else {
-            let paid = match self.ask.purpose {
-                Purpose::Held | Purpose::Renewal => engine.budgets.renewal_under_ceiling(now),
-                _ => engine.budgets.first_under_ceiling(now),
+            let paid = match held {
+                true => engine.budgets.renewal_under_ceiling(now),
+                false => engine.budgets.first_under_ceiling(now),
             };
             if !paid {
                 return Err(Refused::Busy);

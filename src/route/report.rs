@@ -453,6 +453,27 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_held_finds_room_where_others_have_taken_it_all() {
+        let mut world = World::new();
+        let mut under_way = Vec::new();
+        let mut fill = |world: &mut World, purpose| {
+            let before = under_way.len();
+            let refused = loop {
+                match world.race(purpose) {
+                    Ok(race) => under_way.push(race),
+                    Err(refused) => break refused,
+                }
+            };
+            (under_way.len() - before, refused)
+        };
+        let (clients, refused) = fill(&mut world, Purpose::Client);
+        assert_eq!(refused, Refused::Busy);
+        let (held, refused) = fill(&mut world, Purpose::Renewal);
+        assert_eq!(refused, Refused::Busy);
+        assert!((8..=clients / 2).contains(&held), "{held} beside {clients}");
+    }
+
+    #[test]
     fn with_every_path_lost_there_is_no_route_until_one_is_found() {
         let mut world = World::new();
         for path in [0, 1] {

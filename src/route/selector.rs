@@ -138,6 +138,25 @@ impl Engine {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
+        self.choose_among(Lane::has_room, now, rng)
+    }
+
+    /// The same for a name that is held stale: each route keeps some room for what is in use, which questions that
+    /// nobody answers would take otherwise.
+    pub(super) fn choose_held(
+        &mut self,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
+        self.choose_among(Lane::has_room_for_held, now, rng)
+    }
+
+    fn choose_among(
+        &mut self,
+        has_room: impl Fn(&Lane) -> bool,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
         let roll = unit(rng);
         let mut open = std::mem::take(&mut self.selector.open);
         open.clear();
@@ -149,7 +168,7 @@ impl Engine {
         };
         for (index, lane) in self.lanes.iter().enumerate() {
             let tier = self.tier(lane, roll, now);
-            if tier > best || !lane.has_room() {
+            if tier > best || !has_room(lane) {
                 continue;
             }
             if tier < best {
