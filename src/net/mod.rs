@@ -11,6 +11,7 @@
 mod account;
 mod awaited;
 pub mod host;
+pub mod kinds;
 pub mod path;
 pub mod peers;
 mod shortage;

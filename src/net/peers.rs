@@ -313,7 +313,7 @@ impl Weakness {
 }
 
 /// The name of a question, for telling one from another.
-fn name_of(question: &[u8]) -> u64 {
+pub(super) fn name_of(question: &[u8]) -> u64 {
     let name = &question[..question.len().saturating_sub(4)];
     FixedState::default().hash_one(name.to_ascii_lowercase())
 }

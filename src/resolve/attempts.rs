@@ -36,16 +36,25 @@ impl<X: Exchanges> Core<X> {
             deadline: deadline.unwrap_or(now + self.shared.deadline),
             again: question.race_wake != Time::NEVER,
         };
-        let mut failed = Failed::default();
-        self.shared.failures.routes_failed(
-            question.key.by_ref(),
-            question.hash,
-            self.life,
-            |route| failed.add(route),
-        );
+        // Over which it has failed lately, and whose upstreams answer nothing of its type.
+        let mut failed: SmallVec<[RouteId; 8]> = SmallVec::new();
+        let (key, life) = (question.key.by_ref(), self.life);
+        self.shared
+            .failures
+            .routes_failed(key, question.hash, life, |route| {
+                failed.push(RouteId(route))
+            });
+        if self.shared.kinds.knows_any() {
+            let avoids = |upstream| self.shared.kinds.avoids(upstream, key.question(), life);
+            let avoided = self
+                .shared
+                .routes()
+                .filter(|(_, upstream)| avoids(*upstream));
+            failed.extend(avoided.map(|(route, _)| route));
+        }
         let started = {
             let mut engine = self.shared.engine();
-            Race::start_elsewhere(&mut engine, &ask, failed.routes(), now, &mut self.rng)
+            Race::start_elsewhere(&mut engine, &ask, &failed, now, &mut self.rng)
         };
         match started {
             Ok((race, step)) => {
@@ -291,34 +300,6 @@ impl<X: Exchanges> Core<X> {
         question.queued = Some(place);
         question.race_wake = question.race_wake.min(now + patience);
         self.schedule(slot, now);
-    }
-}
-
-/// The routes over which a question has failed lately; no more than can be remembered.
-struct Failed {
-    routes: [RouteId; 8],
-    count: usize,
-}
-
-impl Default for Failed {
-    fn default() -> Failed {
-        Failed {
-            routes: [RouteId(0); 8],
-            count: 0,
-        }
-    }
-}
-
-impl Failed {
-    fn add(&mut self, route: u16) {
-        if let Some(place) = self.routes.get_mut(self.count) {
-            *place = RouteId(route);
-            self.count += 1;
-        }
-    }
-
-    fn routes(&self) -> &[RouteId] {
-        &self.routes[..self.count]
     }
 }
 

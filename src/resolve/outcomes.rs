@@ -204,6 +204,9 @@ impl<X: Exchanges> Core<X> {
             race.outcome(&mut engine, attempt.id, outcome, looked, now, &mut self.rng)
         };
         question.answered |= step.wins();
+        if step.wins() {
+            self.others_failed(&self.questions[slot]);
+        }
         self.remember(&self.questions[slot], attempt.route, outcome);
         let label = match said {
             Some(Said::OtherCase) => metrics::Outcome::Mismatched,
@@ -240,9 +243,13 @@ impl<X: Exchanges> Core<X> {
             return;
         }
         let (key, hash) = (question.key.by_ref(), question.hash);
-        let failures = &self.shared.failures;
+        let (failures, kinds) = (&self.shared.failures, &self.shared.kinds);
+        let upstream = self.shared.upstream_of(route);
         let ede = match outcome {
-            Outcome::Answered => return failures.clear(key, hash, Some(route.0)),
+            Outcome::Answered => {
+                kinds.answered(upstream, key.question());
+                return failures.clear(key, hash, Some(route.0));
+            }
             Outcome::Poor(_) | Outcome::Lame | Outcome::Mismatched | Outcome::Garbled => {
                 Ede::NO_REACHABLE_AUTHORITY
             }
@@ -253,7 +260,21 @@ impl<X: Exchanges> Core<X> {
             }
             _ => return,
         };
+        if question.answered {
+            kinds.failed(upstream, key.question(), self.life);
+        }
         failures.record(key, hash, Some(route.0), ede.code, self.life);
+    }
+
+    /// Of the upstreams that answered a question uselessly before one brought an answer, notes that they fail where
+    /// others do not.
+    fn others_failed(&self, question: &Question) {
+        let useless = question.said.iter().filter(|(_, said)| said.is_servers());
+        for (route, _) in useless.filter(|_| question.is_shared()) {
+            let upstream = self.shared.upstream_of(*route);
+            let asked = question.key.by_ref().question();
+            self.shared.kinds.failed(upstream, asked, self.life);
+        }
     }
 
     /// Tells the races about attempts that could not even be sent.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::cache::{Cache, Failures};
 use crate::clock::Time;
 use crate::config::Config;
+use crate::net::kinds::Kinds;
 use crate::net::peers::Peers;
 use crate::resolve::inflight::InFlight;
 use crate::resolve::loops::Loops;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub loops: Loops,
     /// What is known of each upstream's ways.
     pub peers: Arc<Peers>,
+    /// What types upstreams do not answer.
+    pub kinds: Kinds,
     /// Each route's upstream.
     upstreams: Vec<UpstreamId>,
     /// How long a client's question may take.
@@ -64,6 +67,7 @@ impl Shared {
             promptness: Promptness::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(config.upstreams.len())),
+            kinds: Kinds::default(),
             waiting_per_question: config.limits.waiting_per_question,
             deadline: config.routing.deadline,
             stale_wait: config.cache.stale_wait,
@@ -79,6 +83,12 @@ impl Shared {
     /// If the engine has no such route.
     pub fn upstream_of(&self, route: RouteId) -> UpstreamId {
         self.upstreams[usize::from(route.0)]
+    }
+
+    /// Every route, and the upstream that it leads to.
+    pub fn routes(&self) -> impl Iterator<Item = (RouteId, UpstreamId)> + '_ {
+        let upstreams = self.upstreams.iter().copied();
+        (0u16..).map(RouteId).zip(upstreams)
     }
 
     /// The engine. Held for one decision at a time.

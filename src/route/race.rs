@@ -238,11 +238,11 @@ impl Race {
         }
         match outcome {
             Outcome::Answered => self.answered(engine, flight, upstream, now, &mut step),
-            Outcome::Poor(rcode) => {
+            Outcome::Poor(rcode) if rcode != Rcode::NOTIMP => {
                 self.poor(engine, flight, Some(rcode), now, rng, &mut step);
             }
-            // Held back like a failure, but its code says that nobody is to blame.
-            Outcome::Unfinished => {
+            // Held back like a failure, but its code says that nobody is to blame: NOTIMP is said of a type.
+            Outcome::Poor(_) | Outcome::Unfinished => {
                 let rcode = Some(Rcode::NOERROR);
                 self.poor(engine, flight, rcode, now, rng, &mut step);
             }

@@ -244,3 +244,44 @@ fn names_whose_servers_fail_in_mixed_case_resolve() {
         assert!(last.iter().filter(of).all(is_mixed), "{what}");
     }
 }
+
+#[test]
+fn a_type_that_one_upstream_does_not_answer_goes_to_the_other() {
+    let ways: [(&str, Way); 1] = [("NOTIMP", |asked| {
+        vec![Act::Send(asked.reply().rcode(NOTIMP).bytes())]
+    })];
+    for (what, fail) in ways {
+        let picky = Upstream::new(move |asked| match asked.rtype() {
+            AAAA => fail(asked),
+            _ => good(asked),
+        });
+        let other = Upstream::good();
+        let daemon = Setup::to(&[&picky, &other])
+            .tables("[routing]\npolicy = \"ordered\"\ndeadline = \"1s\"")
+            .start();
+        let stub = Stub::new(daemon.dns());
+        let mut number = 0;
+        let mut ask = |rtype| {
+            number += 1;
+            let name = format!("name{number}.example.");
+            let reply = stub.ask(&Build::query(&name, rtype));
+            assert_eq!(reply.rcode(), NOERROR, "{what}: {reply:?}");
+            picky.asked_for(&name).len()
+        };
+        // Known after three names. What other types get says nothing of that.
+        eventually("others are asked first", || {
+            ask(A);
+            ask(AAAA) == 0
+        });
+        assert_eq!(
+            ask(A),
+            1,
+            "{what}: it is still the first for what it answers"
+        );
+        let log = daemon.log();
+        assert!(
+            !log.contains("sick") && !log.contains("dead"),
+            "{what}: {log}"
+        );
+    }
+}
