@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
-use super::{Cli, FILES, exit, fail, print};
+use super::{Cli, FILES, SIGNALS, exit, fail, print};
 
 #[derive(Args)]
 pub(super) struct ManArgs {
@@ -47,6 +47,10 @@ fn main_page(command: &clap::Command) -> io::Result<Vec<u8>> {
     roff.control("SH", ["EXIT STATUS"]);
     for (code, meaning) in exit::MEANINGS {
         entry(&mut roff, &code.to_string(), meaning);
+    }
+    roff.control("SH", ["SIGNALS"]);
+    for (signals, meaning) in SIGNALS {
+        entry(&mut roff, signals, meaning);
     }
     roff.control("SH", ["FILES"]);
     for (name, meaning) in FILES {

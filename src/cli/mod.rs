@@ -55,6 +55,22 @@ pub mod exit {
     ];
 }
 
+/// What `byway run` does when it is sent a signal.
+const SIGNALS: &[(&str, &str)] = &[
+    (
+        "TERM, INT, QUIT",
+        "It ends: what is in flight is answered, a snapshot is written. A second one ends it at once.",
+    ),
+    (
+        "HUP, USR1, USR2",
+        "They are ignored with a line in the log. A changed configuration needs a restart.",
+    ),
+    (
+        "others",
+        "They are ignored, but for those that nobody can ignore.",
+    ),
+];
+
 /// Files that byway reads or writes without being told their names.
 const FILES: &[(&str, &str)] = &[
     (
@@ -214,6 +230,10 @@ fn after_help() -> String {
     let mut out = String::from("Exit status:\n");
     for (code, meaning) in exit::MEANINGS {
         out.push_str(&format!("  {code}  {meaning}\n"));
+    }
+    out.push_str("\nSignals:\n");
+    for (signals, meaning) in SIGNALS {
+        out.push_str(&format!("  {signals}\n      {meaning}\n"));
     }
     out.push_str("\nFiles:\n");
     for (name, meaning) in FILES {

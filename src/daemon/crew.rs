@@ -32,6 +32,9 @@ const END: Duration = Duration::from_millis(500);
 /// How much longer it is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// When it is looked again whether all are alive if they were not.
+const SOON: Duration = Duration::from_secs(1);
+
 /// What all workers are given.
 #[derive(Clone)]
 pub(super) struct Means {
@@ -119,10 +122,12 @@ impl Crew {
     }
 
     /// Waits for as long as all goes well and nobody wants it to end. Looks whether it is `alive` after each
-    /// time of that length in which nothing is heard.
-    pub(super) fn work(&mut self, each: Duration, alive: impl Fn()) -> Ending {
+    /// time of that length in which nothing is heard, and soon again if it is not: a process that was stopped is
+    /// alive a moment after it goes on.
+    pub(super) fn work(&mut self, each: Duration, alive: impl Fn() -> bool) -> Ending {
+        let mut wait = each;
         loop {
-            match self.news.recv_timeout(each) {
+            match self.news.recv_timeout(wait) {
                 Ok(News::Stop(name)) => return Ending::Told(name),
                 Ok(News::Lost(what)) => return Ending::Lost(what),
                 Ok(News::Ended(number, ended)) => {
@@ -131,7 +136,9 @@ impl Crew {
                     return Ending::Lost(format!("worker {number} has ended: {why}"));
                 }
                 Ok(News::Started(_)) => {}
-                Err(RecvTimeoutError::Timeout) => alive(),
+                Err(RecvTimeoutError::Timeout) => {
+                    wait = if alive() { each } else { each.min(SOON) };
+                }
                 Err(RecvTimeoutError::Disconnected) => {
                     return Ending::Lost("the workers have gone".into());
                 }

@@ -182,9 +182,11 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         );
     }
     let alive = || {
-        if pulses.health(clock.now()).is_ok() {
+        let is_alive = pulses.health(clock.now()).is_ok();
+        if is_alive {
             service::alive();
         }
+        is_alive
     };
     work(crew, &shared, &stopping, writing, alive)
 }
@@ -195,7 +197,7 @@ fn work(
     shared: &Shared,
     stopping: &AtomicBool,
     writing: Option<Writing>,
-    alive: impl Fn(),
+    alive: impl Fn() -> bool,
 ) -> Result<(), StartError> {
     let ending = crew.work(service::watchdog(), alive);
     stopping.store(true, Ordering::Relaxed);

@@ -90,6 +90,7 @@ fn manual_and_completions() {
         "SYNOPSIS",
         "SUBCOMMANDS",
         "\"EXIT STATUS\"",
+        "SIGNALS",
         "FILES",
     ] {
         assert!(
