@@ -140,10 +140,11 @@ fn change(wanted: &Wanted<'_>, by: &str, desk: &dyn Desk) -> Answer {
         "/api/v1/drain" => ordered(body, |order| desk.drain(order, by)),
         "/api/v1/restore" => ordered(body, |order| desk.restore(order, by)),
         "/api/v1/flush" => ordered(body, |order| desk.flush(order, by)),
+        "/api/v1/log" => ordered(body, |order| desk.log(order, by)),
         "/api/v1/snapshot" => told(desk.snapshot(by)),
         _ => refuse(
             StatusCode::NOT_FOUND,
-            "no such order; there are drain, restore, flush and snapshot",
+            "no such order; there are drain, restore, flush, log and snapshot",
         ),
     }
 }

@@ -303,6 +303,14 @@ pub struct FlushOrder {
     pub subtree: bool,
 }
 
+/// `POST /api/v1/log` on the control socket
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogOrder {
+    /// `error`, `warn`, `info` or `debug`.
+    pub level: String,
+}
+
 /// What came of an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Done {

@@ -51,6 +51,12 @@ pub trait Desk: Send + Sync {
     /// [`Refused::Wrong`] if that is no name.
     fn flush(&self, order: &api::FlushOrder, by: &str) -> Result<api::Done, Refused>;
 
+    /// Logs more or less from now on.
+    ///
+    /// # Errors
+    /// [`Refused::Wrong`] if there is no such level.
+    fn log(&self, order: &api::LogOrder, by: &str) -> Result<api::Done, Refused>;
+
     /// Has the cache's file written now.
     ///
     /// # Errors

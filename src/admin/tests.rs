@@ -69,6 +69,10 @@ impl Desk for Lectern {
         self.note(format!("flush {:?} {} by {by}", order.name, order.subtree))
     }
 
+    fn log(&self, order: &api::LogOrder, by: &str) -> Result<api::Done, desk::Refused> {
+        self.note(format!("log {} by {by}", order.level))
+    }
+
     fn snapshot(&self, by: &str) -> Result<api::Done, desk::Refused> {
         self.note(format!("snapshot by {by}"))
     }
@@ -465,7 +469,7 @@ fn nothing_is_changed_over_the_network() {
         ..healthy(metrics())
     };
     let address = start(state, Bounds::DEFAULT);
-    for path in ["drain", "restore", "flush", "snapshot"] {
+    for path in ["drain", "restore", "flush", "log", "snapshot"] {
         let request = format!("POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let (status, _, body) = split(&talk(address, &request));
         assert_eq!(status, 405, "{body}");

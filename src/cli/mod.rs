@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use query::QueryArgs;
-pub use run::{ConfigArgs, LogLevel, RunArgs};
+pub use run::{ConfigArgs, LogForm, LogLevel, RunArgs};
 
 use crate::config::host::Host;
 use crate::config::{self, ConfigError, DEFAULT_FILE, Loaded, Overrides};
@@ -126,6 +126,8 @@ enum Command {
     Cache(running::CacheArgs),
     /// Forget answers: of one name, of all names below it, or all
     Flush(running::FlushArgs),
+    /// Log more or less from now on, until the restart
+    Log(running::LogArgs),
     /// Write the cache to its file now
     Snapshot(running::SnapshotArgs),
     /// Check a configuration file and print what it means
@@ -154,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => running::restore(&args),
         Command::Cache(args) => running::cache(&args),
         Command::Flush(args) => running::flush(&args),
+        Command::Log(args) => running::log(&args),
         Command::Snapshot(args) => running::snapshot(&args),
         Command::Check(args) => check::check(&args),
         Command::Config => print(config::ANNOTATED.as_bytes()),

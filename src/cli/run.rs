@@ -19,13 +19,16 @@ pub struct RunArgs {
     /// How much to log
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
     pub log: LogLevel,
+    /// How a line is written
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = LogForm::Human)]
+    pub log_format: LogForm,
 }
 
 /// Serves until told to stop.
 pub(super) fn run(args: &RunArgs) -> u8 {
     daemon::outlive_signals();
     // First of all: from here on nothing that is said waits for whoever reads it.
-    if let Err(error) = observe::log::init(args.log.into()) {
+    if let Err(error) = observe::log::init(args.log.into(), args.log_format.into()) {
         return fail(&format!("cannot start the log: {error}"));
     }
     let loaded = match load(&args.config) {
@@ -71,6 +74,24 @@ pub enum LogLevel {
     Info,
     /// What helps to understand byway itself
     Debug,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogForm {
+    /// For people; under systemd for the journal, with its priorities
+    Human,
+    /// A JSON object a line: timestamp, level, message
+    Json,
+}
+
+impl From<LogForm> for observe::log::Form {
+    fn from(form: LogForm) -> observe::log::Form {
+        match form {
+            LogForm::Human => observe::log::Form::Human,
+            LogForm::Json => observe::log::Form::Json,
+        }
+    }
 }
 
 impl From<LogLevel> for LevelFilter {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::LogLevel;
 use super::client::{Reach, encoded};
 use super::{exit, fail};
 use crate::admin::api::{self, State};
@@ -203,4 +204,20 @@ pub(super) struct SnapshotArgs {
 
 pub(super) fn snapshot(args: &SnapshotArgs) -> u8 {
     args.reach.order("/api/v1/snapshot", &())
+}
+
+/// Log more or less from now on, until the restart
+#[derive(Args, Debug)]
+pub(super) struct LogArgs {
+    /// How much
+    #[arg(value_enum)]
+    level: LogLevel,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn log(args: &LogArgs) -> u8 {
+    let level = tracing::level_filters::LevelFilter::from(args.level);
+    let level = level.to_string();
+    args.reach.order("/api/v1/log", &api::LogOrder { level })
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tracing::info;
+use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
 
 use super::drains::Drains;
 use super::survival::Keeper;
@@ -15,6 +16,7 @@ use crate::admin::desk::{Desk, Refused as No};
 use crate::cache::{FROM_SNAPSHOT, Freshness, Look};
 use crate::clock::{Clock, Time};
 use crate::observe::journal::Journal;
+use crate::observe::log;
 use crate::observe::metrics::{Label, Metrics, QueryResult};
 use crate::resolve::Shared;
 use crate::route::{Refused, Report, RouteId, RouteReport, Standing, Verdict};
@@ -301,6 +303,29 @@ impl Desk for Counter {
         info!("{by} flushed the cache: {count} answers {what} forgotten, and all failures");
         let done = format!("{count} answers {what} forgotten, and all remembered failures");
         Ok(api::Done { done })
+    }
+
+    fn log(&self, order: &api::LogOrder, by: &str) -> Result<api::Done, No> {
+        let levels = [
+            LevelFilter::ERROR,
+            LevelFilter::WARN,
+            LevelFilter::INFO,
+            LevelFilter::DEBUG,
+        ];
+        let wanted = order.level.to_ascii_lowercase();
+        let level = levels.into_iter().find(|it| it.to_string() == wanted);
+        let Some(level) = level else {
+            let level = order.level.escape_debug();
+            let why = format!("{level} is no level; there are error, warn, info and debug");
+            return Err(No::Wrong(why));
+        };
+        let done = format!("what is logged from now on is {level} and graver, until the restart");
+        // A warning, so that it stands in the log at nearly any level: what is missing later is explained.
+        warn!("{by}: {done}");
+        match log::set_level(level) {
+            true => Ok(api::Done { done }),
+            false => Err(No::Failed("this process has no log".into())),
+        }
     }
 
     fn snapshot(&self, by: &str) -> Result<api::Done, No> {

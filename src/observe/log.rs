@@ -3,7 +3,6 @@
 //! Under systemd the journal stamps the time itself and reads a priority from the start of each
 //! line (sd-daemon(3)), so there a line carries that and no time; `journalctl -p warning` then works.
 //! On a terminal it is coloured. Nothing here limits what is written: see [`quiet`](super::quiet).
-
 //!
 //! Lines are written by a thread of their own: logging never waits and never fails, whatever has become of
 //! stderr (a reader that died, a full disk, a pipe that nobody empties). See [`Log`].
@@ -22,48 +21,90 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 
 pub use panics::panics;
 pub use writer::Log;
 
 /// The process's log, once it has one.
 static LOG: OnceLock<Log> = OnceLock::new();
+/// How its lines are written.
+static FORM: OnceLock<Form> = OnceLock::new();
+
+/// Changes how much is logged.
+type Turn = Box<dyn Fn(LevelFilter) -> bool + Send + Sync>;
+
+/// What changes the level of the process's log, once it has one.
+static TURN: OnceLock<Turn> = OnceLock::new();
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// For people, and for the journal where stderr leads there.
+    #[default]
+    Human,
+    /// A JSON object a line: `timestamp`, `level`, `message`.
+    Json,
+}
 
 /// Sends everything at `level` or graver to stderr, panics too, from now on.
 ///
 /// # Errors
 /// If the process has a log already, or there is no thread for it.
-pub fn init(level: LevelFilter) -> io::Result<()> {
-    let is_journal = is_journal();
-    let style = if is_journal { journal_line } else { plain_line };
+pub fn init(level: LevelFilter, form: Form) -> io::Result<()> {
+    let is_journal = form == Form::Human && is_journal();
+    let style = match form {
+        Form::Json => json_warning,
+        Form::Human if is_journal => journal_line,
+        Form::Human => plain_line,
+    };
     let log = Log::to(writer::Stderr, style)?;
     LOG.set(log.clone())
         .map_err(|_| io::Error::other("there is a log already"))?;
-    let stderr = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let _ = FORM.set(form);
+    let (filter, handle) = reload::Layer::new(level);
+    let _ = TURN.set(Box::new(move |level| handle.reload(level).is_ok()));
+    let all = tracing_subscriber::registry().with(filter);
+    let stderr = tracing_subscriber::fmt::layer()
         // Its own complaints would go to stderr past the thread.
         .log_internal_errors(false)
         .with_writer(move || log.clone());
-    let set = if is_journal {
-        tracing::subscriber::set_global_default(
-            stderr.with_ansi(false).event_format(JournalLine).finish(),
-        )
-    } else {
-        let colour = io::stderr().is_terminal();
-        tracing::subscriber::set_global_default(
-            stderr.with_ansi(colour).with_target(false).finish(),
-        )
+    let set = match form {
+        Form::Json => {
+            let stderr = stderr.json().flatten_event(true).with_target(false);
+            tracing::subscriber::set_global_default(all.with(stderr))
+        }
+        Form::Human if is_journal => {
+            let stderr = stderr.with_ansi(false).event_format(JournalLine);
+            tracing::subscriber::set_global_default(all.with(stderr))
+        }
+        Form::Human => {
+            let colour = io::stderr().is_terminal();
+            let stderr = stderr.with_ansi(colour).with_target(false);
+            tracing::subscriber::set_global_default(all.with(stderr))
+        }
     };
     set.map_err(io::Error::other)?;
     panics::tell();
     Ok(())
 }
 
-/// Puts a text as it is on stderr, in its order among the lines of the log if the process has one. A stderr
-/// that takes nothing is nobody's failure.
+/// Logs everything at `level` or graver from now on. False if the process has no log.
+pub fn set_level(level: LevelFilter) -> bool {
+    TURN.get().is_some_and(|turn| turn(level))
+}
+
+/// Puts a text as it is on stderr, in its order among the lines of the log if the process has one; as objects, a
+/// line each, if that is JSON. A stderr that takes nothing is nobody's failure.
 pub fn print(text: &str) {
+    let json = FORM.get() == Some(&Form::Json);
     match LOG.get() {
+        Some(log) if json => {
+            let lines = text.lines().map(|line| json_line("INFO", line.trim()));
+            log.write(lines.collect::<String>().into_bytes());
+        }
         Some(log) => log.write(text.as_bytes().to_vec()),
         None => drop(io::stderr().write_all(text.as_bytes())),
     }
@@ -87,6 +128,20 @@ fn plain_line(text: &str) -> String {
     // Without a time it is still worth reading.
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
     format!("{line}  WARN {text}\n")
+}
+
+/// A line as `tracing` writes it in JSON.
+fn json_line(level: &str, text: &str) -> String {
+    let mut timestamp = String::new();
+    // Without a time it is still worth reading.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    let line = serde_json::json!({"timestamp": timestamp, "level": level, "message": text});
+    format!("{line}\n")
+}
+
+/// A warning in JSON.
+fn json_warning(text: &str) -> String {
+    json_line("WARN", text)
 }
 
 /// A warning for the journal.

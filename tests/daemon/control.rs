@@ -206,3 +206,27 @@ fn the_network_reads_the_same_and_changes_nothing() {
     assert_eq!(daemon.http("/api/v1/why?name=a..b").0, 400);
     assert_eq!(daemon.http("/api/v1/drain").0, 404);
 }
+
+#[test]
+fn the_log_can_be_json_and_its_level_turned() {
+    let upstream = Upstream::good();
+    let daemon = Setup::to(&[&upstream])
+        .arguments(&["--log-format", "json", "--log", "warn"])
+        .start();
+    let turned = command(&daemon, &["log", "info"]);
+    assert_eq!(turned.status.code(), Some(0), "{}", stderr(&turned));
+    command(&daemon, &["flush", "--all"]);
+    eventually("the flush is in the log", || {
+        daemon.log().contains("flushed the cache")
+    });
+    for line in daemon.log().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a JSON object");
+        assert!(
+            line["timestamp"].is_string() && line["message"].is_string(),
+            "{line}"
+        );
+        assert!(["INFO", "WARN"].contains(&line["level"].as_str().unwrap_or_default()));
+    }
+    let odd = command(&daemon, &["log", "loud"]);
+    assert_eq!(odd.status.code(), Some(2), "{}", stderr(&odd));
+}

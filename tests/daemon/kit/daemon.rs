@@ -250,7 +250,7 @@ impl Daemon {
     fn await_start(&mut self) -> Option<ExitStatus> {
         let start = Instant::now();
         loop {
-            let log = self.log();
+            let log = plain(&self.log());
             let said = |what: &'static str| {
                 log.lines()
                     .filter_map(move |line| Some(line.trim().strip_prefix(what)?.trim()))
@@ -387,6 +387,16 @@ impl Daemon {
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.metrics().sum(name, labels)
     }
+}
+
+/// The messages alone, where the lines are JSON.
+fn plain(log: &str) -> String {
+    let message = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(line["message"].as_str()?.to_owned())
+    };
+    let plain = |line: &str| message(line).unwrap_or_else(|| line.to_owned()) + "\n";
+    log.lines().map(plain).collect()
 }
 
 fn collect(stderr: ChildStderr, log: &Mutex<String>) {
