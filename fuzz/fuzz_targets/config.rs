@@ -13,7 +13,9 @@ fuzz_target!(|text: &str| {
     let host = Host {
         cores: 2,
         state_directory: None,
+        control_socket: None,
         resolv_conf: PathBuf::from("/nonexistent"),
+        stand_ins: [PathBuf::from("/nonexistent"), PathBuf::from("/nonexistent")],
         interface_index: |name| (name == "eth0").then_some(2),
         is_local: |ip| ip.is_loopback(),
     };
