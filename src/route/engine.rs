@@ -19,7 +19,7 @@ use super::health::Health;
 use super::lane::{Group, Lane};
 use super::patience::Patience;
 use super::precedence::Precedence;
-use super::selector::{Rank, Selector};
+use super::selector::{Rank, Selector, unit};
 use super::stall::Stalls;
 use super::{PathId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
@@ -79,6 +79,7 @@ pub struct Engine {
     events: VecDeque<(Time, Event)>,
     lost_events: u64,
     second: u64,
+    has_tastes: bool,
     pub(super) unsettled: bool,
 }
 
@@ -178,6 +179,7 @@ impl Engine {
             events: VecDeque::new(),
             lost_events: 0,
             second: now.secs(),
+            has_tastes: false,
             unsettled: false,
         }
     }
@@ -338,6 +340,9 @@ impl Engine {
 
     /// Lets time do its part. The worker that owns the tick calls it and sends the probes it lists.
     pub fn tick(&mut self, now: Time, rng: &mut impl rand::Rng) -> Tick {
+        if !std::mem::replace(&mut self.has_tastes, true) {
+            self.lanes.iter_mut().for_each(|lane| lane.like(unit(rng)));
+        }
         self.budgets.turn(now, self.standing == Standing::Clear);
         let patience = self.patience;
         for index in 0..self.lanes.len() {

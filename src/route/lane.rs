@@ -15,6 +15,9 @@ use crate::clock::Time;
 use crate::config::{PathConfig, UpstreamConfig};
 use crate::observe::said::Said;
 
+/// By how much a host may like one route less than another.
+const TASTE: f32 = 0.1;
+
 /// One route and all that is known of it.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -30,6 +33,8 @@ pub(super) struct Lane {
     pub(super) backup: bool,
     /// Of path and upstream together.
     pub(super) cost: f32,
+    /// The same, and how little this host likes it.
+    price: f32,
     /// How far the policy `spread` has come with it.
     pub(super) turn: f64,
     /// When the newest attempt that was answered at all, or well, or lost, had been sent.
@@ -83,6 +88,7 @@ impl Lane {
             drained: false,
             backup: of.backup || over.backup,
             cost: (of.cost * over.cost) as f32,
+            price: (of.cost * over.cost) as f32,
             turn: 0.0,
             answered_sent: Time::default(),
             good_sent: Time::default(),
@@ -104,10 +110,16 @@ impl Lane {
         }
     }
 
+    /// Each host likes some of what is about as good better than others, or all would ask the same server: `roll` in
+    /// 0..1 says how much.
+    pub(super) fn like(&mut self, roll: f32) {
+        self.price = self.cost * (1.0 + TASTE * roll);
+    }
+
     /// Expected time in health, in microseconds, times its price, and more as the limit fills.
     pub(super) fn expected_us(&self) -> f32 {
         let load = self.limit.load(self.queue.len());
-        self.estimate.typical_us() * self.cost * (1.0 + 3.0 * load * load)
+        self.estimate.typical_us() * self.price * (1.0 + 3.0 * load * load)
     }
 
     /// Its limit allows another attempt.

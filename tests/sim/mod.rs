@@ -9,6 +9,7 @@
 pub mod checks;
 pub mod clients;
 pub mod failing;
+pub mod fleet;
 pub mod foils;
 pub mod forwarder;
 pub mod lifeline;

@@ -97,7 +97,9 @@ pub struct Upstream {
     pub capacity: f64,
     /// The queue in front of it holds this much time; beyond it questions are dropped.
     pub buffer: Duration,
-    /// Added to every answer.
+    /// Added to every answer, in health too.
+    pub distance: Duration,
+    /// Added to every answer in trouble.
     pub slowness: Duration,
     /// Share of questions it must ask others for, and how long that takes on average.
     pub hard: (f64, Duration),
@@ -113,6 +115,7 @@ impl Default for Upstream {
         Upstream {
             capacity: 50_000.0,
             buffer: Duration::from_millis(200),
+            distance: Duration::ZERO,
             slowness: Duration::ZERO,
             hard: (0.0, Duration::ZERO),
             sick: (0.0, Rcode::SERVFAIL),
@@ -143,6 +146,7 @@ impl Upstream {
         } else {
             Duration::ZERO
         };
-        Some((self.busy_until + self.slowness + asking, Rcode::NOERROR))
+        let takes = self.distance + self.slowness + asking;
+        Some((self.busy_until + takes, Rcode::NOERROR))
     }
 }
