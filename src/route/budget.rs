@@ -58,6 +58,8 @@ const PRESENT_SECS: f64 = 0.1;
 /// A present rate above this multiple of health's is a surge of byway's own, above this many a second.
 const SURGE: f64 = 1.5;
 const SURGE_MIN: f64 = 20.0;
+/// Above this multiple known names do not even wait for a round trip.
+const FLOOD: f64 = 5.0;
 /// Memory of the healthy rate, in seconds of health.
 const HEALTH_SECS: f64 = 60.0;
 
@@ -393,6 +395,11 @@ impl Budgets {
     /// So much more is wanted than in health that byway is its own jam.
     pub fn is_surging(&self, now: Time) -> bool {
         self.present_rate(now) > SURGE * self.healthy.max(SURGE_MIN)
+    }
+
+    /// The surge is such that what upstreams can do is for names that are not known.
+    pub fn is_flooded(&self, now: Time) -> bool {
+        self.present_rate(now) > FLOOD * self.healthy.max(SURGE_MIN)
     }
 
     /// This second doesn't show health: a question found no room.

@@ -224,10 +224,11 @@ impl Engine {
             return Prospect::Nobody;
         }
         let paid = self.standing == Standing::Clear || self.budgets.may_renew(now);
-        // In a surge of byway's own, what known names would wait for is left to those that are not known.
-        let surging = self.budgets.is_surging(now);
+        // In a surge of byway's own known names do not wait. A storm of names that fail is none: it is a few times
+        // what a quiet host asks.
+        let flooded = self.budgets.is_flooded(now);
         let free = |lane: &Lane| {
-            lane.rank < Rank::Dead && (lane.has_room() || (!surging && lane.has_room_for_held()))
+            lane.rank < Rank::Dead && (lane.has_room() || (!flooded && lane.has_room_for_held()))
         };
         match paid && self.lanes.iter().any(free) {
             true => Prospect::Answer(self.hedge_wait(now)),
