@@ -13,15 +13,18 @@ const FURTHER: usize = 24;
 /// A worker's own: its runtime's, the readiness of its upstream sockets, a connection that is being turned away.
 const FOR_A_WORKER: usize = 8;
 
-/// Connections of the admin endpoint at most.
+/// Connections that each door of the admin endpoint has at most.
 const FOR_THE_WATCH: usize = 64;
+
+/// Its doors: the address, and the control socket.
+const DOORS: usize = 2;
 
 /// The limits that fit the process.
 #[derive(Debug)]
 pub(super) struct Share {
     pub(super) workers: usize,
     pub(super) limits: Limits,
-    /// Connections that the admin endpoint may have.
+    /// Connections that each door of the admin endpoint may have.
     pub(super) watch: usize,
     /// What was clamped and what to set, if anything was.
     pub(super) warning: Option<String>,
@@ -48,7 +51,7 @@ pub(super) fn share(config: &Config, most: Option<u64>, open: usize) -> Share {
     };
     let clients = |most: usize| most + leaving(most);
     let all = own(config.workers)
-        + FOR_THE_WATCH
+        + DOORS * FOR_THE_WATCH
         + upstream(config.workers)
         + clients(wanted.tcp_connections);
     if all <= most {
@@ -59,8 +62,8 @@ pub(super) fn share(config: &Config, most: Option<u64>, open: usize) -> Share {
     let workers = config.workers.min(fitting.max(1));
     let up_wanted = upstream(workers);
     let rest = most.saturating_sub(own(workers));
-    let watch = (rest / 8).clamp(2, FOR_THE_WATCH);
-    let rest = rest.saturating_sub(watch);
+    let watch = (rest / 16).clamp(2, FOR_THE_WATCH);
+    let rest = rest.saturating_sub(DOORS * watch);
     // Half for each, and what one of them does not need for the other.
     let for_upstreams =
         up_wanted.min((rest / 2).max(rest.saturating_sub(clients(wanted.tcp_connections))));
@@ -156,7 +159,7 @@ mod tests {
         let up = limits.upstream_sockets + 2 * (1 + limits.upstream_connections);
         open + FURTHER
             + share.workers * (FOR_A_WORKER + 2 + up)
-            + share.watch
+            + DOORS * share.watch
             + limits.tcp_connections
             + leaving(limits.tcp_connections)
     }
