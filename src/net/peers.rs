@@ -43,7 +43,7 @@ pub struct Peers {
     peers: Vec<Peer>,
     /// Zones of which an upstream cannot resolve names in mixed case, and until when that is believed: it is the
     /// zone's servers that fail.
-    zones: Mutex<LruCache<(u16, u64), Time>>,
+    zones: Mutex<LruCache<(u16, u64), Zone>>,
     /// Whether there are any, so that most questions need no lock.
     any_zone: AtomicBool,
 }
@@ -55,6 +55,15 @@ struct Peer {
     /// Whether it ever answered a question with EDNS as one should.
     spoke_edns: AtomicBool,
     doubts: Mutex<Doubts>,
+}
+
+/// A zone in which mixed case fails.
+#[derive(Clone, Copy, Debug)]
+struct Zone {
+    /// The first name that failed.
+    name: u64,
+    /// Until when it is believed.
+    until: Time,
 }
 
 /// Something that an upstream may be unable to do.
@@ -197,7 +206,7 @@ impl Peers {
         }
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
         let until = zones.get(&(upstream.0, zone_of(question)));
-        until.is_none_or(|until| *until <= now)
+        until.is_none_or(|zone| zone.until <= now)
     }
 
     /// Whether a question that failed in mixed case may be tried in plain case: nearly always it is the name.
@@ -237,16 +246,23 @@ impl Peers {
     }
 
     /// A name was answered in plain case that had failed in mixed case. That may be its zone's servers' doing:
-    /// names of that zone are asked in plain case.
+    /// names of that zone are asked in plain case. Where it had failed by silence, which may have been loss, only once a
+    /// second name says the same.
     pub fn plain_case_worked(
         &self,
         upstream: UpstreamId,
         question: &[u8],
+        silent: bool,
         now: Time,
     ) -> Option<Learnt> {
-        let zone = zone_of(question);
+        let (zone, name) = (zone_of(question), name_of(question));
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
-        zones.put((upstream.0, zone), now + REMEMBERED);
+        let first = Zone { name, until: now };
+        let known = zones.get_or_insert_mut((upstream.0, zone), || first);
+        if silent && known.name == name {
+            return None;
+        }
+        known.until = now + REMEMBERED;
         self.any_zone.store(true, Relaxed);
         drop(zones);
         let peer = self.peer(upstream)?;
@@ -407,12 +423,21 @@ mod tests {
     fn a_zone_that_fails_in_mixed_case_is_asked_in_plain_case() {
         let (peers, now) = (Peers::new(2), after(0));
         for name in ["a.broken.test", "b.broken.test", "c.broken.test"] {
-            assert_eq!(peers.plain_case_worked(ONE, &question(name), now), None);
+            assert_eq!(
+                peers.plain_case_worked(ONE, &question(name), false, now),
+                None
+            );
         }
         assert!(!peers.bears_mixed_case(ONE, &question("www.Broken.test"), now));
         assert!(peers.bears_mixed_case(ONE, &question("www.well.test"), now));
         assert!(peers.bears_mixed_case(OTHER, &question("www.broken.test"), now));
         assert!(peers.bears_mixed_case(ONE, &question("www.broken.test"), now + REMEMBERED));
+        // Silence may be loss.
+        for (name, bears) in [("a", true), ("a", true), ("b", false)] {
+            let name = question(&format!("{name}.silent.test"));
+            assert_eq!(peers.plain_case_worked(ONE, &name, true, now), None);
+            assert_eq!(peers.bears_mixed_case(ONE, &name, now), bears);
+        }
     }
 
     #[test]
@@ -424,7 +449,7 @@ mod tests {
         assert_eq!(tried, FRUITLESS as usize);
         assert!(peers.may_try_plain_case(ONE, after(1)));
         assert!(!peers.may_try_plain_case(ONE, after(1)));
-        peers.plain_case_worked(ONE, &question("a.example"), after(1));
+        peers.plain_case_worked(ONE, &question("a.example"), false, after(1));
         assert!(peers.may_try_plain_case(ONE, after(1)));
     }
 

@@ -110,6 +110,13 @@ impl<X: Exchanges> Core<X> {
         let useless = |(route, said): &(_, Said)| {
             said.is_servers() && self.shared.upstream_of(*route) == upstream
         };
+        let mut before = question
+            .attempts
+            .iter()
+            .filter_map(|tag| self.attempts.get(*tag as usize));
+        let unanswered = before.any(|attempt| {
+            !attempt.dress.plain_case && self.shared.upstream_of(attempt.route) == upstream
+        });
         learnt[1] = match case {
             Some(true) if useful => peers.case_kept(upstream),
             Some(false) => peers.case_changed(upstream, asked.question(), now),
@@ -117,7 +124,10 @@ impl<X: Exchanges> Core<X> {
                 peers.case_changed(upstream, asked.question(), now)
             }
             None if dress.plain_case && useful && question.said.iter().any(useless) => {
-                peers.plain_case_worked(upstream, asked.question(), now)
+                peers.plain_case_worked(upstream, asked.question(), false, now)
+            }
+            None if dress.plain_case && useful && unanswered => {
+                peers.plain_case_worked(upstream, asked.question(), true, now)
             }
             _ => None,
         };

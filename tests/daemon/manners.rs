@@ -231,6 +231,13 @@ fn names_whose_servers_fail_in_mixed_case_resolve() {
             &alone,
             &["well.example.", "a-name-of-many-letters.broken.example."],
         );
+        // Known of the zone after two names at the latest.
+        let (second, third) = (
+            "second-of-letters.broken.example.",
+            "third-of-letters.broken.example.",
+        );
+        resolves(&alone, &[second, third]);
+        assert!(!one.asked_for(third).iter().any(is_mixed), "{what}");
         let both = Setup::to(&[&one, &other]).tables(PATIENT).start();
         resolves(
             &both,
