@@ -69,7 +69,8 @@ fn chase(answer: &Answer, question: &[u8], out: &mut [u8]) {
     let Ok(end) = examine(&end, &sent) else { return };
     if let Some(whole) = answer.followed_by(&end.to_answer()) {
         assert_eq!(Answer::from_bytes(whole.as_bytes().into()).as_ref(), Some(&whole));
-        assert_eq!(whole.kind(), end.kind());
+        // In an order that nobody sends a chain may be too long to be followed.
+        assert!([end.kind(), Kind::Unfinished].contains(&whole.kind()));
         write(&whole, question, out);
     }
 }
@@ -87,7 +88,9 @@ fuzz_target!(|packet: &[u8]| {
             assert_eq!(answer.rcode(), response.rcode());
             if !answer.truncated() {
                 assert_eq!(answer.kind(), response.kind());
-                assert_eq!(answer.negative_ttl(), response.negative_ttl());
+                // With several SOA records it is the lowest.
+                let (kept, came) = (answer.negative_ttl(), response.negative_ttl());
+                assert!(kept.is_some() == came.is_some() && kept <= came);
             }
             chase(&answer, &question, &mut out);
             write(&answer, &question, &mut out);

@@ -64,12 +64,13 @@ impl<'a> Sieve<'a> {
 
     /// Whether a record of the answer section belongs to the answer.
     pub fn answer(&mut self, record: &Record) -> bool {
+        let asked_for = |it: RecordType| it == self.asked || self.asked == RecordType::ANY;
         let belongs = record.class == CLASS_IN
             && match record.record_type {
-                it if it == self.asked || self.asked == RecordType::ANY => self.is_at_end(record),
+                it if asked_for(it) && self.is_at_end(record) => true,
                 RecordType::CNAME => self.leads(record),
                 RecordType::RRSIG => match self.covered(record) {
-                    it if it == self.asked => self.is_at_end(record),
+                    it if asked_for(it) && self.is_at_end(record) => true,
                     RecordType::CNAME => self.is_of_alias(record),
                     RecordType::DNAME => self.is_above(record),
                     _ => false,

@@ -60,7 +60,9 @@ fn response_never_panics(octets: &[u8], limit: usize) {
         assert_eq!(answer.rcode(), response.rcode());
         if !answer.truncated() {
             assert_eq!(answer.kind(), response.kind());
-            assert_eq!(answer.negative_ttl(), response.negative_ttl());
+            // With several SOA records it is the lowest.
+            let (kept, came) = (answer.negative_ttl(), response.negative_ttl());
+            assert!(kept.is_some() == came.is_some() && kept <= came);
         }
         if let Some(next) = again.and_then(|again| again.next_question(key(question).by_ref())) {
             assert_eq!(next.record_type(), key(question).record_type());

@@ -278,6 +278,12 @@ fn a_dname_gets_the_cname_that_it_stands_for() {
         .answer(QNAME, RecordType::CNAME, 100, &end)
         .answer(&end, RecordType::A, 300, A);
     assert_eq!(cnames(&packet.kept()).len(), 1);
+    // Asked for itself further down, it leads on all the same.
+    let packet = dname(www(RecordType::DNAME));
+    assert_eq!(
+        kept(&packet)[0],
+        ["example.com. DNAME", "www.example.com. CNAME"]
+    );
     // It is what is asked for.
     let packet = dname(www(RecordType::CNAME));
     assert_eq!(packet.kept().kind(), Kind::Positive);
