@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use byway::clock::Time;
 use byway::config::{Config, PathConfig, Policy, UpstreamConfig};
 use byway::observe::said::Reason;
-use byway::route::{Ask, Engine, Outcome, Purpose, Race};
+use byway::route::{About, Ask, Engine, Outcome, Purpose, Race};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -154,6 +154,7 @@ impl Host {
         self.now = self.now + after;
         let ask = Ask {
             purpose: Purpose::Client,
+            about: About::PLAIN,
             deadline: self.now + Duration::from_secs(4),
             again: false,
         };

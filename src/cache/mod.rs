@@ -183,8 +183,14 @@ impl Cache {
     /// not worth five times the cost on every hit, which SipHash has.
     #[inline]
     pub fn hash(&self, key: &QuestionKey) -> u64 {
+        self.hash_of(key.as_bytes())
+    }
+
+    /// The same hash of any octets.
+    #[inline]
+    pub fn hash_of(&self, octets: &[u8]) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.seeds);
-        hasher.write(key.as_bytes());
+        hasher.write(octets);
         hasher.finish()
     }
 

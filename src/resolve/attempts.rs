@@ -6,13 +6,13 @@ use smallvec::SmallVec;
 
 use super::core::Core;
 use super::lookout::STALL;
-use super::question::{Attempt, Dress, Stage, Why};
+use super::question::{Attempt, Dress, Question, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics;
 use crate::route::{
-    Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Purpose, Race, Refused, RouteId, Send,
-    Step,
+    About, Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Kind, Purpose, Race, Refused,
+    RouteId, Send, Step,
 };
 use crate::wire::Answer;
 
@@ -33,6 +33,7 @@ impl<X: Exchanges> Core<X> {
                 Why::Renewal => Purpose::Renewal,
                 Why::Probe(route) | Why::Loop(route) => Purpose::Probe(route),
             },
+            about: self.about(question),
             deadline: deadline.unwrap_or(now + self.shared.deadline),
             again: question.race_wake != Time::NEVER,
         };
@@ -66,6 +67,19 @@ impl<X: Exchanges> Core<X> {
                 self.queue(slot, now);
             }
             Err(refused) => self.refused(slot, refused, now),
+        }
+    }
+
+    /// What the engine is told of a question.
+    fn about(&self, question: &Question) -> About {
+        if let Why::Probe(_) = question.why {
+            return About::PLAIN;
+        }
+        let key = question.key.by_ref();
+        About {
+            name: question.hash,
+            zone: self.shared.cache.hash_of(key.zone()),
+            kind: Kind::of(key.record_type(), key.class(), question.rd),
         }
     }
 

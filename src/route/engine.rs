@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use super::blame::Seen;
 use super::budget::Budgets;
+use super::doubts::Usual;
 use super::estimate::Waits;
+use super::failing::Failing;
 use super::first_round::FirstRound;
 use super::flight::Flights;
 use super::health::Health;
@@ -57,6 +59,10 @@ pub struct Engine {
     pub(super) precedence: Precedence,
     pub(super) waits: Waits,
     pub(super) stalls: Stalls,
+    /// Questions and zones known to fail.
+    pub(super) failing: Failing,
+    /// ... and how many do.
+    pub(super) usual: Usual,
     pub(super) patience: Patience,
     pub(super) standing: Standing,
     pub(super) stands_since: Time,
@@ -163,6 +169,8 @@ impl Engine {
             budgets: Budgets::new(routing.extra_share, routing.ceiling, now),
             waits,
             stalls: Stalls::default(),
+            failing: Failing::default(),
+            usual: Usual::default(),
             patience: Patience::new(routing.return_within),
             standing: Standing::Clear,
             stands_since: now,
@@ -248,13 +256,12 @@ impl Engine {
         (paid && self.lanes.iter().any(free)) || self.lanes.iter().all(out)
     }
 
-    /// Nothing has come back for longer than the host itself may have stalled. Where there is one route only, each
-    /// answer that is a little late would count as trouble otherwise.
+    /// Nothing has come back for longer than the host itself may have stalled, of more questions than may hang by
+    /// their own doing. Where there is one route only, each answer that is a little late would count as trouble otherwise.
     fn is_silent(&self, lane: &Lane, now: Time) -> bool {
-        let oldest = lane.queue.oldest;
-        let excusable = oldest == Time::NEVER || now.since(oldest) < HEDGE_LEAST;
-        let lost = lane.lost_sent > lane.answered_sent;
-        lane.is_stalled(now) && (lost || !excusable)
+        let queue = &lane.queue;
+        let (more, oldest) = (queue.len(), queue.oldest);
+        lane.is_stalled(now) && (lane.doubts).is_silence_with(more, oldest, self.usual, now)
     }
 
     /// Whether this route is clear: what it says may be trusted.

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use super::UpstreamId;
 use super::engine::{Engine, Standing};
 use super::flight::{Attempt, AttemptId, Departure};
 use super::hardness::Tail;
 use super::selector::Rank;
 use super::tally::{Row, Sample, Shown};
-use super::{AttemptKind, Carriage, HeldUp, Outcome, Route, RouteId, UpstreamId, Verdict};
+use super::{About, AttemptKind, Carriage, HeldUp, Outcome, Route, RouteId, Verdict};
 use crate::clock::Time;
 use crate::observe::said::Said;
-use crate::wire::Rcode;
 
 impl Engine {
     /// An attempt leaves over `route`.
@@ -19,8 +19,10 @@ impl Engine {
         route: RouteId,
         kind: AttemptKind,
         stream: bool,
+        about: About,
         now: Time,
     ) -> AttemptId {
+        let mute = self.is_mute(about, route, now);
         let lane = &mut self.lanes[route.0 as usize];
         lane.asked = now;
         lane.sent += 1;
@@ -36,6 +38,8 @@ impl Engine {
             kind,
             stream,
             serial: lane.departed,
+            about,
+            mute,
         };
         let id = self.flights.depart(&mut lane.queue, departure, now);
         self.stalls.departed(lane);
@@ -131,14 +135,19 @@ impl Engine {
             // A useless answer takes no work, and says nothing of how long work takes; nor is a question hard that
             // another server has answered in time.
             let overtaken = lane.useful_sent > attempt.sent && !outdone;
+            let found = attempt.counted;
+            // What is useless, or was expected to be, was late by its own doing.
+            let excused = attempt.mute || !useful;
             // A trial that may just have been a hard question is worth another one.
             let excusable = lane.rank > Rank::Doubted
                 && !outdone
                 && lane.straggler.is_none()
                 && lane.estimate.may_be_hard(proven);
-            let sample = match (attempt.resent, attempt.lost) {
+            let sample = match (attempt.resent, found) {
                 (true, counted) => Sample::Resent { counted },
-                (false, found) if overtaken && (found || is_late) => Sample::Hard { found },
+                (false, found) if (overtaken || excused) && (found || is_late) => {
+                    Sample::Hard { found }
+                }
                 (false, false) if excusable && is_late => Sample::Hard { found: false },
                 (false, true) => Sample::Found,
                 // Of a host that does little else than stall there will be nothing better.
@@ -159,15 +168,20 @@ impl Engine {
                 _ => None,
             };
             lane.answered_sent = lane.answered_sent.max(attempt.sent);
-            if sample == Sample::Good {
+            let in_time = sample == Sample::Good;
+            lane.doubts.lift(|doubt| doubt.id == id);
+            if in_time && !attempt.mute {
+                self.usual.learn(false);
+            }
+            if in_time {
                 lane.good_sent = lane.good_sent.max(attempt.sent);
                 if useful {
                     lane.useful_sent = lane.useful_sent.max(attempt.sent);
                 }
             }
             // A fallback's round trip holds a handshake and says nothing about datagrams.
-            if let Some(measured) = measured.filter(|_| attempt.kind != AttemptKind::StreamFallback)
-            {
+            let telling = attempt.kind != AttemptKind::StreamFallback && (useful || in_time);
+            if let Some(measured) = measured.filter(|_| telling) {
                 let was_lost = attempt.lost || attempt.resent;
                 let hard = matches!(sample, Sample::Hard { .. });
                 let clear = lane.rank == Rank::Clear && !was_lost && !hard;
@@ -182,12 +196,19 @@ impl Engine {
                 } else if sample != Sample::Censored && !overtaken && !outdone {
                     lane.straggler = Some(over);
                 }
-                if (hard && overtaken) || (sample == Sample::Good && useful) {
+                if (hard && overtaken && useful) || (sample == Sample::Good && useful) {
                     self.learn_hardness(upstream, over, now);
                 }
                 if let Some(before) = before {
                     self.learn_hardness(upstream, before, now);
                 }
+            }
+            if useful {
+                self.failing.answered(attempt.about);
+                let upstream = self.lane(route).route.upstream;
+                self.failing.answered_at(attempt.about, upstream);
+                let of = &mut self.upstreams[upstream.0 as usize];
+                of.answered.note(attempt.about.kind, now);
             }
             let lane = &mut self.lanes[route.0 as usize];
             self.stalls.moved(lane);
@@ -196,7 +217,9 @@ impl Engine {
             if attempt.resent && !attempt.lost {
                 lane.limit.lost(in_flight, now);
             }
-            if sample.is_blameless() || !self.is_self_made(route, in_flight, now) {
+            // One whose loss would say nothing earns no trust either.
+            let counts = useful || !attempt.mute;
+            if counts && (sample.is_blameless() || !self.is_self_made(route, in_flight, now)) {
                 let took = Some(rtt);
                 let shown = Shown {
                     sample,
@@ -205,7 +228,10 @@ impl Engine {
                 };
                 self.witnessed(attempt, shown, useful, now);
             }
-            return useful && sample == Sample::Good;
+            if in_time {
+                self.refute(route, attempt.sent, now);
+            }
+            return useful && in_time;
         }
         self.stalls.look_again();
         match outcome {
@@ -213,10 +239,13 @@ impl Engine {
             Outcome::TimedOut
                 if !attempt.lost && now.since(attempt.sent) >= self.lane(route).estimate.rto() =>
             {
-                self.was_lost(attempt, in_flight, now);
+                self.was_lost(id, attempt, in_flight, now);
             }
+            // No name makes a kernel say that there is no way.
             Outcome::Unreachable(_) | Outcome::HandshakeFailed(_) if !attempt.lost => {
-                self.was_lost(attempt, in_flight, now);
+                let mut attempt = attempt;
+                attempt.vouched = true;
+                self.was_lost(id, attempt, in_flight, now);
             }
             _ => {}
         }
@@ -261,12 +290,16 @@ impl Engine {
         let in_flight = lane.queue.len();
         self.flights.lose(id, &mut lane.queue);
         self.stalls.look_again();
-        self.was_lost(attempt, in_flight, now);
+        self.was_lost(id, attempt, in_flight, now);
     }
 
-    fn was_lost(&mut self, attempt: Attempt, in_flight: u32, now: Time) {
+    fn was_lost(&mut self, id: AttemptId, attempt: Attempt, in_flight: u32, now: Time) {
         let Attempt { route, sent, .. } = attempt;
         if self.paths[self.lane(route).route.path.0 as usize].missing {
+            return;
+        }
+        // It may have become known only now that the name fails.
+        if self.is_mute(attempt.about, route, now) {
             return;
         }
         let self_made = self.is_self_made(route, in_flight, now);
@@ -274,12 +307,16 @@ impl Engine {
         lane.lost_sent = lane.lost_sent.max(sent);
         lane.lost_at = now;
         lane.limit.lost(in_flight, now);
-        if !self_made {
-            let shown = Shown {
-                held_up: attempt.held_up,
-                ..Sample::Lost.into()
-            };
-            self.witnessed(attempt, shown, false, now);
+        if self_made {
+            return;
+        }
+        if attempt.vouched {
+            self.count_loss(id, attempt, now);
+        } else if lane.good_sent < sent {
+            lane.doubts.add(id, attempt);
+            self.count_silence(route, now);
+        } else {
+            self.hangs(attempt.about, now);
         }
     }
 
@@ -294,34 +331,9 @@ impl Engine {
         self.is_self_made(route, self.lane(route).queue.len(), now)
     }
 
-    /// A useless answer, and whether another upstream knew better. With NOERROR it was half of one, which
-    /// speaks against nobody.
-    pub(super) fn was_poor(
-        &mut self,
-        upstream: UpstreamId,
-        rcode: Option<Rcode>,
-        compared: bool,
-        now: Time,
-    ) {
-        if rcode == Some(Rcode::NOERROR) {
-            return;
-        }
-        let desperate = self.standing != Standing::Clear;
-        let group = &mut self.upstreams[upstream.0 as usize];
-        group.rower = None;
-        let sample = Sample::Poor { rcode, compared };
-        if let Some(change) =
-            group
-                .health
-                .note(sample, Row::default(), now, now, &self.patience, desperate)
-        {
-            self.upstream_changed(upstream, change, now);
-        }
-    }
-
     /// Takes in what an attempt showed. A useless answer shows that the packet was carried, and
     /// nothing good of the server.
-    fn witnessed(&mut self, attempt: Attempt, shown: Shown, useful: bool, now: Time) {
+    pub(super) fn witnessed(&mut self, attempt: Attempt, shown: Shown, useful: bool, now: Time) {
         let sample = shown.sample;
         let Attempt { route, sent, .. } = attempt;
         let desperate = self.standing != Standing::Clear;

@@ -5,7 +5,7 @@
 //! but keeps its place in the table until its listener gives up: its answer may still come and tell
 //! the true round trip.
 
-use super::{AttemptKind, HeldUp, RouteId};
+use super::{About, AttemptKind, HeldUp, RouteId};
 use crate::clock::Time;
 
 /// One attempt, engine-wide. Stale handles are recognised by their generation.
@@ -28,6 +28,10 @@ pub struct Departure {
     pub stream: bool,
     /// Its number among the route's, modulo 2^32.
     pub serial: u32,
+    /// What is asked.
+    pub about: About,
+    /// That it gets no answer says nothing of whom it was asked.
+    pub mute: bool,
 }
 
 /// What is known of an attempt under way.
@@ -43,8 +47,16 @@ pub struct Attempt {
     pub sent: Time,
     /// Its number among the route's, modulo 2^32.
     pub serial: u32,
+    /// What is asked.
+    pub about: About,
+    /// That it gets no answer says nothing of whom it was asked: it is never waited for.
+    pub mute: bool,
     /// It was given up for lost already.
     pub lost: bool,
+    /// Another attempt at its question was answered: no name's fault that this one was not.
+    pub vouched: bool,
+    /// Its loss was counted against its route.
+    pub counted: bool,
     /// It was told of something that TCP had to send again.
     pub resent: bool,
     /// Where TCP says that it is, or was, held up.
@@ -119,6 +131,8 @@ impl Flights {
             kind,
             stream,
             serial,
+            about,
+            mute,
         } = departure;
         let attempt = Attempt {
             route,
@@ -126,7 +140,11 @@ impl Flights {
             stream,
             sent: now,
             serial,
-            lost: false,
+            about,
+            mute,
+            lost: mute,
+            vouched: false,
+            counted: false,
             resent: false,
             held_up: None,
             told: false,
@@ -151,7 +169,9 @@ impl Flights {
                 (self.slots.len() - 1) as u32
             }
         };
-        self.append(index, queue);
+        if !mute {
+            self.append(index, queue);
+        }
         AttemptId {
             index,
             generation: self.slots[index as usize].generation,
@@ -182,6 +202,20 @@ impl Flights {
             let slot = &mut self.slots[id.index as usize];
             slot.resent |= resent;
             slot.held_up = held_up;
+        }
+    }
+
+    /// Another attempt at its question was answered. Returns it as it was before.
+    pub fn vouch(&mut self, id: AttemptId) -> Option<Attempt> {
+        let attempt = self.get(id)?;
+        self.slots[id.index as usize].vouched = true;
+        Some(attempt)
+    }
+
+    /// Its loss is counted against its route, or no longer is.
+    pub fn count(&mut self, id: AttemptId, counted: bool) {
+        if self.get(id).is_some() {
+            self.slots[id.index as usize].counted = counted;
         }
     }
 
@@ -264,6 +298,8 @@ mod tests {
             kind: AttemptKind::Primary,
             stream: false,
             serial: secs as u32,
+            about: About::PLAIN,
+            mute: false,
         };
         flights.depart(queue, departure, now)
     }

@@ -56,19 +56,22 @@ impl Race {
     ) {
         let upstream = engine.lane(flight.route).route.upstream;
         if self.finished {
-            // A loser; what it was compared with has answered.
-            engine.was_poor(upstream, rcode, true, now);
+            // A loser; what it was compared with has answered, if anybody has.
+            if self.is_answered() {
+                engine.was_poor(upstream, self.ask.about, rcode, true, now);
+            }
             return;
         }
         self.useless.push(upstream);
         if self.denial.is_some() {
-            engine.was_poor(upstream, rcode, true, now);
+            engine.was_poor(upstream, self.ask.about, rcode, true, now);
             return self.await_earlier(engine, now, step);
         }
         match self.held {
             Some(held) if held.upstream != upstream => {
                 // Two servers say so: it is the name, and nobody's fault.
                 self.held = None;
+                engine.unanswered(self.ask.about, &self.tried, self.started, now);
                 self.finish(Finish::Poor(held.attempt), step);
                 return;
             }
@@ -107,7 +110,8 @@ impl Race {
 
     pub(super) fn settle_for_poor(&mut self, engine: &mut Engine, now: Time, step: &mut Step) {
         if let Some(held) = self.held.take() {
-            engine.was_poor(held.upstream, held.rcode, false, now);
+            engine.was_poor(held.upstream, self.ask.about, held.rcode, false, now);
+            engine.unanswered(self.ask.about, &self.tried, self.started, now);
             self.finish(Finish::Poor(held.attempt), step);
         }
     }
@@ -400,6 +404,7 @@ mod tests {
         let mut engine = Engine::new(&grid(3, &["eth1", "eth2"]), Time::START);
         let mut now = Time::START;
         let ask = |now: Time| Ask {
+            about: crate::route::About::PLAIN,
             purpose: Purpose::Client,
             deadline: now + Duration::from_secs(4),
             again: false,

@@ -23,7 +23,7 @@ const LOST: f32 = 2.3;
 /// -ln(0.95 / 0.995): an answered one.
 const CARRIED: f32 = 0.046;
 /// Sum at which loss makes suspicious: one loss with half a second of trust at ten a second.
-const SUSPECT_LOSS: f32 = 1.8;
+const SUSPECT_LOSS: f32 = 2.5;
 /// The most trust, one loss' worth, and the time in which it fades.
 const TRUST: f32 = 2.3;
 const TRUST_FADES: Duration = Duration::from_secs(1);
@@ -54,6 +54,11 @@ const PROOF: u32 = 3;
 const PROOF_SPAN: Duration = Duration::from_millis(100);
 /// and death this long without any answer: a queue that holds less is not taken for it.
 const DEATH_SPAN: Duration = Duration::from_millis(700);
+/// Where most is lost the first losses are proof. Elsewhere so many are, and one more for each so many attempts: of
+/// one in a hundred, which is ordinary, two come close together now and then, and a third soon after.
+const MOSTLY: f32 = 0.5;
+const PROOF_AMONG: u32 = 5;
+const ORDINARY: u32 = 25;
 /// Loss that congestion is made of, and lateness (the lower quartile is late).
 const LOSSY: f32 = 0.04;
 const LATE_SHARE: f32 = 0.75;
@@ -230,6 +235,30 @@ impl Health {
         self.change(Verdict::Clear, now, patience)
     }
 
+    /// So many losses were not its doing. One of which nothing else is known is clear again, as if they had never
+    /// been counted, if it `may` be.
+    pub fn withdraw(
+        &mut self,
+        losses: u32,
+        may: bool,
+        now: Time,
+        patience: &Patience,
+    ) -> Option<Change> {
+        let weight = losses as f32;
+        self.loss = (self.loss - weight * LOST).max(-TRUST);
+        self.late = (self.late - weight * LATE).max(0.0);
+        self.tally.lost = self.tally.lost.saturating_sub(losses);
+        self.tally.attempts = self.tally.attempts.saturating_sub(losses);
+        self.lost_in_row = self.lost_in_row.saturating_sub(losses);
+        if !may || self.onset().is_none() || self.bad() > 0 {
+            return None;
+        }
+        let cleared = self.cleared;
+        let change = self.absolve(self.relief, now, patience);
+        self.cleared = cleared;
+        change
+    }
+
     /// What was sent before the good answers that speak for a return says nothing against it: a queue
     /// that drains still delivers, late.
     fn is_old_news(&self, sample: Sample, sent: Time) -> bool {
@@ -346,7 +375,9 @@ impl Health {
         let share = |count: u32| count as f32 / attempts.max(1) as f32;
         lost + late >= PROOF
             && now.since(self.tally.from) >= PROOF_SPAN
-            && (lost >= PROOF && share(lost) >= LOSSY || share(lost + late) >= LATE_SHARE)
+            && (lost >= PROOF && share(lost) >= MOSTLY
+                || lost >= PROOF_AMONG + attempts / ORDINARY && share(lost) >= LOSSY
+                || share(lost + late) >= LATE_SHARE)
     }
 
     fn change(&mut self, to: Verdict, now: Time, patience: &Patience) -> Option<Change> {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answered::Answered;
+use super::doubts::Doubts;
 use super::estimate::{Estimate, Waits};
 use super::flight::Queue;
 use super::hardness::Hardness;
@@ -44,6 +46,8 @@ pub(super) struct Lane {
     pub(super) useful_sent: Time,
     pub(super) lost_sent: Time,
     pub(super) lost_at: Time,
+    /// Losses that nothing explains yet.
+    pub(super) doubts: Doubts,
     /// The stalls that its last answers came in.
     pub(super) censored: Censored,
     /// The host itself has stalled: nothing is overdue before this.
@@ -95,6 +99,7 @@ impl Lane {
             useful_sent: Time::default(),
             lost_sent: Time::default(),
             lost_at: Time::default(),
+            doubts: Doubts::default(),
             censored: Censored::default(),
             excused: Time::default(),
             bad_sent: Time::default(),
@@ -174,6 +179,8 @@ pub(super) struct Group {
     pub(super) left: Time,
     /// Of an upstream: how long its hard questions take.
     pub(super) hardness: Hardness,
+    /// Of an upstream: what it has answered.
+    pub(super) answered: Answered,
 }
 
 impl Group {
@@ -189,6 +196,7 @@ impl Group {
             rower: None,
             left: Time::NEVER,
             hardness: Hardness::default(),
+            answered: Answered::default(),
         }
     }
 

@@ -13,13 +13,18 @@
 //! consequences; [`selector`] chooses among what is left, around what [`stall`] sees to hang just now,
 //! within the [`limit`] of each route and the [`budget`] of all. After a start `first_round` asks every route once.
 
+pub mod about;
+pub mod answered;
 pub mod baseline;
 pub mod blame;
 pub mod budget;
 pub mod carriage;
+pub mod doubts;
 pub mod engine;
 pub mod estimate;
 pub mod evidence;
+pub mod failing;
+mod faults;
 mod first_round;
 pub mod flight;
 pub mod further;
@@ -44,6 +49,7 @@ mod testing;
 
 use std::sync::Arc;
 
+pub use about::{About, Kind};
 pub use baseline::Baseline;
 pub use carriage::{Carriage, HeldUp};
 pub use engine::{Engine, Hedges, Prospect, Standing, Tick};

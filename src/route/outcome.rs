@@ -144,6 +144,7 @@ mod tests {
             let started = now;
             let ask = Ask {
                 purpose: Purpose::Client,
+                about: crate::route::About::PLAIN,
                 deadline: now + Duration::from_millis(4500),
                 again: false,
             };

@@ -15,8 +15,8 @@ use smallvec::SmallVec;
 use super::engine::{Engine, Standing};
 use super::precedence::Denial;
 use super::selector::Rank;
+use super::{About, AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
 use super::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
-use super::{AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::wire::Rcode;
 
@@ -83,6 +83,8 @@ pub struct Race {
     pub(super) truncated: bool,
     pub(super) partial: bool,
     pub(super) finished: bool,
+    /// ... with an answer.
+    answered: bool,
     /// Those who come later extend it no further than this.
     pub(super) latest: Time,
 }
@@ -126,6 +128,7 @@ impl Race {
             truncated: false,
             partial: false,
             finished: false,
+            answered: false,
         };
         let mut step = Step::default();
         let counts = !matches!(ask.purpose, Purpose::Probe(_)) && !ask.again;
@@ -344,7 +347,10 @@ impl Race {
             return;
         }
         if let Some(held) = self.held.take_if(|held| held.upstream != upstream) {
-            engine.was_poor(held.upstream, held.rcode, true, now);
+            engine.was_poor(held.upstream, self.ask.about, held.rcode, true, now);
+        }
+        for other in &self.flights {
+            engine.vouch(other.id, now);
         }
         if self.finished || self.hold_denial(engine, flight, now, step) {
             return;
@@ -399,6 +405,10 @@ impl Race {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Option<Send> {
+        // A question that may fail wherever it is asked measures nothing.
+        if engine.is_mute(self.ask.about, beside, now) {
+            return None;
+        }
         let route = engine.trial(beside, now, rng)?;
         Some(self.depart(engine, route, AttemptKind::Probe, now))
     }
@@ -411,7 +421,11 @@ impl Race {
         now: Time,
     ) -> Send {
         let stream = kind == AttemptKind::StreamFallback;
-        let attempt = engine.depart(route, kind, stream, now);
+        let about = match self.ask.purpose {
+            Purpose::Probe(_) => About::PLAIN,
+            _ => self.ask.about,
+        };
+        let attempt = engine.depart(route, kind, stream, about, now);
         let estimate = &engine.lane(route).estimate;
         let lost_at = now + patient(estimate.rto(), kind);
         let flight = Flight {
@@ -481,12 +495,24 @@ impl Race {
         if self.held.is_some() {
             return self.settle_for_poor(engine, now, step);
         }
+        if !matches!(
+            failure,
+            Failure::Outage | Failure::NoRoute | Failure::Overload
+        ) {
+            engine.unanswered(self.ask.about, &self.tried, self.started, now);
+        }
         self.finish(Finish::Failed(failure), step);
+    }
+
+    /// Whether the question was answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
     }
 
     pub(super) fn finish(&mut self, finish: Finish, step: &mut Step) {
         debug_assert!(!self.finished, "a race finishes once");
         self.finished = true;
+        self.answered = matches!(finish, Finish::Answer(_));
         step.finish = Some(finish);
     }
 

@@ -331,7 +331,7 @@ mod tests {
     use super::*;
     use crate::observe::said::Reason;
     use crate::route::testing::grid;
-    use crate::route::{Ask, Outcome, Purpose, Race, Refused, Step};
+    use crate::route::{About, Ask, Outcome, Purpose, Race, Refused, Step};
 
     /// One upstream over the paths `a` and `b`, in that order of preference.
     struct World {
@@ -354,6 +354,7 @@ mod tests {
         fn race(&mut self, purpose: Purpose) -> Result<(Race, Step), Refused> {
             let ask = Ask {
                 purpose,
+                about: About::PLAIN,
                 deadline: self.now + Duration::from_secs(4),
                 again: false,
             };

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::observe::said::Reason;
     use crate::route::testing::grid;
-    use crate::route::{AttemptId, AttemptKind, Outcome, RouteId};
+    use crate::route::{About, AttemptId, AttemptKind, Outcome, RouteId};
 
     /// Two upstreams over two paths.
     fn engine() -> Engine {
@@ -209,7 +209,13 @@ mod tests {
     }
 
     fn depart(engine: &mut Engine, route: u16, now: Time) -> AttemptId {
-        engine.depart(RouteId(route), AttemptKind::Primary, false, now)
+        engine.depart(
+            RouteId(route),
+            AttemptKind::Primary,
+            false,
+            About::PLAIN,
+            now,
+        )
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a race is asked for and what it says.
 
-use super::{AttemptId, AttemptKind, RouteId};
+use super::{About, AttemptId, AttemptKind, RouteId};
 use crate::clock::Time;
 use crate::wire::Ede;
 
@@ -24,6 +24,8 @@ pub enum Purpose {
 pub struct Ask {
     /// Who asks.
     pub purpose: Purpose,
+    /// What for.
+    pub about: About,
     /// When the race must have finished.
     pub deadline: Time,
     /// It has been refused for want of room before: the demand counts it already.

@@ -175,6 +175,19 @@ impl<'a> KeyRef<'a> {
             .unwrap_or_default()
     }
 
+    /// The last two labels of the name and the root: the zone that it lies in, about, for nothing in a name
+    /// says where zones are cut.
+    pub fn zone(self) -> &'a [u8] {
+        let name = self.name();
+        // Where the label at hand begins, and the one before it.
+        let (mut at, mut before, mut zone) = (0, 0, 0);
+        while let Some(&label) = name.get(at).filter(|&&label| label > 0) {
+            (zone, before) = (before, at);
+            at += 1 + usize::from(label);
+        }
+        name.get(zone..).unwrap_or_default()
+    }
+
     /// The type asked for.
     #[inline]
     pub fn record_type(self) -> RecordType {
@@ -185,6 +198,11 @@ impl<'a> KeyRef<'a> {
     #[inline]
     pub fn flags(self) -> u8 {
         self.0.last().copied().unwrap_or_default()
+    }
+
+    /// The class asked in.
+    pub fn class(self) -> u16 {
+        type_and_class(self.question()).1
     }
 
     /// Whether DNSSEC records are wanted: the DO bit (RFC 3225).

@@ -11,7 +11,7 @@ use byway::clock::Time;
 use byway::config::Config;
 use byway::resolve::lookout::{Lookout, STALL};
 use byway::route::{
-    Ask, AttemptId, Engine, Event, Finish, Outcome, Purpose, Race, Refused, Send, Step,
+    About, Ask, AttemptId, Engine, Event, Finish, Kind, Outcome, Purpose, Race, Refused, Send, Step,
 };
 use byway::wire::Rcode;
 use rand::rngs::StdRng;
@@ -142,6 +142,7 @@ impl Forwarder {
         };
         let ask = Ask {
             purpose: asking.purpose,
+            about: about(asking.name),
             deadline: asking.deadline,
             again,
         };
@@ -258,6 +259,27 @@ fn answer(query: Query, stale: bool) -> Action {
         query,
         good: true,
         stale,
+    }
+}
+
+/// What the engine is told of a question: names lie in some fifty zones.
+fn about(name: Name) -> About {
+    let hash = |number: u64, salt| (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt;
+    let of = |number: u64, salt, kind| About {
+        name: hash(number, salt),
+        zone: hash(number % 50, salt),
+        kind,
+    };
+    let plain = Kind::Plain;
+    match name {
+        Name::Popular(number) => of(number.into(), 1, plain),
+        Name::Unknown(number) => of(number, 2, plain),
+        Name::Https(number) => of(number.into(), 3, Kind::Typed(1)),
+        Name::InZone(zone, number) => About {
+            name: hash(number, 4 + u64::from(zone)),
+            zone: hash(zone.into(), 4),
+            kind: plain,
+        },
     }
 }
 

@@ -329,7 +329,8 @@ fn a_sole_path_that_loses_a_third() {
         let longest = seen.answers.iter().map(|(told, _)| told.stale_for).max();
         let longest = longest.unwrap_or_default();
         println!("{:<16} stale for {longest:?} at most", "");
-        assert!(longest <= 5 * SECOND, "seed {seed}: {longest:?}");
+        // A question that was lost three times has failed, and is not asked again for five seconds (RFC 9520).
+        assert!(longest <= 10 * SECOND, "seed {seed}: {longest:?}");
         is_well(&world, SECOND, "loses a third", seed);
     }
 }

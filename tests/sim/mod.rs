@@ -16,6 +16,7 @@ pub mod lifeline;
 pub mod mixed;
 pub mod names;
 pub mod network;
+pub mod quiet;
 pub mod resolver;
 pub mod rows;
 pub mod stalls;

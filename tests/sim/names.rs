@@ -214,7 +214,6 @@ pub fn new_names(rate: f64, zones: u16) -> Beside {
 }
 
 #[test]
-#[ignore = "waits for evidence that counts names, not questions"]
 fn one_dead_name_is_nobodys_fault() {
     let dead = Beside {
         rate: 0.2,
@@ -230,7 +229,6 @@ fn one_dead_name_is_nobodys_fault() {
 }
 
 #[test]
-#[ignore = "waits for evidence that counts names, not questions"]
 fn a_type_that_a_router_drops_is_nobodys_fault() {
     let asked = Asked::Https { names: 5 };
     let beside = Beside { rate: 2.0, asked };
@@ -337,7 +335,9 @@ fn one_packet_in_a_hundred_is_ordinary_life() {
     .lasting(300);
     row.loss = 0.005;
     row.run(&[(2, 2)], |seen| {
-        assert_eq!((seen.failed, seen.stale, seen.accused), (0, 0, 0), "{seen}");
+        assert_eq!((seen.failed, seen.accused), (0, 0), "{seen}");
+        // Once in ten thousand questions the hedge is lost, too.
+        assert!(seen.stale <= 1, "{seen}");
     });
 }
 

@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::clock::Time;
 use crate::route::testing::grid;
-use crate::route::{Ask, AttemptId, Engine, Outcome, Purpose, Race, RouteId, Send, Verdict};
+use crate::route::{About, Ask, AttemptId, Engine, Outcome, Purpose, Race, RouteId, Send, Verdict};
 
 const BASE: Duration = Duration::from_millis(2);
 
@@ -106,6 +106,7 @@ impl World {
         self.asked += 1;
         let ask = Ask {
             purpose,
+            about: About::PLAIN,
             deadline: self.now + ms(4_500),
             again: false,
         };
@@ -333,6 +334,7 @@ fn a_host_that_acknowledges_nothing_may_be_dead_or_cut_off() {
 fn connecting(world: &mut World, handshake: Duration) -> (Race, AttemptId) {
     let ask = Ask {
         purpose: Purpose::Client,
+        about: About::PLAIN,
         deadline: world.now + ms(4_500),
         again: false,
     };

@@ -14,7 +14,7 @@ const ROW: u32 = 24;
 const ROW_SLOW: u32 = 8;
 const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
 /// A return that did not last doubles both, so often at most.
-const RELAPSES_DESPERATE: u32 = 2;
+const RELAPSES_DESPERATE: u32 = 3;
 /// The least between two trials.
 const TRIAL_STEP: Duration = Duration::from_millis(20);
 /// A trial that took this share of the one before, or less, shows a queue that drains: it is tried again after

@@ -3,7 +3,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::route::testing::grid;
-use crate::route::{Ask, AttemptId, Finish, Outcome, Purpose, Race, Step};
+use crate::route::{About, Ask, AttemptId, Finish, Outcome, Purpose, Race, Step};
 use crate::wire::Rcode;
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -89,6 +89,7 @@ impl World {
         let again = false;
         let ask = Ask {
             purpose,
+            about: About::PLAIN,
             deadline,
             again,
         };

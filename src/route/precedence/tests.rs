@@ -37,6 +37,7 @@ impl World {
         self.engine.tick(self.now, &mut self.rng);
         let ask = Ask {
             purpose: Purpose::Client,
+            about: crate::route::About::PLAIN,
             deadline: self.now + Duration::from_millis(4500),
             again: false,
         };
