@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::desk::Counter;
 use super::survival::Keeper;
@@ -197,6 +197,10 @@ pub(super) async fn tick(
                 }
                 _ => {}
             }
+            if is_doubt(&event) {
+                debug!("{event}");
+                continue;
+            }
             let Some(more) = EVENTS.line(now) else {
                 continue;
             };
@@ -222,10 +226,16 @@ pub(super) async fn tick(
     }
 }
 
+/// Whether an event is no more than a doubt, or the end of one: it moves the next question and is nobody's alarm.
+fn is_doubt(event: &Event) -> bool {
+    let doubtful = |verdict: &Verdict| matches!(verdict, Verdict::Clear | Verdict::Suspect);
+    matches!(event, Event::Verdict { from, to, .. } if doubtful(from) && doubtful(to))
+}
+
 /// Whether an event is for the worse.
 fn is_trouble(event: &Event) -> bool {
     match event {
-        Event::Verdict { to, .. } => to.is_bad(),
+        Event::Verdict { from, to, .. } => to.is_bad() && !from.is_bad(),
         Event::FirstRound { said, .. } => !said.is_servers(),
         Event::Evacuated { .. }
         | Event::NothingClear { .. }
@@ -237,5 +247,31 @@ fn is_trouble(event: &Event) -> bool {
         | Event::NearMisses { .. }
         | Event::LimitReached { .. } => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::event::Evidence;
+
+    #[test]
+    fn a_doubt_is_no_trouble_and_neither_is_a_recovery() {
+        let change = |from, to| Event::Verdict {
+            subject: Subject::Path("a".into()),
+            from,
+            to,
+            evidence: Evidence::default(),
+        };
+        for (from, to, doubt, trouble) in [
+            (Verdict::Clear, Verdict::Suspect, true, false),
+            (Verdict::Suspect, Verdict::Clear, true, false),
+            (Verdict::Suspect, Verdict::Congested, false, true),
+            (Verdict::Dead, Verdict::Congested, false, false),
+            (Verdict::Recovering, Verdict::Clear, false, false),
+        ] {
+            let event = change(from, to);
+            assert_eq!((is_doubt(&event), is_trouble(&event)), (doubt, trouble));
+        }
     }
 }

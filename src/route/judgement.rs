@@ -87,17 +87,20 @@ impl Engine {
         {
             let (name, away) = (group.name.clone(), now.since(group.left));
             group.left = Time::NEVER;
+            let told = std::mem::take(&mut group.told);
             let evidence = self.evidence_of_path(path, change, now);
-            self.tell(
-                now,
-                Event::Returned {
-                    path: name,
-                    away,
-                    evidence,
-                },
-            );
+            if told {
+                self.tell(
+                    now,
+                    Event::Returned {
+                        path: name,
+                        away,
+                        evidence,
+                    },
+                );
+            }
             self.absolve(|route| route.path == path, change.relief, now);
-        } else if change.from == Verdict::Recovering && change.to != Verdict::Clear {
+        } else if !change.from.is_bad() && change.to.is_bad() {
             let evidence = self.evidence_of_path(path, change, now);
             self.left(path, change.to, evidence, now);
         }
@@ -117,8 +120,14 @@ impl Engine {
             .iter()
             .filter(|lane| lane.route.path == path)
             .count();
+        // A doubt moves the next question and is no evacuation, nor is there one without another path.
+        let evacuated = verdict.is_bad() && self.paths.len() > 1;
         let group = &mut self.paths[path.0 as usize];
-        group.left = now;
+        group.left = group.left.min(now);
+        group.told |= evacuated;
+        if !evacuated {
+            return;
+        }
         let path = group.name.clone();
         self.tell(
             now,

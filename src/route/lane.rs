@@ -176,7 +176,9 @@ pub(super) struct Group {
     pub(super) trial: u16,
     /// Which of its routes began its row of good answers.
     pub(super) rower: Option<RouteId>,
+    /// Since when it is left alone, and whether an operator was told.
     pub(super) left: Time,
+    pub(super) told: bool,
     /// Of an upstream: how long its hard questions take.
     pub(super) hardness: Hardness,
     /// Of an upstream: what it has answered.
@@ -195,6 +197,7 @@ impl Group {
             trial: 0,
             rower: None,
             left: Time::NEVER,
+            told: false,
             hardness: Hardness::default(),
             answered: Answered::default(),
         }

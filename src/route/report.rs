@@ -216,7 +216,7 @@ impl Engine {
         let group = &mut self.paths[path.0 as usize];
         if !group.missing {
             group.missing = true;
-            group.left = now;
+            (group.left, group.told) = (now, true);
             let name = group.name.clone();
             self.tell(
                 now,

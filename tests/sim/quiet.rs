@@ -45,8 +45,8 @@ fn one_lost_in_a_hundred_is_ordinary_life() {
                 "{rate:.0}/s over {upstreams} x {paths} seed {seed} {seen}: {evacuated} evacuations, {blamed} blamed, {changes} changes"
             );
             assert_eq!(seen.failed, 0);
-            assert!(seen.x <= 1.03, "x {:.3}", seen.x);
-            assert!(blamed <= 1, "{blamed} times");
+            assert!(seen.x <= 1.04, "x {:.3}", seen.x);
+            assert!(blamed <= 1 && evacuated <= 1, "{blamed} times");
         }
     }
 }
