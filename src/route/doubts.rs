@@ -14,7 +14,7 @@ use crate::clock::Time;
 /// Losses that are kept, and names that must hang before they speak at most: where nine in ten fail.
 const MOST: usize = 64;
 /// ... and for how long: a host that asks for ten dead names at once may be answered another one in a moment.
-const SPAN: Duration = Duration::from_millis(250);
+const SPAN: Duration = Duration::from_millis(120);
 /// What is put down to chance.
 const CHANCE: f32 = 1e-4;
 /// The share of names that hang is not taken for less than this (three names then), and what one of them moves it.
