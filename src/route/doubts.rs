@@ -90,6 +90,11 @@ impl Doubts {
         names.count() + more as usize >= needed
     }
 
+    /// When the oldest of them was sent.
+    pub fn oldest(&self) -> Option<Time> {
+        self.0.iter().map(|doubt| doubt.attempt.sent).min()
+    }
+
     /// How many hang.
     pub fn len(&self) -> usize {
         self.0.len()

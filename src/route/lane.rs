@@ -48,6 +48,8 @@ pub(super) struct Lane {
     pub(super) lost_at: Time,
     /// Losses that nothing explains yet.
     pub(super) doubts: Doubts,
+    /// When it was last sounded: asked something that everybody answers, because a question hangs.
+    pub(super) sounded: Time,
     /// The stalls that its last answers came in.
     pub(super) censored: Censored,
     /// The host itself has stalled: nothing is overdue before this.
@@ -100,6 +102,7 @@ impl Lane {
             lost_sent: Time::default(),
             lost_at: Time::default(),
             doubts: Doubts::default(),
+            sounded: Time::default(),
             censored: Censored::default(),
             excused: Time::default(),
             bad_sent: Time::default(),

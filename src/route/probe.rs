@@ -24,6 +24,8 @@ const QUIET: Duration = Duration::from_secs(10);
 const QUIET_STEP: Duration = Duration::from_secs(5);
 /// Between two questions to the same witness.
 const WITNESS_STEP: Duration = Duration::from_millis(60);
+/// Between two soundings of a route that a question hangs on.
+const SOUND_STEP: Duration = Duration::from_millis(300);
 /// A route is new until it was measured this often, and is asked again after
 const FIRST_SAMPLES: u64 = 3;
 /// this.
@@ -49,6 +51,9 @@ enum Trial {
     Upstream(UpstreamId),
     Route(RouteId),
     Survey(RouteId),
+    /// A question hangs on a route that is clear, and nothing asked since was answered: what everybody answers
+    /// tells a name that fails from a server that is silent.
+    Sounding(RouteId),
 }
 
 impl Trial {
@@ -74,6 +79,10 @@ impl Engine {
             self.next_trial = due;
             return None;
         };
+        if matches!(trial, Trial::Sounding(_)) {
+            // The question at hand may be the one that hangs.
+            return None;
+        }
         let route = self.route_of(trial)?;
         if route == beside {
             // The question itself is the trial.
@@ -120,6 +129,7 @@ impl Engine {
             return Vec::new();
         };
         let patience = match (self.standing, quiet) {
+            _ if matches!(trial, Trial::Sounding(_)) => Duration::ZERO,
             (_, true) => QUIET_STEP,
             (Standing::Clear, false) => RIDE,
             // Real questions go to the least bad only: the others are tried here.
@@ -226,6 +236,12 @@ impl Engine {
                 continue;
             }
             let id = RouteId(index);
+            if lane.health.verdict() == Verdict::Clear
+                && let Some(oldest) = lane.doubts.oldest()
+            {
+                let at = oldest.max(lane.sounded + SOUND_STEP);
+                consider(at, lane.sounded, Trial::Sounding(id));
+            }
             if lane.health.verdict() != Verdict::Clear {
                 consider(due(&lane.health, lane.asked), lane.asked, Trial::Route(id));
             } else if lane.estimate.samples() < FIRST_SAMPLES && !lane.estimate.is_measured() {
@@ -245,7 +261,10 @@ impl Engine {
     /// Over which route a trial goes.
     fn route_of(&self, trial: Trial) -> Option<RouteId> {
         match trial {
-            Trial::Witness(route) | Trial::Route(route) | Trial::Survey(route) => Some(route),
+            Trial::Witness(route)
+            | Trial::Route(route)
+            | Trial::Survey(route)
+            | Trial::Sounding(route) => Some(route),
             Trial::Path(path) => {
                 let group = &self.paths[path.0 as usize];
                 self.one_of(group, |id| {
@@ -292,6 +311,7 @@ impl Engine {
         let route = self.route_of(trial);
         match trial {
             Trial::Witness(route) => self.witness = Some((route, now + WITNESS_STEP)),
+            Trial::Sounding(route) => self.lane_mut(route).sounded = now,
             Trial::Route(route) => self.lane_mut(route).health.trying(now, &patience, jitter),
             Trial::Survey(route) => {
                 self.lane_mut(route).asked = now;
@@ -394,6 +414,45 @@ mod tests {
             }
             lost
         }
+    }
+
+    #[test]
+    fn a_route_that_one_name_hangs_on_is_sounded_and_found_silent() {
+        let mut config = grid(1, &["eth1"]);
+        config.routing.policy = Policy::Fastest;
+        let mut world = World {
+            engine: Engine::new(&config, Time::START),
+            rng: StdRng::seed_from_u64(1),
+            now: Time::START,
+        };
+        for _ in 0..20 {
+            let (mut race, step) = world.ask_after(200);
+            for send in [step.send, step.also].into_iter().flatten() {
+                world.answer(&mut race, send);
+            }
+        }
+        // From here on nothing is answered, and one question only is asked.
+        let (race, _) = world.ask_after(200);
+        let (begun, mut races, mut soundings) = (world.now, vec![race], 0);
+        while world.engine.lane(RouteId(0)).health.verdict() == Verdict::Clear {
+            assert!(world.now.since(begun) < Duration::from_secs(5), "unnoticed");
+            world.now = world.now + Duration::from_millis(10);
+            for route in world.engine.tick(world.now, &mut world.rng).probes {
+                let ask = Ask {
+                    purpose: Purpose::Probe(route),
+                    about: About::PLAIN,
+                    deadline: world.now + Duration::from_secs(4),
+                    again: false,
+                };
+                let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);
+                races.push(started.expect("a probe").0);
+                soundings += 1;
+            }
+            for race in &mut races {
+                race.timer(&mut world.engine, world.now, &mut world.rng);
+            }
+        }
+        assert!((2..=8).contains(&soundings), "{soundings} soundings");
     }
 
     #[test]

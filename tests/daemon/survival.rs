@@ -301,7 +301,7 @@ fn an_answer_that_comes_after_the_outage_was_told_is_kept() {
         .tables("[routing]\ndeadline = \"60s\"")
         .start();
     daemon.warm_up();
-    upstream.now(|asked| vec![Act::Wait(Duration::from_secs(4)), Act::Send(asked.good())]);
+    upstream.now(|asked| vec![Act::Wait(Duration::from_secs(10)), Act::Send(asked.good())]);
     let stub = Stub::new(daemon.dns());
     let query = Build::query("late.example", A).edns(Edns::new(1232));
     assert_eq!(stub.ask(&query).rcode(), SERVFAIL);
