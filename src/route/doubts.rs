@@ -90,9 +90,14 @@ impl Doubts {
         names.count() + more as usize >= needed
     }
 
-    /// When the oldest of them was sent.
-    pub fn oldest(&self) -> Option<Time> {
-        self.0.iter().map(|doubt| doubt.attempt.sent).min()
+    /// When the oldest of them was sent, if they are of one question only, probes aside: then nothing but a probe
+    /// tells whether it is that question's doing.
+    pub fn lone(&self) -> Option<Time> {
+        let mut named = self.0.iter().filter(|doubt| doubt.attempt.about.name != 0);
+        let name = named.next()?.attempt.about.name;
+        let alone = named.all(|doubt| doubt.attempt.about.name == name);
+        let sent = self.0.iter().map(|doubt| doubt.attempt.sent);
+        sent.min().filter(|_| alone)
     }
 
     /// How many hang.
@@ -166,6 +171,22 @@ mod tests {
         assert!(!doubts.is_silence(Usual::default(), NOW));
         hang(&mut doubts, [2, 3]);
         assert!(doubts.is_silence(Usual::default(), NOW));
+    }
+
+    #[test]
+    fn one_question_is_alone_until_another_one_hangs() {
+        let mut doubts = Doubts::default();
+        assert_eq!(doubts.lone(), None);
+        hang(&mut doubts, [7, 7]);
+        assert_eq!(doubts.lone(), Some(Time::from_secs(7)));
+        hang(&mut doubts, [0]);
+        assert_eq!(
+            doubts.lone(),
+            Some(Time::from_secs(0)),
+            "a probe is no question"
+        );
+        hang(&mut doubts, [8]);
+        assert_eq!(doubts.lone(), None);
     }
 
     #[test]

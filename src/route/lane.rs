@@ -50,6 +50,8 @@ pub(super) struct Lane {
     pub(super) doubts: Doubts,
     /// When it was last sounded: asked something that everybody answers, because a question hangs.
     pub(super) sounded: Time,
+    /// How often in a row since it last answered.
+    pub(super) soundings: u32,
     /// The stalls that its last answers came in.
     pub(super) censored: Censored,
     /// The host itself has stalled: nothing is overdue before this.
@@ -103,6 +105,7 @@ impl Lane {
             lost_at: Time::default(),
             doubts: Doubts::default(),
             sounded: Time::default(),
+            soundings: 0,
             censored: Censored::default(),
             excused: Time::default(),
             bad_sent: Time::default(),

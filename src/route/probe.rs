@@ -24,8 +24,11 @@ const QUIET: Duration = Duration::from_secs(10);
 const QUIET_STEP: Duration = Duration::from_secs(5);
 /// Between two questions to the same witness.
 const WITNESS_STEP: Duration = Duration::from_millis(60);
-/// Between two soundings of a route that a question hangs on.
+/// Where one question alone hangs for so long, and no other one comes along to tell what it means,
+const SOUND_AFTER: Duration = Duration::from_millis(700);
+/// its route is sounded. So long lies between the first two soundings; twice as long each time, so often at most.
 const SOUND_STEP: Duration = Duration::from_millis(300);
+const SOUND_DOUBLINGS: u32 = 4;
 /// A route is new until it was measured this often, and is asked again after
 const FIRST_SAMPLES: u64 = 3;
 /// this.
@@ -237,9 +240,11 @@ impl Engine {
             }
             let id = RouteId(index);
             if lane.health.verdict() == Verdict::Clear
-                && let Some(oldest) = lane.doubts.oldest()
+                && let Some(oldest) = lane.doubts.lone()
             {
-                let at = oldest.max(lane.sounded + SOUND_STEP);
+                let step =
+                    SOUND_STEP * (1 << lane.soundings.saturating_sub(1).min(SOUND_DOUBLINGS));
+                let at = (oldest + SOUND_AFTER).max(lane.sounded + step);
                 consider(at, lane.sounded, Trial::Sounding(id));
             }
             if lane.health.verdict() != Verdict::Clear {
@@ -311,7 +316,12 @@ impl Engine {
         let route = self.route_of(trial);
         match trial {
             Trial::Witness(route) => self.witness = Some((route, now + WITNESS_STEP)),
-            Trial::Sounding(route) => self.lane_mut(route).sounded = now,
+            Trial::Sounding(route) => {
+                let lane = self.lane_mut(route);
+                let again = lane.sounded > lane.answered_sent;
+                lane.soundings = if again { lane.soundings + 1 } else { 1 };
+                lane.sounded = now;
+            }
             Trial::Route(route) => self.lane_mut(route).health.trying(now, &patience, jitter),
             Trial::Survey(route) => {
                 self.lane_mut(route).asked = now;
@@ -432,7 +442,17 @@ mod tests {
             }
         }
         // From here on nothing is answered, and one question only is asked.
-        let (race, _) = world.ask_after(200);
+        let ask = Ask {
+            purpose: Purpose::Client,
+            about: About {
+                name: 1,
+                ..About::PLAIN
+            },
+            deadline: world.now + Duration::from_secs(4),
+            again: false,
+        };
+        let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);
+        let race = started.expect("a route").0;
         let (begun, mut races, mut soundings) = (world.now, vec![race], 0);
         while world.engine.lane(RouteId(0)).health.verdict() == Verdict::Clear {
             assert!(world.now.since(begun) < Duration::from_secs(5), "unnoticed");
