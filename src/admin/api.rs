@@ -113,9 +113,9 @@ pub struct Route {
     pub name: String,
     /// What it is held for: the worst of what it, its path and its upstream are.
     pub verdict: String,
-    /// For how long its own verdict stands, in seconds.
+    /// For how long that stands, in seconds.
     pub verdict_for: f64,
-    /// What that rests on, in words.
+    /// What it rests on, in words.
     pub evidence: String,
     /// Round trip without queues, in seconds.
     pub base: Option<f64>,

@@ -1,5 +1,7 @@
 //! What the API shows and the orders that it takes, put together from what the daemon has.
 
+mod words;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -19,7 +21,7 @@ use crate::observe::journal::Journal;
 use crate::observe::log;
 use crate::observe::metrics::{Label, Metrics, QueryResult};
 use crate::resolve::Shared;
-use crate::route::{Refused, Report, RouteId, RouteReport, Standing, Verdict};
+use crate::route::RouteId;
 use crate::wire::{self, CLASS_IN, Ede, QuestionKey, RecordType};
 
 /// Seconds that what clients felt is told of.
@@ -127,19 +129,14 @@ impl Desk for Counter {
         let now = self.clock.now();
         let report = self.shared.engine().report(now);
         let felt = self.felt(now);
-        let trouble = trouble(&report);
-        let state = match report.standing {
-            Standing::Outage => api::State::Down,
-            Standing::NothingClear => api::State::Trouble,
-            Standing::Clear if trouble.is_empty() => api::State::Well,
-            Standing::Clear => api::State::Trouble,
-        };
+        let trouble = words::trouble(&report);
+        let (state, headline) = words::state(&report, trouble.len());
         let cache = self.shared.cache.stats();
         let uptime = now.since(self.started);
         let [steady, burst, ceiling] = report.budget;
         api::Status {
             state,
-            headline: headline(&report, trouble.len()),
+            headline,
             trouble,
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -176,7 +173,11 @@ impl Desk for Counter {
                     missing: false,
                 })
                 .collect(),
-            routes: report.routes.iter().map(|it| route(it, uptime)).collect(),
+            routes: report
+                .routes
+                .iter()
+                .map(|it| words::route(it, uptime))
+                .collect(),
             drains: self.drains.list(),
             cache: api::Cache {
                 entries: cache.entries as u64,
@@ -224,14 +225,14 @@ impl Desk for Counter {
             };
             format!(
                 "failed {} in a row ({why}); not asked again for {:.1} s",
-                times(failure.times),
+                words::times(failure.times),
                 failure.until.since(life).as_secs_f64()
             )
         });
         Ok(api::Why {
             name: wire::name_to_text(key.name()),
             record_type: key.record_type().to_string(),
-            decision: decision(look.as_ref(), failed.as_deref(), &first),
+            decision: words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first),
             cached: look.map(|look| self.cached(&key, &look)),
             failed,
             first: first.ok(),
@@ -365,187 +366,14 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
     }
 }
 
-fn times(count: u32) -> String {
-    match count {
-        1 => "once".into(),
-        2 => "twice".into(),
-        count => format!("{count} times"),
-    }
-}
-
-fn route(route: &RouteReport, uptime: Duration) -> api::Route {
-    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
-    api::Route {
-        name: route.name.to_string(),
-        verdict: route.verdict.to_string(),
-        verdict_for: route.standing_for.min(uptime).as_secs_f64(),
-        evidence: route.evidence.to_string(),
-        base: seconds(route.base),
-        excess: seconds(route.excess),
-        typical: route.typical.as_secs_f64(),
-        loss: route.loss,
-        in_flight: route.in_flight,
-        limit: route.limit,
-        hedge_after: route.hedge_wait.as_secs_f64(),
-        drained: route.drained,
-        missing: route.missing,
-    }
-}
-
-/// What is wrong or out of use: paths before upstreams before single routes, and none that the one above it
-/// explains.
-fn trouble(report: &Report) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut explained = Vec::new();
-    let paths = report.paths.iter();
-    let paths = paths.map(|it| {
-        (
-            "path",
-            &it.name,
-            it.verdict,
-            it.standing_for,
-            it.drained,
-            it.missing,
-        )
-    });
-    let upstreams = report.upstreams.iter();
-    let upstreams = upstreams.map(|it| {
-        (
-            "upstream",
-            &it.name,
-            it.verdict,
-            it.standing_for,
-            it.drained,
-            false,
-        )
-    });
-    for (kind, name, verdict, since, drained, missing) in paths.chain(upstreams) {
-        let what = if missing {
-            "not usable: its interface or source address is not on this host".to_owned()
-        } else if drained {
-            "drained by the operator".to_owned()
-        } else if is_trouble(verdict) {
-            format!("{verdict} for {}", span(since))
-        } else {
-            continue;
-        };
-        all.push(format!("{kind} {name}: {what}"));
-        explained.push(name.clone());
-    }
-    for route in &report.routes {
-        let (upstream, path) = route.name.split_once('@').unwrap_or((&route.name, ""));
-        let explained = explained
-            .iter()
-            .any(|it| **it == *upstream || **it == *path);
-        if explained || !(route.drained || is_trouble(route.verdict)) {
-            continue;
-        }
-        let what = match route.drained {
-            true => "drained by the operator".to_owned(),
-            false => format!(
-                "{} for {}: {}",
-                route.verdict,
-                span(route.standing_for),
-                route.evidence
-            ),
-        };
-        all.push(format!("route {}: {what}", route.name));
-    }
-    all
-}
-
-/// Suspicion is nobody's alarm, and recovering is good news.
-fn is_trouble(verdict: Verdict) -> bool {
-    verdict.is_bad()
-}
-
-fn span(time: Duration) -> String {
-    match time.as_secs() {
-        secs if secs < 120 => format!("{secs} s"),
-        secs if secs < 7200 => format!("{} min", secs / 60),
-        secs => format!("{} h", secs / 3600),
-    }
-}
-
-fn headline(report: &Report, troubles: usize) -> String {
-    let usable = |route: &&RouteReport| {
-        matches!(route.verdict, Verdict::Clear | Verdict::Recovering)
-            && !route.drained
-            && !route.missing
-    };
-    let clear = report.routes.iter().filter(usable).count();
-    let all = report.routes.len();
-    let since = span(report.standing_for);
-    match report.standing {
-        Standing::Outage => format!(
-            "names that are not in the cache do not resolve: no upstream has answered for {since}"
-        ),
-        Standing::NothingClear => {
-            format!("names resolve with difficulty: no route has been clear for {since}")
-        }
-        Standing::Clear if troubles == 0 => {
-            format!("names resolve; {clear} of {all} routes are clear")
-        }
-        Standing::Clear => {
-            format!("names resolve, around trouble; {clear} of {all} routes are clear")
-        }
-    }
-}
-
-fn decision(look: Option<&Look>, failed: Option<&str>, first: &Result<String, Refused>) -> String {
-    let over = match first {
-        Ok(route) => format!("asked over {route}"),
-        Err(Refused::NoRoute) => "asked of nobody: every route is drained or not usable".into(),
-        Err(_) => "made to wait: every usable route has as much under way as it may".into(),
-    };
-    match (look.map(|look| look.freshness), failed) {
-        (Some(Freshness::Fresh { left, .. }), _) => {
-            format!("answered from the cache, fresh for another {left} s")
-        }
-        (Some(Freshness::Stale { for_ }), Some(_)) => {
-            format!("answered from the cache, stale for {for_} s, because it failed lately")
-        }
-        (Some(Freshness::Stale { for_ }), None) => {
-            format!("{over}; if that takes too long, answered from the cache, stale for {for_} s")
-        }
-        (None, Some(_)) => "answered SERVFAIL without asking, because it failed lately".into(),
-        (None, None) => over,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::route::Engine;
-
-    fn engine() -> Engine {
-        let upstreams = ["192.0.2.1:53", "192.0.2.2:53"].map(|it| it.parse().expect("an address"));
-        Engine::new(&Config::default_with_upstreams(&upstreams), Time::START)
-    }
-
-    #[test]
-    fn what_is_drained_is_said_once() {
-        let mut engine = engine();
-        assert_eq!(trouble(&engine.report(Time::START)), [""; 0]);
-        engine
-            .drain("default", "a test", None, Time::START)
-            .expect("the path");
-        let told = trouble(&engine.report(Time::START));
-        assert_eq!(told, ["path default: drained by the operator"]);
-    }
 
     #[test]
     fn times_are_told_in_utc() {
         assert_eq!(rfc3339(SystemTime::UNIX_EPOCH), "1970-01-01T00:00:00Z");
         let later = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_400);
         assert_eq!(rfc3339(later), "2023-11-14T22:13:20Z");
-    }
-
-    #[test]
-    fn a_span_is_read_at_a_glance() {
-        assert_eq!(span(Duration::from_secs(119)), "119 s");
-        assert_eq!(span(Duration::from_secs(120)), "2 min");
-        assert_eq!(span(Duration::from_secs(90_000)), "25 h");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -214,7 +215,13 @@ fn write(file: &Path, all: &[Drained]) -> io::Result<()> {
         };
     }
     let beside = file.with_extension("json.new");
-    let mut new = fs::File::create(&beside)?;
+    // Who gave orders is nobody's concern but the operator's.
+    let mut new = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
     new.write_all(&serde_json::to_vec_pretty(all)?)?;
     new.sync_all()?;
     fs::rename(&beside, file)

@@ -334,16 +334,16 @@ impl Engine {
 
     /// What `route` is held for: the worst of what it, its path and its upstream are.
     pub(super) fn effective(&self, lane: &Lane) -> Verdict {
-        let path = self.paths[lane.route.path.0 as usize].health.verdict();
-        let upstream = self.upstreams[lane.route.upstream.0 as usize]
-            .health
-            .verdict();
-        let own = lane.health.verdict();
-        let rank = |verdict| Verdict::ALL.iter().position(|&v| v == verdict);
-        [path, upstream, own]
-            .into_iter()
-            .max_by_key(|&v| rank(v))
-            .unwrap_or_default()
+        self.answerable(lane).verdict()
+    }
+
+    /// Whose record that is: its own, its path's or its upstream's.
+    pub(super) fn answerable<'a>(&'a self, lane: &'a Lane) -> &'a Health {
+        let path = &self.paths[lane.route.path.0 as usize].health;
+        let upstream = &self.upstreams[lane.route.upstream.0 as usize].health;
+        let rank = |health: &Health| Verdict::ALL.iter().position(|&it| it == health.verdict());
+        let worse = |a, b| if rank(b) > rank(a) { b } else { a };
+        worse(worse(&lane.health, upstream), path)
     }
 
     /// Lets time do its part. The worker that owns the tick calls it and sends the probes it lists.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::Engine;
+use super::engine::{Engine, Standing};
 use super::lane::Lane;
 use super::selector::{Rank, Tried};
 use super::{Refused, RouteId, Verdict};
@@ -12,6 +12,8 @@ use crate::clock::Time;
 /// What the engine would do with a question that came now.
 #[derive(Clone, Debug)]
 pub struct Preview {
+    /// How things stand altogether: in an outage nothing is asked but probes.
+    pub standing: Standing,
     /// The route its first packet would take, or why it would take none.
     pub first: Result<RouteId, Refused>,
     /// The route that is asked next if the first is overdue; `None` if no other one is clear.
@@ -107,6 +109,7 @@ impl Engine {
         });
         Preview {
             candidates: candidates.collect(),
+            standing: self.standing,
             hedge_after: chosen.map(|route| self.lane(route).estimate.hedge_wait()),
             first,
             hedge,

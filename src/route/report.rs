@@ -45,9 +45,9 @@ pub struct RouteReport {
     pub name: Arc<str>,
     /// What it is held for: the worst of what it, its path and its upstream are.
     pub verdict: Verdict,
-    /// Since when its own verdict stands.
+    /// Since when that verdict stands.
     pub standing_for: Duration,
-    /// What its own verdict rests on.
+    /// What it rests on.
     pub evidence: Evidence,
     /// Round trip without queues, once measured.
     pub base: Option<Duration>,
@@ -103,7 +103,7 @@ pub struct UpstreamReport {
 
 /// No path, upstream or route bears the name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no path, upstream or route is called `{name}`{}", .nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+#[error("no path, upstream or route is called `{}`{}", .name.escape_debug(), .nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
 pub struct UnknownName {
     /// The name given.
     pub name: String,
@@ -115,11 +115,12 @@ impl Engine {
     /// How everything is at the moment.
     pub fn report(&self, now: Time) -> Report {
         let routes = (0u16..).map(RouteId).zip(&self.lanes).map(|(id, lane)| {
-            let evidence = self.evidence(id, lane.health.tally(), now);
+            let answerable = self.answerable(lane);
+            let evidence = self.evidence(id, answerable.tally(), now);
             RouteReport {
                 name: lane.route.name.clone(),
-                verdict: self.effective(lane),
-                standing_for: now.since(lane.health.since()),
+                verdict: answerable.verdict(),
+                standing_for: now.since(answerable.since()),
                 evidence,
                 base: lane.estimate.base(),
                 excess: lane.estimate.excess(now),

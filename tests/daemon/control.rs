@@ -40,7 +40,14 @@ fn status_says_in_words_first_how_it_is_and_by_its_exit_status_too() {
         stdout(&drained)
     );
     let status = command(&daemon, &["status"]);
-    assert_eq!(status.status.code(), Some(3), "{}", stdout(&status));
+    assert_eq!(status.status.code(), Some(1), "{}", stdout(&status));
+    let text = stdout(&status);
+    assert!(
+        text.starts_with(
+            "DOWN: names that are not in the cache do not resolve: every route is drained"
+        ),
+        "{text}"
+    );
 }
 
 #[test]

@@ -19,9 +19,15 @@ pub(super) fn status(status: &Status) -> String {
         out += &format!("  - {name} was drained by {by} at {since}, until {until}\n");
     }
     out += &felt(&status.felt);
+    // Of a few questions it says nothing: what measured the routes would be reckoned on them.
+    if status.felt.from_upstream + status.felt.failed >= 20 {
+        out += &format!(
+            "{:.2} packets upstream for each question that needed one\n",
+            status.amplification
+        );
+    }
     out += &format!(
-        "{:.2} packets upstream for each question that needed one; {} answers cached ({} of {})\n",
-        status.amplification,
+        "{} answers cached ({} of {})\n",
         status.cache.entries,
         bytes(status.cache.bytes),
         bytes(status.cache.capacity)
