@@ -34,6 +34,9 @@ const LINE: Duration = Duration::from_secs(60);
 const FRUITLESS: u32 = 8;
 /// ... so long.
 const TRY_PLAIN_CASE: Duration = Duration::from_secs(1);
+/// A denial is nearly always the truth: so many are tried in plain case at once, and one each minute after that.
+const DENIALS: u32 = 8;
+const TRY_DENIAL: Duration = Duration::from_secs(60);
 /// Zones remembered in which mixed case fails.
 const ZONES: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
@@ -82,6 +85,9 @@ struct Doubts {
     mixed_case: Proofs<CASE_NAMES>,
     tried_plain: Time,
     tried_plain_case: Time,
+    /// The same for names that were said not to exist.
+    tried_denial: Time,
+    denials: u32,
     /// Questions tried in plain case since one was of use.
     fruitless: u32,
     told: Time,
@@ -219,6 +225,19 @@ impl Peers {
         if due {
             doubts.tried_plain_case = now;
             doubts.fruitless = doubts.fruitless.saturating_add(1);
+        }
+        due
+    }
+
+    /// Whether a name in mixed case that was said not to exist may be tried in plain case.
+    pub fn may_try_denied(&self, upstream: UpstreamId, now: Time) -> bool {
+        let Some(mut doubts) = self.peer(upstream).map(Peer::doubts) else {
+            return false;
+        };
+        let due = doubts.denials < DENIALS || now.since(doubts.tried_denial) >= TRY_DENIAL;
+        if due {
+            doubts.tried_denial = now;
+            doubts.denials = doubts.denials.saturating_add(1);
         }
         due
     }
@@ -438,6 +457,17 @@ mod tests {
             assert_eq!(peers.plain_case_worked(ONE, &name, true, now), None);
             assert_eq!(peers.bears_mixed_case(ONE, &name, now), bears);
         }
+    }
+
+    #[test]
+    fn denials_are_tried_in_plain_case_hardly_ever() {
+        let peers = Peers::new(1);
+        let now = Time::START;
+        let tried = (0..1000).filter(|_| peers.may_try_denied(ONE, now)).count();
+        assert_eq!(tried, DENIALS as usize);
+        assert!(!peers.may_try_denied(ONE, now + TRY_DENIAL / 2));
+        assert!(peers.may_try_denied(ONE, now + TRY_DENIAL));
+        assert!(!peers.may_try_denied(ONE, now + TRY_DENIAL));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Attempts over TCP (RFC 7766): connections are kept, and queries pipelined on them.
 //!
-//! A connection's task ([`wire`]) only moves bytes; which query an answer belongs to is decided here, where the
+//! A connection's task (`wire`) only moves bytes; which query an answer belongs to is decided here, where the
 //! worker's other state is.
 //!
 //! A connection that is closed behind an answer leaves the queries on it unanswered: they are asked again on

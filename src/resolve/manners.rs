@@ -27,8 +27,13 @@ impl<X: Exchanges> Core<X> {
             let attempt = &mut self.attempts[tag as usize];
             (attempt.dress.edns, attempt.dress.stripped) = (false, true);
             self.metrics.edns_fallback(usize::from(attempt.route.0));
-        } else if case.is_some() && self.fails_in_mixed_case(tag, outcome, now) {
-            self.attempts[tag as usize].dress.plain_case = true;
+        } else if case.is_some() && self.fails_in_mixed_case(tag, response.rcode(), outcome, now) {
+            let attempt = &mut self.attempts[tag as usize];
+            attempt.dress.plain_case = true;
+            if outcome == Outcome::Answered {
+                let upstream = self.shared.upstream_of(attempt.route);
+                self.questions[attempt.question as usize].denied = Some(upstream);
+            }
         } else {
             return false;
         }
@@ -59,9 +64,9 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
-    /// Whether a useless answer to a name in mixed case is worth asking in plain case. Where another upstream can
-    /// be asked that one is, in plain case.
-    fn fails_in_mixed_case(&self, tag: Tag, outcome: Outcome, now: Time) -> bool {
+    /// Whether a useless answer to a name in mixed case is worth asking in plain case, or, now and then, one that says
+    /// that there is no such name. Where another upstream can be asked that one is, in plain case.
+    fn fails_in_mixed_case(&self, tag: Tag, rcode: Rcode, outcome: Outcome, now: Time) -> bool {
         let attempt = &self.attempts[tag as usize];
         let question = &self.questions[attempt.question as usize];
         let useless = matches!(
@@ -70,15 +75,24 @@ impl<X: Exchanges> Core<X> {
         );
         let key = question.key.by_ref();
         let name = &key.question()[..key.question().len().saturating_sub(4)];
-        useless
+        let denied = outcome == Outcome::Answered && rcode == Rcode::NXDOMAIN;
+        (useless || denied)
             && question.stage == Stage::Racing
             && attempt.kind != AttemptKind::Probe
             && !attempt.dress.plain_case
             && name.iter().any(u8::is_ascii_alphabetic)
             && {
                 let upstream = self.shared.upstream_of(attempt.route);
-                self.shared.peers.may_try_plain_case(upstream, now)
-                    && self.shared.engine().may_ask_again(attempt.route, now)
+                let peers = &self.shared.peers;
+                match denied {
+                    true => {
+                        peers.may_try_denied(upstream, now) && self.shared.engine().may_repeat(now)
+                    }
+                    false => {
+                        peers.may_try_plain_case(upstream, now)
+                            && self.shared.engine().may_ask_again(attempt.route, now)
+                    }
+                }
             }
     }
 
@@ -123,6 +137,13 @@ impl<X: Exchanges> Core<X> {
             None if dress.plain_case && useful && question.guarded == Some(upstream) => {
                 peers.case_changed(upstream, asked.question(), now)
             }
+            None if dress.plain_case
+                && question.denied == Some(upstream)
+                && response.rcode() == Rcode::NOERROR =>
+            {
+                peers.plain_case_worked(upstream, asked.question(), false, now)
+            }
+            None if dress.plain_case && useful && question.denied == Some(upstream) => None,
             None if dress.plain_case && useful && question.said.iter().any(useless) => {
                 peers.plain_case_worked(upstream, asked.question(), false, now)
             }

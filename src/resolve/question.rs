@@ -134,6 +134,8 @@ pub struct Question {
     pub answered: bool,
     /// The upstream whose answer had the name in other case: somebody may be guessing.
     pub guarded: Option<UpstreamId>,
+    /// Who said that the name does not exist when it was asked in mixed case.
+    pub denied: Option<UpstreamId>,
     /// An answer may lack what DNSSEC needs: it is for those who wait alone.
     pub unsigned: bool,
     /// When the race wants its timer, or the queue gives up.
@@ -164,6 +166,7 @@ impl Question {
             said: Vec::new(),
             answered: false,
             guarded: None,
+            denied: None,
             unsigned: false,
             race_wake: Time::NEVER,
             timer: None,

@@ -24,7 +24,7 @@ pub struct About {
 pub enum Kind {
     /// One that every resolver answers: for an address or for the root's servers.
     Plain,
-    /// Of a type, by its place among [`KINDS`], that some server or something on the way may not answer. It
+    /// Of a type, by its place among those that are told apart, that some server or something on the way may not answer. It
     /// speaks against a server as long as that one answers such questions.
     Typed(u8),
     /// One that a resolver need not answer: without recursion, of another class, for everything there is (RFC

@@ -306,6 +306,11 @@ impl Engine {
         !others.any(alive) && self.budgets.extra(false, now)
     }
 
+    /// Whether a question may be put once more to the one that has just answered it, at the extras' cost.
+    pub fn may_repeat(&mut self, now: Time) -> bool {
+        self.budgets.extra(false, now)
+    }
+
     /// Takes the events that happened since the last call, oldest first.
     pub fn take_events(&mut self) -> impl Iterator<Item = (Time, Event)> + '_ {
         self.events.drain(..)

@@ -211,7 +211,10 @@ fn an_upstream_that_changes_names_is_known_after_three() {
 
 #[test]
 fn names_whose_servers_fail_in_mixed_case_resolve() {
-    let ways: [(&str, Way); 3] = [
+    let ways: [(&str, Way); 4] = [
+        ("NXDOMAIN", |asked| {
+            vec![Act::Send(asked.reply().rcode(NXDOMAIN).bytes())]
+        }),
         ("SERVFAIL", |asked| {
             vec![Act::Send(asked.reply().rcode(SERVFAIL).bytes())]
         }),
