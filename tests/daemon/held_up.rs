@@ -118,7 +118,8 @@ fn what_was_acknowledged_is_the_servers_fault() {
             let daemon = asking_over(upstream, links);
             slow(upstream);
             ask_until(&daemon, "held up at the server (TCP)");
-            ask_until(&daemon, "upstream u0 suspect -> ");
+            // With a second path it is only suspected first.
+            ask_until(&daemon, " -> sick");
             for path in ["a", "b"] {
                 let accused =
                     |line: &str| line.contains(&format!("path {path} ")) && line.contains(" -> ");
