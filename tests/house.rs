@@ -210,7 +210,7 @@ fn nothing_is_printed_past_the_log() {
 
 /// A port that is held for a moment at boot must not leave the host without DNS.
 #[test]
-fn the_service_is_started_again_for_ever() {
+fn the_service_is_started_again_for_ever_and_has_a_place_for_its_control_socket() {
     let unit = fs::read_to_string("systemd/byway.service").expect("the unit");
     for line in [
         "Type=notify",
@@ -218,6 +218,7 @@ fn the_service_is_started_again_for_ever() {
         "StartLimitIntervalSec=0",
         "Restart=always",
         "RestartSec=1",
+        "RuntimeDirectory=byway",
     ] {
         assert!(unit.lines().any(|it| it == line), "{line}");
     }
