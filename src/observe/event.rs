@@ -424,10 +424,13 @@ impl fmt::Display for Event {
                 )
             }
             Event::NothingClear { ceiling } => {
-                write!(
-                    f,
-                    "no route is clear: at most {ceiling} packets a second go upstream"
-                )
+                f.write_str("no route is clear: ")?;
+                match ceiling {
+                    // Of a host that asks little: the rate is less than one.
+                    0 => f.write_str("a packet goes upstream now and then"),
+                    1 => f.write_str("at most 1 packet a second goes upstream"),
+                    _ => write!(f, "at most {ceiling} packets a second go upstream"),
+                }
             }
             Event::ClearAgain { after } => {
                 write!(f, "a route is clear again after {}", Secs(*after))
@@ -555,6 +558,14 @@ mod tests {
             "path eth1 suspect -> congested: excess 480 ms over a base of 2.0 ms, 4 lost, 9 late, \
              14 attempts in 0.2 s"
         );
+    }
+
+    #[test]
+    fn a_ceiling_below_one_a_second_is_not_said_to_be_none() {
+        let line = |ceiling| Event::NothingClear { ceiling }.to_string();
+        assert!(line(0).ends_with("a packet goes upstream now and then"));
+        assert!(line(1).ends_with("at most 1 packet a second goes upstream"));
+        assert!(line(82).ends_with("at most 82 packets a second go upstream"));
     }
 
     #[test]
