@@ -8,7 +8,7 @@ use super::name;
 use super::place::Place;
 use super::record::{Record, Records};
 use super::response::Kind;
-use super::types::{Rcode, RecordType};
+use super::types::{CLASS_IN, Rcode, RecordType};
 
 /// How often the answer section is searched for the next link of a chain. A chain in order,
 /// however long, takes a single search; each link out of order may take one more, and so does each
@@ -135,7 +135,8 @@ impl Chain {
         for _ in 0..MAX_SEARCHES {
             let links = self.links.len();
             for record in walk.answers() {
-                let found = record.is(asked) || asked == RecordType::ANY;
+                let found =
+                    record.is(asked) || asked == RecordType::ANY && record.class == CLASS_IN;
                 if !found && !record.is(RecordType::CNAME) {
                     continue;
                 }

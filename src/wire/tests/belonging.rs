@@ -39,6 +39,17 @@ fn dropped(packet: &Packet) -> Dropped {
 }
 
 #[test]
+fn records_of_another_class_are_no_answer_to_any() {
+    let mut packet = www(RecordType::ANY).answer(QNAME, RecordType::A, 300, A);
+    let class = packet.0.len() - A.len() - 8;
+    packet.0[class..class + 2].copy_from_slice(&[0, 3]);
+    assert_eq!(packet.examined().kind(), Kind::Other);
+    let answer = packet.kept();
+    assert_eq!(answer.kind(), Kind::Other);
+    assert_eq!(Answer::from_bytes(answer.as_bytes().into()), Some(answer));
+}
+
+#[test]
 fn unrelated_names_and_classes_are_left_behind() {
     let other_class = |mut packet: Packet, data: usize| {
         let class = packet.0.len() - data - 8;
