@@ -97,6 +97,7 @@ fn config() -> CacheConfig {
         stale_ttl: Duration::from_secs(30),
         stale_wait: Duration::from_millis(200),
         refresh: true,
+        rotate: true,
         failure_min_ttl: Duration::from_secs(1),
         failure_max_ttl: Duration::from_secs(300),
         snapshot: None,

@@ -225,6 +225,18 @@ impl Entry {
         self.flags |= flag::ASKED;
     }
 
+    /// A number that goes up with each question, and starts anywhere when the answer is stored: what is renewed all the
+    /// time must not begin with the same address each time.
+    #[inline]
+    pub(super) fn turn(&self, now: Life) -> u32 {
+        let count = match self.hits {
+            // It is counted no further.
+            u16::MAX => (now.nanos() >> 10) as u32,
+            hits => hits.into(),
+        };
+        self.stored.0.wrapping_add(count)
+    }
+
     /// Whether this reader is the one to refresh it. `spread` is any number that differs from name
     /// to name: it moves the moment within the first half of the window, so that names stored
     /// together are not refreshed together.

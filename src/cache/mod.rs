@@ -92,6 +92,8 @@ pub struct Hit<'a> {
     pub freshness: Freshness,
     /// The route it came over, or [`FROM_SNAPSHOT`].
     pub route: u16,
+    /// Which record a set of addresses begins with this time; zero where their order is left alone.
+    pub turn: u32,
 }
 
 /// Where an answer comes from.
@@ -249,6 +251,10 @@ impl Cache {
             age: entry.age(now),
             freshness,
             route: entry.route,
+            turn: match self.rules.rotate {
+                true => entry.turn(now),
+                false => 0,
+            },
         }))
     }
 

@@ -17,6 +17,7 @@ pub(super) struct Rules {
     negative_max_ttl: u32,
     pub(super) stale_max: Duration,
     pub(super) refresh: bool,
+    pub(super) rotate: bool,
 }
 
 /// Why an answer was not kept.
@@ -70,6 +71,7 @@ impl Rules {
             negative_max_ttl: seconds(config.negative_max_ttl),
             stale_max: config.stale_max,
             refresh: config.refresh,
+            rotate: config.rotate,
         }
     }
 

@@ -145,6 +145,8 @@ pub struct CacheConfig {
     pub stale_wait: Duration,
     /// Refresh entries that are asked for in the last tenth of their TTL.
     pub refresh: bool,
+    /// Begin sets of addresses with another one in each answer (RFC 1794).
+    pub rotate: bool,
     /// First and longest time that a failure is remembered (RFC 9520 section 3.2).
     pub failure_min_ttl: Duration,
     /// See `failure_min_ttl`.
@@ -326,6 +328,7 @@ impl Default for CacheConfig {
             stale_ttl: bounds::STALE_TTL.default,
             stale_wait: bounds::STALE_WAIT.default,
             refresh: true,
+            rotate: true,
             failure_min_ttl: bounds::FAILURE_MIN_TTL.default,
             failure_max_ttl: bounds::FAILURE_MAX_TTL.default,
             snapshot: None,

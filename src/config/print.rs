@@ -163,6 +163,7 @@ fn write_cache(out: &mut String, cache: &CacheConfig) -> fmt::Result {
         stale_ttl,
         stale_wait,
         refresh,
+        rotate,
         failure_min_ttl,
         failure_max_ttl,
         snapshot,
@@ -182,6 +183,7 @@ fn write_cache(out: &mut String, cache: &CacheConfig) -> fmt::Result {
         ],
     )?;
     writeln!(out, "refresh = {refresh}")?;
+    writeln!(out, "rotate = {rotate}")?;
     write_durations(
         out,
         &[

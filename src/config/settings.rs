@@ -48,6 +48,7 @@ pub(super) fn cache(spec: &Spec, host: &Host) -> CacheConfig {
         stale_ttl: value_or(&written.stale_ttl, default.stale_ttl),
         stale_wait: value_or(&written.stale_wait, default.stale_wait),
         refresh: value_or(&written.refresh, default.refresh),
+        rotate: value_or(&written.rotate, default.rotate),
         failure_min_ttl: value_or(&written.failure_min_ttl, default.failure_min_ttl),
         failure_max_ttl: value_or(&written.failure_max_ttl, default.failure_max_ttl),
         snapshot,

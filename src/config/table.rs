@@ -270,6 +270,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "stale-ttl",
             "stale-wait",
             "refresh",
+            "rotate",
             "failure-min-ttl",
             "failure-max-ttl",
             "snapshot",

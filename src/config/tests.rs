@@ -200,6 +200,7 @@ fn a_whole_file_means_what_it_says() {
         size = 1000000
         snapshot = "/tmp/x"
         refresh = false
+        rotate = false
         [admin]
         listen = "off"
         [limits]
@@ -230,6 +231,7 @@ fn a_whole_file_means_what_it_says() {
     assert_eq!(config.routing.policy, Policy::Spread);
     assert_eq!(config.routing.deadline, Duration::from_secs(2));
     assert_eq!(config.cache.size, 1_000_000);
+    assert_eq!((config.cache.refresh, config.cache.rotate), (false, false));
     assert_eq!(config.admin, None);
     assert_eq!(config.limits.udp_payload, 1400);
     assert_eq!(config.limits.tcp_idle, Duration::from_secs(90));

@@ -69,6 +69,7 @@ impl<X: Exchanges> Core<X> {
                         limit,
                         payload,
                         ede: None,
+                        turn: hit.turn,
                     };
                     let length = hit.answer.write(asked, &render, out);
                     Held::Fresh {
@@ -130,6 +131,7 @@ impl<X: Exchanges> Core<X> {
                 limit,
                 payload: shared.payload,
                 ede: None,
+                turn: 0,
             };
             match hit.answer.denies_name() {
                 true => (hit.answer.write(asked, &render, out), refresh_due),

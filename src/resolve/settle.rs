@@ -355,6 +355,8 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn give(&self, waiter: Waiter, gift: &Gift<'_>, now: Time) {
         let Waiter { asker, asked, .. } = waiter;
         let (asked, payload) = (asked.as_ref(), self.shared.payload);
+        // As good as any number: it differs from query to query.
+        let turn = u32::from(asked.id) * u32::from(self.shared.rotate);
         let (answer, result, ede) = match *gift {
             Gift::Answer(answer, result) => (answer, result, None),
             Gift::Poor(answer, ede) => {
@@ -374,6 +376,7 @@ impl<X: Exchanges> Core<X> {
                 limit,
                 payload,
                 ede,
+                turn,
             };
             answer.write(&asked, &render, out)
         });
@@ -432,6 +435,11 @@ impl super::shared::Shared {
         out: &mut [u8],
     ) -> Option<(usize, QueryResult)> {
         self.cache.read(key, hash, life, |hit| {
+            // Who is given a stale answer has looked twice.
+            let turn = match hit.freshness {
+                Freshness::Fresh { .. } => hit.turn,
+                Freshness::Stale { .. } => hit.turn / 2,
+            };
             let (ttl, ede, result) = match hit.freshness {
                 Freshness::Fresh { .. } => (TtlRule::Minus(hit.age), None, QueryResult::Hit),
                 Freshness::Stale { .. } => {
@@ -451,6 +459,7 @@ impl super::shared::Shared {
                 limit,
                 payload: self.payload,
                 ede,
+                turn,
             };
             (hit.answer.write(asked, &render, out), result)
         })

@@ -46,6 +46,8 @@ pub struct Shared {
     pub stale_ttl: u32,
     /// How long a question may wait for room on a route; less once the queue stands ([`super::backlog`]).
     pub queue_patience: Duration,
+    /// Whether the order of addresses changes from answer to answer.
+    pub rotate: bool,
     /// The UDP payload size that is advertised.
     pub payload: u16,
 }
@@ -73,6 +75,7 @@ impl Shared {
             stale_wait: config.cache.stale_wait,
             stale_ttl: u32::try_from(config.cache.stale_ttl.as_secs()).unwrap_or(u32::MAX),
             queue_patience: config.limits.queue_patience,
+            rotate: config.cache.rotate,
             payload: config.limits.udp_payload,
         }
     }

@@ -69,6 +69,13 @@ impl<'a> Parts<'a> {
             .map(|place| usize::from(u16::from_be_bytes([place[0], place[1]])))
     }
 
+    /// Where the TTL of the record with this number is.
+    #[inline]
+    pub fn ttl_place(&self, number: usize) -> Option<usize> {
+        let place = self.ttls.get(2 * number..)?.first_chunk()?;
+        Some(usize::from(u16::from_be_bytes(*place)))
+    }
+
     pub fn header(&self) -> Header {
         Header::read(self.message).unwrap_or_default()
     }

@@ -31,6 +31,7 @@ mod record;
 mod refusal;
 mod reply;
 mod response;
+mod rotate;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -12,6 +12,7 @@ use super::header::{self, Header};
 use super::question::{Asked, ClientEdns};
 use super::record::Record;
 use super::response::{EDE_OPTION, Kind};
+use super::rotate::rotate;
 use super::types::{Ede, Rcode, RecordType};
 
 /// An OPT record without options.
@@ -31,6 +32,9 @@ pub struct Render<'a> {
     pub payload: u16,
     /// What there is to say about the answer, to clients that speak EDNS.
     pub ede: Option<Ede<'a>>,
+    /// Sets of addresses begin with the record that stands so many places further on (RFC 1794); zero leaves them
+    /// in the order in which they came.
+    pub turn: u32,
 }
 
 /// What becomes of TTLs when an answer is written, in seconds.
@@ -89,6 +93,12 @@ impl Answer {
             if parts.question_len == to.question.len() {
                 writer.patch(header::LEN, to.question);
             }
+        }
+        if how.turn > 0 && kept.answers > 1 {
+            let (answers, shown) = (kept.answers.into(), extent.answers.into());
+            rotate(&parts, answers, shown, how.turn, |it| {
+                writer.patch(it.to, it.data)
+            });
         }
         if how.ttl != TtlRule::AsStored {
             for place in parts.ttl_places().take(extent.records()) {

@@ -11,4 +11,5 @@ mod present;
 mod query;
 mod reply;
 mod response;
+mod rotate;
 mod support;

@@ -24,6 +24,7 @@ mod manners;
 mod passing;
 mod paths;
 mod precedence;
+mod rotation;
 mod shortage;
 mod sleeping;
 mod staleness;

@@ -68,7 +68,7 @@ fn any_cache() -> impl Strategy<Value = CacheConfig> {
             ttl(bounds::STALE_TTL),
             duration(bounds::STALE_WAIT),
         ),
-        any::<bool>(),
+        any::<(bool, bool)>(),
         (
             duration(bounds::FAILURE_MIN_TTL),
             duration(bounds::FAILURE_MAX_TTL),
@@ -77,7 +77,7 @@ fn any_cache() -> impl Strategy<Value = CacheConfig> {
         duration(bounds::SNAPSHOT_EVERY),
     )
         .prop_map(
-            |(size, ttls, stale, refresh, failure, snapshot, snapshot_every)| {
+            |(size, ttls, stale, (refresh, rotate), failure, snapshot, snapshot_every)| {
                 let (min_ttl, max_ttl) = ordered(ttls.0, ttls.1);
                 let (failure_min_ttl, failure_max_ttl) = ordered(failure.0, failure.1);
                 CacheConfig {
@@ -89,6 +89,7 @@ fn any_cache() -> impl Strategy<Value = CacheConfig> {
                     stale_ttl: stale.1,
                     stale_wait: stale.2,
                     refresh,
+                    rotate,
                     failure_min_ttl,
                     failure_max_ttl,
                     snapshot: snapshot.map(PathBuf::from),

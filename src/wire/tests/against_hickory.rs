@@ -274,6 +274,32 @@ proptest! {
         }
     }
 
+    /// Whatever the turn, each address stays with its owner, and nothing else moves.
+    #[test]
+    fn only_addresses_change_places((message, opt) in responses(), turn: u32) {
+        let octets = encode(&message, opt);
+        let question = question_at(&octets).expect("a question");
+        let sent = Sent { id: ID, question, exact_case: true };
+        let answer = examine(&octets, &sent).expect("a response").to_answer();
+        let still = written(&answer, question, &PLAIN, true).expect("a reply");
+        let turned = written(&answer, question, &Render { turn, ..PLAIN }, true).expect("a reply");
+        prop_assert_eq!(&turned.authorities, &still.authorities);
+        prop_assert_eq!(&turned.additionals, &still.additionals);
+        let is_address = |record: &&Record| matches!(record.record_type(), Type::A | Type::AAAA);
+        for (turned, still) in turned.answers.iter().zip(&still.answers) {
+            prop_assert_eq!((set(turned), turned.ttl), (set(still), still.ttl));
+            if !is_address(&turned) {
+                prop_assert_eq!(&turned.data, &still.data);
+            }
+        }
+        let addresses = |message: &Message| {
+            let records = message.answers.iter().filter(is_address);
+            let mut all: Vec<_> = records.map(|it| format!("{:?} {:?}", set(it), it.data)).collect();
+            all.sort();
+            all
+        };
+        prop_assert_eq!(addresses(&turned), addresses(&still));
+    }
 }
 
 proptest! {

@@ -20,6 +20,7 @@ fn write_all_ways(answer: &Answer, question: &[u8], limit: usize) {
                 ttl,
                 limit,
                 ede,
+                turn: limit as u32,
                 ..PLAIN
             };
             let len = answer.write(&to, &how, &mut out);

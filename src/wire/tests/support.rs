@@ -194,6 +194,7 @@ pub(crate) const PLAIN: Render<'static> = Render {
     limit: 65535,
     payload: 1232,
     ede: None,
+    turn: 0,
 };
 
 /// The reply, octets and all, and as hickory reads it.
