@@ -158,7 +158,7 @@ impl Chain {
                 at = Link::Made(name);
                 let goes_on = self.lead(at.clone(), record, Some(links - 1));
                 // The alias itself may be what is asked for.
-                if !goes_on || asked == RecordType::CNAME {
+                if !goes_on || matches!(asked, RecordType::CNAME | RecordType::ANY) {
                     return goes_on;
                 }
             }

@@ -296,8 +296,11 @@ fn a_dname_gets_the_cname_that_it_stands_for() {
         ["example.com. DNAME", "www.example.com. CNAME"]
     );
     // It is what is asked for.
-    let packet = dname(www(RecordType::CNAME));
-    assert_eq!(packet.kept().kind(), Kind::Positive);
+    for asked in [RecordType::CNAME, RecordType::ANY] {
+        let answer = dname(www(asked)).kept();
+        assert_eq!(answer.kind(), Kind::Positive);
+        assert_eq!(Answer::from_bytes(answer.as_bytes().into()), Some(answer));
+    }
     assert_eq!(cnames(&packet.kept()).len(), 1);
     // One leads to the next; nothing at the end.
     let packet = dname(www(RecordType::A)).answer(
