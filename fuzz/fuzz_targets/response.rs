@@ -30,7 +30,7 @@ fn write(answer: &Answer, question: &[u8], out: &mut [u8]) {
         for limit in [0, 12, 40, 100, 512, 1232, whole / 2, whole, 65535] {
             for ttl in [TtlRule::AsStored, TtlRule::Minus(60), TtlRule::Fixed(30)] {
                 let ede = Some(Ede::STALE_ANSWER.with_text("kept"));
-                let how = Render { ttl, limit, payload: 1232, ede };
+                let how = Render { ttl, limit, payload: 1232, ede, turn: limit as u32 };
                 let len = answer.write(&to, &how, out);
                 assert!(len <= limit);
                 if len == 0 {
