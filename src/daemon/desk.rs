@@ -1,5 +1,6 @@
 //! What the API shows and the orders that it takes, put together from what the daemon has.
 
+mod limits;
 mod words;
 
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 
 use super::drains::Drains;
 use super::survival::Keeper;
+use super::watch;
 use crate::admin::api;
 use crate::admin::desk::{Desk, Refused as No};
 use crate::cache::{FROM_SNAPSHOT, Freshness, Look};
@@ -23,6 +25,7 @@ use crate::observe::metrics::{Label, Metrics, QueryResult};
 use crate::resolve::Shared;
 use crate::route::RouteId;
 use crate::wire::{self, CLASS_IN, Ede, QuestionKey, RecordType};
+use limits::Limits;
 
 /// Seconds that what clients felt is told of.
 const SPAN: usize = 60;
@@ -40,6 +43,7 @@ pub(super) struct Counter {
     drains: Drains,
     /// Answers by result, a sample each second, the oldest first.
     felt: Mutex<VecDeque<(Time, Results)>>,
+    limits: Mutex<Limits>,
 }
 
 type Results = [u64; QueryResult::COUNT];
@@ -67,6 +71,7 @@ impl Counter {
             origin: origin.into(),
             started: clock.now(),
             felt: Mutex::default(),
+            limits: Mutex::default(),
         }
     }
 
@@ -90,6 +95,20 @@ impl Counter {
             failed: count(QueryResult::Failed),
             shed: count(QueryResult::Shed),
             refused: count(QueryResult::Refused) + count(QueryResult::Rejected),
+        }
+    }
+
+    /// Tells which limits were reached within the last second, unless that goes on.
+    fn tell_limits(&self, now: Time) {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let configured = |limit| self.metrics.configured(limit);
+        for event in limits.look(self.metrics.limits(), configured, now) {
+            let trouble = watch::is_trouble(&event);
+            self.journal.tell(now, SystemTime::now(), trouble, &event);
+            match trouble {
+                true => warn!("{event}"),
+                false => info!("{event}"),
+            }
         }
     }
 
@@ -349,6 +368,7 @@ impl Desk for Counter {
     fn second(&self) {
         let now = self.clock.now();
         self.drains.end_what_is_over(now);
+        self.tell_limits(now);
         let mut felt = self.felt.lock().unwrap_or_else(PoisonError::into_inner);
         if felt.len() > SPAN {
             felt.pop_front();

@@ -13,7 +13,7 @@ use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::net::Sockets;
-use crate::observe::metrics::QueryResult;
+use crate::observe::metrics::{Client, QueryResult};
 use crate::resolve::front::{Asker, Connection, Replies, Return, Service, Turn, Way};
 use crate::resolve::{Core, Shared};
 use crate::wire::{self, Inspected, OutgoingEdns, QueryFlags, QuestionKey};
@@ -123,6 +123,7 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
         let asker = || Asker {
             listener: 0,
             limit: u16::MAX,
+            client: Client::Own,
             since: asked,
             way: Way::Stream(Return::new(desk.clone())),
         };
@@ -130,7 +131,7 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
         let turn = worker.ask(&query, asker, asked, usize::from(u16::MAX), &mut response);
         worker.end_of_turn(asked);
         match turn {
-            Turn::Answer { length, .. } => response.truncate(length),
+            Turn::Answer { length, .. } | Turn::Limited { length, .. } => response.truncate(length),
             Turn::Pending | Turn::Drop => {
                 // Only a defect keeps the answer from coming by then.
                 let patience = config.routing.deadline + Duration::from_secs(1);

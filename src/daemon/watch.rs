@@ -92,7 +92,8 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
                 verdict: route.verdict,
                 base: route.base,
                 excess: route.excess,
-                loss: Some(route.loss),
+                loss: route.recent_loss,
+                last_answer: route.last_answer,
                 in_flight: route.in_flight.into(),
                 limit: route.limit.into(),
                 tcp_retransmits: route.tcp_resent,
@@ -233,7 +234,7 @@ fn is_doubt(event: &Event) -> bool {
 }
 
 /// Whether an event is for the worse.
-fn is_trouble(event: &Event) -> bool {
+pub(super) fn is_trouble(event: &Event) -> bool {
     match event {
         Event::Verdict { from, to, .. } => to.is_bad() && !from.is_bad(),
         Event::FirstRound { said, .. } => !said.is_servers(),
@@ -244,8 +245,8 @@ fn is_trouble(event: &Event) -> bool {
         | Event::LoopFound { .. }
         | Event::EdnsRefused { .. }
         | Event::MixedCaseRefused { .. }
-        | Event::NearMisses { .. }
-        | Event::LimitReached { .. } => true,
+        | Event::NearMisses { .. } => true,
+        Event::LimitReached { waits, .. } => !waits,
         _ => false,
     }
 }

@@ -90,6 +90,8 @@ pub(super) struct Awaited {
     pub question: SmallVec<[u8; 64]>,
     /// Whether the case was drawn at random.
     pub random_case: bool,
+    /// Something came under its identifier that is not its response.
+    pub mismatched: bool,
 }
 
 impl Awaited {
@@ -115,6 +117,7 @@ impl Awaited {
             tag,
             question,
             random_case,
+            mismatched: false,
         }
     }
 

@@ -74,8 +74,8 @@ pub trait Exchanges {
         now: Time,
     ) -> Result<Handle, Outcome>;
 
-    /// Stops listening for an attempt.
-    fn forget(&mut self, handle: Handle, tag: Tag);
+    /// Stops listening for an attempt. True if something had come in its place that does not match what was sent.
+    fn forget(&mut self, handle: Handle, tag: Tag) -> bool;
 
     /// What the kernel says of the connection that an attempt is still out on. `None` over datagrams, and
     /// where there is nothing to say.

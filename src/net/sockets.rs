@@ -86,7 +86,7 @@ impl Exchanges for Sockets {
         }
     }
 
-    fn forget(&mut self, handle: Handle, tag: Tag) {
+    fn forget(&mut self, handle: Handle, tag: Tag) -> bool {
         match handle {
             Handle::Udp { socket, id } => self.udp.forget(socket, id, tag),
             Handle::Stream => self.streams.forget(tag),

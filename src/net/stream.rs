@@ -30,7 +30,7 @@ use super::account::Mark;
 use super::awaited::{Awaited, Claimed, Manner, Way};
 use super::{Outgoing, Tag, shortage};
 use crate::clock::Time;
-use crate::observe::metrics::{Gauge, Limit, Mismatch};
+use crate::observe::metrics::{Client, Gauge, Limit, Mismatch};
 use crate::observe::said::Reason;
 use crate::route::{Carriage, Outcome, RouteId};
 use connection::{Connection, Lane, Query};
@@ -164,7 +164,9 @@ impl Streams {
         if lane.connections.len() < self.per_route {
             return self.open(route, rng, now).map(Some);
         }
-        self.manner.metrics.limited(Limit::UpstreamConnections);
+        self.manner
+            .metrics
+            .limited(Limit::UpstreamConnections, Client::Own);
         if let Some((slot, _)) = best {
             return Ok(Some(slot));
         }
@@ -338,6 +340,9 @@ impl Streams {
             }
             Err(mismatch) => {
                 self.manner.metrics.mismatched(route, mismatch);
+                if let Some(query) = id.and_then(|id| connection.queries.get_mut(&id)) {
+                    query.awaited.mismatched = true;
+                }
                 if connection.strike(mismatch == Mismatch::Id) {
                     // Nobody but the upstream can have sent all that.
                     for query in connection.end() {
@@ -395,23 +400,25 @@ impl Streams {
 
     /// Stops waiting for a response. A connection that has been silent since the query was put on it is
     /// doubted from then on.
-    pub(super) fn forget(&mut self, tag: Tag) {
+    pub(super) fn forget(&mut self, tag: Tag) -> bool {
         match self.places.remove(&tag) {
             Some(Place::On(slot, id)) => self.forget_on(slot as usize, id),
             Some(Place::Waiting(route)) => {
                 let waiting = &mut self.lane(route).waiting;
                 waiting.retain(|query| query.awaited.tag != tag);
+                false
             }
-            None => {}
+            None => false,
         }
     }
 
-    fn forget_on(&mut self, slot: usize, id: u16) {
+    /// Whether something else had come under the identifier.
+    fn forget_on(&mut self, slot: usize, id: u16) -> bool {
         let Some(connection) = self.connections.get_mut(slot) else {
-            return;
+            return false;
         };
         let Some(query) = connection.queries.remove(&id) else {
-            return;
+            return false;
         };
         connection.owed += 1;
         if connection.heard < query.sent {
@@ -423,6 +430,7 @@ impl Streams {
         if doubted && !self.lane(route).waiting.is_empty() {
             self.replace(slot);
         }
+        query.awaited.mismatched
     }
 
     fn count(&self) {

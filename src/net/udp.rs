@@ -29,7 +29,7 @@ use super::awaited::{Awaited, Claimed, Manner, Way};
 use super::shortage;
 use super::{Handle, Outgoing, Tag};
 use crate::clock::Time;
-use crate::observe::metrics::{Gauge, Limit, Mismatch};
+use crate::observe::metrics::{Client, Gauge, Limit, Mismatch};
 use crate::observe::said::Reason;
 use crate::route::{Outcome, RouteId};
 use crate::sys::{BATCH, RecvBatch, SendBatch};
@@ -61,6 +61,10 @@ struct UdpSocket {
     route: RouteId,
     /// Queries out on it.
     awaited: u32,
+    /// Queries ever sent on it.
+    carried: u64,
+    /// Something came on it that belongs to none of its queries.
+    strays: bool,
     opened: Time,
     /// Whether it still takes new questions.
     pooled: bool,
@@ -180,7 +184,9 @@ impl UdpSockets {
         self.batch.push_connected(length);
         self.batch_ids.push(id);
         place.insert(awaited);
-        self.sockets[slot as usize].awaited += 1;
+        let socket = &mut self.sockets[slot as usize];
+        socket.awaited += 1;
+        socket.carried += 1;
         Ok(Handle::Udp { socket: slot, id })
     }
 
@@ -235,7 +241,9 @@ impl UdpSockets {
 
     fn may_open(&mut self, now: Time) -> bool {
         if self.sockets.len() >= self.limit {
-            self.manner.metrics.limited(Limit::UpstreamSockets);
+            self.manner
+                .metrics
+                .limited(Limit::UpstreamSockets, Client::Own);
             return false;
         }
         let earned = now.since(self.openings_at).as_secs_f64() * f64::from(OPEN_RATE);
@@ -260,6 +268,8 @@ impl UdpSockets {
             socket,
             route,
             awaited: 0,
+            carried: 0,
+            strays: false,
             opened: now,
             pooled: true,
         });
@@ -398,15 +408,25 @@ impl UdpSockets {
     /// Whose response a datagram is. What belongs to no query, or does not match the one it claims to
     /// answer, is counted and ignored: it never ends the wait (RFC 5452 section 6).
     pub fn claim<'a>(&mut self, slot: u32, packet: &'a [u8]) -> Option<Claimed<'a>> {
-        let route = usize::from(self.sockets.get(slot as usize)?.route.0);
+        let socket = self.sockets.get_mut(slot as usize)?;
+        let route = usize::from(socket.route.0);
         let checked = match packet.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) {
             None => Err(Mismatch::Garbled),
             Some(id) => match self.awaited.entry((slot, id)) {
-                Entry::Vacant(_) => Err(Mismatch::Id),
-                Entry::Occupied(awaited) => awaited
-                    .get()
-                    .check(packet, id, false)
-                    .inspect(|_| drop(awaited.remove())),
+                Entry::Vacant(_) => {
+                    socket.strays = true;
+                    Err(Mismatch::Id)
+                }
+                Entry::Occupied(mut awaited) => match awaited.get().check(packet, id, false) {
+                    Ok(claimed) => {
+                        awaited.remove();
+                        Ok(claimed)
+                    }
+                    Err(mismatch) => {
+                        awaited.get_mut().mismatched = true;
+                        Err(mismatch)
+                    }
+                },
             },
         };
         match checked {
@@ -424,14 +444,19 @@ impl UdpSockets {
         }
     }
 
-    /// Stops waiting for a response.
-    pub(super) fn forget(&mut self, slot: u32, id: u16, tag: Tag) {
-        if let Entry::Occupied(awaited) = self.awaited.entry((slot, id))
-            && awaited.get().tag == tag
-        {
-            awaited.remove();
-            self.answered(slot);
+    /// Stops waiting for a response. True if something else came in its place. What came under another identifier is
+    /// held for that only on a socket of its own: on a shared one it may be another query's response that came too late.
+    pub(super) fn forget(&mut self, slot: u32, id: u16, tag: Tag) -> bool {
+        let Entry::Occupied(awaited) = self.awaited.entry((slot, id)) else {
+            return false;
+        };
+        if awaited.get().tag != tag {
+            return false;
         }
+        let own = self.sockets.get(slot as usize).filter(|it| it.carried == 1);
+        let mismatched = awaited.remove().mismatched || own.is_some_and(|it| it.strays);
+        self.answered(slot);
+        mismatched
     }
 
     /// One query less is out on the socket.

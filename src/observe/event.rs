@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::labels::Client;
 use super::said::Said;
 use crate::config::units::format_duration;
 use crate::wire::Rcode;
@@ -329,6 +330,10 @@ pub enum Event {
         limit: &'static str,
         /// Its value.
         value: usize,
+        /// By whom, most of all.
+        by: Client,
+        /// Who meets it waits; otherwise it is turned away.
+        waits: bool,
     },
 }
 
@@ -500,7 +505,24 @@ impl fmt::Display for Event {
                      over TCP, for somebody may be guessing"
                 )
             }
-            Event::LimitReached { limit, value } => write!(f, "limit {limit} = {value} reached"),
+            Event::LimitReached {
+                limit,
+                value,
+                by,
+                waits,
+            } => {
+                let by = match by {
+                    Client::Loopback => "programs on this host",
+                    Client::Private => "clients in a private network",
+                    Client::Public => "clients elsewhere",
+                    Client::Own => "all questions together",
+                };
+                let fate = match waits {
+                    true => "some wait",
+                    false => "some are turned away",
+                };
+                write!(f, "limit {limit} = {value} reached by {by}: {fate}")
+            }
         }
     }
 }

@@ -4,10 +4,11 @@
 //! number of series is known in advance and a client can add none. The meaning beside each
 //! variant is what `docs/metrics.md` prints; a test holds the two together.
 
+mod from;
+
 pub use super::event::Verdict;
 use super::names::{self, Series};
 use crate::config::Limits;
-use crate::wire;
 
 /// A closed list of label values.
 pub trait Label: Copy + Sized + 'static {
@@ -80,6 +81,60 @@ labels! {
         Rejected = "rejected",
     }
 
+    /// The type of record that a client asked for.
+    AskedType {
+        /// IPv4 addresses.
+        A = "A",
+        /// IPv6 addresses.
+        Aaaa = "AAAA",
+        /// How to reach a web server (RFC 9460).
+        Https = "HTTPS",
+        /// How to reach another service (RFC 9460).
+        Svcb = "SVCB",
+        /// The name of an address.
+        Ptr = "PTR",
+        /// The servers of a service (RFC 2782).
+        Srv = "SRV",
+        /// Text.
+        Txt = "TXT",
+        /// Mail exchanges.
+        Mx = "MX",
+        /// Name servers.
+        Ns = "NS",
+        /// The start of a zone.
+        Soa = "SOA",
+        /// An alias.
+        Cname = "CNAME",
+        /// A delegation signer (RFC 4034).
+        Ds = "DS",
+        /// A zone's key (RFC 4034).
+        Dnskey = "DNSKEY",
+        /// Whatever there is (RFC 8482).
+        Any = "ANY",
+        /// Any other type, or a question that cannot be read.
+        Other = "other",
+    }
+
+    /// The response code of an answer to a client.
+    AnswerRcode {
+        /// An answer, or no data of this type.
+        Noerror = "NOERROR",
+        /// The name does not exist.
+        Nxdomain = "NXDOMAIN",
+        /// No answer was to be had.
+        Servfail = "SERVFAIL",
+        /// The client is not served, or not with this.
+        Refused = "REFUSED",
+        /// The query cannot be read.
+        Formerr = "FORMERR",
+        /// No such kind of query is served.
+        Notimp = "NOTIMP",
+        /// The query's EDNS version is unknown.
+        Badvers = "BADVERS",
+        /// Any other that an upstream gave.
+        Other = "other",
+    }
+
     /// Where an answer came from.
     Source {
         /// The cache, within the TTL.
@@ -135,6 +190,18 @@ labels! {
         TcpPipeline = "tcp-pipeline",
         /// Bytes of answers that TCP clients have not taken, in all.
         TcpAnswers = "tcp-answers",
+    }
+
+    /// Where the client is that met a limit.
+    Client {
+        /// On this host.
+        Loopback = "loopback",
+        /// In a private or link-local network (RFC 1918, RFC 4193, RFC 6598, RFC 3927, RFC 4291).
+        Private = "private",
+        /// Anywhere else.
+        Public = "public",
+        /// No client's doing: byway asks for its own sake, or all of its questions together.
+        Own = "own",
     }
 
     /// What one attempt came to.
@@ -372,30 +439,29 @@ impl QueryResult {
     }
 }
 
-impl From<wire::Garbage> for Drop {
-    fn from(garbage: wire::Garbage) -> Drop {
-        match garbage {
-            wire::Garbage::Short => Drop::Short,
-            wire::Garbage::Response => Drop::Response,
-        }
-    }
-}
-
-impl From<wire::Mismatch> for Mismatch {
-    fn from(mismatch: wire::Mismatch) -> Mismatch {
-        match mismatch {
-            wire::Mismatch::Id => Mismatch::Id,
-            wire::Mismatch::Question => Mismatch::Question,
-            wire::Mismatch::Case => Mismatch::Case,
-            wire::Mismatch::Short
-            | wire::Mismatch::NotAResponse
-            | wire::Mismatch::Opcode
-            | wire::Mismatch::Garbled(_) => Mismatch::Garbled,
-        }
-    }
-}
-
 impl Limit {
+    /// Whether who meets it only waits, and is not turned away.
+    pub fn makes_wait(self) -> bool {
+        matches!(
+            self,
+            Limit::UpstreamSockets | Limit::UpstreamConnections | Limit::TcpPipeline
+        )
+    }
+
+    /// Who can meet it.
+    pub fn met_by(self) -> &'static [Client] {
+        match self {
+            Limit::UpstreamSockets | Limit::UpstreamConnections => &[Client::Own],
+            // The system's own limits close connections too, and a refresh needs room among the questions.
+            Limit::Questions | Limit::TcpConnections => Client::ALL,
+            Limit::Waiting
+            | Limit::WaitingPerQuestion
+            | Limit::TcpConnectionsPerClient
+            | Limit::TcpPipeline
+            | Limit::TcpAnswers => &[Client::Loopback, Client::Private, Client::Public],
+        }
+    }
+
     /// What the configuration sets it to.
     pub fn configured(self, limits: &Limits) -> usize {
         match self {

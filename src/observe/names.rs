@@ -59,6 +59,8 @@ macro_rules! series {
 series! {
     QUERIES = Counter "byway_queries_total" ["listener", "transport", "result"]
         "Queries answered.";
+    ANSWERS = Counter "byway_answers_total" ["type", "rcode"]
+        "Answers sent, by the type asked for and the response code.";
     QUERY_DURATION = Histogram "byway_query_duration_seconds" ["source"]
         "Time from reading a query to handing its answer to the kernel.";
     DROPPED = Counter "byway_dropped_total" ["reason"]
@@ -85,8 +87,8 @@ series! {
         "TCP connections accepted from clients.";
     LIMIT = Gauge "byway_limit" ["limit"]
         "The configured limits.";
-    LIMIT_REACHED = Counter "byway_limit_reached_total" ["limit"]
-        "Times that a configured limit turned something away or made it wait.";
+    LIMIT_REACHED = Counter "byway_limit_reached_total" ["limit", "client"]
+        "Times that a configured limit turned something away or made it wait, by where the client was that met it.";
 
     CACHE_LOOKUPS = Counter "byway_cache_lookups_total" ["result"]
         "Cache look-ups for clients' questions: hit, stale (held, past its TTL) or miss.";
@@ -143,7 +145,9 @@ series! {
     ROUTE_EXCESS = Gauge "byway_route_excess_seconds" ["upstream", "path"]
         "What the fast half of recent round trips takes over the base: the queue on the way.";
     ROUTE_LOSS = Gauge "byway_route_loss_ratio" ["upstream", "path"]
-        "Share of recent attempts without an answer in the route's own time, 0 to 1.";
+        "Share of the last minute's attempts without an answer in the route's own time, 0 to 1.";
+    ROUTE_LAST_ANSWER = Gauge "byway_route_last_answer_age_seconds" ["upstream", "path"]
+        "Time since the route's last useful answer.";
     ROUTE_IN_FLIGHT = Gauge "byway_route_in_flight" ["upstream", "path"]
         "Attempts under way on the route.";
     ROUTE_LIMIT = Gauge "byway_route_in_flight_limit" ["upstream", "path"]

@@ -248,18 +248,26 @@ impl<X: Exchanges> Core<X> {
     ) -> Turn {
         let Wanted { key, hash, asked } = wanted;
         let Some(room) = self.shared.inflight.waiting().take() else {
-            self.metrics.limited(Limit::Waiting);
             let is_held = stale_at < Time::NEVER;
             let held = is_held.then(|| {
                 self.shared
                     .write_held(key, hash, asked, self.life, limit, out)
             });
-            return match held.flatten() {
-                Some((length, result)) => {
+            let (length, result) = match held.flatten() {
+                Some(held) => {
                     self.metrics.count(Counter::StaleNothingClear, 1);
-                    Turn::Answer { length, result }
+                    held
                 }
-                None => self.error(asked, OVERLOADED, QueryResult::Shed, out),
+                None => (
+                    self.write_failure(asked, OVERLOADED, out),
+                    QueryResult::Shed,
+                ),
+            };
+            let met = Limit::Waiting;
+            return Turn::Limited {
+                length,
+                result,
+                met,
             };
         };
         let waiter = Waiter {
@@ -326,7 +334,8 @@ impl<X: Exchanges> Core<X> {
 
     /// So many wait for this answer already that one more finds no room: it gets what is held, or an error.
     fn crowded_out(&mut self, key: KeyRef<'_>, hash: u64, waiter: Waiter, now: Time) {
-        self.metrics.limited(Limit::WaitingPerQuestion);
+        let client = waiter.asker.client;
+        self.metrics.limited(Limit::WaitingPerQuestion, client);
         if let Some(waiter) = self.give_held(key, hash, waiter, Counter::StaleSlow, now) {
             self.give(waiter, &Gift::Error(OVERLOADED, QueryResult::Shed), now);
         }
@@ -420,9 +429,12 @@ impl<X: Exchanges> Core<X> {
 
     /// The answer that says no, written at once.
     fn error(&self, asked: &Asked<'_>, ede: Ede<'_>, result: QueryResult, out: &mut [u8]) -> Turn {
-        let payload = self.shared.payload;
-        let length = wire::write_error(asked, Rcode::SERVFAIL, Some(ede), payload, out);
+        let length = self.write_failure(asked, ede, out);
         Turn::Answer { length, result }
+    }
+
+    fn write_failure(&self, asked: &Asked<'_>, ede: Ede<'_>, out: &mut [u8]) -> usize {
+        wire::write_error(asked, Rcode::SERVFAIL, Some(ede), self.shared.payload, out)
     }
 }
 

@@ -176,6 +176,7 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn begin(&mut self, mut new: New<'_>, waiters: Waiters, now: Time) {
         let mut room = self.shared.inflight.questions().take();
         if room.is_none() {
+            self.metrics.limited(Limit::Questions, waiters.client());
             // Whoever makes room leaves another slot.
             let leads = new.lead.take().is_some();
             room = self.make_room(new.why, now);
@@ -192,7 +193,6 @@ impl<X: Exchanges> Core<X> {
             self.start(slot, now);
             self.settle_failed_sends(now);
         } else {
-            self.metrics.limited(Limit::Questions);
             self.questions[slot].stage = Stage::Over;
             self.turn_away(slot, now);
         }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use crate::clock::Time;
-use crate::observe::metrics::QueryResult;
+use crate::observe::metrics::{Client, Limit, QueryResult};
 use crate::sys::Origin;
 use crate::wire::Query;
 
@@ -49,6 +49,15 @@ pub enum Turn {
         /// What kind of answer it is, for the metrics.
         result: QueryResult,
     },
+    /// The answer was written, and would have been another one but for a limit.
+    Limited {
+        /// Its octets, at most the `limit` given.
+        length: usize,
+        /// What kind of answer it is.
+        result: QueryResult,
+        /// The limit, to be counted by who met it.
+        met: Limit,
+    },
     /// The asker was taken; the answer follows.
     Pending,
     /// There will be no answer. The service has counted why.
@@ -80,6 +89,8 @@ pub struct Asker {
     pub listener: u16,
     /// The most octets that this client takes.
     pub limit: u16,
+    /// Where the client is, for the limits that it meets.
+    pub client: Client,
     /// When the query was read.
     pub since: Time,
     /// The way back.

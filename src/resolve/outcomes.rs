@@ -250,9 +250,7 @@ impl<X: Exchanges> Core<X> {
                 kinds.answered(upstream, key.question());
                 return failures.clear(key, hash, Some(route.0));
             }
-            Outcome::Poor(_) | Outcome::Lame | Outcome::Mismatched | Outcome::Garbled => {
-                Ede::NO_REACHABLE_AUTHORITY
-            }
+            Outcome::Poor(_) | Outcome::Lame | Outcome::Garbled => Ede::NO_REACHABLE_AUTHORITY,
             // Where the route is well and another has answered, it is the question. Where it is not, every
             // question is lost there.
             Outcome::TimedOut if question.answered && self.shared.engine().is_clear(route) => {
@@ -290,10 +288,14 @@ impl<X: Exchanges> Core<X> {
             let Some(attempt) = self.attempts.try_remove(tag as usize) else {
                 continue;
             };
-            self.count(&attempt, metrics::Outcome::TimedOut, false, now);
-            if let Some(handle) = attempt.handle {
-                self.exchanges.forget(handle, tag);
-            }
+            let handle = attempt.handle;
+            let lied_to = handle.is_some_and(|handle| self.exchanges.forget(handle, tag));
+            // To the engine it is silence all the same: who is lying is not known.
+            let label = match lied_to {
+                true => metrics::Outcome::Mismatched,
+                false => metrics::Outcome::TimedOut,
+            };
+            self.count(&attempt, label, false, now);
             self.remember(&self.questions[slot], attempt.route, Outcome::TimedOut);
         }
         self.remove(slot, now);
@@ -379,7 +381,6 @@ fn label(outcome: Outcome, late: bool) -> metrics::Outcome {
         Outcome::Lame => metrics::Outcome::Lame,
         Outcome::Unfinished => metrics::Outcome::Unfinished,
         Outcome::Truncated => metrics::Outcome::Truncated,
-        Outcome::Mismatched => metrics::Outcome::Mismatched,
         Outcome::Garbled => metrics::Outcome::Garbled,
         Outcome::TimedOut => metrics::Outcome::TimedOut,
         Outcome::Unreachable(_) => metrics::Outcome::Unreachable,

@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use super::front::Asker;
 use super::inflight::Room;
 use crate::clock::Time;
+use crate::observe::metrics::Client;
 use crate::wire::OwnedAsked;
 
 /// A client that waits.
@@ -59,6 +60,12 @@ impl Waiters {
             None => self.first = Some(waiter),
             Some(_) => self.others.push(Earliest(waiter)),
         }
+    }
+
+    /// Where the client is that has waited longest; byway's own side if nobody waits.
+    pub fn client(&self) -> Client {
+        let first = self.first.as_ref();
+        first.map_or(Client::Own, |waiter| waiter.asker.client)
     }
 
     /// How many wait.
@@ -165,6 +172,7 @@ mod tests {
             asker: Asker {
                 listener: 0,
                 limit: 512,
+                client: Client::Own,
                 since: Time::START,
                 way: Way::Datagram {
                     origin: Origin::new(client, None),

@@ -127,6 +127,12 @@ impl Engine {
                 outcome,
                 Outcome::Answered | Outcome::Truncated | Outcome::Unfinished
             );
+            if !attempt.lost {
+                lane.recent.in_time(now);
+            }
+            if useful {
+                lane.recent.useful(now);
+            }
             let rtt = now.since(attempt.sent);
             let proven = looked.min(now).since(attempt.sent);
             let censored = lane.estimate.is_late(rtt) && !lane.estimate.is_late(proven);
@@ -298,6 +304,7 @@ impl Engine {
         if self.paths[self.lane(route).route.path.0 as usize].missing {
             return;
         }
+        self.lane_mut(route).recent.lost(now);
         // It may have become known only now that the name fails.
         if self.is_mute(attempt.about, route, now) {
             return;

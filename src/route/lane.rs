@@ -10,6 +10,7 @@ use super::flight::Queue;
 use super::hardness::Hardness;
 use super::health::Health;
 use super::limit::Limit;
+use super::recent::Recent;
 use super::selector::Rank;
 use super::tally::Row;
 use super::{Route, RouteId, Verdict};
@@ -69,6 +70,8 @@ pub(super) struct Lane {
     /// Segments that TCP sent again, and its smoothed round trip at the last look.
     pub(super) tcp_resent: u64,
     pub(super) tcp_round_trip: Option<Duration>,
+    /// What it did in the last minute.
+    pub(super) recent: Recent,
     /// Why an attempt over it failed last, and when.
     pub(super) said: Option<(Time, Said)>,
     /// Attempts ever made, modulo 2^32.
@@ -115,6 +118,7 @@ impl Lane {
             healthy: 0.0,
             tcp_resent: 0,
             tcp_round_trip: None,
+            recent: Recent::default(),
             said: None,
             departed: 0,
             sent: 0,

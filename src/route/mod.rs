@@ -39,6 +39,7 @@ pub mod precedence;
 pub mod preview;
 pub mod probe;
 pub mod race;
+mod recent;
 pub mod report;
 pub mod selector;
 pub mod stall;

@@ -42,8 +42,6 @@ pub enum Outcome {
     Unfinished,
     /// With TC set: the server is well, the answer did not fit.
     Truncated,
-    /// With a datagram that answers something else.
-    Mismatched,
     /// With a message that cannot be read.
     Garbled,
     /// With nothing, in the time the driver gave it.
@@ -71,9 +69,7 @@ impl Outcome {
             | Outcome::Closed
             | Outcome::Local
             | Outcome::Outrun => None,
-            Outcome::Poor(_) | Outcome::Lame | Outcome::Mismatched | Outcome::Garbled => {
-                Some(Blame::Upstream)
-            }
+            Outcome::Poor(_) | Outcome::Lame | Outcome::Garbled => Some(Blame::Upstream),
             Outcome::TimedOut | Outcome::Unreachable(_) | Outcome::HandshakeFailed(_) => {
                 Some(Blame::Own)
             }
@@ -92,7 +88,7 @@ impl Outcome {
             }
             Outcome::Poor(rcode) => Said::Server { rcode, why: None },
             Outcome::Lame => Said::Lame,
-            Outcome::Mismatched | Outcome::Garbled => Said::Garbled,
+            Outcome::Garbled => Said::Garbled,
             Outcome::TimedOut => Said::Nothing,
             Outcome::Unreachable(reason) => Said::Kernel(reason),
             Outcome::HandshakeFailed(reason) => Said::Handshake(reason),
@@ -109,7 +105,6 @@ impl Outcome {
                 | Outcome::Lame
                 | Outcome::Unfinished
                 | Outcome::Truncated
-                | Outcome::Mismatched
                 | Outcome::Garbled
         )
     }

@@ -249,7 +249,7 @@ impl Race {
                 let rcode = Some(Rcode::NOERROR);
                 self.poor(engine, flight, rcode, now, rng, &mut step);
             }
-            Outcome::Lame | Outcome::Mismatched | Outcome::Garbled => {
+            Outcome::Lame | Outcome::Garbled => {
                 self.poor(engine, flight, None, now, rng, &mut step);
             }
             Outcome::Truncated if !self.finished => {

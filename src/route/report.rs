@@ -57,6 +57,11 @@ pub struct RouteReport {
     pub typical: Duration,
     /// Share of attempts lost since trouble began to show; 0 without trouble.
     pub loss: f64,
+    /// Share of the last minute's attempts without an answer in the route's own time, whatever the reason; `None` if
+    /// there were none.
+    pub recent_loss: Option<f64>,
+    /// How long ago the last useful answer came; `None` before the first.
+    pub last_answer: Option<Duration>,
     /// Attempts unanswered.
     pub in_flight: u32,
     /// Attempts that may be unanswered.
@@ -126,6 +131,8 @@ impl Engine {
                 excess: lane.estimate.excess(now),
                 typical: Duration::from_micros(lane.estimate.typical_us() as u64),
                 loss: f64::from(evidence.lost) / f64::from(evidence.attempts.max(1)),
+                recent_loss: lane.recent.loss(now),
+                last_answer: lane.recent.last_answer(now),
                 in_flight: lane.queue.len(),
                 limit: lane.limit.get(),
                 tcp_resent: lane.tcp_round_trip.map(|_| lane.tcp_resent),

@@ -11,6 +11,7 @@ use slab::Slab;
 use super::stream::mailbox::{Mailbox, Order};
 use crate::clock::Time;
 use crate::config::Limits;
+use crate::observe::metrics::Client;
 
 /// The share of the room for answers that is kept for connections which hold none, as its inverse.
 const RESERVED: usize = 8;
@@ -103,6 +104,7 @@ impl Connections {
         Ok(Place {
             connections: Arc::clone(self),
             client,
+            class: peer.into(),
             key,
             mailbox,
             displaced,
@@ -196,6 +198,8 @@ impl Open {
 pub(super) struct Place {
     connections: Arc<Connections>,
     client: IpAddr,
+    /// Where the client is.
+    pub(super) class: Client,
     key: usize,
     /// What finds the connection.
     pub(super) mailbox: Arc<Mailbox>,

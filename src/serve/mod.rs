@@ -33,7 +33,7 @@ use crate::config::{Config, Limits};
 use crate::observe::metrics::{Counter, Drop, QueryResult, Source, Transport, WorkerMetrics};
 use crate::resolve::front::{Asker, Replies, Service, Waiting, Way};
 use crate::sys::{self, SendBatch};
-use crate::wire::{Ede, Inspected, Rcode, write_error};
+use crate::wire::{Ede, Inspected, Rcode, RecordType, asked_type, write_error};
 use admit::Admission;
 pub use bind::{BindError, Listeners};
 pub use limits::Connections;
@@ -206,6 +206,7 @@ impl Front {
             Inspected::Query(query) => {
                 let ede = Some(Ede::PROHIBITED);
                 let length = write_error(&query.asked, Rcode::REFUSED, ede, payload, out);
+                self.count_answer(query.asked.record_type(), out);
                 (length, QueryResult::Refused)
             }
             Inspected::Refuse(refusal) => {
@@ -218,7 +219,11 @@ impl Front {
                     Rcode::REFUSED => QueryResult::Refused,
                     _ => QueryResult::Rejected,
                 };
-                (refusal.write(payload, out), result)
+                let length = refusal.write(payload, out);
+                let asked = asked_type(&out[..length]).unwrap_or(RecordType(0));
+                // An extended one is not in the header.
+                self.metrics.answer(asked.into(), refusal.rcode().into());
+                (length, result)
             }
         }
     }
@@ -251,6 +256,7 @@ impl Replies for Front {
                     return;
                 }
                 self.count_truncated(slot);
+                self.count_late(&slot[..length]);
                 late.push(length, &origin);
                 Transport::Udp
             }
@@ -263,6 +269,7 @@ impl Replies for Front {
                 if length == 0 {
                     return;
                 }
+                self.count_late(&letter[..length]);
                 back.settle(&letter[..length]);
                 Transport::Tcp
             }
@@ -288,6 +295,19 @@ impl Replies for Front {
 }
 
 impl Front {
+    /// Counts an answer to a question for `asked`, by what its header says.
+    #[inline]
+    fn count_answer(&self, asked: RecordType, answer: &[u8]) {
+        let rcode = answer.get(3).map_or(0, |flags| u16::from(flags & 0x0f));
+        self.metrics.answer(asked.into(), Rcode(rcode).into());
+    }
+
+    /// The same for one whose question is no longer at hand.
+    fn count_late(&self, answer: &[u8]) {
+        let asked = asked_type(answer).unwrap_or(RecordType(0));
+        self.count_answer(asked, answer);
+    }
+
     /// Counts an answer over UDP that has TC set (RFC 1035 section 4.1.1).
     #[inline]
     fn count_truncated(&self, answer: &[u8]) {

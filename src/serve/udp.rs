@@ -164,19 +164,28 @@ impl<S: Service> Intake<S> {
                     listener: self.listener,
                     // It is the smaller of two that have 16 bits.
                     limit: limit as u16,
+                    client: peer.ip().into(),
                     since: now,
                     way: Way::Datagram {
                         origin,
                         ticket: front.waiting.ticket(),
                     },
                 };
-                match self.service.ask(query, asker, now, limit, slot) {
-                    Turn::Answer { length, result } => {
-                        tally.add(result);
-                        length
+                let (length, result) = match self.service.ask(query, asker, now, limit, slot) {
+                    Turn::Answer { length, result } => (length, result),
+                    Turn::Limited {
+                        length,
+                        result,
+                        met,
+                    } => {
+                        front.metrics.limited(met, peer.ip().into());
+                        (length, result)
                     }
                     Turn::Pending | Turn::Drop => return,
-                }
+                };
+                front.count_answer(query.asked.record_type(), slot);
+                tally.add(result);
+                length
             }
             _ => match front.turn_away(inspected, admitted, slot) {
                 (0, _) => return,

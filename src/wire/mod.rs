@@ -43,7 +43,7 @@ pub use name::{NameError, name_from_text, name_to_text};
 pub use present::{Escaped, Lines};
 pub use purpose::ede_purpose;
 pub use query::{Garbage, Inspected, Query, inspect};
-pub use question::{Asked, ClientEdns, KeptKey, KeyRef, OwnedAsked, QuestionKey};
+pub use question::{Asked, ClientEdns, KeptKey, KeyRef, OwnedAsked, QuestionKey, asked_type};
 pub use refusal::Refusal;
 pub use reply::{Render, TtlRule, write_error};
 pub use response::{Kind, Mismatch, Response, Sent, examine};

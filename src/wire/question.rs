@@ -323,6 +323,12 @@ impl Asked<'_> {
         usize::from(theirs.min(ours))
     }
 
+    /// The type asked for.
+    #[inline]
+    pub fn record_type(&self) -> RecordType {
+        type_and_class(self.question).0
+    }
+
     /// Whether the client wants DNSSEC records.
     #[inline]
     pub fn dnssec_ok(&self) -> bool {
@@ -411,6 +417,13 @@ pub(super) fn type_and_class(question: &[u8]) -> (RecordType, u16) {
         ),
         None => (RecordType(0), 0),
     }
+}
+
+/// The type that a message with one question asks, or was asked, for; `None` if it has none that can be read.
+pub fn asked_type(message: &[u8]) -> Option<RecordType> {
+    let one = message.get(4..6) == Some(&[0, 1]);
+    let question = question_at(message).filter(|_| one)?;
+    Some(type_and_class(question).0)
 }
 
 /// The question section of a message with one question: uncompressed name, type and class.

@@ -10,6 +10,7 @@ mod caching;
 mod clients;
 mod commands;
 mod control;
+mod counts;
 mod edns;
 mod first_minute;
 mod forgery;

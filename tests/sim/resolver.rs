@@ -15,7 +15,7 @@ use byway::clock::{Life, Time};
 use byway::config::Config;
 use byway::net::{Claimed, Exchanges, Handle, Outgoing, Tag as Attempt};
 use byway::observe::metrics::{
-    CacheSample, EngineSample, Metrics, QueryResult, Roster, RouteNames, Sources,
+    CacheSample, Client, EngineSample, Metrics, QueryResult, Roster, RouteNames, Sources,
 };
 use byway::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use byway::resolve::lookout::Lookout;
@@ -122,10 +122,11 @@ impl Exchanges for Wire {
         Ok(Handle::Udp { socket, id: ID })
     }
 
-    fn forget(&mut self, handle: Handle, _attempt: Attempt) {
+    fn forget(&mut self, handle: Handle, _attempt: Attempt) -> bool {
         if let Handle::Udp { socket, .. } = handle {
             self.open.remove(&Tag::from(socket));
         }
+        false
     }
 
     fn carriage(&mut self, _: Handle, _: Attempt, _now: Time) -> Option<Carriage> {
@@ -270,6 +271,7 @@ impl Subject for Resolver {
         let asker = || Asker {
             listener: 0,
             limit: LIMIT as u16,
+            client: Client::Own,
             since: now,
             way: Way::Datagram {
                 origin: Origin::new((client, 53).into(), None),
@@ -277,8 +279,11 @@ impl Subject for Resolver {
             },
         };
         let mut room = [0; LIMIT];
-        if let Turn::Answer { length, .. } = self.core.ask(&asked, asker, now, LIMIT, &mut room) {
-            self.tell(read(query, &room[..length], now), out);
+        match self.core.ask(&asked, asker, now, LIMIT, &mut room) {
+            Turn::Answer { length, .. } | Turn::Limited { length, .. } => {
+                self.tell(read(query, &room[..length], now), out);
+            }
+            Turn::Pending | Turn::Drop => {}
         }
         self.turned(now, out);
     }

@@ -14,8 +14,8 @@ use super::super::names::{self, Kind, Series};
 use super::process::Process;
 use super::worker::{Block, RouteCells, Scalars};
 use super::{
-    AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit, Mismatch, Outcome,
-    QueryResult, Shared, Source, Transport, Verdict, queue,
+    AnswerRcode, AskedType, AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit,
+    Mismatch, Outcome, QueryResult, Shared, Source, Transport, Verdict, queue,
 };
 
 /// The commit that was built, if whoever built it said so.
@@ -120,6 +120,13 @@ impl Shared {
                 }
             }
         }
+        for &asked in AskedType::ALL {
+            for &rcode in AnswerRcode::ALL {
+                let count = blocks.scalar(|all| &all.answers[asked.index()][rcode.index()]);
+                let labels = [asked.as_str(), rcode.as_str()];
+                page.put(&names::ANSWERS, &labels, count as f64);
+            }
+        }
         for &source in Source::ALL {
             let sum = blocks.histogram(|block| &block.scalars.0.durations[source.index()]);
             page.histogram(&names::QUERY_DURATION, &[source.as_str()], &sum, 0);
@@ -188,8 +195,11 @@ impl Shared {
                 &[limit.as_str()],
                 limit.configured(&self.limits) as f64,
             );
-            let reached = blocks.scalar(|all| &all.limits[limit.index()]);
-            page.put(&names::LIMIT_REACHED, &[limit.as_str()], reached as f64);
+            for &client in limit.met_by() {
+                let reached = blocks.scalar(|all| &all.limits[limit.index()][client.index()]);
+                let labels = [limit.as_str(), client.as_str()];
+                page.put(&names::LIMIT_REACHED, &labels, reached as f64);
+            }
         }
     }
 
@@ -238,6 +248,7 @@ impl Shared {
                 (&names::ROUTE_BASE, seconds(route.base)),
                 (&names::ROUTE_EXCESS, seconds(route.excess)),
                 (&names::ROUTE_LOSS, route.loss),
+                (&names::ROUTE_LAST_ANSWER, seconds(route.last_answer)),
                 (&names::ROUTE_IN_FLIGHT, Some(route.in_flight as f64)),
                 (&names::ROUTE_LIMIT, Some(route.limit as f64)),
                 (

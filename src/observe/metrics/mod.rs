@@ -26,8 +26,8 @@ pub use sample::{
 pub use worker::WorkerMetrics;
 
 pub use super::labels::{
-    AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit, Mismatch, Outcome,
-    QueryResult, Source, Transport, Verdict,
+    AnswerRcode, AskedType, AttemptKind, Client, Counter, Drop, Evacuation, Eviction, Gauge, Label,
+    Limit, Mismatch, Outcome, QueryResult, Source, Transport, Verdict,
 };
 use crate::config::Limits;
 use worker::Block;
@@ -75,6 +75,9 @@ struct Shared {
     /// ordinary atomic addition.
     evacuations: Vec<[AtomicU64; Evacuation::COUNT]>,
 }
+
+/// How often each [`Limit`] was reached, by [`Client`].
+pub type Met = [[u64; Client::COUNT]; Limit::COUNT];
 
 /// A roster that names something twice, which would make two series of the same name and labels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,6 +146,20 @@ impl Metrics {
             block.add_answers(&mut answers);
         }
         answers
+    }
+
+    /// How often each limit was reached since the start, by who met it.
+    pub fn limits(&self) -> Met {
+        let mut met = Met::default();
+        for block in self.shared.blocks() {
+            block.add_limits(&mut met);
+        }
+        met
+    }
+
+    /// What a limit is set to.
+    pub fn configured(&self, limit: Limit) -> usize {
+        limit.configured(&self.shared.limits)
     }
 
     /// All series now, in the Prometheus text format 0.0.4.

@@ -87,8 +87,11 @@ pub struct RouteSample {
     pub base: Option<Duration>,
     /// What recent round trips take over the base; `None` while unknown.
     pub excess: Option<Duration>,
-    /// Share of recent attempts without an answer, 0 to 1; `None` while unknown.
+    /// Share of the last minute's attempts without an answer in the route's own time, 0 to 1; `None` if there
+    /// were none.
     pub loss: Option<f64>,
+    /// Since the last useful answer; `None` before the first.
+    pub last_answer: Option<Duration>,
     /// Attempts under way.
     pub in_flight: u64,
     /// The adaptive limit on them.

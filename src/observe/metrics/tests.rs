@@ -59,6 +59,7 @@ fn sources() -> Sources {
         base: Some(Duration::from_millis(2)),
         excess: Some(Duration::from_millis(480)),
         loss: Some(0.31),
+        last_answer: Some(Duration::from_millis(700)),
         in_flight: 9,
         limit: 64,
         tcp_retransmits: Some(5),
@@ -120,13 +121,21 @@ fn feed(metrics: &Metrics) -> WorkerMetrics {
             }
         }
     }
+    for &asked in AskedType::ALL {
+        AnswerRcode::ALL
+            .iter()
+            .for_each(|&rcode| worker.answer(asked, rcode));
+    }
     Source::ALL
         .iter()
         .for_each(|&source| worker.latency(source, Duration::from_millis(3), 4));
     Drop::ALL
         .iter()
         .for_each(|&reason| worker.dropped(reason, 1));
-    Limit::ALL.iter().for_each(|&limit| worker.limited(limit));
+    for &limit in Limit::ALL {
+        let clients = limit.met_by().iter();
+        clients.for_each(|&client| worker.limited(limit, client));
+    }
     Counter::ALL
         .iter()
         .for_each(|&counter| worker.count(counter, 5));
@@ -313,19 +322,26 @@ fn the_crate_accepts_every_row_of_the_table() {
 
 #[test]
 fn label_values_are_plain_words() {
-    fn check<L: Label>() {
+    fn all<L: Label>(plain: impl Fn(u8) -> bool) {
         assert_eq!(L::ALL.len(), L::VALUES.len());
         for (index, value) in L::ALL.iter().enumerate() {
             assert_eq!((value.index(), value.as_str()), (index, L::VALUES[index].0));
-            let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-            assert!(value.as_str().bytes().all(plain), "{}", value.as_str());
+            let word = value.as_str();
+            assert!(word == "other" || word.bytes().all(&plain), "{word}");
         }
     }
+    fn check<L: Label>() {
+        all::<L>(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    }
+    // These are written as DNS writes them.
+    all::<AskedType>(|byte| byte.is_ascii_uppercase());
+    all::<AnswerRcode>(|byte| byte.is_ascii_uppercase());
     check::<Transport>();
     check::<QueryResult>();
     check::<Source>();
     check::<Drop>();
     check::<Limit>();
+    check::<Client>();
     check::<Outcome>();
     check::<AttemptKind>();
     check::<Mismatch>();

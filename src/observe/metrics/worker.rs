@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::super::cell::{Apart, Cell64, Histogram};
 use super::{
-    AttemptKind, Counter, Drop, Gauge, Label, Limit, Mismatch, Outcome, QueryResult, Source,
-    Transport,
+    AnswerRcode, AskedType, AttemptKind, Client, Counter, Drop, Gauge, Label, Limit, Met, Mismatch,
+    Outcome, QueryResult, Source, Transport,
 };
 
 /// The numbers of one worker: written by it alone, read by scrapes.
@@ -21,9 +21,10 @@ pub(super) struct Block {
 
 #[derive(Debug, Default)]
 pub(super) struct Scalars {
+    pub(super) answers: [[Cell64; AnswerRcode::COUNT]; AskedType::COUNT],
     pub(super) durations: [Histogram; Source::COUNT],
     pub(super) dropped: [Cell64; Drop::COUNT],
-    pub(super) limits: [Cell64; Limit::COUNT],
+    pub(super) limits: [[Cell64; Client::COUNT]; Limit::COUNT],
     pub(super) counters: [Cell64; Counter::COUNT],
     pub(super) gauges: [Cell64; Gauge::COUNT],
 }
@@ -48,6 +49,15 @@ impl Block {
             scalars: Apart::default(),
             listeners: (0..listeners).map(|_| Apart::default()).collect(),
             routes: (0..routes).map(|_| Apart::default()).collect(),
+        }
+    }
+
+    /// Adds how often it has reached each limit.
+    pub(super) fn add_limits(&self, met: &mut Met) {
+        for (sums, counts) in met.iter_mut().zip(&self.scalars.0.limits) {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum = sum.wrapping_add(count.get());
+            }
         }
     }
 
@@ -90,6 +100,12 @@ impl WorkerMetrics {
         self.block.listeners[listener].0.queries[transport.index()][result.index()].add(n);
     }
 
+    /// Counts an answer to a question for `asked`.
+    #[inline]
+    pub fn answer(&self, asked: AskedType, rcode: AnswerRcode) {
+        self.block.scalars.0.answers[asked.index()][rcode.index()].add(1);
+    }
+
     /// Counts `n` answers that took `took` each, from reading the query to handing over the
     /// answer. A batch answered between two clock reads counts at once.
     #[inline]
@@ -103,10 +119,10 @@ impl WorkerMetrics {
         self.block.scalars.0.dropped[reason.index()].add(n);
     }
 
-    /// Counts a limit that turned something away or made it wait.
+    /// Counts a limit that turned something away or made it wait, by who met it.
     #[inline]
-    pub fn limited(&self, limit: Limit) {
-        self.block.scalars.0.limits[limit.index()].add(1);
+    pub fn limited(&self, limit: Limit, client: Client) {
+        self.block.scalars.0.limits[limit.index()][client.index()].add(1);
     }
 
     /// Counts `n` of whatever `counter` stands for.

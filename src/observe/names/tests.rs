@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::labels::{
-    AttemptKind, Counter, Drop, Evacuation, Eviction, Label, Limit, Mismatch, Outcome, QueryResult,
-    Source, Transport, Verdict,
+    AnswerRcode, AskedType, AttemptKind, Client, Counter, Drop, Evacuation, Eviction, Label, Limit,
+    Mismatch, Outcome, QueryResult, Source, Transport, Verdict,
 };
 use super::*;
 
@@ -35,10 +35,13 @@ fn closed() -> Vec<Closed> {
     let mut all = vec![
         closed(&QUERIES, "transport", Transport::VALUES),
         closed(&QUERIES, "result", QueryResult::VALUES),
+        closed(&ANSWERS, "type", AskedType::VALUES),
+        closed(&ANSWERS, "rcode", AnswerRcode::VALUES),
         closed(&QUERY_DURATION, "source", Source::VALUES),
         closed(&DROPPED, "reason", Drop::VALUES),
         closed(&LIMIT, "limit", Limit::VALUES),
         closed(&LIMIT_REACHED, "limit", Limit::VALUES),
+        closed(&LIMIT_REACHED, "client", Client::VALUES),
         closed(&CACHE_EVICTIONS, "cause", Eviction::VALUES),
         closed(&SNAPSHOT_WRITES, "result", &writes),
         closed(&ATTEMPTS, "outcome", Outcome::VALUES),
@@ -115,7 +118,7 @@ fn every_label_value_is_explained_as_in_the_code() {
         meanings,
     } in closed()
     {
-        if series.name == LIMIT_REACHED.name {
+        if (series.name, label) == (LIMIT_REACHED.name, "limit") {
             continue; // The limits are listed once, under byway_limit.
         }
         let heading = format!("### `{}`: `{label}`\n\n", series.name);

@@ -12,7 +12,9 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::config::Config;
 use crate::net::{Claimed, Handle, Outgoing, Tag};
-use crate::observe::metrics::{CacheSample, EngineSample, Metrics, Roster, RouteNames, Sources};
+use crate::observe::metrics::{
+    CacheSample, Client, EngineSample, Metrics, Roster, RouteNames, Sources,
+};
 use crate::resolve::Shared;
 use crate::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use crate::resolve::mailbox::Handoff;
@@ -58,8 +60,9 @@ impl Exchanges for Wire {
         Ok(Handle::Udp { socket: 0, id: 0 })
     }
 
-    fn forget(&mut self, _: Handle, _: Tag) {
+    fn forget(&mut self, _: Handle, _: Tag) -> bool {
         self.listening -= 1;
+        false
     }
 
     fn carriage(&mut self, _: Handle, _: Tag, _: Time) -> Option<Carriage> {
@@ -183,6 +186,7 @@ impl World {
         Asker {
             listener: 0,
             limit: 512,
+            client: Client::Own,
             since: self.now,
             way: Way::Datagram {
                 origin: Origin::new(peer, None),

@@ -152,7 +152,7 @@ impl<S: Service> Conversation<S> {
         };
         let metrics = &self.seated.front.metrics;
         if ending == Ending::Overflown {
-            metrics.limited(Limit::TcpAnswers);
+            metrics.limited(Limit::TcpAnswers, self.seated.place.class);
         }
         if matches!(ending, Ending::Stalled | Ending::Overflown) {
             metrics.dropped(Drop::Stalled, 1);
@@ -393,14 +393,25 @@ impl<S: Service> Conversation<S> {
                     Asker {
                         listener: self.listener,
                         limit: u16::MAX,
+                        client: self.seated.place.class,
                         since: now,
                         way: Way::Stream(Return::new(Arc::clone(mailbox) as _)),
                     }
                 };
-                match self.service.ask(&query, asker, now, STREAM_LIMIT, room) {
+                let answered = match self.service.ask(&query, asker, now, STREAM_LIMIT, room) {
                     Turn::Answer { length, result } => (length, result),
+                    Turn::Limited {
+                        length,
+                        result,
+                        met,
+                    } => {
+                        front.metrics.limited(met, self.seated.place.class);
+                        (length, result)
+                    }
                     Turn::Pending | Turn::Drop => return true,
-                }
+                };
+                front.count_answer(query.asked.record_type(), room);
+                answered
             }
             Inspected::Drop(garbage) => {
                 front.metrics.dropped(garbage.into(), 1);
@@ -418,7 +429,9 @@ impl<S: Service> Conversation<S> {
     fn hold_back(&mut self) {
         let front = &self.seated.front;
         if self.in_flight >= front.limits.tcp_pipeline && !mem::replace(&mut self.held_back, true) {
-            front.metrics.limited(Limit::TcpPipeline);
+            front
+                .metrics
+                .limited(Limit::TcpPipeline, self.seated.place.class);
         }
     }
 

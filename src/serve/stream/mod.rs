@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::limits::{Connections, Full, Place};
 use super::{Front, STREAM_LIMIT};
 use crate::clock::Time;
-use crate::observe::metrics::{Counter, Drop as Dropped, Gauge, Limit, WorkerMetrics};
+use crate::observe::metrics::{Client, Counter, Drop as Dropped, Gauge, Limit, WorkerMetrics};
 use crate::observe::quiet::Quiet;
 use crate::resolve::front::Service;
 use conversation::Conversation;
@@ -90,7 +90,7 @@ impl Streams {
             Ok(_) | Err(Full::Total) => Limit::TcpConnections,
             Err(Full::Client) => Limit::TcpConnectionsPerClient,
         };
-        metrics.limited(limit);
+        metrics.limited(limit, peer.ip().into());
         metrics.dropped(Dropped::Connections, 1);
         entered.ok()
     }
@@ -156,7 +156,7 @@ pub(super) async fn accept<S: Service + 'static>(
                 if let Some(more) = ACCEPT.line(front.clock.now()) {
                     tracing::warn!("cannot accept connections: {error}{more}");
                 }
-                front.metrics.limited(Limit::TcpConnections);
+                front.metrics.limited(Limit::TcpConnections, Client::Own);
                 if front.streams.connections.displace(front.clock.now()) {
                     front.metrics.dropped(Dropped::Connections, 1);
                 }

@@ -186,7 +186,10 @@ fn a_full_pipeline_pauses_reading_and_loses_nothing() {
         answered.sort();
         assert_eq!(answered, (0..20).collect::<Vec<_>>());
         assert_eq!(rig.service.most.get(), 3);
-        assert!(rig.metric("byway_limit_reached_total{limit=\"tcp-pipeline\"}") >= 1);
+        assert!(
+            rig.metric("byway_limit_reached_total{limit=\"tcp-pipeline\",client=\"loopback\"}")
+                >= 1
+        );
         assert!(recv(&mut client).await.is_none());
     });
 }
@@ -363,7 +366,7 @@ fn answers_that_are_not_taken_are_bounded_in_all() {
             client.write_all(&queries).await.unwrap();
             slow.push(client);
         }
-        let limit = "byway_limit_reached_total{limit=\"tcp-answers\"}";
+        let limit = "byway_limit_reached_total{limit=\"tcp-answers\",client=\"loopback\"}";
         rig.until(|| rig.metric(limit) > 0 || rig.front.connections() < 60)
             .await;
         let mut patient = connect(rig).await;
@@ -428,7 +431,7 @@ fn the_connection_idle_longest_makes_room_and_busy_ones_stay() {
         assert_eq!(ids(&mut new, 1).await, [2]);
         assert_eq!(rig.dropped("connections"), 2);
         assert_eq!(
-            rig.metric("byway_limit_reached_total{limit=\"tcp-connections\"}"),
+            rig.metric("byway_limit_reached_total{limit=\"tcp-connections\",client=\"loopback\"}"),
             2
         );
     });
