@@ -37,6 +37,8 @@ pub struct Status {
     pub uptime: f64,
     /// Where its configuration came from.
     pub configuration: String,
+    /// Where it answers queries.
+    pub listeners: Vec<String>,
     /// What clients felt lately.
     pub felt: Felt,
     /// Packets upstream for each question that needed one, over the last minute.

@@ -37,6 +37,9 @@ pub mod exit {
     /// `byway status`: names resolve, and something is in trouble or out of use.
     pub const TROUBLE: u8 = 3;
 
+    /// `byway query`: there is no such name, or nothing of that type.
+    pub const NOTHING: u8 = 4;
+
     /// The same in words, for `--help` and the manual.
     pub(super) const MEANINGS: &[(u8, &str)] = &[
         (OK, "Done. For run: it was told to stop, and has stopped."),
@@ -51,6 +54,10 @@ pub mod exit {
         (
             TROUBLE,
             "status: names resolve, and something is in trouble or out of use.",
+        ),
+        (
+            NOTHING,
+            "query: there is no such name, or nothing of that type; 1 stands for no useful answer.",
         ),
     ];
 }
@@ -108,7 +115,7 @@ struct Cli {
 enum Command {
     /// Serve until told to stop
     Run(RunArgs),
-    /// Ask one question through the routing engine; print the answer, the route and the time it took
+    /// Ask questions; print the answers, the route and the time it took
     Query(QueryArgs),
     /// How byway fares: in words first, then every route
     Status(running::StatusArgs),

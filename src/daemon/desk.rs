@@ -162,6 +162,7 @@ impl Desk for Counter {
             started: rfc3339(SystemTime::now() - uptime),
             uptime: uptime.as_secs_f64(),
             configuration: self.origin.clone(),
+            listeners: self.metrics.listeners().to_vec(),
             felt,
             amplification: report.amplification,
             ceiling: report.ceiling_rate,

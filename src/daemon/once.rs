@@ -1,4 +1,4 @@
-//! One question, asked through the same engine as the daemon's, for `byway query`.
+//! Questions asked through the same engine as the daemon's, for `byway query`.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +28,8 @@ pub struct Once {
     pub response: Vec<u8>,
     /// The name of the route that brought it, if one did.
     pub route: Option<String>,
+    /// The answer was held already: the same had been asked before.
+    pub known: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -71,11 +73,15 @@ impl Replies for Messenger {
     fn flush(&self) {}
 }
 
-/// Asks `key` as a client would, with the routes of `config`.
+/// Asks `keys` one after the other as a client would, with the routes of `config`, and tells `each` what came of it.
 ///
 /// # Errors
 /// [`StartError`], if nothing can be asked.
-pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
+pub fn ask(
+    config: &Config,
+    keys: &[QuestionKey],
+    mut each: impl FnMut(&QuestionKey, Once),
+) -> Result<(), StartError> {
     let clock = Clock::start();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -103,55 +109,72 @@ pub fn ask(config: &Config, key: &QuestionKey) -> Result<Once, StartError> {
         let (alarm, _news) = vital::alarm();
         let roll = Roll::new(0, &Arc::default(), alarm, clock);
         worker.drive(Arc::clone(&shared), 0, &roll)?;
-
-        let mut packet = [0; 512];
-        let flags = QueryFlags {
-            rd: true,
-            cd: false,
-            ad: true,
-        };
-        let edns = OutgoingEdns {
-            payload: u16::MAX,
-            dnssec_ok: false,
-        };
-        let length = wire::write_query(&mut packet, ID, flags, key.question(), Some(edns));
-        let Inspected::Query(query) = wire::inspect(&packet[..length]) else {
-            return Err(StartError::Question);
-        };
-        let desk = Arc::new(Desk::default());
-        let asked = clock.now();
-        let asker = || Asker {
-            listener: 0,
-            limit: u16::MAX,
-            client: Client::Own,
-            since: asked,
-            way: Way::Stream(Return::new(desk.clone())),
-        };
-        let mut response = vec![0; usize::from(u16::MAX)];
-        let turn = worker.ask(&query, asker, asked, usize::from(u16::MAX), &mut response);
-        worker.end_of_turn(asked);
-        match turn {
-            Turn::Answer { length, .. } | Turn::Limited { length, .. } => response.truncate(length),
-            Turn::Pending | Turn::Drop => {
-                // Only a defect keeps the answer from coming by then.
-                let patience = config.routing.deadline + Duration::from_secs(1);
-                let _ = tokio::time::timeout(patience, desk.come.notified()).await;
-                let answer = desk
-                    .answer
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take();
-                response = answer.unwrap_or_default();
-            }
+        // Only a defect keeps an answer from coming by then.
+        let patience = config.routing.deadline + Duration::from_secs(1);
+        for key in keys {
+            let asked = clock.now();
+            let (response, known) = ask_one(&worker, key, asked, patience).await?;
+            let took = clock.now().since(asked);
+            let route = worker.take_last_route();
+            let route = route.map(|route| routes[usize::from(route.0)].name.to_string());
+            let once = Once {
+                response,
+                route,
+                known,
+                took,
+            };
+            each(key, once);
         }
-        let took = clock.now().since(asked);
-        let route = worker
-            .last_route()
-            .map(|route| routes[usize::from(route.0)].name.to_string());
-        Ok(Once {
-            response,
-            route,
-            took,
-        })
+        Ok(())
     })
+}
+
+/// The response to one question, and whether it was held already.
+async fn ask_one(
+    worker: &Rc<Worker>,
+    key: &QuestionKey,
+    asked: Time,
+    patience: Duration,
+) -> Result<(Vec<u8>, bool), StartError> {
+    let mut packet = [0; 512];
+    let flags = QueryFlags {
+        rd: true,
+        cd: false,
+        ad: true,
+    };
+    let edns = OutgoingEdns {
+        payload: u16::MAX,
+        dnssec_ok: false,
+    };
+    let length = wire::write_query(&mut packet, ID, flags, key.question(), Some(edns));
+    let Inspected::Query(query) = wire::inspect(&packet[..length]) else {
+        return Err(StartError::Question);
+    };
+    let desk = Arc::new(Desk::default());
+    let asker = || Asker {
+        listener: 0,
+        limit: u16::MAX,
+        client: Client::Own,
+        since: asked,
+        way: Way::Stream(Return::new(desk.clone())),
+    };
+    let mut response = vec![0; usize::from(u16::MAX)];
+    let turn = worker.ask(&query, asker, asked, usize::from(u16::MAX), &mut response);
+    worker.end_of_turn(asked);
+    let known = matches!(
+        turn,
+        Turn::Answer {
+            result: QueryResult::Hit,
+            ..
+        }
+    );
+    match turn {
+        Turn::Answer { length, .. } | Turn::Limited { length, .. } => response.truncate(length),
+        Turn::Pending | Turn::Drop => {
+            let _ = tokio::time::timeout(patience, desk.come.notified()).await;
+            let mut answer = desk.answer.lock().unwrap_or_else(PoisonError::into_inner);
+            response = answer.take().unwrap_or_default();
+        }
+    }
+    Ok((response, known))
 }

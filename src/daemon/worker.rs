@@ -96,8 +96,8 @@ impl Worker {
     }
 
     /// The route that brought the last answer, if one did.
-    pub fn last_route(&self) -> Option<RouteId> {
-        self.core.borrow().last_route()
+    pub fn take_last_route(&self) -> Option<RouteId> {
+        self.core.borrow_mut().take_last_route()
     }
 
     /// Does `work` on the core and ends the turn.

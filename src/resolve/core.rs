@@ -308,9 +308,9 @@ impl<X: Exchanges> Core<X> {
         self.replies.flush();
     }
 
-    /// The route that brought the last answer, if one did.
-    pub fn last_route(&self) -> Option<RouteId> {
-        self.last_route
+    /// The route that brought the last answer, if one did since this was last asked.
+    pub fn take_last_route(&mut self) -> Option<RouteId> {
+        self.last_route.take()
     }
 
     /// Questions being asked: those that clients wait for, and those whose losers are listened for.

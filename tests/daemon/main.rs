@@ -25,6 +25,7 @@ mod manners;
 mod passing;
 mod paths;
 mod precedence;
+mod query;
 mod rotation;
 mod shortage;
 mod sleeping;

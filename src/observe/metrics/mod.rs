@@ -148,6 +148,11 @@ impl Metrics {
         answers
     }
 
+    /// Where queries are accepted.
+    pub fn listeners(&self) -> &[String] {
+        &self.shared.roster.listeners
+    }
+
     /// How often each limit was reached since the start, by who met it.
     pub fn limits(&self) -> Met {
         let mut met = Met::default();
