@@ -163,6 +163,12 @@ impl Clock {
         wall.unwrap_or_default().as_secs()
     }
 
+    /// The wall clock, in milliseconds since the Unix epoch.
+    pub fn wall_millis(&self) -> u64 {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        u64::try_from(wall.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// `time` as an [`Instant`], for timers.
     pub fn instant(&self, time: Time) -> Instant {
         self.started + time.since(Time::START)

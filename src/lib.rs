@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod net;
 pub mod observe;
+pub mod record;
 pub mod resolve;
 pub mod route;
 pub mod serve;

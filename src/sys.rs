@@ -132,6 +132,21 @@ pub fn since_boot() -> Duration {
     )
 }
 
+/// Processor time that this thread has used.
+pub fn thread_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a live timespec, which is all that the call writes to.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    debug_assert_eq!(result, 0, "the clock is there since Linux 2.6.12");
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
+}
+
 fn set_option(
     socket: BorrowedFd<'_>,
     level: libc::c_int,

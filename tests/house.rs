@@ -11,6 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("observe", &["wire", "config"]),
     ("config", &["wire"]),
+    ("record", &["observe", "config"]),
     ("route", &["wire", "observe", "config"]),
     ("net", &["wire", "observe", "config", "route", "sys"]),
     ("cache", &["wire", "observe", "config"]),
@@ -23,14 +24,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "admin", "cache", "config", "net", "observe", "resolve", "route", "serve", "sys",
-            "wire",
+            "admin", "cache", "config", "net", "observe", "record", "resolve", "route", "serve",
+            "sys", "wire",
         ],
     ),
     (
         "cli",
         &[
-            "admin", "config", "daemon", "observe", "resolve", "route", "wire",
+            "admin", "config", "daemon", "observe", "record", "resolve", "route", "wire",
         ],
     ),
 ];

@@ -29,6 +29,7 @@ pub fn serve() {
         upstreams: Vec::new(),
         routing: Routing::default(),
         cache: CacheConfig::default(),
+        recorder: byway::config::RecorderConfig::default(),
         admin: None,
         control: None,
         limits,
@@ -42,6 +43,7 @@ pub fn serve() {
         cache: Box::new(CacheSample::default),
         engine: Box::new(EngineSample::default),
         snapshot: None,
+        recorder: None,
     };
     let metrics = Metrics::new(roster, &config.limits, sources).expect("one listener");
     let runtime = tokio::runtime::Builder::new_current_thread()

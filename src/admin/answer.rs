@@ -43,6 +43,7 @@ pub(super) type Answer = Response<Full<Bytes>>;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const OCTETS: &str = "application/octet-stream";
 
 /// The most events told at once, and how many if the request does not say.
 const EVENTS_MOST: usize = 1000;
@@ -58,6 +59,7 @@ byway, read-only:
   /api/v1/events   what happened, oldest first; ?after=NUMBER, ?most=NUMBER
   /api/v1/why      what would be done for a question now; ?name=NAME&type=TYPE
   /api/v1/cache    what is held for a name; ?name=NAME
+  /api/v1/record   what the flight recorder keeps in memory for want of a file
 ";
 
 /// What a request is answered.
@@ -114,6 +116,12 @@ fn read(wanted: &Wanted<'_>, state: &AdminState) -> Answer {
         "/api/v1/cache" => {
             let name = parameter(wanted.query, "name").unwrap_or_default();
             told(desk.cache(&name))
+        }
+        "/api/v1/record" => {
+            let mut record = text(StatusCode::OK, desk.record());
+            let media_type = HeaderValue::from_static(OCTETS);
+            record.headers_mut().insert(CONTENT_TYPE, media_type);
+            record
         }
         _ => refuse(StatusCode::NOT_FOUND, "not here; / lists what is"),
     }

@@ -59,6 +59,8 @@ pub struct Status {
     pub cache: Cache,
     /// The cache's file, if one is kept.
     pub snapshot: Option<Snapshot>,
+    /// The flight recorder, if anything is recorded.
+    pub recorder: Option<Recorder>,
 }
 
 /// What clients felt within a span that ends now: a minute, or less after a start.
@@ -80,6 +82,17 @@ pub struct Felt {
     pub shed: u64,
     /// With REFUSED, FORMERR and the like.
     pub refused: u64,
+}
+
+/// The flight recorder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recorder {
+    /// Its file; `null` if none is configured.
+    pub path: Option<String>,
+    /// Whether that is written to. Otherwise the last hour is kept in memory.
+    pub on_disk: bool,
+    /// Why it is not.
+    pub why: Option<String>,
 }
 
 /// The tokens in the budgets.

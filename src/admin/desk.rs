@@ -63,6 +63,9 @@ pub trait Desk: Send + Sync {
     /// [`Refused::Failed`] if it cannot be written or none is kept.
     fn snapshot(&self, by: &str) -> Result<api::Done, Refused>;
 
+    /// What the flight recorder keeps in memory for want of a file: frames, as they would stand in the file.
+    fn record(&self) -> Vec<u8>;
+
     /// Once a second: what the watch looks after itself.
     fn second(&self);
 }

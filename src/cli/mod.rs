@@ -96,6 +96,10 @@ const FILES: &[(&str, &str)] = &[
         "$STATE_DIRECTORY/cache.snapshot",
         "The cache across restarts, unless `[cache] snapshot` says otherwise.",
     ),
+    (
+        "$STATE_DIRECTORY/flight.record",
+        "What was counted and told, each second, unless `[recorder] path` says otherwise.",
+    ),
 ];
 
 #[derive(Parser)]

@@ -166,6 +166,10 @@ pub const FAILURE_MAX_TTL: Bounds<Duration> = bounds(secs(5 * MINUTE), secs(1), 
 /// What a power cut may cost the cache, against writing all of it each time.
 pub const SNAPSHOT_EVERY: Bounds<Duration> = bounds(secs(5 * MINUTE), secs(10), secs(DAY));
 
+/// A day of seconds and a month of minutes of eight routes; see `docs/recorder.md` for what takes how much. The least
+/// holds half an hour, the most is what a reader goes through in a few seconds.
+pub const RECORDER_SIZE: Bounds<usize> = bounds(64 * MIB, MIB, GIB);
+
 /// Questions in flight: 8,192 at a round trip of 4.5 s (everything lost) is 1,800 new names a second, at
 /// 20 ms it is 400,000.
 pub const QUESTIONS: Bounds<usize> = bounds(8192, 16, 1 << 20);

@@ -15,7 +15,7 @@ use super::bounds;
 pub struct Host {
     /// Cores this process may use: the default number of workers.
     pub cores: usize,
-    /// Where state is kept, an absolute path: the place of the cache's snapshot.
+    /// Where state is kept, an absolute path: the place of the cache's snapshot and the flight recorder's file.
     pub state_directory: Option<PathBuf>,
     /// Where the control socket is, unless the file says otherwise.
     pub control_socket: Option<PathBuf>,
@@ -61,6 +61,9 @@ fn state_directory() -> Option<PathBuf> {
     let first = Path::new(all.split(':').next()?);
     first.is_absolute().then(|| first.to_owned())
 }
+
+/// The name of the flight recorder's file in the state directory.
+pub const RECORDER_FILE: &str = "flight.record";
 
 /// The name of the control socket in its directory.
 const CONTROL_SOCKET: &str = "control.sock";

@@ -43,6 +43,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
     let mut routing = settings::routing(spec);
     let mut resolv_conf = None;
     let cache = settings::cache(spec, host);
+    let recorder = settings::recorder(spec, host);
     let limits = settings::limits(spec, reports);
     let allow = allow(spec, &listen, reports);
     if whole {
@@ -82,6 +83,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         upstreams,
         routing,
         cache,
+        recorder,
         admin,
         control,
         limits,

@@ -24,6 +24,8 @@ pub struct Config {
     pub routing: Routing,
     /// What is remembered, and for how long.
     pub cache: CacheConfig,
+    /// What is recorded, and where.
+    pub recorder: RecorderConfig,
     /// Where metrics and health are served; `None` turns them off.
     pub admin: Option<SocketAddr>,
     /// The Unix socket for the operator's commands; `None` turns it off.
@@ -157,6 +159,17 @@ pub struct CacheConfig {
     pub snapshot_every: Duration,
 }
 
+/// The flight recorder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecorderConfig {
+    /// Whether anything is recorded.
+    pub enabled: bool,
+    /// Its file; `None`: the last hour is kept in memory.
+    pub path: Option<PathBuf>,
+    /// Bytes of that file.
+    pub size: usize,
+}
+
 /// The bounds of everything that could grow. What happens at each is in its documentation and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -216,6 +229,7 @@ impl Config {
             upstreams: upstreams.iter().map(|&it| UpstreamConfig::at(it)).collect(),
             routing: Routing::default(),
             cache: CacheConfig::default(),
+            recorder: RecorderConfig::default(),
             admin: Some(bounds::ADMIN),
             control: None,
             limits: Limits::default(),
@@ -333,6 +347,17 @@ impl Default for CacheConfig {
             failure_max_ttl: bounds::FAILURE_MAX_TTL.default,
             snapshot: None,
             snapshot_every: bounds::SNAPSHOT_EVERY.default,
+        }
+    }
+}
+
+impl Default for RecorderConfig {
+    /// Without a file: its place depends on the host.
+    fn default() -> RecorderConfig {
+        RecorderConfig {
+            enabled: true,
+            path: None,
+            size: bounds::RECORDER_SIZE.default,
         }
     }
 }

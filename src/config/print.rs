@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::units::{format_duration, format_size};
 use super::{
-    CacheConfig, Config, Limits, Listen, PathConfig, Policy, Routing, UpstreamConfig,
-    UpstreamTransport,
+    CacheConfig, Config, Limits, Listen, PathConfig, Policy, RecorderConfig, Routing,
+    UpstreamConfig, UpstreamTransport,
 };
 
 impl Config {
@@ -29,6 +29,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         upstreams,
         routing,
         cache,
+        recorder,
         admin,
         control,
         limits,
@@ -48,6 +49,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     }
     write_routing(out, routing)?;
     write_cache(out, cache)?;
+    write_recorder(out, recorder)?;
     writeln!(out, "\n[admin]")?;
     match admin {
         Some(address) => writeln!(out, "listen = {}", text(address))?,
@@ -58,6 +60,21 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         None => writeln!(out, "control = \"off\"")?,
     }
     write_limits(out, limits)
+}
+
+fn write_recorder(out: &mut String, recorder: &RecorderConfig) -> fmt::Result {
+    let RecorderConfig {
+        enabled,
+        path,
+        size,
+    } = recorder;
+    writeln!(out, "\n[recorder]")?;
+    writeln!(out, "enabled = {enabled}")?;
+    match path {
+        Some(path) => writeln!(out, "path = {}", text(path.display()))?,
+        None => writeln!(out, "path = \"off\"")?,
+    }
+    writeln!(out, "size = {}", text(format_size(*size)))
 }
 
 fn write_listen(out: &mut String, listen: &Listen) -> fmt::Result {

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::{Host, RECORDER_FILE};
 use super::meaning::value_or;
 use super::report::{Report, Written};
 use super::spec::{Key, SnapshotSpec, Spec};
 use super::units::format_duration;
-use super::{CacheConfig, Limits, PortRule, Routing, SourcePorts};
+use super::{CacheConfig, Limits, PortRule, RecorderConfig, Routing, SourcePorts};
 
 pub(super) fn routing(spec: &Spec) -> Routing {
     let (written, default) = (&spec.routing, Routing::default());
@@ -53,6 +53,23 @@ pub(super) fn cache(spec: &Spec, host: &Host) -> CacheConfig {
         failure_max_ttl: value_or(&written.failure_max_ttl, default.failure_max_ttl),
         snapshot,
         snapshot_every: value_or(&written.snapshot_every, default.snapshot_every),
+    }
+}
+
+pub(super) fn recorder(spec: &Spec, host: &Host) -> RecorderConfig {
+    let (written, default) = (&spec.recorder, RecorderConfig::default());
+    let path = match written.path.as_ref().map(|it| &it.value) {
+        Some(SnapshotSpec::Off) => None,
+        Some(SnapshotSpec::At(path)) => Some(path.clone()),
+        None => host
+            .state_directory
+            .as_ref()
+            .map(|it| it.join(RECORDER_FILE)),
+    };
+    RecorderConfig {
+        enabled: value_or(&written.enabled, default.enabled),
+        path,
+        size: value_or(&written.size, default.size),
     }
 }
 

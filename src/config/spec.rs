@@ -33,6 +33,7 @@ pub(super) struct Spec {
     pub(super) upstreams_replaced: bool,
     pub(super) routing: RoutingSpec,
     pub(super) cache: CacheSpec,
+    pub(super) recorder: RecorderSpec,
     pub(super) admin: Key<AdminListen>,
     pub(super) host: HostSpec,
     pub(super) control: Key<SnapshotSpec>,
@@ -100,7 +101,15 @@ pub(super) struct CacheSpec {
     pub(super) snapshot_every: Key<Duration>,
 }
 
-/// `[cache] snapshot`, `[admin] control`
+/// `[recorder]`
+#[derive(Debug, Default)]
+pub(super) struct RecorderSpec {
+    pub(super) enabled: Key<bool>,
+    pub(super) path: Key<SnapshotSpec>,
+    pub(super) size: Key<usize>,
+}
+
+/// `[cache] snapshot`, `[recorder] path`, `[admin] control`
 #[derive(Clone, Debug)]
 pub(super) enum SnapshotSpec {
     Off,
@@ -188,6 +197,9 @@ impl Spec {
                 .unwrap_or_default(),
             cache: t
                 .table("cache", "[cache]", CacheSpec::read)
+                .unwrap_or_default(),
+            recorder: t
+                .table("recorder", "[recorder]", RecorderSpec::read)
                 .unwrap_or_default(),
             admin,
             control,
@@ -319,6 +331,18 @@ impl CacheSpec {
             failure_max_ttl: t.read("failure-max-ttl", |it| it.duration(bounds::FAILURE_MAX_TTL)),
             snapshot: t.read("snapshot", snapshot),
             snapshot_every: t.read("snapshot-every", |it| it.duration(bounds::SNAPSHOT_EVERY)),
+        }
+    }
+}
+
+impl RecorderSpec {
+    fn read(t: &mut Table<'_, '_>) -> RecorderSpec {
+        RecorderSpec {
+            enabled: t.read("enabled", Value::flag),
+            path: t.read("path", |it| {
+                file(it, "the place of the flight recorder's file")
+            }),
+            size: t.read("size", |it| it.size(bounds::RECORDER_SIZE, false)),
         }
     }
 }

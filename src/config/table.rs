@@ -234,7 +234,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
         "",
         &[
             "version", "workers", "allow", "listen", "path", "upstream", "routing", "cache",
-            "admin", "host", "limits",
+            "recorder", "admin", "host", "limits",
         ],
     ),
     ("[[listen]]", &["address", "transports"]),
@@ -277,6 +277,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "snapshot-every",
         ],
     ),
+    ("[recorder]", &["enabled", "path", "size"]),
     ("[admin]", &["listen", "control"]),
     ("[host]", &["resolv-conf"]),
     (

@@ -22,6 +22,7 @@ use crate::clock::{Clock, Time};
 use crate::observe::journal::Journal;
 use crate::observe::log;
 use crate::observe::metrics::{Label, Metrics, QueryResult};
+use crate::record::Watcher;
 use crate::resolve::Shared;
 use crate::route::RouteId;
 use crate::wire::{self, CLASS_IN, Ede, QuestionKey, RecordType};
@@ -36,6 +37,7 @@ pub(super) struct Counter {
     pub(super) metrics: Arc<Metrics>,
     pub(super) keeper: Option<Arc<Keeper>>,
     pub(super) journal: Arc<Journal>,
+    pub(super) recorder: Option<Watcher>,
     pub(super) clock: Clock,
     /// Where the configuration came from.
     pub(super) origin: String,
@@ -56,6 +58,7 @@ impl Counter {
         metrics: Arc<Metrics>,
         keeper: Option<Arc<Keeper>>,
         journal: Arc<Journal>,
+        recorder: Option<Watcher>,
         clock: Clock,
         origin: &str,
     ) -> Counter {
@@ -67,6 +70,7 @@ impl Counter {
             metrics,
             keeper,
             journal,
+            recorder,
             clock,
             origin: origin.into(),
             started: clock.now(),
@@ -211,6 +215,14 @@ impl Desk for Counter {
                     age: sample.file.as_ref().map(|file| file.age.as_secs_f64()),
                     entries: sample.file.as_ref().map(|file| file.entries),
                     failed: sample.failed,
+                }
+            }),
+            recorder: self.recorder.as_ref().map(|recorder| {
+                let standing = recorder.standing();
+                api::Recorder {
+                    path: standing.path.map(|path| path.display().to_string()),
+                    on_disk: standing.on_disk,
+                    why: standing.why,
                 }
             }),
         }
@@ -364,6 +376,11 @@ impl Desk for Counter {
         Ok(api::Done {
             done: format!("the cache is being written to {path} ({last})"),
         })
+    }
+
+    fn record(&self) -> Vec<u8> {
+        let recorder = self.recorder.as_ref();
+        recorder.map(Watcher::memory).unwrap_or_default()
     }
 
     fn second(&self) {

@@ -9,6 +9,7 @@ mod paths;
 mod service;
 mod signals;
 mod survival;
+mod tape;
 mod vital;
 mod watch;
 mod worker;
@@ -41,6 +42,7 @@ use paths::Paths;
 use signals::Signals;
 pub use signals::outlive_signals;
 use survival::{Keeper, Writing};
+use tape::Tape;
 use vital::{News, Pulses};
 
 /// Why the daemon did not start, or could not go on. Each is one line with what to do.
@@ -120,9 +122,17 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     shared.engine().begin_first_round(&dead);
     let keeper = Keeper::open(&config.cache, &shared, clock);
     let listen = listeners.listen();
-    let metrics = watch::metrics(config, &listen, &routes, &shared, &keeper, clock)
-        .map_err(|error| StartError::Names(error.to_string()))?;
-    let metrics = Arc::new(metrics);
+    let tape = Tape::new(&config.recorder, rng.next_u32(), clock);
+    let metrics = watch::metrics(
+        config,
+        &listen,
+        &routes,
+        &shared,
+        &keeper,
+        tape.as_ref(),
+        clock,
+    );
+    let metrics = Arc::new(metrics.map_err(|error| StartError::Names(error.to_string()))?);
     let journal = Arc::new(Journal::default());
     let short_buffer = listeners.short_buffer();
     let pulses = Arc::new(Pulses::default());
@@ -150,7 +160,8 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         Arc::clone(&shared),
         Arc::clone(&metrics),
         keeper.clone(),
-        journal,
+        Arc::clone(&journal),
+        tape.as_ref().map(Tape::watcher),
         clock,
         origin,
     );
@@ -161,6 +172,11 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         keeper.run(config.cache.snapshot_every, pulse)
     });
     let writing = writing.transpose()?;
+    let recording = tape.map(|tape| {
+        let pulse = pulses.beside("the flight recorder".into(), clock.now());
+        tape.run(Arc::clone(&metrics), journal, origin, pulse)
+    });
+    let recording = recording.transpose()?;
     paths.confess();
     let pulse = pulses.join("the path watcher".into(), clock.now());
     paths.run(Arc::clone(&shared), clock, pulse)?;
@@ -188,7 +204,14 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         }
         is_alive
     };
-    work(crew, &shared, &stopping, writing, alive)
+    let ended = work(crew, &shared, &stopping, writing, alive);
+    if let Some(recording) = recording {
+        recording.finish(match &ended {
+            Ok(()) => "told to".into(),
+            Err(error) => error.to_string(),
+        });
+    }
+    ended
 }
 
 /// Lets the crew work until the end, with a look now and then whether it is `alive`, and ends in order.
@@ -273,6 +296,9 @@ fn announce(
     }
     if let Some(keeper) = keeper {
         text += &format!("  snapshot in   {}\n", keeper.path().display());
+    }
+    if let (true, Some(path)) = (config.recorder.enabled, &config.recorder.path) {
+        text += &tape::place(path);
     }
     log::print(&text);
 }

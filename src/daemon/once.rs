@@ -91,7 +91,7 @@ pub fn ask(
         let shared = Arc::new(Shared::new(config, 0, clock.now()));
         let routes = shared.engine().routes().to_vec();
         Paths::new(config, &routes).check(config, &routes, &shared, clock, &mut entropy()?)?;
-        let metrics = watch::metrics(config, &[], &routes, &shared, &None, clock)
+        let metrics = watch::metrics(config, &[], &routes, &shared, &None, None, clock)
             .map_err(|error| StartError::Names(error.to_string()))?;
         let metrics = Rc::new(metrics.worker());
         let manner = manner(config, &shared, &metrics);

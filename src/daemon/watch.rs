@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::desk::Counter;
 use super::survival::Keeper;
+use super::tape::{self, Tape};
 use super::vital::{Pulse, Pulses};
 use super::worker::Worker;
 use crate::admin::AdminState;
@@ -17,8 +18,8 @@ use crate::config::{Config, Listen};
 use crate::observe::event::{Event, Subject};
 use crate::observe::journal::Journal;
 use crate::observe::metrics::{
-    BudgetSample, CacheSample, EngineSample, Evacuation, Metrics, Roster, RouteNames, RouteSample,
-    SnapshotSample, Sources, Twice, Verdict,
+    BudgetSample, CacheSample, EngineSample, Evacuation, Metrics, RecorderSample, Roster,
+    RouteNames, RouteSample, SnapshotSample, Sources, Twice, Verdict,
 };
 use crate::observe::quiet::{self, Quiet};
 use crate::resolve::Shared;
@@ -38,6 +39,7 @@ pub(super) fn metrics(
     routes: &[Route],
     shared: &Arc<Shared>,
     keeper: &Option<Arc<Keeper>>,
+    tape: Option<&Tape>,
     clock: Clock,
 ) -> Result<Metrics, Twice> {
     let roster = Roster {
@@ -60,6 +62,10 @@ pub(super) fn metrics(
         engine: Box::new(move || engine_sample(&for_engine, clock)),
         snapshot: keeper.clone().map(|keeper| {
             Box::new(move || keeper.sample()) as Box<dyn Fn() -> SnapshotSample + Send + Sync>
+        }),
+        recorder: tape.map(Tape::watcher).map(|watcher| {
+            Box::new(move || tape::sample(&watcher))
+                as Box<dyn Fn() -> RecorderSample + Send + Sync>
         }),
     };
     Metrics::new(roster, &config.limits, sources)

@@ -7,10 +7,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use serde_json::{Map, Value};
+
 use super::event::{Event, Subject};
 use crate::clock::Time;
 
-/// Events kept. A verdict line takes some 200 bytes, so all of them a quarter of a megabyte.
+/// Events kept. A verdict takes some 200 bytes as a line and more as facts, so all of them a megabyte.
 const KEPT: usize = 1024;
 
 /// One event as it was told.
@@ -30,6 +32,8 @@ pub struct Entry {
     pub subject: Option<Subject>,
     /// The line that stands in the log.
     pub text: String,
+    /// Everything it says, for programs.
+    pub facts: Map<String, Value>,
 }
 
 /// The latest events. Shared by who tells them and who reads them.
@@ -58,6 +62,7 @@ impl Journal {
             kind: event.kind(),
             subject: event.subject(),
             text: event.to_string(),
+            facts: event.facts(),
         };
         ring.entries.push_back(entry);
     }

@@ -7,6 +7,7 @@
 
 mod cell;
 pub mod event;
+mod facts;
 pub mod journal;
 pub mod labels;
 pub mod log;

@@ -167,6 +167,10 @@ series! {
 
     BUILD_INFO = Gauge "byway_build_info" ["version", "commit"]
         "Always 1; the labels say what runs.";
+    RECORDER_ON_DISK = Gauge "byway_recorder_on_disk" []
+        "1 while the flight recorder writes to its file, 0 while it keeps the last hour in memory.";
+    RECORDER_FRAMES = Counter "byway_recorder_frames_total" ["kept"]
+        "Frames that the flight recorder made, by where they are kept.";
     WORKERS = Gauge "byway_workers" []
         "Workers started.";
     EVENTS_LOST = Counter "byway_events_lost_total" []

@@ -74,6 +74,7 @@ impl Rig {
             upstreams: Vec::new(),
             routing: Routing::default(),
             cache: CacheConfig::default(),
+            recorder: crate::config::RecorderConfig::default(),
             admin: None,
             control: None,
             limits: setup.limits,
@@ -91,6 +92,7 @@ impl Rig {
             cache: Box::new(CacheSample::default),
             engine: Box::new(EngineSample::default),
             snapshot: None,
+            recorder: None,
         };
         let metrics = Metrics::new(roster, &config.limits, sources).unwrap();
         let clock = Clock::start();

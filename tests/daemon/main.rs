@@ -26,6 +26,7 @@ mod passing;
 mod paths;
 mod precedence;
 mod query;
+mod recorder;
 mod rotation;
 mod shortage;
 mod sleeping;

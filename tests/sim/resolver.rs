@@ -182,6 +182,7 @@ impl Resolver {
             cache: Box::new(CacheSample::default),
             engine: Box::new(EngineSample::default),
             snapshot: None,
+            recorder: None,
         };
         let metrics = Metrics::new(roster, &config.limits, sources).expect("names of their own");
         let replies = Rc::new(Answers::default());

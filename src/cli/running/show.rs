@@ -43,6 +43,9 @@ pub(super) fn status(status: &Status) -> String {
         };
         out += &format!("snapshot {age}{failed}: {}\n", snapshot.path);
     }
+    if let Some(recorder) = &status.recorder {
+        out += &recorded(recorder);
+    }
     out += &format!(
         "byway {}, process {}, up {} ({})\n\n",
         status.version,
@@ -51,6 +54,15 @@ pub(super) fn status(status: &Status) -> String {
         status.configuration
     );
     out + &routes(&status.routes)
+}
+
+fn recorded(recorder: &api::Recorder) -> String {
+    let path = recorder.path.as_deref().unwrap_or_default();
+    match (&recorder.why, path) {
+        (None, path) => format!("recorded in {path}\n"),
+        (Some(why), "") => format!("recorded in memory, the last hour: {why}\n"),
+        (Some(why), _) => format!("recorded in MEMORY ONLY, the last hour: {why}\n"),
+    }
 }
 
 fn felt(felt: &api::Felt) -> String {

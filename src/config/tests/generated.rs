@@ -99,6 +99,19 @@ fn any_cache() -> impl Strategy<Value = CacheConfig> {
         )
 }
 
+fn any_recorder() -> impl Strategy<Value = RecorderConfig> {
+    (
+        any::<bool>(),
+        proptest::option::of("/[a-zA-Z0-9 \"\\\\é\u{1b}\n.]{1,20}/x"),
+        count(bounds::RECORDER_SIZE),
+    )
+        .prop_map(|(enabled, path, size)| RecorderConfig {
+            enabled,
+            path: path.map(PathBuf::from),
+            size,
+        })
+}
+
 fn any_limits() -> impl Strategy<Value = Limits> {
     (
         (
@@ -222,11 +235,11 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
         network,
         any_routing(),
         any_cache(),
-        any::<bool>(),
+        (any::<bool>(), any_recorder()),
         any_limits(),
     )
         .prop_map(
-            |(workers, listen, network, routing, cache, admin, limits)| Config {
+            |(workers, listen, network, routing, cache, (admin, recorder), limits)| Config {
                 workers,
                 listen: listen
                     .iter()
@@ -243,6 +256,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 upstreams: network.1,
                 routing,
                 cache,
+                recorder,
                 admin: admin.then_some(bounds::ADMIN),
                 control: admin.then(|| PathBuf::from("/run/byway/control.sock")),
                 limits,

@@ -77,6 +77,7 @@ impl Collector for Fold {
         self.shared.limits(&blocks, &mut page);
         self.shared.cache(&mut page);
         self.shared.snapshot(&mut page);
+        self.shared.recorder(&mut page);
         self.shared.engine(&mut page);
         for &counter in Counter::ALL {
             let (series, labels) = counter.feeds();
@@ -228,6 +229,24 @@ impl Shared {
             page.put(&names::SNAPSHOT_AGE, &[], file.age.as_secs_f64());
             page.put(&names::SNAPSHOT_BYTES, &[], file.bytes as f64);
             page.put(&names::SNAPSHOT_ENTRIES, &[], file.entries as f64);
+        }
+    }
+
+    fn recorder(&self, page: &mut Page) {
+        let Some(source) = &self.sources.recorder else {
+            return;
+        };
+        let recorder = source();
+        if let Some(on_disk) = recorder.on_disk {
+            let on_disk = f64::from(u8::from(on_disk));
+            page.put(&names::RECORDER_ON_DISK, &[], on_disk);
+        }
+        for (kept, count) in [
+            ("disk", recorder.written),
+            ("memory", recorder.in_memory),
+            ("lost", recorder.lost),
+        ] {
+            page.put(&names::RECORDER_FRAMES, &[kept], count as f64);
         }
     }
 

@@ -9,6 +9,7 @@
 mod fold;
 mod process;
 mod queue;
+mod reading;
 mod sample;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -20,8 +21,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Registry, TextEncoder};
 
+pub use reading::{Reading, Value};
 pub use sample::{
-    BudgetSample, CacheSample, EngineSample, RouteSample, SnapshotFile, SnapshotSample, Sources,
+    BudgetSample, CacheSample, EngineSample, RecorderSample, RouteSample, SnapshotFile,
+    SnapshotSample, Sources,
 };
 pub use worker::WorkerMetrics;
 

@@ -14,12 +14,15 @@ pub struct Sources {
     pub engine: Box<dyn Fn() -> EngineSample + Send + Sync>,
     /// The cache snapshot's; `None` if none is kept, and then there are no series for it.
     pub snapshot: Option<Box<dyn Fn() -> SnapshotSample + Send + Sync>>,
+    /// The flight recorder's; `None` if nothing is recorded, and then there are no series for it.
+    pub recorder: Option<Box<dyn Fn() -> RecorderSample + Send + Sync>>,
 }
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources")
             .field("snapshot", &self.snapshot.is_some())
+            .field("recorder", &self.recorder.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -35,6 +38,19 @@ pub struct CacheSample {
     pub capacity: u64,
     /// Entries that have left since the start, in the order of [`Eviction`].
     pub evictions: [u64; Eviction::COUNT],
+}
+
+/// The flight recorder, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecorderSample {
+    /// Whether its file is written to; `None` if none is configured.
+    pub on_disk: Option<bool>,
+    /// Frames written to it since the start.
+    pub written: u64,
+    /// Frames kept in memory in its place.
+    pub in_memory: u64,
+    /// Frames that were too large to be kept.
+    pub lost: u64,
 }
 
 /// The snapshot of the cache on disk, now.

@@ -103,6 +103,12 @@ fn sources() -> Sources {
             written: 3,
             failed: 1,
         })),
+        recorder: Some(Box::new(|| RecorderSample {
+            on_disk: Some(true),
+            written: 9,
+            in_memory: 8,
+            lost: 7,
+        })),
     }
 }
 
@@ -267,6 +273,7 @@ fn what_is_unknown_is_absent_rather_than_zero() {
         cache: Box::new(CacheSample::default),
         engine: Box::new(EngineSample::default),
         snapshot: None,
+        recorder: None,
     };
     let metrics = Metrics::new(roster(), &limits(), sources).expect("a roster without doubles");
     let read = Read::page(&metrics.text());

@@ -31,6 +31,11 @@ fn closed() -> Vec<Closed> {
         ("written", "The snapshot on disk is new."),
         ("failed", "The old one stays."),
     ];
+    let kept = [
+        ("disk", "In the file."),
+        ("memory", "In memory, for an hour."),
+        ("lost", "Nowhere: too large."),
+    ];
     let denied = [("denied", "It was due, and no budget was left.")];
     let mut all = vec![
         closed(&QUERIES, "transport", Transport::VALUES),
@@ -44,6 +49,7 @@ fn closed() -> Vec<Closed> {
         closed(&LIMIT_REACHED, "client", Client::VALUES),
         closed(&CACHE_EVICTIONS, "cause", Eviction::VALUES),
         closed(&SNAPSHOT_WRITES, "result", &writes),
+        closed(&RECORDER_FRAMES, "kept", &kept),
         closed(&ATTEMPTS, "outcome", Outcome::VALUES),
         closed(&ATTEMPTS_SENT, "kind", AttemptKind::VALUES),
         closed(&MISMATCHES, "reason", Mismatch::VALUES),

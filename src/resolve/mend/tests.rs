@@ -150,6 +150,7 @@ impl World {
             cache: Box::new(CacheSample::default),
             engine: Box::new(EngineSample::default),
             snapshot: None,
+            recorder: None,
         };
         let metrics = Metrics::new(roster, &config.limits, sources).expect("names of their own");
         let faults = Faults::default();

@@ -1,0 +1,173 @@
+//! The flight recorder of the real program: killed, starved of its disk, read while it writes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use byway::record::{Kind, Log};
+use rustix::process::Signal;
+
+use crate::kit::daemon::{run, stdout};
+use crate::kit::{A, Build, Daemon, NOERROR, Setup, Stub, Upstream, byway, eventually};
+
+fn setup(upstream: &Upstream, file: &Path) -> Setup {
+    let table = format!("[recorder]\npath = {file:?}\nsize = \"1 MiB\"\n");
+    Setup::to(&[upstream]).tables(&table)
+}
+
+fn seconds(file: &Path) -> usize {
+    let Ok(log) = Log::open(file) else { return 0 };
+    let frames = log.frames().iter();
+    frames
+        .filter(|it| it.kind == Kind::Second && log.numbers(it).is_some())
+        .count()
+}
+
+fn told(file: &Path) -> Vec<String> {
+    let log = Log::open(file).expect("the record");
+    let text = |it: &byway::record::Told| it.event["text"].as_str().unwrap_or_default().to_owned();
+    log.told().iter().map(text).collect()
+}
+
+fn status(daemon: &Daemon) -> String {
+    let socket = daemon.folder().join("control.sock");
+    stdout(&run(byway().args(["status", "--socket"]).arg(socket)))
+}
+
+#[test]
+fn seconds_and_events_are_recorded_and_an_orderly_end_too() {
+    let upstream = Upstream::good();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flight.record");
+    let mut daemon = setup(&upstream, &file).start();
+    daemon.warm_up();
+    let socket = daemon.folder().join("control.sock");
+    run(byway().args(["drain", "u0", "--socket"]).arg(&socket));
+    // Read while it is written.
+    eventually("three seconds and the drain are there", || {
+        seconds(&file) >= 3
+            && told(&file)
+                .iter()
+                .any(|it| it.starts_with("upstream u0 drained by"))
+    });
+    assert!(status(&daemon).contains(&format!("recorded in {}\n", file.display())));
+    daemon.expect_metric("byway_recorder_on_disk", &[], 1.0);
+    daemon.signal(Signal::TERM);
+    assert!(daemon.wait().success());
+    let told = told(&file);
+    assert!(
+        told[0].starts_with("byway 0.1.0 started as process "),
+        "{told:?}"
+    );
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("byway stopped: told to")
+    );
+    let log = Log::open(&file).expect("the record");
+    let answered: u64 =
+        log.frames()
+            .iter()
+            .filter(|it| it.kind == Kind::Second)
+            .filter_map(|it| log.numbers(it))
+            .map(|numbers| {
+                let misses = numbers.shape.places().filter(|(_, it)| {
+                    it.name == "byway_queries_total" && it.label("result") == "miss"
+                });
+                misses
+                    .filter_map(|(place, _)| numbers.counter(place, false))
+                    .sum::<u64>()
+            })
+            .sum();
+    assert_eq!(answered, 30, "every question of warming up, once");
+    assert_eq!(fs::metadata(&file).expect("it").len(), 1 << 20);
+}
+
+#[test]
+fn a_daemon_that_is_killed_loses_a_second_at_most() {
+    let upstream = Upstream::good();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flight.record");
+    let mut before = 0;
+    for life in 0..4u64 {
+        let mut daemon = setup(&upstream, &file).start();
+        eventually("a second more is there", || seconds(&file) > before);
+        // At no moment in particular.
+        std::thread::sleep(Duration::from_millis(life * 337));
+        let held = seconds(&file);
+        daemon.signal(Signal::KILL);
+        daemon.wait();
+        let after = seconds(&file);
+        assert!(after >= held, "{held} before, {after} after");
+        before = after;
+    }
+    let starts = told(&file);
+    let starts = starts
+        .iter()
+        .filter(|it| it.contains(" started as process "));
+    assert_eq!(starts.count(), 4);
+    let log = Log::open(&file).expect("the record");
+    assert!(
+        log.frames()
+            .windows(2)
+            .all(|pair| pair[0].time <= pair[1].time)
+    );
+}
+
+#[test]
+fn two_daemons_do_not_share_a_record() {
+    let upstream = Upstream::good();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flight.record");
+    let _first = setup(&upstream, &file).start();
+    eventually("the first one records", || seconds(&file) > 0);
+    let second = setup(&upstream, &file).start();
+    eventually("the second one says so", || {
+        second.log().contains("another byway records there")
+    });
+    second.expect_metric("byway_recorder_on_disk", &[], 0.0);
+    assert!(
+        status(&second).contains("recorded in MEMORY ONLY"),
+        "{}",
+        status(&second)
+    );
+}
+
+#[test]
+fn without_room_on_disk_answers_go_on_and_the_record_is_in_memory() {
+    let upstream = Upstream::good();
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = setup(&upstream, &folder.path().join("gone/flight.record")).start();
+    let stub = Stub::new(daemon.dns());
+    for number in 0..3 {
+        let reply = stub.ask(&Build::query(&format!("a{number}.example"), A));
+        assert_eq!(reply.rcode(), NOERROR);
+    }
+    eventually("it is said", || daemon.log().contains("in memory only"));
+    eventually("seconds are in memory", || {
+        daemon.metric("byway_recorder_frames_total", &[("kept", "memory")]) >= 3.0
+    });
+    assert_eq!(daemon.log().matches("in memory only").count(), 1);
+    assert!(daemon.metrics().sum("byway_recorder_on_disk", &[]) == 0.0);
+}
+
+#[test]
+fn a_record_is_not_for_everybody_and_none_is_kept_where_none_is_wanted() {
+    let upstream = Upstream::good();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flight.record");
+    let daemon = setup(&upstream, &file).start();
+    eventually("it is there", || seconds(&file) > 0);
+    let mode = fs::metadata(&file).expect("it").permissions().mode();
+    assert_eq!(mode & 0o007, 0, "{mode:o}");
+    drop(daemon);
+    let off = Setup::to(&[&upstream])
+        .tables("[recorder]\nenabled = false\n")
+        .start();
+    assert!(!status(&off).contains("recorded in"));
+    assert!(
+        !off.metrics()
+            .kinds
+            .contains_key("byway_recorder_frames_total")
+    );
+}
