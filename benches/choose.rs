@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use byway::clock::Time;
 use byway::config::{Config, PathConfig, Policy, UpstreamConfig};
 use byway::observe::said::Reason;
-use byway::route::{About, Ask, Engine, Outcome, Purpose, Race};
+use byway::route::{About, Ask, Engine, Outcome, PoolId, Purpose, Race};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -94,7 +94,7 @@ fn median(mut call: impl FnMut()) -> f64 {
 /// Chooses a route for a question's first packet.
 #[inline(never)]
 fn choice(host: &mut Host) {
-    let _ = black_box(host.engine.choose(host.now, &mut host.rng));
+    let _ = black_box(host.engine.choose(PoolId::MAIN, host.now, &mut host.rng));
 }
 
 /// All that a question asks of the engine when its first attempt is answered in time.
@@ -157,6 +157,7 @@ impl Host {
             about: About::PLAIN,
             deadline: self.now + Duration::from_secs(4),
             again: false,
+            pool: PoolId::MAIN,
         };
         Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("there is room")
     }

@@ -15,9 +15,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("route", &["wire", "observe", "config"]),
     ("net", &["wire", "observe", "config", "route", "sys"]),
     ("cache", &["wire", "observe", "config"]),
+    ("names", &["wire", "observe", "config"]),
     (
         "resolve",
-        &["cache", "route", "net", "wire", "observe", "config", "sys"],
+        &[
+            "cache", "names", "route", "net", "wire", "observe", "config", "sys",
+        ],
     ),
     ("serve", &["resolve", "wire", "observe", "config", "sys"]),
     ("admin", &["observe", "config"]),

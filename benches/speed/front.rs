@@ -27,6 +27,7 @@ pub fn serve() {
         listen,
         paths: Vec::new(),
         upstreams: Vec::new(),
+        zones: Vec::new(),
         routing: Routing::default(),
         cache: CacheConfig::default(),
         recorder: byway::config::RecorderConfig::default(),

@@ -206,6 +206,8 @@ pub struct Why {
     pub record_type: String,
     /// What would be done now, in a sentence.
     pub decision: String,
+    /// The zone of the configuration that the name lies in, if it is in one.
+    pub zone: Option<String>,
     /// What the cache holds for it, if anything.
     pub cached: Option<Cached>,
     /// What is remembered of its last failure, in words.

@@ -99,6 +99,8 @@ pub const MOST_LISTENERS: usize = 64;
 pub const MOST_PATHS: usize = 32;
 /// The most upstreams. See [`MOST_LISTENERS`].
 pub const MOST_UPSTREAMS: usize = 128;
+/// The most zones. See [`MOST_LISTENERS`].
+pub const MOST_ZONES: usize = 4096;
 
 /// Price of a path or an upstream, a factor on its expected time. Under 1 it would make a route look faster
 /// than the network is; at 1,000 nothing but its being alone makes a route chosen.

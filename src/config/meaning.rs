@@ -17,7 +17,7 @@ use super::report::{Place, Report, Severity, Written, quoted};
 use super::spec::{AdminListen, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
 use super::{
     Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
-    allowed_by_default, bounds, settings, system,
+    allowed_by_default, bounds, settings, system, zones,
 };
 
 /// What a file means.
@@ -50,29 +50,29 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         // A value that could not be read would be judged by its default here.
         settings::check_order(spec, &routing, &cache, &limits, reports);
     }
-    let upstreams = if !spec.upstreams.is_empty() {
-        let upstreams = upstreams(&spec.upstreams, &mut paths, &listen, host, reports);
-        if !spec.upstreams_replaced {
-            paths.note_idle(&upstreams, reports);
-        }
-        upstreams
-    } else if any_error(reports) {
-        // What resolv.conf would give depends on listeners that may be wrong.
-        Vec::new()
-    } else {
+    let mut upstreams = upstreams(&spec.upstreams, &mut paths, &listen, host, reports);
+    let mut zones = zones::zones(&spec.zones, &upstreams, whole, reports);
+    // What resolv.conf would give depends on listeners that may be wrong.
+    if zones::leave_nobody(&zones, &upstreams) && !any_error(reports) {
         let default = paths.kernels_choice();
         let named = spec.host.resolv_conf.as_ref();
-        let (mut upstreams, from) = system::upstreams(named, host, &listen, reports);
+        let (mut found, from) = system::upstreams(named, host, &listen, reports);
         resolv_conf = Some(from);
+        found.retain(|it| zones::is_new(it, &upstreams, reports));
+        found.iter_mut().for_each(|it| it.paths = vec![default]);
+        upstreams.append(&mut found);
         if spec.routing.policy.is_none() {
             // The order of a resolv.conf says who is asked first (resolv.conf(5)): the second may not know what
-            // the first does.
+            // the first does. It says nothing of those that zones name.
+            for zone in zones.iter_mut().filter(|zone| !zone.upstreams.is_empty()) {
+                zone.policy.get_or_insert(routing.policy);
+            }
             routing.policy = Policy::Ordered;
         }
-        upstreams.iter_mut().for_each(|it| it.paths = vec![default]);
+    }
+    if !spec.upstreams_replaced {
         paths.note_idle(&upstreams, reports);
-        upstreams
-    };
+    }
     if any_error(reports) {
         return None;
     }
@@ -81,6 +81,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         listen,
         paths: paths.finish(),
         upstreams,
+        zones,
         routing,
         cache,
         recorder,

@@ -15,6 +15,7 @@ mod load;
 mod meaning;
 mod model;
 mod paths;
+mod pools;
 mod ports;
 mod print;
 pub mod report;
@@ -25,12 +26,15 @@ mod system;
 mod table;
 pub mod units;
 mod value;
+mod zones;
 
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, UpstreamsFrom, load, parse};
 pub use model::*;
+pub use pools::PoolConfig;
 pub use ports::{PortRange, PortRule, SourcePorts};
 pub use report::Report;
 pub use spec::AdminListen;
+pub use zones::reverse_zones;
 
 /// The annotated default: every key with its meaning, unit, range and default.
 pub const ANNOTATED: &str = include_str!("../../config/byway.toml");

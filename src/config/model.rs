@@ -20,6 +20,8 @@ pub struct Config {
     pub paths: Vec<PathConfig>,
     /// The resolvers that may be asked; a route names one by its index. At least one.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Names that are asked of some upstreams alone.
+    pub zones: Vec<ZoneConfig>,
     /// How routes are chosen.
     pub routing: Routing,
     /// What is remembered, and for how long.
@@ -92,6 +94,35 @@ pub struct UpstreamConfig {
     pub backup: bool,
     /// Relative price of asking it, 1.0 and up.
     pub cost: f64,
+}
+
+/// Names that are asked of some upstreams alone (split DNS).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ZoneConfig {
+    /// The zone's names in wire form and lower case; it takes in what is below them. At least one.
+    pub names: Vec<Vec<u8>>,
+    /// The upstreams that they are asked of, as indices into [`Config::upstreams`], in the order in which they are
+    /// written; none for those of all other names.
+    pub upstreams: Vec<usize>,
+    /// Which of the clear routes is asked first; `None` for [`Routing::policy`].
+    pub policy: Option<Policy>,
+    /// How long a question may take in all; `None` for [`Routing::deadline`].
+    pub deadline: Option<Duration>,
+    /// Whether answers past their TTL may be given when nothing better comes.
+    pub stale: bool,
+}
+
+impl ZoneConfig {
+    /// A zone of these names with upstreams of its own, and else like everything.
+    pub fn new(names: Vec<Vec<u8>>, upstreams: Vec<usize>) -> ZoneConfig {
+        ZoneConfig {
+            names,
+            upstreams,
+            policy: None,
+            deadline: None,
+            stale: true,
+        }
+    }
 }
 
 /// Which of the clear routes is asked first.
@@ -227,6 +258,7 @@ impl Config {
             listen,
             paths: vec![PathConfig::kernels_choice()],
             upstreams: upstreams.iter().map(|&it| UpstreamConfig::at(it)).collect(),
+            zones: Vec::new(),
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: RecorderConfig::default(),

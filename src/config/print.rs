@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::units::{format_duration, format_size};
 use super::{
     CacheConfig, Config, Limits, Listen, PathConfig, Policy, RecorderConfig, Routing,
-    UpstreamConfig, UpstreamTransport,
+    UpstreamConfig, UpstreamTransport, ZoneConfig,
 };
+use crate::wire::name_to_text;
 
 impl Config {
     /// The configuration as TOML that reads back as the same configuration.
@@ -27,6 +28,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         listen,
         paths,
         upstreams,
+        zones,
         routing,
         cache,
         recorder,
@@ -46,6 +48,9 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     }
     for it in upstreams {
         write_upstream(out, it, paths)?;
+    }
+    for it in zones {
+        write_zone(out, it, upstreams)?;
     }
     write_routing(out, routing)?;
     write_cache(out, cache)?;
@@ -142,6 +147,38 @@ fn write_upstream(
     writeln!(out, "cost = {cost:?}")
 }
 
+fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fmt::Result {
+    let ZoneConfig {
+        names,
+        upstreams,
+        policy,
+        deadline,
+        stale,
+    } = zone;
+    let names = names.iter().map(|it| text(name_to_text(it)));
+    writeln!(out, "\n[[zone]]")?;
+    writeln!(out, "name = {}", list(names))?;
+    if !upstreams.is_empty() {
+        let upstreams = upstreams.iter().map(|it| text(&all[*it].name));
+        writeln!(out, "upstreams = {}", list(upstreams))?;
+    }
+    if let Some(policy) = policy {
+        writeln!(out, "policy = {}", text(policy_name(*policy)))?;
+    }
+    if let Some(deadline) = deadline {
+        write_durations(out, &[("deadline", *deadline)])?;
+    }
+    writeln!(out, "stale = {stale}")
+}
+
+fn policy_name(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Fastest => "fastest",
+        Policy::Ordered => "ordered",
+        Policy::Spread => "spread",
+    }
+}
+
 fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
     let Routing {
         policy,
@@ -153,13 +190,8 @@ fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
         hedge_min,
         hedge_max,
     } = routing;
-    let policy = match policy {
-        Policy::Fastest => "fastest",
-        Policy::Ordered => "ordered",
-        Policy::Spread => "spread",
-    };
     writeln!(out, "\n[routing]")?;
-    writeln!(out, "policy = {}", text(policy))?;
+    writeln!(out, "policy = {}", text(policy_name(*policy)))?;
     write_durations(
         out,
         &[("deadline", *deadline), ("return-within", *return_within)],

@@ -13,6 +13,7 @@ use super::bounds;
 use super::report::{Place, Report, Written, quoted};
 use super::table::Table;
 use super::value::{Read, Value};
+use super::zones::zone_name;
 use super::{Policy, PortRule, UpstreamTransport};
 
 /// The only version of the file's format so far.
@@ -31,6 +32,7 @@ pub(super) struct Spec {
     pub(super) upstreams: Vec<UpstreamSpec>,
     /// The command line's upstreams stand in place of the file's.
     pub(super) upstreams_replaced: bool,
+    pub(super) zones: Vec<ZoneSpec>,
     pub(super) routing: RoutingSpec,
     pub(super) cache: CacheSpec,
     pub(super) recorder: RecorderSpec,
@@ -68,6 +70,17 @@ pub(super) struct UpstreamSpec {
     pub(super) paths: Key<Vec<Written<String>>>,
     pub(super) backup: Key<bool>,
     pub(super) cost: Key<f64>,
+}
+
+/// `[[zone]]`
+#[derive(Debug)]
+pub(super) struct ZoneSpec {
+    /// Each the names that it stands for, in wire form.
+    pub(super) names: Key<Vec<Written<Vec<Vec<u8>>>>>,
+    pub(super) upstreams: Key<Vec<Written<String>>>,
+    pub(super) policy: Key<Policy>,
+    pub(super) deadline: Key<Duration>,
+    pub(super) stale: Key<bool>,
 }
 
 /// `[routing]`
@@ -192,6 +205,7 @@ impl Spec {
             paths: t.tables("path", "[[path]]", PathSpec::read),
             upstreams: t.tables("upstream", "[[upstream]]", UpstreamSpec::read),
             upstreams_replaced: false,
+            zones: t.tables("zone", "[[zone]]", ZoneSpec::read),
             routing: t
                 .table("routing", "[routing]", RoutingSpec::read)
                 .unwrap_or_default(),
@@ -295,13 +309,32 @@ impl UpstreamSpec {
     }
 }
 
+impl ZoneSpec {
+    fn read(t: &mut Table<'_, '_>) -> ZoneSpec {
+        ZoneSpec {
+            names: match t.is_string("name") {
+                true => t.read("name", zone_name).map(|it| Written {
+                    place: it.place.clone(),
+                    value: vec![it],
+                }),
+                false => t.require_list("name", zone_name),
+            },
+            upstreams: t.list("upstreams", name),
+            policy: t.read("policy", |it| it.choice(POLICIES)),
+            deadline: t.read("deadline", |it| it.duration(bounds::DEADLINE)),
+            stale: t.read("stale", Value::flag),
+        }
+    }
+}
+
+const POLICIES: &[(&str, Policy)] = &[
+    ("fastest", Policy::Fastest),
+    ("ordered", Policy::Ordered),
+    ("spread", Policy::Spread),
+];
+
 impl RoutingSpec {
     fn read(t: &mut Table<'_, '_>) -> RoutingSpec {
-        const POLICIES: &[(&str, Policy)] = &[
-            ("fastest", Policy::Fastest),
-            ("ordered", Policy::Ordered),
-            ("spread", Policy::Spread),
-        ];
         RoutingSpec {
             policy: t.read("policy", |it| it.choice(POLICIES)),
             deadline: t.read("deadline", |it| it.duration(bounds::DEADLINE)),

@@ -97,12 +97,16 @@ impl<'t, 'r> Table<'t, 'r> {
         key: &'static str,
         read: impl FnOnce(&Value<'t>) -> Read<T>,
     ) -> Option<Written<T>> {
+        self.demand(key);
+        self.read(key, read)
+    }
+
+    fn demand(&mut self, key: &'static str) {
         if !self.has(key) && !self.has_misspelt(key) {
             let message = format!("`{}` has no `{key}`", self.header);
             let label = format!("expected the key `{key}` below this line");
             self.report(Report::error(message, &self.place(), label));
         }
-        self.read(key, read)
     }
 
     /// A list, each item read with `read`. With one item wrong the list is as good as not written.
@@ -141,6 +145,16 @@ impl<'t, 'r> Table<'t, 'r> {
             value: all,
             place: list.place,
         })
+    }
+
+    /// As [`Table::list`]; that the key is not written is reported too.
+    pub(super) fn require_list<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&Value<'t>) -> Read<T>,
+    ) -> Option<Written<Vec<Written<T>>>> {
+        self.demand(key);
+        self.list(key, read)
     }
 
     /// A table within this one, read with `read`, if it is written.
@@ -233,8 +247,8 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     (
         "",
         &[
-            "version", "workers", "allow", "listen", "path", "upstream", "routing", "cache",
-            "recorder", "admin", "host", "limits",
+            "version", "workers", "allow", "listen", "path", "upstream", "zone", "routing",
+            "cache", "recorder", "admin", "host", "limits",
         ],
     ),
     ("[[listen]]", &["address", "transports"]),
@@ -245,6 +259,10 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     (
         "[[upstream]]",
         &["name", "address", "transport", "paths", "backup", "cost"],
+    ),
+    (
+        "[[zone]]",
+        &["name", "upstreams", "policy", "deadline", "stale"],
     ),
     (
         "[routing]",

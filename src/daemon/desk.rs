@@ -245,7 +245,8 @@ impl Desk for Counter {
         let mut rng = StdRng::seed_from_u64(now.nanos());
         let (preview, routes) = {
             let mut engine = self.shared.engine();
-            let preview = engine.preview(now, &mut rng);
+            let pool = self.shared.pool_of(key.by_ref());
+            let preview = engine.preview(pool, now, &mut rng);
             (preview, engine.routes().to_vec())
         };
         let name_of = |id: RouteId| routes[usize::from(id.0)].name.to_string();
@@ -265,6 +266,7 @@ impl Desk for Counter {
             name: wire::name_to_text(key.name()),
             record_type: key.record_type().to_string(),
             decision: words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first),
+            zone: self.shared.zones.title_of(key.name()).map(str::to_owned),
             cached: look.map(|look| self.cached(&key, &look)),
             failed,
             first: first.ok(),

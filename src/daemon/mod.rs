@@ -287,6 +287,13 @@ fn announce(
             upstream.endpoint()
         );
     }
+    for zone in config.zones.iter().filter(|it| !it.upstreams.is_empty()) {
+        let upstreams = zone.upstreams.iter();
+        let upstreams: Vec<&str> = upstreams
+            .map(|it| config.upstreams[*it].name.as_str())
+            .collect();
+        text += &format!("  zone {} asks {}\n", zone.title(), upstreams.join(", "));
+    }
     match admin {
         Some(address) => text += &format!("  metrics at    http://{address}/metrics\n"),
         None => text += "  metrics       off\n",

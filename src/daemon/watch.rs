@@ -246,7 +246,7 @@ pub(super) fn is_trouble(event: &Event) -> bool {
         Event::FirstRound { said, .. } => !said.is_servers(),
         Event::Evacuated { .. }
         | Event::NothingClear { .. }
-        | Event::Outage
+        | Event::Outage { .. }
         | Event::PathLost { .. }
         | Event::LoopFound { .. }
         | Event::EdnsRefused { .. }

@@ -228,18 +228,27 @@ pub enum Event {
     },
     /// No route is clear: the ceiling on packets holds from now on.
     NothingClear {
+        /// The zone whose upstreams these are; `None` for those of all other names.
+        pool: Option<Arc<str>>,
         /// Packets a second that may go upstream now.
         ceiling: u64,
     },
     /// Some route is clear again.
     ClearAgain {
+        /// As of [`Event::NothingClear`].
+        pool: Option<Arc<str>>,
         /// How long none was.
         after: Duration,
     },
     /// Every route is dead: only probes go out, and questions fail at once.
-    Outage,
+    Outage {
+        /// As of [`Event::NothingClear`].
+        pool: Option<Arc<str>>,
+    },
     /// Something answers again.
     OutageOver {
+        /// As of [`Event::NothingClear`].
+        pool: Option<Arc<str>>,
         /// How long nothing did.
         after: Duration,
     },
@@ -346,7 +355,7 @@ impl Event {
             Event::Returned { .. } => "returned",
             Event::NothingClear { .. } => "nothing-clear",
             Event::ClearAgain { .. } => "clear-again",
-            Event::Outage => "outage",
+            Event::Outage { .. } => "outage",
             Event::OutageOver { .. } => "outage-over",
             Event::FirstRound { .. } => "first-round",
             Event::Drained { .. } => "drained",
@@ -387,9 +396,34 @@ impl Event {
             | Event::NearMisses { upstream, .. } => Some(Subject::Upstream(upstream.clone())),
             Event::NothingClear { .. }
             | Event::ClearAgain { .. }
-            | Event::Outage
+            | Event::Outage { .. }
             | Event::OutageOver { .. }
             | Event::LimitReached { .. } => None,
+        }
+    }
+}
+
+impl Event {
+    /// The zone of the configuration whose routes it speaks of, where it is not those of everything.
+    pub fn zone(&self) -> Option<&str> {
+        match self {
+            Event::NothingClear { pool, .. }
+            | Event::ClearAgain { pool, .. }
+            | Event::Outage { pool }
+            | Event::OutageOver { pool, .. } => pool.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Whose routes an event speaks of, where it is not those of everything.
+struct For<'a>(&'a Option<Arc<str>>);
+
+impl fmt::Display for For<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pool) => write!(f, " for {pool}"),
+            None => Ok(()),
         }
     }
 }
@@ -428,8 +462,8 @@ impl fmt::Display for Event {
                     Secs(*away)
                 )
             }
-            Event::NothingClear { ceiling } => {
-                f.write_str("no route is clear: ")?;
+            Event::NothingClear { pool, ceiling } => {
+                write!(f, "no route{} is clear: ", For(pool))?;
                 match ceiling {
                     // Of a host that asks little: the rate is less than one.
                     0 => f.write_str("a packet goes upstream now and then"),
@@ -437,12 +471,28 @@ impl fmt::Display for Event {
                     _ => write!(f, "at most {ceiling} packets a second go upstream"),
                 }
             }
-            Event::ClearAgain { after } => {
-                write!(f, "a route is clear again after {}", Secs(*after))
+            Event::ClearAgain { pool, after } => {
+                write!(
+                    f,
+                    "a route{} is clear again after {}",
+                    For(pool),
+                    Secs(*after)
+                )
             }
-            Event::Outage => write!(f, "every route is dead: only probes go upstream"),
-            Event::OutageOver { after } => {
-                write!(f, "an upstream answers again after {}", Secs(*after))
+            Event::Outage { pool } => {
+                write!(
+                    f,
+                    "every route{} is dead: only probes go upstream",
+                    For(pool)
+                )
+            }
+            Event::OutageOver { pool, after } => {
+                write!(
+                    f,
+                    "an upstream{} answers again after {}",
+                    For(pool),
+                    Secs(*after)
+                )
             }
             Event::FirstRound { route, said } if said.is_servers() => {
                 write!(f, "route {route} answers uselessly after the start: {said}")
@@ -584,10 +634,23 @@ mod tests {
 
     #[test]
     fn a_ceiling_below_one_a_second_is_not_said_to_be_none() {
-        let line = |ceiling| Event::NothingClear { ceiling }.to_string();
+        let line = |ceiling| {
+            let pool = None;
+            Event::NothingClear { pool, ceiling }.to_string()
+        };
         assert!(line(0).ends_with("a packet goes upstream now and then"));
         assert!(line(1).ends_with("at most 1 packet a second goes upstream"));
         assert!(line(82).ends_with("at most 82 packets a second go upstream"));
+    }
+
+    #[test]
+    fn a_zone_in_trouble_is_named() {
+        let pool = Some("corp.example".into());
+        let line = Event::Outage { pool }.to_string();
+        assert_eq!(
+            line,
+            "every route for corp.example is dead: only probes go upstream"
+        );
     }
 
     #[test]

@@ -18,6 +18,9 @@ impl Event {
         if let Some(subject) = self.subject() {
             add("subject", subject_facts(&subject));
         }
+        if let Some(zone) = self.zone() {
+            add("zone", json!(zone));
+        }
         match self {
             Event::Verdict {
                 from, to, evidence, ..
@@ -40,8 +43,8 @@ impl Event {
                 add("away", json!(away.as_secs_f64()));
                 add("evidence", evidence_facts(evidence));
             }
-            Event::NothingClear { ceiling } => add("ceiling", json!(ceiling)),
-            Event::ClearAgain { after } | Event::OutageOver { after } => {
+            Event::NothingClear { ceiling, .. } => add("ceiling", json!(ceiling)),
+            Event::ClearAgain { after, .. } | Event::OutageOver { after, .. } => {
                 add("after", json!(after.as_secs_f64()));
             }
             Event::FirstRound { said, .. } => add("said", json!(said.to_string())),
@@ -69,7 +72,7 @@ impl Event {
                 add("by", json!(by.as_str()));
                 add("waits", json!(waits));
             }
-            Event::Outage
+            Event::Outage { .. }
             | Event::PathFound { .. }
             | Event::LoopFound { .. }
             | Event::LoopOver { .. }

@@ -11,9 +11,10 @@ use super::settle::Gift;
 use super::waiters::{Waiter, Waiters};
 use crate::cache::Freshness;
 use crate::clock::Time;
+use crate::names::Terms;
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, Limit, QueryResult};
-use crate::route::Prospect;
+use crate::route::{PoolId, Prospect};
 use crate::wire::{
     self, Asked, Ede, KeyRef, OwnedAsked, Query, QuestionKey, Rcode, Render, TtlRule,
 };
@@ -23,6 +24,7 @@ use crate::wire::{
 struct Wanted<'a> {
     key: KeyRef<'a>,
     hash: u64,
+    terms: Terms,
     asked: &'a Asked<'a>,
 }
 
@@ -79,16 +81,12 @@ impl<X: Exchanges> Core<X> {
                 }
                 Freshness::Stale { .. } => Held::Stale,
             });
-        let wanted = Wanted {
-            key: key.by_ref(),
-            hash,
-            asked,
-        };
         match held {
             Some(Held::Fresh { length, refresh }) => {
                 if refresh {
                     let prompt_by = now + self.shared.stale_wait;
-                    self.renew(key.by_ref(), hash, Why::Refresh, prompt_by, now);
+                    let pool = self.shared.pool_of(key.by_ref());
+                    self.renew(key.by_ref(), hash, pool, Why::Refresh, prompt_by, now);
                 }
                 self.metrics.count(Counter::CacheHit, 1);
                 Turn::Answer {
@@ -98,15 +96,30 @@ impl<X: Exchanges> Core<X> {
             }
             Some(Held::Stale) => {
                 self.metrics.count(Counter::CacheStale, 1);
-                self.stale(wanted, asker, now, limit, out)
+                let wanted = self.wanted(key.by_ref(), hash, asked);
+                match wanted.terms.stale {
+                    true => self.stale(wanted, asker, now, limit, out),
+                    false => self.unknown(wanted, asker, now, limit, out),
+                }
             }
             None => {
                 if let Some(turn) = self.denied(&key, asked, now, limit, out) {
                     return turn;
                 }
                 self.metrics.count(Counter::CacheMiss, 1);
+                let wanted = self.wanted(key.by_ref(), hash, asked);
                 self.unknown(wanted, asker, now, limit, out)
             }
+        }
+    }
+
+    /// The query, and whom its question may be asked of.
+    fn wanted<'a>(&self, key: KeyRef<'a>, hash: u64, asked: &'a Asked<'a>) -> Wanted<'a> {
+        Wanted {
+            key,
+            hash,
+            terms: self.shared.terms_of(key),
+            asked,
         }
     }
 
@@ -140,7 +153,8 @@ impl<X: Exchanges> Core<X> {
         })?;
         if refresh {
             let prompt_by = now + shared.stale_wait;
-            self.renew(held.by_ref(), hash, Why::Refresh, prompt_by, now);
+            let pool = shared.pool_of(held.by_ref());
+            self.renew(held.by_ref(), hash, pool, Why::Refresh, prompt_by, now);
         }
         if length == 0 {
             return None;
@@ -162,8 +176,14 @@ impl<X: Exchanges> Core<X> {
         limit: usize,
         out: &mut [u8],
     ) -> Turn {
-        let Wanted { key, hash, asked } = wanted;
-        let (why, renewal) = match self.wait_for_fresh(key, hash, now) {
+        let Wanted {
+            key,
+            hash,
+            terms,
+            asked,
+        } = wanted;
+        let pool = PoolId(terms.pool);
+        let (why, renewal) = match self.wait_for_fresh(key, hash, pool, now) {
             Wait::Until(stale_at) => {
                 return self.wait(wanted, stale_at, asker, now, limit, out);
             }
@@ -176,7 +196,7 @@ impl<X: Exchanges> Core<X> {
             Some((length, result)) => {
                 self.metrics.count(why, 1);
                 if let Some(prompt_by) = renewal.filter(|_| asked.rd) {
-                    self.renew(key, hash, Why::Renewal, prompt_by, now);
+                    self.renew(key, hash, pool, Why::Renewal, prompt_by, now);
                 }
                 Turn::Answer { length, result }
             }
@@ -186,7 +206,7 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// Whether who may have a stale answer should wait for a fresh one.
-    fn wait_for_fresh(&self, key: KeyRef<'_>, hash: u64, now: Time) -> Wait {
+    fn wait_for_fresh(&self, key: KeyRef<'_>, hash: u64, pool: PoolId, now: Time) -> Wait {
         let asked_since = self.shared.inflight.since(hash);
         if let Some(failure) = self.shared.failures.last(key, hash, self.life) {
             let renews = asked_since.is_none() && failure.may_be_renewed(self.life);
@@ -195,7 +215,7 @@ impl<X: Exchanges> Core<X> {
                 renewal: renews.then_some(Time::NEVER),
             };
         }
-        let prospect = self.shared.engine().prospect(now);
+        let prospect = self.shared.engine().prospect(pool, now);
         let most = self.shared.stale_wait;
         let (wait, asks) = match prospect {
             Prospect::Nobody => (None, false),
@@ -203,7 +223,7 @@ impl<X: Exchanges> Core<X> {
             Prospect::Answer(wait) => (Some(wait.min(most)), true),
         };
         let stale_at = asked_since.unwrap_or(now) + wait.unwrap_or(most);
-        if wait.is_some() && stale_at > now && !self.shared.promptness.is_gone(now) {
+        if wait.is_some() && stale_at > now && !self.shared.promptness(pool).is_gone(now) {
             return Wait::Until(stale_at);
         }
         let why = match asked_since {
@@ -225,7 +245,9 @@ impl<X: Exchanges> Core<X> {
         limit: usize,
         out: &mut [u8],
     ) -> Turn {
-        let Wanted { key, hash, asked } = wanted;
+        let Wanted {
+            key, hash, asked, ..
+        } = wanted;
         if let Some((upstream, found)) = self.shared.loops.recognise(key) {
             self.found_of(upstream, found, now);
             return self.error(asked, LOOP, QueryResult::Failed, out);
@@ -246,7 +268,13 @@ impl<X: Exchanges> Core<X> {
         limit: usize,
         out: &mut [u8],
     ) -> Turn {
-        let Wanted { key, hash, asked } = wanted;
+        let Wanted {
+            key,
+            hash,
+            terms,
+            asked,
+        } = wanted;
+        let pool = PoolId(terms.pool);
         let Some(room) = self.shared.inflight.waiting().take() else {
             let is_held = stale_at < Time::NEVER;
             let held = is_held.then(|| {
@@ -273,11 +301,11 @@ impl<X: Exchanges> Core<X> {
         let waiter = Waiter {
             asker: asker(),
             asked: OwnedAsked::from(*asked),
-            deadline: now + self.shared.deadline,
+            deadline: now + terms.deadline,
             stale_at,
             room,
         };
-        self.enlist(key, hash, waiter, now);
+        self.enlist(key, hash, pool, waiter, now);
         Turn::Pending
     }
 
@@ -294,7 +322,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Lets `waiter` wait: with those who asked the same before, here or at another worker, or as the
     /// first.
-    fn enlist(&mut self, key: KeyRef<'_>, hash: u64, waiter: Waiter, now: Time) {
+    fn enlist(&mut self, key: KeyRef<'_>, hash: u64, pool: PoolId, waiter: Waiter, now: Time) {
         // Without recursion the upstream may answer otherwise than it would: for nobody else.
         let rd = waiter.asked.as_ref().rd;
         let mut lead = None;
@@ -323,6 +351,7 @@ impl<X: Exchanges> Core<X> {
         let new = New {
             key,
             hash,
+            pool,
             why: Why::Client,
             rd,
             lead,
@@ -388,7 +417,7 @@ impl<X: Exchanges> Core<X> {
         } = handoff;
         let key = key.by_ref();
         let waiter = Waiter {
-            deadline: asker.since + self.shared.deadline,
+            deadline: asker.since + self.shared.terms_of(key).deadline,
             asker,
             asked,
             stale_at,
@@ -407,16 +436,26 @@ impl<X: Exchanges> Core<X> {
             false => self.give_outcome(key, hash, waiter, now),
         };
         if let Some(waiter) = waiter {
-            self.enlist(key, hash, waiter, now);
+            let pool = self.shared.pool_of(key);
+            self.enlist(key, hash, pool, waiter, now);
         }
     }
 
     /// Renews an entry of the cache that nobody waits for, if there is room for that.
-    fn renew(&mut self, key: KeyRef<'_>, hash: u64, why: Why, prompt_by: Time, now: Time) {
+    fn renew(
+        &mut self,
+        key: KeyRef<'_>,
+        hash: u64,
+        pool: PoolId,
+        why: Why,
+        prompt_by: Time,
+        now: Time,
+    ) {
         if let Ok(lead) = self.lead(hash, now) {
             let new = New {
                 key,
                 hash,
+                pool,
                 why,
                 rd: true,
                 lead: Some(lead),

@@ -11,8 +11,8 @@ use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics;
 use crate::route::{
-    About, Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Kind, Purpose, Race, Refused,
-    RouteId, Send, Step,
+    About, Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Kind, PoolId, Purpose, Race,
+    Refused, RouteId, Send, Step,
 };
 use crate::wire::Answer;
 
@@ -34,7 +34,9 @@ impl<X: Exchanges> Core<X> {
                 Why::Probe(route) | Why::Loop(route) => Purpose::Probe(route),
             },
             about: self.about(question),
-            deadline: deadline.unwrap_or(now + self.shared.deadline),
+            pool: question.pool,
+            deadline: deadline
+                .unwrap_or_else(|| now + self.shared.terms_of(question.key.by_ref()).deadline),
             again: question.race_wake != Time::NEVER,
         };
         // Over which it has failed lately, and whose upstreams answer nothing of its type.
@@ -292,8 +294,15 @@ impl<X: Exchanges> Core<X> {
 
     /// Begins the newest of the queued questions for as long as there is room.
     pub(super) fn work_off_backlog(&mut self, now: Time) {
-        while !self.backlog.is_empty() && self.shared.engine().has_room(now) {
-            let Some(slot) = self.backlog.newest() else {
+        for pool in 0..self.backlogs.len() {
+            self.work_off(PoolId(pool as u16), now);
+        }
+    }
+
+    fn work_off(&mut self, pool: PoolId, now: Time) {
+        let index = usize::from(pool.0);
+        while !self.backlogs[index].is_empty() && self.shared.engine().has_room(pool, now) {
+            let Some(slot) = self.backlogs[index].newest() else {
                 break;
             };
             self.leave_backlog(slot);
@@ -309,8 +318,9 @@ impl<X: Exchanges> Core<X> {
     }
 
     fn queue(&mut self, slot: usize, now: Time) {
-        let (place, patience) = self.backlog.push(slot, self.shared.queue_patience, now);
         let question = &mut self.questions[slot];
+        let backlog = &mut self.backlogs[usize::from(question.pool.0)];
+        let (place, patience) = backlog.push(slot, self.shared.queue_patience, now);
         question.queued = Some(place);
         question.race_wake = question.race_wake.min(now + patience);
         self.schedule(slot, now);

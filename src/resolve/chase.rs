@@ -36,6 +36,8 @@ impl<X: Exchanges> Core<X> {
         let new = New {
             key: key.by_ref(),
             hash,
+            // The end may lie in another zone than the beginning.
+            pool: self.shared.pool_of(asking.by_ref()),
             why,
             rd: true,
             lead,

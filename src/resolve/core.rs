@@ -24,7 +24,7 @@ use super::waiters::Waiters;
 use crate::clock::{Life, Time};
 use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{Counter, Gauge, Limit, WorkerMetrics};
-use crate::route::{Outcome, RouteId, Tick, UpstreamId};
+use crate::route::{Outcome, PoolId, RouteId, Tick, UpstreamId};
 use crate::wire::{Ede, QuestionKey};
 
 /// One worker's questions. See the module's description.
@@ -40,7 +40,8 @@ pub struct Core<X> {
     pub(super) questions: Slab<Question>,
     pub(super) attempts: Slab<Attempt>,
     pub(super) timers: Timers<(u32, u32)>,
-    pub(super) backlog: Backlog,
+    /// Questions for which there is no room, by pool.
+    pub(super) backlogs: Box<[Backlog]>,
     pub(super) rng: StdRng,
     /// Attempts that failed while they were being made, still to be told.
     pub(super) failed: Vec<(Tag, Outcome)>,
@@ -72,6 +73,7 @@ impl<X: Exchanges> Core<X> {
         rng: StdRng,
         now: Time,
     ) -> Core<X> {
+        let pools = shared.engine().pools();
         Core {
             exchanges,
             shared,
@@ -82,7 +84,7 @@ impl<X: Exchanges> Core<X> {
             questions: Slab::new(),
             attempts: Slab::new(),
             timers: Timers::new(now),
-            backlog: Backlog::default(),
+            backlogs: pools.map(|_| Backlog::default()).collect(),
             rng,
             failed: Vec::new(),
             leaving: Vec::new(),
@@ -132,6 +134,7 @@ impl<X: Exchanges> Core<X> {
         let new = New {
             hash: self.shared.cache.hash(&key),
             key: key.by_ref(),
+            pool: PoolId::MAIN,
             why: Why::Probe(route),
             rd: true,
             lead: None,
@@ -152,6 +155,7 @@ impl<X: Exchanges> Core<X> {
             let new = New {
                 hash: self.shared.cache.hash(&key),
                 key: key.by_ref(),
+                pool: PoolId::MAIN,
                 why: Why::Loop(route),
                 chase: None,
                 prompt_by: Time::NEVER,
@@ -203,7 +207,8 @@ impl<X: Exchanges> Core<X> {
         if why != Why::Client {
             return None;
         }
-        let slot = self.backlog.oldest()?;
+        let fullest = self.backlogs.iter().max_by_key(|backlog| backlog.len())?;
+        let slot = fullest.oldest()?;
         self.turn_away(slot, now);
         self.shared.inflight.questions().take()
     }
@@ -239,15 +244,16 @@ impl<X: Exchanges> Core<X> {
 
     /// Takes a question out of the queue, if it is in it.
     pub(super) fn leave_backlog(&mut self, slot: usize) {
-        if let Some(place) = self.questions[slot].queued.take() {
-            self.backlog.remove(place);
+        let question = &mut self.questions[slot];
+        if let Some(place) = question.queued.take() {
+            self.backlogs[usize::from(question.pool.0)].remove(place);
         }
     }
 
     /// When [`Core::wake`] should next be called.
     pub fn next_wake(&self) -> Option<Time> {
         let timers = self.timers.next_due();
-        if self.backlog.is_empty() {
+        if self.backlogs.iter().all(Backlog::is_empty) {
             return timers;
         }
         // Other workers' attempts make room too, and do not say so.
@@ -275,7 +281,7 @@ impl<X: Exchanges> Core<X> {
             };
             if question.prompt_by <= now {
                 question.prompt_by = Time::NEVER;
-                self.shared.promptness.late(now);
+                self.shared.promptness(question.pool).late(now);
             }
             if question.waiters.wake() <= now {
                 self.serve_waiters(slot, now);

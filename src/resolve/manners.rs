@@ -86,11 +86,15 @@ impl<X: Exchanges> Core<X> {
                 let peers = &self.shared.peers;
                 match denied {
                     true => {
-                        peers.may_try_denied(upstream, now) && self.shared.engine().may_repeat(now)
+                        peers.may_try_denied(upstream, now)
+                            && self.shared.engine().may_repeat(question.pool, now)
                     }
                     false => {
                         peers.may_try_plain_case(upstream, now)
-                            && self.shared.engine().may_ask_again(attempt.route, now)
+                            && self
+                                .shared
+                                .engine()
+                                .may_ask_again(question.pool, attempt.route, now)
                     }
                 }
             }

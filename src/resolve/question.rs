@@ -9,7 +9,7 @@ use super::waiters::{Waiter, Waiters};
 use crate::clock::Time;
 use crate::net::{Handle, Tag};
 use crate::observe::said::Said;
-use crate::route::{AttemptId, AttemptKind, Race, RouteId, UpstreamId};
+use crate::route::{AttemptId, AttemptKind, PoolId, Race, RouteId, UpstreamId};
 use crate::wire::{Answer, KeptKey, KeyRef};
 
 /// Why a question is asked.
@@ -83,6 +83,8 @@ pub struct New<'a> {
     /// As of [`Question`].
     pub hash: u64,
     /// As of [`Question`].
+    pub pool: PoolId,
+    /// As of [`Question`].
     pub why: Why,
     /// As of [`Question`].
     pub rd: bool,
@@ -103,6 +105,8 @@ pub struct Question {
     pub key: KeptKey,
     /// Its hash in the cache and the table of questions in flight.
     pub hash: u64,
+    /// Whom it may be asked of.
+    pub pool: PoolId,
     /// Why.
     pub why: Why,
     /// Recursion desired. A question without it is asked for one client alone and its answer not kept.
@@ -151,6 +155,7 @@ impl Question {
             generation,
             key: new.key.into(),
             hash: new.hash,
+            pool: new.pool,
             why: new.why,
             rd: new.rd,
             lead: new.lead,

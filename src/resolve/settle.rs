@@ -10,7 +10,7 @@ use crate::clock::{Life, Time};
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
 use crate::observe::said::{Account, Said};
-use crate::route::{AttemptKind, Failure, Refused, RouteId, Standing};
+use crate::route::{AttemptKind, Failure, PoolId, Refused, RouteId, Standing};
 use crate::wire::{self, Answer, Asked, Ede, KeyRef, Rcode, Render, TtlRule};
 
 /// What became of a question that was to renew what is held.
@@ -57,17 +57,19 @@ impl<X: Exchanges> Core<X> {
     ) {
         self.last_route = Some(route);
         if self.questions[slot].prompt_by < Time::NEVER {
-            self.shared.promptness.in_time();
+            let pool = self.questions[slot].pool;
+            self.shared.promptness(pool).in_time();
         }
         let waiters = self.conclude(slot);
         let question = &self.questions[slot];
         // What clients are told is what is kept: a TTL does not jump between the first answer and the second.
         let lifetime = match question.is_shared() {
-            true => self.shared.admit(&mut answer, route),
+            true => self.shared.admit(&mut answer, question.pool, route),
             false => None,
         };
         let (key, hash) = (question.key.clone(), question.hash);
-        let prefers_held = question.is_shared() && self.shared.is_provisional(&answer, route);
+        let prefers_held =
+            question.is_shared() && self.shared.is_provisional(&answer, question.pool, route);
         for waiter in waiters {
             // What an upstream before this one has said is better than what this one denies.
             let left = match prefers_held {
@@ -90,7 +92,7 @@ impl<X: Exchanges> Core<X> {
             return;
         }
         question.answered = true;
-        let lifetime = self.shared.admit(&mut answer, route);
+        let lifetime = self.shared.admit(&mut answer, question.pool, route);
         self.keep(&self.questions[slot], answer, lifetime, route);
     }
 
@@ -112,7 +114,7 @@ impl<X: Exchanges> Core<X> {
         // Only of a negative answer does the cache want to know.
         let trusted = !answer.kind().is_negative() || {
             let engine = self.shared.engine();
-            engine.is_clear(route) && !engine.is_provisional(route)
+            engine.is_clear(route) && !engine.is_provisional(question.pool, route)
         };
         let origin = Origin {
             route: route.0,
@@ -181,7 +183,7 @@ impl<X: Exchanges> Core<X> {
         }
         let engine = self.shared.engine();
         if said.is_empty() {
-            said.extend(engine.last_words());
+            said.extend(engine.last_words(question.pool));
         }
         let mut account = Account::default();
         for (route, word) in said {
@@ -279,7 +281,7 @@ impl<X: Exchanges> Core<X> {
                     let question = &self.questions[slot];
                     let ede = match question.stage {
                         Stage::Queued => OVERLOADED,
-                        _ => explained(self.shared.too_late().ede(), &account),
+                        _ => explained(self.shared.too_late(question.pool).ede(), &account),
                     };
                     self.give(waiter, &question.second.gift(ede), now);
                 }
@@ -404,24 +406,24 @@ impl Question {
 
 impl super::shared::Shared {
     /// What a question has come to whose time is up.
-    fn too_late(&self) -> Failure {
-        match self.engine().standing() {
+    fn too_late(&self, pool: PoolId) -> Failure {
+        match self.engine().standing_of(pool) {
             Standing::Outage => Failure::Outage,
             _ => Failure::Deadline,
         }
     }
 
     /// How long `answer`, which came over `route`, may be kept; its TTLs are bounded by that.
-    fn admit(&self, answer: &mut Answer, route: RouteId) -> Option<Lifetime> {
-        match self.is_provisional(answer, route) {
+    fn admit(&self, answer: &mut Answer, pool: PoolId, route: RouteId) -> Option<Lifetime> {
+        match self.is_provisional(answer, pool, route) {
             true => self.cache.admit_provisionally(answer).ok(),
             false => self.cache.admit(answer).ok(),
         }
     }
 
     /// A denial by an upstream that comes after another one: that may know better as soon as it can be asked.
-    fn is_provisional(&self, answer: &Answer, route: RouteId) -> bool {
-        answer.kind().is_negative() && self.engine().is_provisional(route)
+    fn is_provisional(&self, answer: &Answer, pool: PoolId, route: RouteId) -> bool {
+        answer.kind().is_negative() && self.engine().is_provisional(pool, route)
     }
 
     /// Writes what the cache holds for the question, fresh or stale.
@@ -434,7 +436,12 @@ impl super::shared::Shared {
         limit: usize,
         out: &mut [u8],
     ) -> Option<(usize, QueryResult)> {
-        self.cache.read(key, hash, life, |hit| {
+        let may_be_stale =
+            |freshness| matches!(freshness, Freshness::Fresh { .. }) || self.terms_of(key).stale;
+        let held = self.cache.read(key, hash, life, |hit| {
+            if !may_be_stale(hit.freshness) {
+                return None;
+            }
             // Who is given a stale answer has looked twice.
             let turn = match hit.freshness {
                 Freshness::Fresh { .. } => hit.turn,
@@ -461,7 +468,8 @@ impl super::shared::Shared {
                 ede,
                 turn,
             };
-            (hit.answer.write(asked, &render, out), result)
-        })
+            Some((hit.answer.write(asked, &render, out), result))
+        });
+        held.flatten()
     }
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 use crate::cache::{Cache, Failures};
 use crate::clock::Time;
 use crate::config::Config;
+use crate::names::{Terms, Zones};
 use crate::net::kinds::Kinds;
 use crate::net::peers::Peers;
 use crate::resolve::inflight::InFlight;
 use crate::resolve::loops::Loops;
 use crate::resolve::mailbox::Mailbox;
 use crate::resolve::promptness::Promptness;
-use crate::route::{Engine, RouteId, UpstreamId};
+use crate::route::{Engine, PoolId, RouteId, UpstreamId};
+use crate::wire::KeyRef;
 
 /// What all workers share: the engine, the cache, the table of questions in flight.
 #[derive(Debug)]
@@ -24,8 +26,10 @@ pub struct Shared {
     pub failures: Failures,
     /// Questions in flight, by leader.
     pub inflight: Arc<InFlight>,
-    /// Whether fresh answers come soon enough to be waited for.
-    pub promptness: Promptness,
+    /// Which zone names lie in.
+    pub zones: Zones,
+    /// Whether fresh answers come soon enough to be waited for, by pool.
+    promptness: Box<[Promptness]>,
     /// One mailbox for each worker.
     pub mailboxes: Vec<Mailbox>,
     /// Which upstreams may lead back here.
@@ -36,8 +40,6 @@ pub struct Shared {
     pub kinds: Kinds,
     /// Each route's upstream.
     upstreams: Vec<UpstreamId>,
-    /// How long a client's question may take.
-    pub deadline: Duration,
     /// Clients that may wait for one answer.
     pub waiting_per_question: usize,
     /// The longest a client waits while a stale answer is held.
@@ -58,7 +60,6 @@ impl Shared {
         let engine = Engine::new(config, now);
         Shared {
             upstreams: engine.routes().iter().map(|route| route.upstream).collect(),
-            engine: Mutex::new(engine),
             cache: Cache::new(&config.cache, seed),
             failures: Failures::new(&config.cache),
             inflight: Arc::new(InFlight::new(
@@ -66,18 +67,36 @@ impl Shared {
                 config.limits.waiting,
             )),
             loops: Loops::new(config.upstreams.len()),
-            promptness: Promptness::default(),
+            zones: Zones::new(config),
+            promptness: engine.pools().map(|_| Promptness::default()).collect(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(config.upstreams.len())),
             kinds: Kinds::default(),
             waiting_per_question: config.limits.waiting_per_question,
-            deadline: config.routing.deadline,
             stale_wait: config.cache.stale_wait,
             stale_ttl: u32::try_from(config.cache.stale_ttl.as_secs()).unwrap_or(u32::MAX),
             queue_patience: config.limits.queue_patience,
             rotate: config.cache.rotate,
             payload: config.limits.udp_payload,
+            engine: Mutex::new(engine),
         }
+    }
+
+    /// How a question is asked.
+    #[inline]
+    pub fn terms_of(&self, key: KeyRef<'_>) -> Terms {
+        self.zones.terms_of(key.name())
+    }
+
+    /// Whom it may be asked of.
+    #[inline]
+    pub fn pool_of(&self, key: KeyRef<'_>) -> PoolId {
+        PoolId(self.terms_of(key).pool)
+    }
+
+    /// Whether fresh answers of a pool come soon enough to be waited for.
+    pub fn promptness(&self, pool: PoolId) -> &Promptness {
+        &self.promptness[usize::from(pool.0)]
     }
 
     /// The upstream that a route leads to.

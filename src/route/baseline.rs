@@ -60,7 +60,7 @@ impl Engine {
                 rate += f64::from(known.rate);
             }
         }
-        self.budgets.recall_rate(rate, now);
+        self.pools[0].budgets.recall_rate(rate, now);
         self.stalls.look_again();
     }
 }

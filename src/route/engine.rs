@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blame::Seen;
-use super::budget::Budgets;
 use super::doubts::Usual;
 use super::estimate::Waits;
 use super::failing::Failing;
@@ -20,10 +19,10 @@ use super::flight::Flights;
 use super::health::Health;
 use super::lane::{Group, Lane};
 use super::patience::Patience;
-use super::precedence::Precedence;
-use super::selector::{Rank, Selector, unit};
+use super::pool::Pool;
+use super::selector::{Rank, unit};
 use super::stall::Stalls;
-use super::{PathId, Route, RouteId, UpstreamId};
+use super::{PathId, PoolId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Config;
 use crate::observe::event::{Event, Verdict};
@@ -53,10 +52,9 @@ pub struct Engine {
     pub(super) lanes: Vec<Lane>,
     pub(super) paths: Vec<Group>,
     pub(super) upstreams: Vec<Group>,
+    /// Which of them a question may take; at least the main one.
+    pub(super) pools: Vec<Pool>,
     pub(super) flights: Flights,
-    pub(super) budgets: Budgets,
-    pub(super) selector: Selector,
-    pub(super) precedence: Precedence,
     pub(super) waits: Waits,
     pub(super) stalls: Stalls,
     /// Questions and zones known to fail.
@@ -64,20 +62,10 @@ pub struct Engine {
     /// ... and how many do.
     pub(super) usual: Usual,
     pub(super) patience: Patience,
-    pub(super) standing: Standing,
-    pub(super) stands_since: Time,
-    /// How long a question may take, and until when some may still hang that were asked while nothing was clear.
+    /// How long a question may take.
     pub(super) deadline: Duration,
-    pub(super) aftermath: Time,
     /// A route whose answer would settle an open question, and when it may be asked.
     pub(super) witness: Option<(RouteId, Time)>,
-    /// The earliest time that any trial is due.
-    pub(super) next_trial: Time,
-    /// While nothing is clear: no trial out of its turn before this.
-    pub(super) pressed: Time,
-    pub(super) last_question: Time,
-    pub(super) surveyed: Time,
-    pub(super) outage_turn: u16,
     pub(super) first_round: Option<FirstRound>,
     pub(super) hedges: Hedges,
     routes: Vec<Route>,
@@ -151,8 +139,12 @@ impl Engine {
         let routes: Vec<Route> = lanes.iter().map(|lane: &Lane| lane.route.clone()).collect();
         Engine {
             routes,
-            selector: Selector::new(routing.policy, lanes.len()),
-            precedence: Precedence::new(config),
+            pools: config
+                .pools()
+                .0
+                .iter()
+                .map(|pool| Pool::new(config, pool, &lanes, now))
+                .collect(),
             grid: Vec::with_capacity(lanes.len()),
             lanes,
             paths: config
@@ -166,22 +158,13 @@ impl Engine {
                 .map(|upstream| Group::new(&upstream.name, Health::of_a_server()))
                 .collect(),
             flights: Flights::default(),
-            budgets: Budgets::new(routing.extra_share, routing.ceiling, now),
             waits,
             stalls: Stalls::default(),
             failing: Failing::default(),
             usual: Usual::default(),
             patience: Patience::new(routing.return_within),
-            standing: Standing::Clear,
-            stands_since: now,
             deadline: routing.deadline,
-            aftermath: Time::default(),
             witness: None,
-            next_trial: now,
-            pressed: Time::default(),
-            last_question: Time::default(),
-            surveyed: Time::default(),
-            outage_turn: 0,
             first_round: None,
             hedges: Hedges::default(),
             events: VecDeque::new(),
@@ -197,15 +180,15 @@ impl Engine {
         &self.routes
     }
 
-    /// How things stand altogether.
+    /// How things stand in the main pool.
     pub fn standing(&self) -> Standing {
-        self.standing
+        self.standing_of(PoolId::MAIN)
     }
 
     /// Whether some route is clear, has room and answers: if not, a stale answer is given at once.
     pub fn any_clear(&self, now: Time) -> bool {
-        self.standing == Standing::Clear
-            && self.lanes.iter().any(|lane| {
+        self.standing() == Standing::Clear
+            && self.lanes_of(PoolId::MAIN).any(|(_, lane)| {
                 matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
                     && lane.has_room()
                     && !self.is_silent(lane, now)
@@ -215,7 +198,7 @@ impl Engine {
     /// Whether something has answered lately, or nothing was asked that could have been: if not, whoever waits for
     /// an answer probably waits in vain. What is believed of a route does not matter as long as it answers.
     pub fn answered_lately(&self, now: Time) -> bool {
-        self.lanes.iter().any(|lane| {
+        self.lanes_of(PoolId::MAIN).any(|(_, lane)| {
             let answers = match lane.rank {
                 Rank::Out => false,
                 rank if rank < Rank::Congested => true,
@@ -225,35 +208,44 @@ impl Engine {
         })
     }
 
-    /// What a question may hope for now for which a stale answer is held. That a route is in doubt does not count: it may answer all the same.
-    pub fn prospect(&mut self, now: Time) -> Prospect {
-        let mut lanes = self.lanes.iter();
-        if self.standing == Standing::Outage || lanes.all(|lane| lane.rank == Rank::Out) {
+    /// What a question of `pool` may hope for now for which a stale answer is held. That a route is in doubt does not
+    /// count: it may answer all the same.
+    pub fn prospect(&mut self, pool: PoolId, now: Time) -> Prospect {
+        let outage = self.standing_of(pool) == Standing::Outage;
+        if outage || self.lanes_of(pool).all(|(_, lane)| lane.rank == Rank::Out) {
             return Prospect::Nobody;
         }
-        let paid = self.standing == Standing::Clear || self.budgets.may_renew(now);
+        let Pool {
+            standing, budgets, ..
+        } = self.pool_mut(pool);
+        let paid = *standing == Standing::Clear || budgets.may_renew(now);
         // In a surge of byway's own known names do not wait. A storm of names that fail is none: it is a few times
         // what a quiet host asks.
-        let flooded = self.budgets.is_flooded(now);
+        let flooded = budgets.is_flooded(now);
         let free = |lane: &Lane| {
             lane.rank < Rank::Dead && (lane.has_room() || (!flooded && lane.has_room_for_held()))
         };
-        match paid && self.lanes.iter().any(free) {
-            true => Prospect::Answer(self.hedge_wait(now)),
+        match paid && self.lanes_of(pool).any(|(_, lane)| free(lane)) {
+            true => Prospect::Answer(self.hedge_wait_of(pool)),
             false => Prospect::Queue,
         }
     }
 
     /// Whether a question that found no room before may find some now. To ask again and again would count as
     /// so much more demand.
-    pub fn has_room(&mut self, now: Time) -> bool {
-        if self.standing == Standing::Outage {
-            return true;
-        }
+    pub fn has_room(&mut self, pool: PoolId, now: Time) -> bool {
+        let Pool {
+            standing, budgets, ..
+        } = self.pool_mut(pool);
+        let paid = match standing {
+            Standing::Outage => return true,
+            Standing::Clear => true,
+            Standing::NothingClear => budgets.may_ask(now),
+        };
+        let mut lanes = self.lanes_of(pool).map(|(_, lane)| lane);
         let free = |lane: &Lane| lane.rank != Rank::Out && lane.has_room();
         let out = |lane: &Lane| lane.rank == Rank::Out;
-        let paid = self.standing == Standing::Clear || self.budgets.may_ask(now);
-        (paid && self.lanes.iter().any(free)) || self.lanes.iter().all(out)
+        (paid && lanes.clone().any(free)) || lanes.all(out)
     }
 
     /// Nothing has come back for longer than the host itself may have stalled, of more questions than may hang by
@@ -274,9 +266,14 @@ impl Engine {
     /// About how long a hedge takes now: the wait before it, and for as long as it may take itself before it
     /// would be overdue. Less would give stale answers in health, whenever the host stalls for a moment.
     pub fn hedge_wait(&self, _now: Time) -> Duration {
-        let clear = self.lanes.iter().filter(|lane| lane.rank == Rank::Clear);
+        self.hedge_wait_of(PoolId::MAIN)
+    }
+
+    fn hedge_wait_of(&self, pool: PoolId) -> Duration {
+        let lanes = self.lanes_of(pool);
+        let clear = lanes.filter(|(_, lane)| lane.rank == Rank::Clear);
         let (mut least, mut most) = (u64::MAX, 0);
-        for lane in clear {
+        for (_, lane) in clear {
             let nanos = lane.estimate.hedge_wait().as_nanos() as u64;
             (least, most) = (least.min(nanos), most.max(nanos));
         }
@@ -299,16 +296,16 @@ impl Engine {
 
     /// Whether a question that `route`'s server answered uselessly may be put to it once more, otherwise: nobody
     /// else is to be asked, and it is paid.
-    pub fn may_ask_again(&mut self, route: RouteId, now: Time) -> bool {
+    pub fn may_ask_again(&mut self, pool: PoolId, route: RouteId, now: Time) -> bool {
         let own = self.lane(route).route.upstream;
-        let alive = |lane: &Lane| lane.rank < Rank::Dead;
-        let mut others = self.lanes.iter().filter(|lane| lane.route.upstream != own);
-        !others.any(alive) && self.budgets.extra(false, now)
+        let another =
+            |(_, lane): (RouteId, &Lane)| lane.route.upstream != own && lane.rank < Rank::Dead;
+        !self.lanes_of(pool).any(another) && self.may_repeat(pool, now)
     }
 
     /// Whether a question may be put once more to the one that has just answered it, at the extras' cost.
-    pub fn may_repeat(&mut self, now: Time) -> bool {
-        self.budgets.extra(false, now)
+    pub fn may_repeat(&mut self, pool: PoolId, now: Time) -> bool {
+        self.pool_mut(pool).budgets.extra(false, now)
     }
 
     /// Takes the events that happened since the last call, oldest first.
@@ -356,7 +353,9 @@ impl Engine {
         if !std::mem::replace(&mut self.has_tastes, true) {
             self.lanes.iter_mut().for_each(|lane| lane.like(unit(rng)));
         }
-        self.budgets.turn(now, self.standing == Standing::Clear);
+        for pool in &mut self.pools {
+            pool.budgets.turn(now, pool.standing == Standing::Clear);
+        }
         let patience = self.patience;
         for index in 0..self.lanes.len() {
             if let Some(change) = self.lanes[index].health.turn(now, &patience) {
@@ -390,9 +389,14 @@ impl Engine {
     /// While something is clear, or the surge is byway's own, what comes back says how much may go. Otherwise what
     /// health needs may, and that is soon more: the round trip that the limit has to hold may grow a hundredfold.
     fn keep_room(&mut self, now: Time) {
-        let needed = self.standing != Standing::Clear && !self.budgets.is_surging(now);
-        let rate = self.budgets.ceiling_rate() as f32;
-        for lane in &mut self.lanes {
+        for index in 0..self.lanes.len() {
+            let route = RouteId(index as u16);
+            let needed = self.is_desperate_over(route) && !self.is_surging_over(route, now);
+            let rate = match needed {
+                true => self.ceiling_over(route),
+                false => 0.0,
+            };
+            let lane = &mut self.lanes[index];
             match needed {
                 true => lane
                     .limit
@@ -402,13 +406,22 @@ impl Engine {
         }
     }
 
+    /// Packets a second that may go over a route while nothing is clear.
+    fn ceiling_over(&self, route: RouteId) -> f32 {
+        let rates = self
+            .pools_with(route)
+            .map(|pool| pool.budgets.ceiling_rate());
+        rates.sum::<f64>() as f32
+    }
+
     fn each_second(&mut self, now: Time) {
         let passed = now.secs().saturating_sub(self.second).max(1) as f32;
         self.second = now.secs();
-        let healthy = self.standing == Standing::Clear;
-        self.patience.suit(self.budgets.healthy_rate());
-        let surging = self.budgets.is_surging(now);
+        self.patience.suit(self.healthy_rate());
         for index in 0..self.lanes.len() {
+            let route = RouteId(index as u16);
+            let healthy = !self.is_desperate_over(route);
+            let surging = self.is_surging_over(route, now);
             let lane = &mut self.lanes[index];
             let rate = lane.sent as f32 / passed;
             lane.sent = 0;

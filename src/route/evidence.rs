@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::UpstreamId;
-use super::engine::{Engine, Standing};
+use super::engine::Engine;
 use super::flight::{Attempt, AttemptId, Departure};
 use super::hardness::Tail;
 use super::selector::Rank;
 use super::tally::{Row, Sample, Shown};
-use super::{About, AttemptKind, Carriage, HeldUp, Outcome, Route, RouteId, Verdict};
+use super::{About, AttemptKind, Carriage, HeldUp, Outcome, PoolId, Route, RouteId, Verdict};
 use crate::clock::Time;
 use crate::observe::said::Said;
 
@@ -92,16 +92,11 @@ impl Engine {
     }
 
     /// What was said last over each route that is not clear.
-    pub fn last_words(&self) -> impl Iterator<Item = (RouteId, Said)> + '_ {
-        let lanes = (0u16..).zip(&self.lanes);
+    pub fn last_words(&self, pool: PoolId) -> impl Iterator<Item = (RouteId, Said)> + '_ {
+        let lanes = self.lanes_of(pool);
         lanes
             .filter(|(_, lane)| lane.rank != Rank::Clear && lane.rank != Rank::Out)
-            .map(|(id, lane)| {
-                (
-                    RouteId(id),
-                    lane.said.map_or(Said::Nothing, |(_, said)| said),
-                )
-            })
+            .map(|(id, lane)| (id, lane.said.map_or(Said::Nothing, |(_, said)| said)))
     }
 
     /// An attempt ended, between `looked` and `now`: its answer had not come when it was last looked for. Only
@@ -330,7 +325,7 @@ impl Engine {
     /// The route's limit is in use and byway sends far more than in health: what is late or lost now, is so
     /// by byway's own load, and the limit answers to that first.
     fn is_self_made(&self, route: RouteId, in_flight: u32, now: Time) -> bool {
-        self.lane(route).limit.load(in_flight) > 0.5 && self.budgets.is_surging(now)
+        self.lane(route).limit.load(in_flight) > 0.5 && self.is_surging_over(route, now)
     }
 
     /// Whether byway's own load is what this route suffers from now.
@@ -343,7 +338,7 @@ impl Engine {
     pub(super) fn witnessed(&mut self, attempt: Attempt, shown: Shown, useful: bool, now: Time) {
         let sample = shown.sample;
         let Attempt { route, sent, .. } = attempt;
-        let desperate = self.standing != Standing::Clear;
+        let desperate = self.is_desperate_over(route);
         let patience = &self.patience;
         let lane = &mut self.lanes[route.0 as usize];
         let Route { upstream, path, .. } = lane.route;

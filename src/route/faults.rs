@@ -7,7 +7,7 @@
 //! when it is asked again.
 
 use super::doubts::Doubt;
-use super::engine::{Engine, Standing};
+use super::engine::Engine;
 use super::flight::{Attempt, AttemptId};
 use super::tally::{Row, Sample, Shown};
 use super::{About, Route, RouteId, UpstreamId};
@@ -159,7 +159,7 @@ impl Engine {
         if compared {
             self.failing.failed_at(about, upstream, now);
         }
-        let desperate = self.standing != Standing::Clear;
+        let desperate = self.is_desperate(|route| route.upstream == upstream);
         let group = &mut self.upstreams[upstream.0 as usize];
         group.rower = None;
         let sample = Sample::Poor { rcode, compared };

@@ -80,7 +80,7 @@ impl Engine {
             }
             waiting |= call.due != Time::NEVER || (call.asked > 0 && !lane.queue.is_empty());
             let id = RouteId(index as u16);
-            if call.due <= now && !probes.contains(&id) && self.budgets.probe(now) {
+            if call.due <= now && !probes.contains(&id) && self.pays_for_probe(id, now) {
                 probes.push(id);
                 call.asked += 1;
                 call.due = match call.asked {
@@ -137,6 +137,7 @@ mod tests {
                     purpose: Purpose::Probe(route),
                     deadline: now + Duration::from_secs(4),
                     again: false,
+                    pool: crate::route::PoolId::MAIN,
                 };
                 let (mut race, step) =
                     Race::start(&mut engine, &ask, now, &mut rng).expect("a probe");

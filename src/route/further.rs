@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::engine::{Engine, Standing};
+use super::pool::Pool;
 use super::race::{Flight, Held, POOR_HELD, REFUSED_STEP, Race};
 use super::selector::{Tried, unit};
 use super::{AttemptKind, Failure, Finish, Purpose, Refused, RouteId, Send, Step};
@@ -141,7 +142,8 @@ impl Race {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Elsewhere {
-        if !self.has_room() || engine.standing == Standing::Outage {
+        let pool = self.ask.pool;
+        if !self.has_room() || engine.pool(pool).standing == Standing::Outage {
             return Elsewhere::Nobody;
         }
         let tried = Tried {
@@ -150,8 +152,8 @@ impl Race {
             clear_only: false,
         };
         let chosen = engine
-            .choose_other(tried, now, unit(rng))
-            .or_else(|| engine.choose_rested(tried, now));
+            .choose_other(pool, tried, now, unit(rng))
+            .or_else(|| engine.choose_rested(pool, tried, now));
         // A server that was asked in vain has not spoken yet, and is asked once more over another path when
         // nothing is to be hoped for from the first.
         let waiting = self.is_waiting();
@@ -161,12 +163,16 @@ impl Race {
         let Some(route) = chosen.filter(anew) else {
             return Elsewhere::Nobody;
         };
-        let paid = match engine.standing {
-            Standing::Clear if now >= engine.aftermath => engine.budgets.extra(true, now),
-            Standing::Clear => {
-                engine.budgets.extra(true, now) || engine.budgets.under_ceiling_again(now)
-            }
-            _ => engine.budgets.under_ceiling_again(now),
+        let Pool {
+            standing,
+            budgets,
+            aftermath,
+            ..
+        } = engine.pool_mut(pool);
+        let paid = match standing {
+            Standing::Clear if now >= *aftermath => budgets.extra(true, now),
+            Standing::Clear => budgets.extra(true, now) || budgets.under_ceiling_again(now),
+            _ => budgets.under_ceiling_again(now),
         };
         match paid {
             true => Elsewhere::Asked(self.depart(engine, route, AttemptKind::Retry, now)),
@@ -183,7 +189,7 @@ impl Race {
         step: &mut Step,
     ) {
         if now >= self.ask.deadline {
-            let failure = match engine.standing {
+            let failure = match engine.pool(self.ask.pool).standing {
                 Standing::Outage => Failure::Outage,
                 _ => Failure::Deadline,
             };
@@ -201,14 +207,15 @@ impl Race {
         if self.short && now >= self.started + SHORT {
             return self.fail(engine, Failure::Shortage, now, step);
         }
-        if engine.standing == Standing::Outage {
+        if engine.pool(self.ask.pool).standing == Standing::Outage {
             let doubt = |flight: &Flight| match engine.lane(flight.route).estimate.is_measured() {
                 true => HOLD_ASKED.0,
                 false => HOLD_ASKED.1,
             };
             let asked = self.flying().filter(|it| it.kind != AttemptKind::Probe);
             let doubted = asked.map(doubt).max();
-            let in_doubt = doubted.is_some_and(|doubt| now < engine.stands_since + doubt);
+            let in_doubt =
+                doubted.is_some_and(|doubt| now < engine.pool(self.ask.pool).stands_since + doubt);
             if now >= self.started + HOLD && !in_doubt && !self.is_waiting() {
                 return self.fail(engine, Failure::Outage, now, step);
             }
@@ -218,7 +225,7 @@ impl Race {
         if now < self.next_try {
             return;
         }
-        let clear = engine.standing == Standing::Clear;
+        let clear = engine.pool(self.ask.pool).standing == Standing::Clear;
         if self.held.is_some() && !self.is_waiting() {
             return self.try_another_server(engine, now, rng, step);
         }
@@ -264,10 +271,10 @@ impl Race {
             useless: None,
             clear_only: waiting,
         };
-        let other = engine.choose_other(tried, now, unit(rng));
+        let other = engine.choose_other(self.ask.pool, tried, now, unit(rng));
         let route = match waiting {
             true => other,
-            false => other.or_else(|| engine.choose_again(&self.tried, now, rng)),
+            false => other.or_else(|| engine.choose_again(self.ask.pool, &self.tried, now, rng)),
         };
         let same = route.is_some_and(|route| self.tried.contains(&route));
         if !waiting && (same || route.is_none()) && self.settle_for_partial(engine, now, step) {
@@ -293,11 +300,9 @@ impl Race {
         let urgent = lane.rank.is_clear() && has_room;
         // A question that has nothing left under way is asked again as it would be under the ceiling.
         let stranded = !waiting && has_room;
-        let paid = engine.budgets.extra(urgent, now)
-            || (stranded
-                && engine
-                    .budgets
-                    .retry_under_ceiling(self.is_met_by_silence(), now));
+        let budgets = &mut engine.pool_mut(self.ask.pool).budgets;
+        let paid = budgets.extra(urgent, now)
+            || (stranded && budgets.retry_under_ceiling(self.is_met_by_silence(), now));
         if !paid {
             match waiting {
                 true => engine.hedges.denied += 1,
@@ -368,7 +373,7 @@ impl Race {
             self.next_try = due;
             return;
         }
-        let route = engine.choose_again(&self.tried, now, rng);
+        let route = engine.choose_again(self.ask.pool, &self.tried, now, rng);
         let Some(route) = route.filter(|_| self.has_room()) else {
             if !self.is_waiting() {
                 self.settle_for_poor(engine, now, step);
@@ -377,6 +382,7 @@ impl Race {
             return;
         };
         if !engine
+            .pool_mut(self.ask.pool)
             .budgets
             .retry_under_ceiling(self.is_met_by_silence(), now)
         {
@@ -408,6 +414,7 @@ mod tests {
             purpose: Purpose::Client,
             deadline: now + Duration::from_secs(4),
             again: false,
+            pool: crate::route::PoolId::MAIN,
         };
         let round_trip = Duration::from_millis(2);
         for _ in 0..600 {

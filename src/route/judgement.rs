@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::blame::{Culprit, Seen, culprit};
 use super::engine::{Engine, Standing};
 use super::lane::{Group, Lane};
+use super::pool::Pool;
 use super::selector::Rank;
 use super::tally::{Change, Row, Tally};
-use super::{PathId, Route, RouteId, UpstreamId};
+use super::{PathId, PoolId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::observe::event::{Event, Evidence, Subject, Verdict};
 
@@ -364,14 +365,13 @@ impl Engine {
         }
     }
 
-    /// Ranks every route for choosing, and notes how things stand altogether.
+    /// Ranks every route for choosing, and notes how things stand in each pool.
     pub(super) fn rerank(&mut self, now: Time) {
-        let (mut best, mut any) = (Rank::Out, false);
         for index in 0..self.lanes.len() {
             let lane = &self.lanes[index];
             let path = &self.paths[lane.route.path.0 as usize];
             let upstream = &self.upstreams[lane.route.upstream.0 as usize];
-            let rank = if !self.is_usable(lane) {
+            self.lanes[index].rank = if !self.is_usable(lane) {
                 Rank::Out
             } else {
                 match self.effective(lane) {
@@ -384,47 +384,66 @@ impl Engine {
                     Verdict::Dead => Rank::Dead,
                 }
             };
-            self.lanes[index].rank = rank;
-            any |= rank != Rank::Out;
-            best = best.min(rank);
         }
-        let standing = match best {
-            Rank::Dead if any => Standing::Outage,
-            Rank::Out | Rank::Congested | Rank::Sick => Standing::NothingClear,
-            _ => Standing::Clear,
-        };
-        self.next_trial = now.min(self.next_trial);
         self.stalls.look_again();
-        if standing != self.standing {
-            let stood = now.since(self.stands_since);
-            let before = self.standing;
-            (self.standing, self.stands_since) = (standing, now);
-            if before == Standing::Outage {
-                self.tell(now, Event::OutageOver { after: stood });
-            }
-            match standing {
-                Standing::Clear => {
-                    self.aftermath = now + self.deadline;
-                    self.tell(now, Event::ClearAgain { after: stood });
-                }
-                Standing::NothingClear => {
-                    let ceiling = self.budgets.ceiling_rate();
-                    if !self.budgets.is_surging(now) {
-                        for lane in &mut self.lanes {
-                            let rtt = lane.estimate.current_us(now);
-                            lane.limit.keep_room_for(ceiling as f32, rtt);
-                        }
-                    }
-                    self.tell(
-                        now,
-                        Event::NothingClear {
-                            ceiling: ceiling as u64,
-                        },
-                    );
-                }
-                Standing::Outage => self.tell(now, Event::Outage),
+        for pool in self.pools() {
+            let ranks = self.lanes_of(pool).map(|(_, lane)| lane.rank);
+            let any = ranks.clone().any(|rank| rank != Rank::Out);
+            let standing = match ranks.min().unwrap_or(Rank::Out) {
+                Rank::Dead if any => Standing::Outage,
+                Rank::Out | Rank::Congested | Rank::Sick => Standing::NothingClear,
+                _ => Standing::Clear,
+            };
+            let of = self.pool_mut(pool);
+            of.next_trial = now.min(of.next_trial);
+            if standing != of.standing {
+                self.stands(pool, standing, now);
             }
         }
+    }
+
+    /// A pool stands otherwise from now on.
+    fn stands(&mut self, pool: PoolId, standing: Standing, now: Time) {
+        let deadline = self.deadline;
+        let of = self.pool_mut(pool);
+        let (name, stood) = (of.name.clone(), now.since(of.stands_since));
+        let before = std::mem::replace(&mut of.standing, standing);
+        of.stands_since = now;
+        if standing == Standing::Clear {
+            of.aftermath = now + deadline;
+        }
+        if before == Standing::Outage {
+            let (pool, after) = (name.clone(), stood);
+            self.tell(now, Event::OutageOver { pool, after });
+        }
+        let event = match standing {
+            Standing::Clear => Event::ClearAgain {
+                pool: name,
+                after: stood,
+            },
+            Standing::NothingClear => Event::NothingClear {
+                pool: name,
+                ceiling: self.make_room(pool, now) as u64,
+            },
+            Standing::Outage => Event::Outage { pool: name },
+        };
+        self.tell(now, event);
+    }
+
+    /// Lets the routes of a pool of which none is clear carry what the ceiling allows, and returns that.
+    fn make_room(&mut self, pool: PoolId, now: Time) -> f64 {
+        let Pool {
+            budgets, members, ..
+        } = &self.pools[usize::from(pool.0)];
+        let ceiling = budgets.ceiling_rate();
+        if !budgets.is_surging(now) {
+            for route in members {
+                let lane = &mut self.lanes[usize::from(route.0)];
+                let rtt = lane.estimate.current_us(now);
+                lane.limit.keep_room_for(ceiling as f32, rtt);
+            }
+        }
+        ceiling
     }
 }
 

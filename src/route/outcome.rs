@@ -142,6 +142,7 @@ mod tests {
                 about: crate::route::About::PLAIN,
                 deadline: now + Duration::from_millis(4500),
                 again: false,
+                pool: crate::route::PoolId::MAIN,
             };
             let (mut race, mut step) =
                 Race::start(&mut engine, &ask, now, &mut rng).expect("a route");

@@ -8,11 +8,12 @@
 use std::time::Duration;
 
 use super::engine::{Engine, Standing};
+use super::pool::Pool;
 use super::race::{Flight, Race};
 use super::selector::Rank;
-use super::{AttemptId, AttemptKind, Finish, Purpose, RouteId, Step, UpstreamId};
+use super::{AttemptId, AttemptKind, Finish, PoolId, Purpose, RouteId, Step, UpstreamId};
 use crate::clock::Time;
-use crate::config::{Config, Policy};
+use crate::config::{Config, Policy, PoolConfig};
 
 /// How often those of one server that comes first are asked before a denial by a later one counts (RFC 9520 section 3.1).
 const TRIES: usize = 3;
@@ -22,25 +23,30 @@ const HELD: Duration = Duration::from_millis(1_500);
 /// How often it is looked whether it may still answer.
 const STEP: Duration = Duration::from_millis(50);
 
-/// The order of the upstreams: who has a smaller number comes before who has a larger one.
+/// The place of who is not in the pool.
+const OUTSIDE: u16 = u16::MAX;
+
+/// The order of a pool's upstreams: who has a smaller number comes before who has a larger one.
 #[derive(Debug)]
 pub(super) struct Precedence(Vec<u16>);
 
 impl Precedence {
-    pub(super) fn new(config: &Config) -> Precedence {
+    pub(super) fn new(config: &Config, pool: &PoolConfig) -> Precedence {
         let count = config.upstreams.len() as u16;
-        let place = |(index, upstream): (u16, &crate::config::UpstreamConfig)| {
-            let place = match config.routing.policy {
+        let mut places = vec![OUTSIDE; config.upstreams.len()];
+        for (index, &upstream) in (0u16..).zip(&pool.upstreams) {
+            let place = match pool.policy {
                 Policy::Ordered => index,
                 Policy::Fastest | Policy::Spread => 0,
             };
             let backup = |path: &usize| config.paths[*path].backup;
-            match upstream.backup || upstream.paths.iter().all(backup) {
+            let of = &config.upstreams[upstream];
+            places[upstream] = match of.backup || of.paths.iter().all(backup) {
                 true => place + count,
                 false => place,
-            }
-        };
-        Precedence((0..count).zip(&config.upstreams).map(place).collect())
+            };
+        }
+        Precedence(places)
     }
 
     fn is_before(&self, one: UpstreamId, other: UpstreamId) -> bool {
@@ -62,24 +68,26 @@ pub(super) struct Denial {
 impl Engine {
     /// Whether what `route` denies may be true of its own server only: another one comes before it that was not drained,
     /// and so can be asked, now or later. Such a denial is not to be kept for long.
-    pub fn is_provisional(&self, route: RouteId) -> bool {
+    pub fn is_provisional(&self, pool: PoolId, route: RouteId) -> bool {
         let Some(denier) = self.lanes.get(route.0 as usize) else {
             return false;
         };
         let upstream = denier.route.upstream;
-        !self.precedence.is_first(upstream)
-            && self.lanes.iter().any(|lane| {
+        let precedence = &self.pool(pool).precedence;
+        !precedence.is_first(upstream)
+            && self.lanes_of(pool).any(|(_, lane)| {
                 let of = lane.route.upstream;
                 let drained = lane.drained
                     || self.paths[lane.route.path.0 as usize].drained
                     || self.upstreams[of.0 as usize].drained;
-                !drained && self.precedence.is_before(of, upstream)
+                !drained && precedence.is_before(of, upstream)
             })
     }
 
-    fn comes_before(&self, one: RouteId, other: RouteId) -> bool {
+    fn comes_before(&self, pool: PoolId, one: RouteId, other: RouteId) -> bool {
         let upstream = |route| self.lane(route).route.upstream;
-        self.precedence.is_before(upstream(one), upstream(other))
+        let precedence = &self.pool(pool).precedence;
+        precedence.is_before(upstream(one), upstream(other))
     }
 }
 
@@ -98,7 +106,7 @@ impl Race {
     /// Whether what came over `flight` is no answer to this question: it was sent to measure a server that comes after one
     /// that was asked.
     pub(super) fn is_out_of_turn(&self, engine: &Engine, flight: Flight) -> bool {
-        let before = |&asked: &RouteId| engine.comes_before(asked, flight.route);
+        let before = |&asked: &RouteId| engine.comes_before(self.ask.pool, asked, flight.route);
         flight.kind == AttemptKind::Probe
             && !matches!(self.ask.purpose, Purpose::Probe(_))
             && self.tried.iter().any(before)
@@ -130,8 +138,8 @@ impl Race {
         if now < until && now < self.ask.deadline {
             let earlier = |it: &&Flight| {
                 it.kind != AttemptKind::Probe
-                    && engine.comes_before(it.route, flight.route)
-                    && engine.may_answer(it.route)
+                    && engine.comes_before(self.ask.pool, it.route, flight.route)
+                    && engine.may_answer(self.ask.pool, it.route)
             };
             let (hoped, lost) = self
                 .flying()
@@ -142,7 +150,7 @@ impl Race {
                 return;
             }
             if let Some(route) = self.earlier_to_ask(engine, flight.route)
-                && engine.pays_for_earlier(self.tries_at(engine, route), now)
+                && engine.pays_for_earlier(self.ask.pool, self.tries_at(engine, route), now)
             {
                 step.send = Some(self.depart(engine, route, AttemptKind::Retry, now));
                 self.next_try = (now + STEP).min(until);
@@ -164,42 +172,45 @@ impl Race {
 
     /// Who comes before `denier` and is worth asking: one that answers and did not say something useless.
     fn earlier_to_ask(&self, engine: &Engine, denier: RouteId) -> Option<RouteId> {
-        let lanes = engine.lanes.iter().enumerate();
-        let worth = lanes.filter(|(index, lane)| {
+        let pool = self.ask.pool;
+        let worth = engine.lanes_of(pool).filter(|(id, lane)| {
             let upstream = lane.route.upstream;
-            engine.comes_before(RouteId(*index as u16), denier)
-                && engine.may_answer(RouteId(*index as u16))
+            engine.comes_before(pool, *id, denier)
+                && engine.may_answer(pool, *id)
                 && lane.has_room()
                 && !self.useless.contains(&upstream)
                 && engine.tries_at(&self.tried, upstream) < TRIES
         });
-        let order = |(index, lane): &(usize, &super::lane::Lane)| {
-            let again = self.tried.contains(&RouteId(*index as u16));
+        let order = |(id, lane): &(RouteId, &super::lane::Lane)| {
+            let again = self.tried.contains(id);
             let tries = engine.tries_at(&self.tried, lane.route.upstream);
             (tries, again, lane.rank)
         };
         let first = worth.filter(|_| self.has_room()).min_by_key(order);
-        first.map(|(index, _)| RouteId(index as u16))
+        first.map(|(id, _)| id)
     }
 }
 
 impl Engine {
     /// An answer over `route` may be hoped for, if perhaps a late one: a server that is left for being slow, or useless for
     /// other names, still knows what it knows.
-    fn may_answer(&self, route: RouteId) -> bool {
-        self.lane(route).rank <= Rank::Sick && self.standing != Standing::Outage
+    fn may_answer(&self, pool: PoolId, route: RouteId) -> bool {
+        self.lane(route).rank <= Rank::Sick && self.standing_of(pool) != Standing::Outage
     }
 
     /// The first packet to a server that comes before who was asked is the one that the question would have begun with, were
     /// all well: it needs no permission, and the route's own limit bounds it. Those after it are extras.
-    fn pays_for_earlier(&mut self, tries: usize, now: Time) -> bool {
-        match (self.standing, tries) {
+    fn pays_for_earlier(&mut self, pool: PoolId, tries: usize, now: Time) -> bool {
+        let Pool {
+            standing, budgets, ..
+        } = self.pool_mut(pool);
+        match (standing, tries) {
             (Standing::Clear, 0) => {
-                self.budgets.doubtful(now);
+                budgets.doubtful(now);
                 true
             }
-            (Standing::Clear, _) => self.budgets.extra(true, now),
-            _ => self.budgets.under_ceiling_again(now),
+            (Standing::Clear, _) => budgets.extra(true, now),
+            _ => budgets.under_ceiling_again(now),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::engine::{Engine, Standing};
 use super::lane::Lane;
 use super::selector::{Rank, Tried};
-use super::{Refused, RouteId, Verdict};
+use super::{PoolId, Refused, RouteId, Verdict};
 use crate::clock::Time;
 
 /// What the engine would do with a question that came now.
@@ -20,7 +20,7 @@ pub struct Preview {
     pub hedge: Option<RouteId>,
     /// How long the first is waited for before that.
     pub hedge_after: Option<Duration>,
-    /// Every route, by [`RouteId`].
+    /// Every route that it may take, in the order of its upstreams.
     pub candidates: Vec<Candidate>,
 }
 
@@ -75,13 +75,13 @@ impl PassedOver {
 }
 
 impl Engine {
-    /// What would be done with a client's question that came now. Nothing is sent, counted or paid, and no later
+    /// What would be done with a client's question of `pool` that came now. Nothing is sent, counted or paid, and no later
     /// choice is moved by it.
-    pub fn preview(&mut self, now: Time, rng: &mut impl rand::Rng) -> Preview {
-        let memory = self.selector.memory();
+    pub fn preview(&mut self, pool: PoolId, now: Time, rng: &mut impl rand::Rng) -> Preview {
+        let memory = self.pool(pool).selector.memory();
         let turns: Vec<f64> = self.lanes.iter().map(|lane| lane.turn).collect();
-        let first = self.choose_quietly(now, rng);
-        self.selector.recall(memory);
+        let first = self.choose_quietly(pool, now, rng);
+        self.pool_mut(pool).selector.recall(memory);
         for (lane, turn) in self.lanes.iter_mut().zip(turns) {
             lane.turn = turn;
         }
@@ -92,9 +92,9 @@ impl Engine {
                 useless: None,
                 clear_only: true,
             };
-            self.choose_other(tried, now, 0.0)
+            self.choose_other(pool, tried, now, 0.0)
         });
-        let candidates = (0u16..).map(RouteId).zip(&self.lanes).map(|(id, lane)| {
+        let candidates = self.lanes_of(pool).map(|(id, lane)| {
             let passed_over = (chosen != Some(id)).then(|| self.passed_over(lane));
             let expected = match lane.rank {
                 Rank::Clear | Rank::Doubted => lane.estimate.typical_us(),
@@ -109,7 +109,7 @@ impl Engine {
         });
         Preview {
             candidates: candidates.collect(),
-            standing: self.standing,
+            standing: self.standing_of(pool),
             hedge_after: chosen.map(|route| self.lane(route).estimate.hedge_wait()),
             first,
             hedge,
@@ -160,10 +160,15 @@ mod tests {
             for step in 0..100u64 {
                 let now = Time::START + Duration::from_millis(step);
                 for look in 0..3 {
-                    looked_at.preview(now, &mut StdRng::seed_from_u64(1_000 * look + step));
+                    looked_at.preview(
+                        PoolId::MAIN,
+                        now,
+                        &mut StdRng::seed_from_u64(1_000 * look + step),
+                    );
                 }
-                let choose =
-                    |engine: &mut Engine| engine.choose(now, &mut StdRng::seed_from_u64(step));
+                let choose = |engine: &mut Engine| {
+                    engine.choose(PoolId::MAIN, now, &mut StdRng::seed_from_u64(step))
+                };
                 assert_eq!(
                     choose(&mut looked_at),
                     choose(&mut left_alone),
@@ -178,16 +183,19 @@ mod tests {
         let mut engine = engine(Policy::Ordered);
         let now = Time::START;
         let mut rng = StdRng::seed_from_u64(1);
-        let first = engine.preview(now, &mut rng);
+        let first = engine.preview(PoolId::MAIN, now, &mut rng);
         assert_eq!(first.first, Ok(RouteId(0)));
         assert_eq!(first.candidates[0].passed_over, None);
         assert_eq!(first.candidates[1].passed_over, Some(PassedOver::Preferred));
         engine.drain("a", "a test", None, now).expect("a path");
-        let then = engine.preview(now, &mut rng);
+        let then = engine.preview(PoolId::MAIN, now, &mut rng);
         assert_eq!(then.first, Ok(RouteId(1)));
         assert_eq!(then.candidates[0].passed_over, Some(PassedOver::Drained));
         assert_eq!(then.candidates[2].passed_over, Some(PassedOver::Drained));
         engine.drain("b", "a test", None, now).expect("a path");
-        assert_eq!(engine.preview(now, &mut rng).first, Err(Refused::NoRoute));
+        assert_eq!(
+            engine.preview(PoolId::MAIN, now, &mut rng).first,
+            Err(Refused::NoRoute)
+        );
     }
 }

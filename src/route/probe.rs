@@ -12,7 +12,7 @@ use super::engine::{Engine, Standing};
 use super::health::Health;
 use super::lane::{Group, Lane};
 use super::selector::{Rank, unit};
-use super::{PathId, RouteId, UpstreamId, Verdict};
+use super::{PathId, PoolId, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::config::Policy;
 
@@ -70,33 +70,37 @@ impl Engine {
     /// A route to send a duplicate of the question at hand over, which goes over `beside` itself.
     pub(super) fn trial(
         &mut self,
+        pool: PoolId,
         beside: RouteId,
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
-        if now < self.next_trial || self.standing != Standing::Clear {
+        let of = self.pool(pool);
+        if now < of.next_trial || of.standing != Standing::Clear {
             return None;
         }
-        let (due, trial) = self.earliest(now);
+        let (due, trial) = self.earliest(pool, now);
         let Some(trial) = trial.filter(|_| due <= now) else {
-            self.next_trial = due;
+            self.pool_mut(pool).next_trial = due;
             return None;
         };
         if matches!(trial, Trial::Sounding(_)) {
             // The question at hand may be the one that hangs.
             return None;
         }
-        let route = self.route_of(trial)?;
+        let route = self.route_of(pool, trial)?;
         if route == beside {
             // The question itself is the trial.
-            self.tried(trial, now, rng);
+            self.tried(pool, trial, now, rng);
             return None;
         }
-        if !self.lane(route).has_room() || !self.budgets.measurement(trial.is_owed(), now) {
-            self.next_trial = now + FIRST_STEP;
+        let has_room = self.lane(route).has_room();
+        let of = self.pool_mut(pool);
+        if !has_room || !of.budgets.measurement(trial.is_owed(), now) {
+            of.next_trial = now + FIRST_STEP;
             return None;
         }
-        self.tried(trial, now, rng);
+        self.tried(pool, trial, now, rng);
         Some(route)
     }
 
@@ -105,6 +109,7 @@ impl Engine {
     /// who is asked first, the witness gets a duplicate.
     pub(super) fn testimony(
         &mut self,
+        pool: PoolId,
         failed: &[RouteId],
         now: Time,
         rng: &mut impl rand::Rng,
@@ -112,26 +117,35 @@ impl Engine {
         let (route, _) = self.witness.filter(|(_, due)| *due <= now)?;
         let lane = self.lane(route);
         let serves = lane.rank <= Rank::Doubted && lane.has_room() && !lane.is_stalled(now);
-        let free = self.standing == Standing::Clear && self.selector.policy == Policy::Fastest;
+        let of = self.pool(pool);
+        let free = of.is_clear() && of.selector.policy == Policy::Fastest && of.has(route);
         if !serves || !free || failed.contains(&route) {
             return None;
         }
-        self.tried(Trial::Witness(route), now, rng);
+        self.tried(pool, Trial::Witness(route), now, rng);
         Some(route)
     }
 
     /// The probes to send for want of real questions.
     pub(super) fn probes(&mut self, now: Time, rng: &mut impl rand::Rng) -> Vec<RouteId> {
-        let quiet = now.since(self.last_question) > QUIET;
-        if self.standing == Standing::Outage {
-            return self.outage_probe(quiet, now, rng).into_iter().collect();
+        let mut probes = Vec::new();
+        for pool in self.pools() {
+            let probe = self.probe_of(pool, now, rng);
+            probes.extend(probe.filter(|route| !probes.contains(route)));
         }
-        let (due, trial) = self.earliest(now);
-        self.next_trial = due;
-        let Some(trial) = trial else {
-            return Vec::new();
-        };
-        let patience = match (self.standing, quiet) {
+        probes
+    }
+
+    fn probe_of(&mut self, pool: PoolId, now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
+        let of = self.pool(pool);
+        let (standing, quiet) = (of.standing, now.since(of.last_question) > QUIET);
+        if standing == Standing::Outage {
+            return self.outage_probe(pool, quiet, now, rng);
+        }
+        let (due, trial) = self.earliest(pool, now);
+        self.pool_mut(pool).next_trial = due;
+        let trial = trial?;
+        let patience = match (standing, quiet) {
             _ if matches!(trial, Trial::Sounding(_)) => Duration::ZERO,
             (_, true) => QUIET_STEP,
             (Standing::Clear, false) => RIDE,
@@ -140,51 +154,55 @@ impl Engine {
         };
         let is_survey = matches!(trial, Trial::Survey(_));
         if due + patience > now || (is_survey && quiet) {
-            return Vec::new();
+            return None;
         }
-        let Some(route) = self.route_of(trial) else {
-            return Vec::new();
-        };
-        let paid = match self.standing {
-            Standing::Clear => self.budgets.measurement(trial.is_owed(), now),
-            _ => self.budgets.probe_under_ceiling(now),
+        let route = self.route_of(pool, trial)?;
+        let budgets = &mut self.pool_mut(pool).budgets;
+        let paid = match standing {
+            Standing::Clear => budgets.measurement(trial.is_owed(), now),
+            _ => budgets.probe_under_ceiling(now),
         };
         if !paid {
-            return Vec::new();
+            return None;
         }
-        self.tried(trial, now, rng);
-        vec![route]
+        self.tried(pool, trial, now, rng);
+        Some(route)
     }
 
     /// Everything is dead: one route after the other.
     fn outage_probe(
         &mut self,
+        pool: PoolId,
         quiet: bool,
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
-        if now < self.next_trial {
+        let of = self.pool(pool);
+        if now < of.next_trial {
             return None;
         }
         let step = match quiet {
             true => QUIET_STEP,
             false => {
                 let (least, most) = OUTAGE_STEP;
-                let secs = 1.0 / (OUTAGE_SHARE * self.budgets.healthy_rate()).max(1.0 / most);
+                let secs = 1.0 / (OUTAGE_SHARE * of.budgets.healthy_rate()).max(1.0 / most);
                 Duration::from_secs_f64(secs.max(least))
             }
         };
-        self.next_trial = now + step.mul_f32(0.8 + 0.4 * unit(rng));
-        let count = self.lanes.len() as u16;
-        let route = (1..=count)
-            .map(|step| RouteId((self.outage_turn + step) % count))
-            .find(|&route| self.lane(route).rank != Rank::Out)?;
-        self.outage_turn = route.0;
-        self.budgets.probe(now).then_some(route)
+        let count = of.members.len() as u16;
+        let turn = (1..=count)
+            .map(|step| (of.outage_turn + step) % count)
+            .find(|&turn| self.lane(of.members[usize::from(turn)]).rank != Rank::Out);
+        let of = self.pool_mut(pool);
+        of.next_trial = now + step.mul_f32(0.8 + 0.4 * unit(rng));
+        of.outage_turn = turn?;
+        let route = of.members[usize::from(of.outage_turn)];
+        of.budgets.probe(now).then_some(route)
     }
 
     /// The trial that is due first. A survey, which nobody waits for, never keeps one that is due waiting.
-    fn earliest(&self, now: Time) -> (Time, Option<Trial>) {
+    fn earliest(&self, pool: PoolId, now: Time) -> (Time, Option<Trial>) {
+        let of = self.pool(pool);
         let (mut first, mut survey) = ((Time::NEVER, None), (Time::NEVER, None));
         let mut longest_ago = Time::NEVER;
         // `asked` is when it was last asked for whatever reason. Of those due at once it is the turn of the one
@@ -197,48 +215,50 @@ impl Engine {
             }
             _ => {}
         };
-        if let Some((route, at)) = self.witness {
+        if let Some((route, at)) = self.witness.filter(|(route, _)| of.has(*route)) {
             consider(at, Time::default(), Trial::Witness(route));
         }
         let due = |health: &Health, asked: Time| match health.verdict() {
             Verdict::Clear | Verdict::Recovering => Time::NEVER,
-            _ if self.standing == Standing::Clear => health.trial_due(),
+            _ if of.is_clear() => health.trial_due(),
             // Nothing is clear: what heals first is to be found soon. What questions go over anyhow needs no
             // trial.
-            _ => self.pressed.max(asked + PRESSED),
+            _ => of.pressed.max(asked + PRESSED),
         };
         let asked = |member: &dyn Fn(&Lane) -> bool| {
             let asked = self.lanes.iter().filter(|lane| member(lane));
             asked.map(|lane| lane.asked).max().unwrap_or_default()
         };
         for (index, path) in (0u16..).zip(&self.paths) {
-            if !path.drained && !path.missing {
-                let id = PathId(index);
+            let id = PathId(index);
+            let is_tried = path.health.verdict() != Verdict::Clear
+                && self.route_of(pool, Trial::Path(id)).is_some();
+            if is_tried && !path.drained && !path.missing {
                 let asked = asked(&|lane| lane.route.path == id);
                 consider(due(&path.health, asked), asked, Trial::Path(id));
             }
         }
         for (index, upstream) in (0u16..).zip(&self.upstreams) {
-            if !upstream.drained && !upstream.loops {
-                let id = UpstreamId(index);
+            let id = UpstreamId(index);
+            let is_tried = upstream.health.verdict() != Verdict::Clear
+                && self.route_of(pool, Trial::Upstream(id)).is_some();
+            if is_tried && !upstream.drained && !upstream.loops {
                 let asked = asked(&|lane| lane.route.upstream == id);
                 consider(due(&upstream.health, asked), asked, Trial::Upstream(id));
             }
         }
-        let healthy = self.budgets.healthy_rate();
+        let healthy = of.budgets.healthy_rate();
         let survey_gap =
             Duration::from_secs_f64((1.0 / (SURVEY_SHARE * healthy).max(1e-3)).min(600.0));
-        for (index, lane) in (0u16..).zip(&self.lanes) {
+        for (id, lane) in self.lanes_of(pool) {
             let accused = self.paths[lane.route.path.0 as usize].accused()
                 || self.upstreams[lane.route.upstream.0 as usize].accused();
             // Its path or its server is tried in its place; but while nothing is clear that may be by questions
             // over other routes only, and this one might be well again.
-            let covered =
-                accused && (self.standing == Standing::Clear || !lane.health.verdict().is_bad());
+            let covered = accused && (of.is_clear() || !lane.health.verdict().is_bad());
             if lane.rank == Rank::Out || covered {
                 continue;
             }
-            let id = RouteId(index);
             if lane.health.verdict() == Verdict::Clear
                 && let Some(oldest) = lane.doubts.lone()
             {
@@ -252,7 +272,7 @@ impl Engine {
             } else if lane.estimate.samples() < FIRST_SAMPLES && !lane.estimate.is_measured() {
                 consider(lane.asked + FIRST_STEP, lane.asked, Trial::Survey(id));
             } else {
-                let at = (lane.asked + SURVEY_STEP).max(self.surveyed + survey_gap);
+                let at = (lane.asked + SURVEY_STEP).max(of.surveyed + survey_gap);
                 consider(at, lane.asked, Trial::Survey(id));
             }
         }
@@ -263,8 +283,9 @@ impl Engine {
         }
     }
 
-    /// Over which route a trial goes.
-    fn route_of(&self, trial: Trial) -> Option<RouteId> {
+    /// Over which route of the pool a trial goes.
+    fn route_of(&self, pool: PoolId, trial: Trial) -> Option<RouteId> {
+        let of = self.pool(pool);
         match trial {
             Trial::Witness(route)
             | Trial::Route(route)
@@ -275,7 +296,8 @@ impl Engine {
                 self.one_of(group, |id| {
                     let lane = self.lane(id);
                     let sick = self.upstreams[lane.route.upstream.0 as usize].accused();
-                    (lane.route.path == path && lane.rank != Rank::Out).then_some(sick)
+                    (of.has(id) && lane.route.path == path && lane.rank != Rank::Out)
+                        .then_some(sick)
                 })
             }
             Trial::Upstream(upstream) => {
@@ -283,7 +305,8 @@ impl Engine {
                 self.one_of(group, |id| {
                     let lane = self.lane(id);
                     let jammed = self.paths[lane.route.path.0 as usize].accused();
-                    (lane.route.upstream == upstream && lane.rank != Rank::Out).then_some(jammed)
+                    (of.has(id) && lane.route.upstream == upstream && lane.rank != Rank::Out)
+                        .then_some(jammed)
                 })
             }
         }
@@ -310,10 +333,10 @@ impl Engine {
     }
 
     /// Notes that a trial goes out, so that the next one is due later.
-    fn tried(&mut self, trial: Trial, now: Time, rng: &mut impl rand::Rng) {
+    fn tried(&mut self, pool: PoolId, trial: Trial, now: Time, rng: &mut impl rand::Rng) {
         let jitter = unit(rng);
         let patience = self.patience;
-        let route = self.route_of(trial);
+        let route = self.route_of(pool, trial);
         match trial {
             Trial::Witness(route) => self.witness = Some((route, now + WITNESS_STEP)),
             Trial::Sounding(route) => {
@@ -326,7 +349,7 @@ impl Engine {
             Trial::Survey(route) => {
                 self.lane_mut(route).asked = now;
                 if self.lane(route).estimate.is_measured() {
-                    self.surveyed = now;
+                    self.pool_mut(pool).surveyed = now;
                 }
             }
             Trial::Path(path) => {
@@ -344,11 +367,12 @@ impl Engine {
                 group.health.trying(now, &patience, jitter);
             }
         }
-        if self.standing != Standing::Clear {
-            let secs = 1.0 / (PRESSED_SHARE * self.budgets.ceiling_rate()).max(PRESSED_LEAST);
-            self.pressed = now + Duration::from_secs_f64(secs).mul_f32(0.8 + 0.4 * jitter);
+        let of = self.pool_mut(pool);
+        if !of.is_clear() {
+            let secs = 1.0 / (PRESSED_SHARE * of.budgets.ceiling_rate()).max(PRESSED_LEAST);
+            of.pressed = now + Duration::from_secs_f64(secs).mul_f32(0.8 + 0.4 * jitter);
         }
-        self.next_trial = now;
+        of.next_trial = now;
     }
 }
 
@@ -387,6 +411,7 @@ mod tests {
                 about: About::PLAIN,
                 deadline: self.now + Duration::from_secs(4),
                 again: false,
+                pool: PoolId::MAIN,
             };
             Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("a route")
         }
@@ -450,6 +475,7 @@ mod tests {
             },
             deadline: world.now + Duration::from_secs(4),
             again: false,
+            pool: PoolId::MAIN,
         };
         let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);
         let race = started.expect("a route").0;
@@ -463,6 +489,7 @@ mod tests {
                     about: About::PLAIN,
                     deadline: world.now + Duration::from_secs(4),
                     again: false,
+                    pool: PoolId::MAIN,
                 };
                 let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);
                 races.push(started.expect("a probe").0);

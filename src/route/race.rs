@@ -132,11 +132,13 @@ impl Race {
         };
         let mut step = Step::default();
         let counts = !matches!(ask.purpose, Purpose::Probe(_)) && !ask.again;
+        let pool = engine.pool_mut(ask.pool);
+        let standing = pool.standing;
         if counts {
-            engine.budgets.asked(now);
+            pool.budgets.asked(now);
         }
-        if counts && engine.standing != Standing::Outage {
-            engine.budgets.wanted(now);
+        if counts && standing != Standing::Outage {
+            pool.budgets.wanted(now);
         }
         match ask.purpose {
             Purpose::Probe(route) => {
@@ -144,8 +146,8 @@ impl Race {
                 race.next_try = Time::NEVER;
             }
             Purpose::Client | Purpose::Held => {
-                engine.last_question = now;
-                if engine.standing == Standing::Outage {
+                engine.pool_mut(ask.pool).last_question = now;
+                if standing == Standing::Outage {
                     race.next_try = now;
                 } else {
                     let send = race.first(engine, failed, now, rng)?;
@@ -154,8 +156,8 @@ impl Race {
                 }
             }
             Purpose::Renewal => {
-                engine.last_question = now;
-                if engine.standing == Standing::Outage {
+                engine.pool_mut(ask.pool).last_question = now;
+                if standing == Standing::Outage {
                     return Err(Refused::Denied);
                 }
                 let send = race.first(engine, failed, now, rng)?;
@@ -163,16 +165,16 @@ impl Race {
                 step.also = race.duplicate(engine, send.route, now, rng);
             }
             Purpose::Refresh => {
-                if engine.standing != Standing::Clear {
+                if standing != Standing::Clear {
                     return Err(Refused::Denied);
                 }
-                let route = engine.choose_for(failed, now, rng)?;
+                let route = engine.choose_for(ask.pool, failed, now, rng)?;
                 if engine
                     .lane(route)
                     .limit
                     .load(engine.lane(route).queue.len())
                     > 0.5
-                    || !engine.budgets.refresh(now)
+                    || !engine.pool_mut(ask.pool).budgets.refresh(now)
                 {
                     return Err(Refused::Denied);
                 }
@@ -256,14 +258,14 @@ impl Race {
                 self.truncated = true;
                 let streaming = self.flying().any(|f| f.kind == AttemptKind::StreamFallback);
                 if !streaming && self.has_room() {
-                    engine.budgets.forced(now);
+                    engine.pool_mut(self.ask.pool).budgets.forced(now);
                     step.send =
                         Some(self.depart(engine, flight.route, AttemptKind::StreamFallback, now));
                 }
             }
             Outcome::Closed if !self.finished && !self.reopened && self.has_room() => {
                 self.reopened = true;
-                engine.budgets.forced(now);
+                engine.pool_mut(self.ask.pool).budgets.forced(now);
                 step.send = Some(self.depart(engine, flight.route, AttemptKind::Retry, now));
             }
             Outcome::Local if !self.finished && flight.kind != AttemptKind::Probe => {
@@ -366,7 +368,7 @@ impl Race {
             AttemptKind::Retry => engine.hedges.retries_won += 1,
             _ => {}
         }
-        engine.budgets.earn(now);
+        engine.pool_mut(self.ask.pool).budgets.earn(now);
     }
 
     pub(super) fn first(
@@ -377,19 +379,22 @@ impl Race {
         rng: &mut impl rand::Rng,
     ) -> Result<Send, Refused> {
         let held = matches!(self.ask.purpose, Purpose::Held | Purpose::Renewal);
-        let route = match engine.choose_for(failed, now, rng) {
-            Err(Refused::Busy) if held => engine.choose_held(now, rng)?,
+        let pool = self.ask.pool;
+        let route = match engine.choose_for(pool, failed, now, rng) {
+            Err(Refused::Busy) if held => engine.choose_held(pool, now, rng)?,
             chosen => chosen?,
         };
-        let doubtful = engine.lane(route).rank >= Rank::Suspect || now < engine.aftermath;
-        if engine.standing == Standing::Clear && !doubtful {
-            engine.budgets.primary(now);
-        } else if engine.standing == Standing::Clear {
-            engine.budgets.doubtful(now);
+        let suspect = engine.lane(route).rank >= Rank::Suspect;
+        let pool = engine.pool_mut(pool);
+        let doubtful = suspect || now < pool.aftermath;
+        if pool.is_clear() && !doubtful {
+            pool.budgets.primary(now);
+        } else if pool.is_clear() {
+            pool.budgets.doubtful(now);
         } else {
             let paid = match held {
-                true => engine.budgets.renewal_under_ceiling(now),
-                false => engine.budgets.first_under_ceiling(now),
+                true => pool.budgets.renewal_under_ceiling(now),
+                false => pool.budgets.first_under_ceiling(now),
             };
             if !paid {
                 return Err(Refused::Busy);
@@ -409,7 +414,7 @@ impl Race {
         if engine.is_mute(self.ask.about, beside, now) {
             return None;
         }
-        let route = engine.trial(beside, now, rng)?;
+        let route = engine.trial(self.ask.pool, beside, now, rng)?;
         Some(self.depart(engine, route, AttemptKind::Probe, now))
     }
 

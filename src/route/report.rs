@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::engine::{Engine, Hedges, Standing};
 use super::lane::{Group, Lane};
 use super::tally::{Row, Tally};
-use super::{PathId, RouteId, UpstreamId, Verdict};
+use super::{PathId, PoolId, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::config::report;
 use crate::observe::event::{Event, Evidence, Subject};
@@ -14,10 +14,12 @@ use crate::observe::event::{Event, Evidence, Subject};
 /// Everything that metrics and status show of the engine, at one moment.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// How things stand altogether.
+    /// How things stand for all names that no zone with upstreams of its own takes.
     pub standing: Standing,
     /// Since when.
     pub standing_for: Duration,
+    /// The same for zones with upstreams of their own.
+    pub pools: Vec<PoolReport>,
     /// Every route, by [`RouteId`].
     pub routes: Vec<RouteReport>,
     /// Every path, in the order of the configuration.
@@ -36,6 +38,19 @@ pub struct Report {
     pub hedges: Hedges,
     /// Attempts whose listener has not given up.
     pub listening: usize,
+}
+
+/// The upstreams of a zone, or of several, at one moment.
+#[derive(Clone, Debug)]
+pub struct PoolReport {
+    /// The first of those zones.
+    pub name: Arc<str>,
+    /// How things stand for its names.
+    pub standing: Standing,
+    /// Since when.
+    pub standing_for: Duration,
+    /// Packets a second that the ceiling allows while nothing is clear.
+    pub ceiling_rate: f64,
 }
 
 /// A route at one moment.
@@ -144,9 +159,22 @@ impl Engine {
                 missing: self.paths[lane.route.path.0 as usize].missing,
             }
         });
+        let main = self.pool(PoolId::MAIN);
         Report {
-            standing: self.standing,
-            standing_for: now.since(self.stands_since),
+            standing: main.standing,
+            standing_for: now.since(main.stands_since),
+            pools: self
+                .pools
+                .iter()
+                .filter_map(|pool| {
+                    Some(PoolReport {
+                        name: pool.name.clone()?,
+                        standing: pool.standing,
+                        standing_for: now.since(pool.stands_since),
+                        ceiling_rate: pool.budgets.ceiling_rate(),
+                    })
+                })
+                .collect(),
             routes: routes.collect(),
             paths: self
                 .paths
@@ -169,10 +197,10 @@ impl Engine {
                     drained: upstream.drained,
                 })
                 .collect(),
-            budget: self.budgets.left(),
-            ceiling_rate: self.budgets.ceiling_rate(),
-            healthy_rate: self.budgets.healthy_rate(),
-            amplification: self.budgets.amplification(),
+            budget: main.budgets.left(),
+            ceiling_rate: main.budgets.ceiling_rate(),
+            healthy_rate: main.budgets.healthy_rate(),
+            amplification: main.budgets.amplification(),
             hedges: self.hedges,
             listening: self.flights.len(),
         }
@@ -240,7 +268,8 @@ impl Engine {
     /// It is back. While others are clear it is tried first, at once, and used when it earned it; otherwise
     /// questions are the trial.
     pub fn path_found(&mut self, path: PathId, now: Time) {
-        let (others, patience) = (self.standing == Standing::Clear, self.patience);
+        let others = !self.is_desperate(|_| true);
+        let patience = self.patience;
         let group = &mut self.paths[path.0 as usize];
         if group.missing {
             group.missing = false;
@@ -256,7 +285,7 @@ impl Engine {
                 lane.health.try_now(now);
                 lane.row = Row::default();
             }
-            self.next_trial = now;
+            self.pools.iter_mut().for_each(|pool| pool.next_trial = now);
             self.tell(now, Event::PathFound { path: name });
             self.settle(now);
         }
@@ -365,6 +394,7 @@ mod tests {
                 about: About::PLAIN,
                 deadline: self.now + Duration::from_secs(4),
                 again: false,
+                pool: PoolId::MAIN,
             };
             Race::start(&mut self.engine, &ask, self.now, &mut self.rng)
         }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::engine::{Engine, Standing};
 use super::lane::Lane;
+use super::pool::Pool;
 use super::probe::PRESSED;
-use super::{PathId, Refused, RouteId, UpstreamId};
+use super::{PathId, PoolId, Refused, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Policy;
 
@@ -121,12 +122,22 @@ impl Engine {
     ///
     /// # Errors
     /// When no route has room, or there is none to use.
-    pub fn choose(&mut self, now: Time, rng: &mut impl rand::Rng) -> Result<RouteId, Refused> {
-        let chosen = self.choose_quietly(now, rng);
+    pub fn choose(
+        &mut self,
+        pool: PoolId,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
+        let chosen = self.choose_quietly(pool, now, rng);
         if chosen == Err(Refused::Busy) {
-            self.budgets.disturb();
-            if self.budgets.is_surging(now) {
-                self.lanes.iter_mut().for_each(|lane| lane.limit.let_go());
+            let Pool {
+                budgets, members, ..
+            } = &mut self.pools[usize::from(pool.0)];
+            budgets.disturb();
+            if budgets.is_surging(now) {
+                for route in members {
+                    self.lanes[usize::from(route.0)].limit.let_go();
+                }
             }
         }
         chosen
@@ -135,38 +146,41 @@ impl Engine {
     /// [`Engine::choose`], but that nothing comes of it when there is no room.
     pub(super) fn choose_quietly(
         &mut self,
+        pool: PoolId,
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
-        self.choose_among(Lane::has_room, now, rng)
+        self.choose_among(pool, Lane::has_room, now, rng)
     }
 
     /// The same for a name that is held stale: each route keeps some room for what is in use, which questions that
     /// nobody answers would take otherwise.
     pub(super) fn choose_held(
         &mut self,
+        pool: PoolId,
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
-        self.choose_among(Lane::has_room_for_held, now, rng)
+        self.choose_among(pool, Lane::has_room_for_held, now, rng)
     }
 
     fn choose_among(
         &mut self,
+        pool: PoolId,
         has_room: impl Fn(&Lane) -> bool,
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
         let roll = unit(rng);
-        let mut open = std::mem::take(&mut self.selector.open);
+        let mut open = std::mem::take(&mut self.pool_mut(pool).selector.open);
         open.clear();
         let mut best = LAST_IN_USE;
         self.note_stalls(now);
-        let policy = match self.standing {
-            Standing::Clear => Some(self.selector.policy),
+        let policy = match self.pool(pool).standing {
+            Standing::Clear => Some(self.pool(pool).selector.policy),
             _ => None,
         };
-        for (index, lane) in self.lanes.iter().enumerate() {
+        for (id, lane) in self.lanes_of(pool) {
             let tier = self.tier(lane, roll, now);
             if tier > best || !has_room(lane) {
                 continue;
@@ -180,7 +194,7 @@ impl Engine {
                 _ => 0.0,
             };
             open.push(Open {
-                id: RouteId(index as u16),
+                id,
                 cost,
                 measured: lane.estimate.is_measured(),
             });
@@ -191,13 +205,13 @@ impl Engine {
             (_, None) => self.least_bad(&open, now, rng),
             ([first, ..], Some(Policy::Ordered)) => Some(first.id),
             (_, Some(Policy::Spread)) => self.next_turn(&open),
-            (_, Some(Policy::Fastest)) => self.fastest(&mut open, now, rng),
+            (_, Some(Policy::Fastest)) => self.fastest(pool, &mut open, now, rng),
         };
-        self.selector.open = open;
+        self.pool_mut(pool).selector.open = open;
         if let Some(route) = route {
             return Ok(route);
         }
-        if self.lanes.iter().all(|lane| lane.rank == Rank::Out) {
+        if self.lanes_of(pool).all(|(_, lane)| lane.rank == Rank::Out) {
             return Err(Refused::NoRoute);
         }
         Err(Refused::Busy)
@@ -207,14 +221,15 @@ impl Engine {
     /// not, if one is usable.
     pub(super) fn choose_for(
         &mut self,
+        pool: PoolId,
         failed: &[RouteId],
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
-        if let Some(witness) = self.testimony(failed, now, rng) {
+        if let Some(witness) = self.testimony(pool, failed, now, rng) {
             return Ok(witness);
         }
-        let route = self.choose(now, rng)?;
+        let route = self.choose(pool, now, rng)?;
         if !failed.contains(&route) {
             return Ok(route);
         }
@@ -223,7 +238,7 @@ impl Engine {
             useless: Some(self.lane(route).route.upstream),
             clear_only: false,
         };
-        let other = self.choose_other(tried, now, unit(rng));
+        let other = self.choose_other(pool, tried, now, unit(rng));
         Ok(other
             .filter(|&other| self.tries_at(failed, self.lane(other).route.upstream) == 0)
             .filter(|&other| self.lane(other).rank <= self.lane(route).rank.max(Rank::Recovering))
@@ -235,14 +250,14 @@ impl Engine {
     /// that was not asked.
     pub(super) fn choose_other(
         &mut self,
+        pool: PoolId,
         tried: Tried<'_>,
         now: Time,
         roll: f32,
     ) -> Option<RouteId> {
         let mut best: Option<(Order, f32, RouteId)> = None;
         self.note_stalls(now);
-        for (index, lane) in self.lanes.iter().enumerate() {
-            let id = RouteId(index as u16);
+        for (id, lane) in self.lanes_of(pool) {
             let tier = self.tier(lane, roll, now);
             let last = match tried {
                 Tried {
@@ -284,31 +299,36 @@ impl Engine {
 
     /// Where nobody else is left who may know better than the server that `tried` calls useless: a dead route that
     /// was not asked for a while. What is believed of it may be out of date.
-    pub(super) fn choose_rested(&self, tried: Tried<'_>, now: Time) -> Option<RouteId> {
-        let rested = self.lanes.iter().enumerate().filter(|(index, lane)| {
+    pub(super) fn choose_rested(
+        &self,
+        pool: PoolId,
+        tried: Tried<'_>,
+        now: Time,
+    ) -> Option<RouteId> {
+        let rested = self.lanes_of(pool).filter(|(id, lane)| {
             lane.rank == Rank::Dead
                 && now.since(lane.asked) >= PRESSED
                 && tried.useless != Some(lane.route.upstream)
-                && !tried.routes.contains(&RouteId(*index as u16))
+                && !tried.routes.contains(id)
                 && lane.has_room()
                 && self.tries_at(tried.routes, lane.route.upstream) < TRIES_PER_SERVER
         });
         let longest_ago = rested.min_by_key(|(_, lane)| lane.asked);
-        longest_ago.map(|(index, _)| RouteId(index as u16))
+        longest_ago.map(|(id, _)| id)
     }
 
     /// The route to ask again when nothing better is left: the least bad, rather one not tried yet.
     pub(super) fn choose_again(
         &self,
+        pool: PoolId,
         tried: &[RouteId],
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
         let mut best: Option<((usize, bool, Rank), f32, RouteId)> = None;
-        for (index, lane) in self.lanes.iter().enumerate() {
-            let id = RouteId(index as u16);
+        for (id, lane) in self.lanes_of(pool) {
             if matches!(lane.rank, Rank::Out)
-                || (lane.rank == Rank::Dead && self.standing != Standing::Outage)
+                || (lane.rank == Rank::Dead && self.pool(pool).standing != Standing::Outage)
                 || !lane.has_room()
                 || self.tries_at(tried, lane.route.upstream) >= TRIES_PER_SERVER
             {
@@ -357,6 +377,7 @@ impl Engine {
 
     fn fastest(
         &mut self,
+        pool: PoolId,
         open: &mut Vec<Open>,
         now: Time,
         rng: &mut impl rand::Rng,
@@ -366,21 +387,23 @@ impl Engine {
         let clear = |id: RouteId| self.lane(id).rank.is_clear();
         let least_is_clear = clear(least.id);
         let mut chosen = least;
-        match self.selector.incumbent.filter(|&it| clear(it)) {
+        match self.pool(pool).selector.incumbent.filter(|&it| clear(it)) {
             Some(incumbent) if incumbent == least.id => {}
             Some(incumbent) => {
-                let changes = now.since(self.selector.since) >= STAY;
+                let changes = now.since(self.pool(pool).selector.since) >= STAY;
                 match open.iter().copied().find(|it| it.id == incumbent) {
                     // Full or stalled for a moment: that is no reason to leave it for longer.
                     None => {}
                     Some(it) if least_is_clear && (least.cost >= SWITCH * it.cost || !changes) => {
                         chosen = it;
                     }
-                    Some(_) if least_is_clear => self.selector.take_over(least.id, now),
+                    Some(_) if least_is_clear => {
+                        self.pool_mut(pool).selector.take_over(least.id, now)
+                    }
                     Some(_) => {}
                 }
             }
-            None if least_is_clear => self.selector.take_over(least.id, now),
+            None if least_is_clear => self.pool_mut(pool).selector.take_over(least.id, now),
             None => {}
         }
         Some(self.less_loaded(open, chosen, rng).unwrap_or(chosen.id))

@@ -1,6 +1,6 @@
 //! What a race is asked for and what it says.
 
-use super::{About, AttemptId, AttemptKind, RouteId};
+use super::{About, AttemptId, AttemptKind, PoolId, RouteId};
 use crate::clock::Time;
 use crate::wire::Ede;
 
@@ -26,6 +26,8 @@ pub struct Ask {
     pub purpose: Purpose,
     /// What for.
     pub about: About,
+    /// The routes that it may take.
+    pub pool: PoolId,
     /// When the race must have finished.
     pub deadline: Time,
     /// It has been refused for want of room before: the demand counts it already.

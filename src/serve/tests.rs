@@ -72,6 +72,7 @@ impl Rig {
             listen,
             paths: Vec::new(),
             upstreams: Vec::new(),
+            zones: Vec::new(),
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: crate::config::RecorderConfig::default(),

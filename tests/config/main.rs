@@ -5,6 +5,7 @@ mod commands;
 mod meaning;
 mod syntax;
 mod values;
+mod zones;
 
 use std::path::Path;
 

@@ -41,3 +41,4 @@ mod upstream_tcp;
 mod useless;
 mod vital;
 mod words;
+mod zones;

@@ -11,7 +11,8 @@ use byway::clock::Time;
 use byway::config::Config;
 use byway::resolve::lookout::{Lookout, STALL};
 use byway::route::{
-    About, Ask, AttemptId, Engine, Event, Finish, Kind, Outcome, Purpose, Race, Refused, Send, Step,
+    About, Ask, AttemptId, Engine, Event, Finish, Kind, Outcome, PoolId, Purpose, Race, Refused,
+    Send, Step,
 };
 use byway::wire::Rcode;
 use rand::rngs::StdRng;
@@ -145,6 +146,7 @@ impl Forwarder {
             about: about(asking.name),
             deadline: asking.deadline,
             again,
+            pool: PoolId::MAIN,
         };
         match Race::start(&mut self.engine, &ask, now, &mut self.rng) {
             Ok((race, step)) => {
@@ -238,7 +240,7 @@ impl Forwarder {
 
     fn work_off(&mut self, now: Time, out: &mut Vec<Action>) {
         while let Some(&id) = self.queued.last() {
-            if !self.engine.has_room(now) {
+            if !self.engine.has_room(PoolId::MAIN, now) {
                 break;
             }
             if self.asking.contains_key(&id) && !self.start(id, true, now, out) {

@@ -182,7 +182,7 @@ fn total_outage() {
             known_are_served(&seen, &name, seed);
             assert!(of_health(&world, &seen) <= 0.1, "{name}, seed {seed}");
 
-            let outage = |(_, event): &&(Time, Event)| matches!(event, Event::Outage);
+            let outage = |(_, event): &&(Time, Event)| matches!(event, Event::Outage { .. });
             let known = world.subject.events.iter().find(outage).expect("noticed");
             let known = known.0.since(world.start + BEGIN);
             assert!(

@@ -136,6 +136,9 @@ pub(super) fn routes(routes: &[api::Route]) -> String {
 
 pub(super) fn why(why: &api::Why) -> String {
     let mut out = format!("{} {}: {}\n", why.name, why.record_type, why.decision);
+    if let Some(zone) = &why.zone {
+        out += &format!("zone: {zone}, so nobody but these upstreams is asked\n");
+    }
     match &why.cached {
         Some(cached) => out += &format!("cached: {}", answer(cached)),
         None => out += "cached: nothing\n",

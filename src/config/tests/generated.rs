@@ -222,11 +222,40 @@ fn any_upstream(index: usize, paths: usize) -> impl Strategy<Value = UpstreamCon
         })
 }
 
+/// Zones that take at most all upstreams but one.
+fn any_zones(upstreams: usize) -> impl Strategy<Value = Vec<ZoneConfig>> {
+    let indices: Vec<usize> = (1..upstreams).collect();
+    let most = indices.len();
+    let policy = prop_oneof![
+        Just(None),
+        Just(Some(Policy::Ordered)),
+        Just(Some(Policy::Spread)),
+    ];
+    let zone = (
+        subsequence(indices, 0..=most).prop_shuffle(),
+        policy,
+        proptest::option::of(duration(bounds::DEADLINE)),
+        any::<bool>(),
+    );
+    proptest::collection::vec(zone, 0..3).prop_map(|zones| {
+        let zones = (b'a'..).zip(zones);
+        zones
+            .map(|(label, (upstreams, policy, deadline, stale))| ZoneConfig {
+                names: vec![vec![1, label, 0], vec![3, b'.', 0, label, 1, b'z', 0]],
+                upstreams,
+                policy,
+                deadline,
+                stale,
+            })
+            .collect()
+    })
+}
+
 pub(super) fn any_config() -> impl Strategy<Value = Config> {
     let network = (1usize..5, 1usize..5).prop_flat_map(|(paths, upstreams)| {
         let all_paths: Vec<_> = (1..=paths).map(any_path).collect();
         let all_upstreams: Vec<_> = (1..=upstreams).map(|it| any_upstream(it, paths)).collect();
-        (all_paths, all_upstreams)
+        (all_paths, all_upstreams, any_zones(upstreams))
     });
     let listen = proptest::collection::vec((any::<bool>(), 1u8..4), 1..4);
     (
@@ -254,6 +283,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                     .collect(),
                 paths: network.0,
                 upstreams: network.1,
+                zones: network.2,
                 routing,
                 cache,
                 recorder,

@@ -73,6 +73,18 @@ pub(super) fn trouble(report: &Report) -> Vec<String> {
         all.push(format!("{kind} {name}: {what}"));
         explained.push(name.clone());
     }
+    for pool in &report.pools {
+        let since = span(pool.standing_for);
+        all.push(match pool.standing {
+            Standing::Clear => continue,
+            Standing::NothingClear => {
+                format!("zone {}: no route has been clear for {since}", pool.name)
+            }
+            Standing::Outage => {
+                format!("zone {}: no upstream has answered for {since}", pool.name)
+            }
+        });
+    }
     for route in &report.routes {
         let (upstream, path) = route.name.split_once('@').unwrap_or((&route.name, ""));
         let explained = explained

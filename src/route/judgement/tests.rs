@@ -92,6 +92,7 @@ impl World {
             about: About::PLAIN,
             deadline,
             again,
+            pool: PoolId::MAIN,
         };
         let Ok((race, step)) = Race::start(&mut self.engine, &ask, self.now, &mut self.rng) else {
             self.failed += 1;

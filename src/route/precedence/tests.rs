@@ -40,6 +40,7 @@ impl World {
             about: crate::route::About::PLAIN,
             deadline: self.now + Duration::from_millis(4500),
             again: false,
+            pool: crate::route::PoolId::MAIN,
         };
         Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("a route")
     }
@@ -114,7 +115,10 @@ fn it_counts_if_the_first_stays_silent() {
     assert!(!again.is_empty() && again.len() < TRIES, "{again:?}");
     assert!(again.iter().all(|&route| route == FIRST), "{again:?}");
     assert!(world.now.since(denied) <= HELD);
-    assert!(world.engine.is_provisional(SECOND) && !world.engine.is_provisional(FIRST));
+    assert!(
+        world.engine.is_provisional(PoolId::MAIN, SECOND)
+            && !world.engine.is_provisional(PoolId::MAIN, FIRST)
+    );
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn it_counts_at_once_if_the_first_has_nothing_to_say() {
     assert_eq!(primary.route, SECOND);
     let step = world.deny(&mut race, primary);
     assert_eq!(step.finish, Some(Finish::Answer(primary.attempt)));
-    assert!(world.engine.is_provisional(SECOND));
+    assert!(world.engine.is_provisional(PoolId::MAIN, SECOND));
 }
 
 #[test]
@@ -202,18 +206,21 @@ fn among_equals_the_first_word_counts() {
     let also = step.also.expect("measured");
     let step = world.deny(&mut race, also);
     assert_eq!(step.finish, Some(Finish::Answer(also.attempt)));
-    assert!(!world.engine.is_provisional(FIRST) && !world.engine.is_provisional(SECOND));
+    assert!(
+        !world.engine.is_provisional(PoolId::MAIN, FIRST)
+            && !world.engine.is_provisional(PoolId::MAIN, SECOND)
+    );
 }
 
 #[test]
 fn a_path_that_is_a_backup_does_not_part_what_upstreams_know() {
     let mut config = grid(2, &["eth1", "eth2"]);
     config.paths[1].backup = true;
-    let equal = Precedence::new(&config);
+    let equal = Precedence::new(&config, &config.pools().0[0]);
     assert!(equal.is_first(UpstreamId(0)) && equal.is_first(UpstreamId(1)));
     // But who can be reached over a backup only is one.
     config.upstreams[1].paths = vec![1];
-    let parted = Precedence::new(&config);
+    let parted = Precedence::new(&config, &config.pools().0[0]);
     assert!(parted.is_before(UpstreamId(0), UpstreamId(1)));
     assert!(!parted.is_first(UpstreamId(1)));
 }
@@ -223,10 +230,10 @@ fn a_denial_is_final_only_where_nobody_who_comes_before_can_ever_be_asked() {
     let mut world = World::ordered();
     let name = world.engine.lane(FIRST).route.name.to_string();
     world.engine.path_lost(PathId(0), "gone", world.now);
-    assert!(world.engine.is_provisional(SECOND));
+    assert!(world.engine.is_provisional(PoolId::MAIN, SECOND));
     world
         .engine
         .drain(&name, "a test", None, world.now)
         .expect("it is known");
-    assert!(!world.engine.is_provisional(SECOND));
+    assert!(!world.engine.is_provisional(PoolId::MAIN, SECOND));
 }

@@ -1,0 +1,170 @@
+//! Which zone a name lies in: the one whose name is its longest suffix.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+
+use crate::config::{Config, ZoneConfig};
+
+/// A zone of the configuration, as an index into [`Config::zones`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ZoneId(pub u16);
+
+/// The zones by their names.
+#[derive(Debug, Default)]
+pub struct Zones {
+    /// By name in wire form and lower case. The keys are the operator's: nobody chooses them to make them collide.
+    by_name: HashMap<Box<[u8]>, ZoneId, FixedState>,
+    /// The number of labels of the longest of these names.
+    deepest: usize,
+    /// By zone.
+    terms: Box<[Terms]>,
+    /// Those of names in no zone.
+    others: Terms,
+    /// What each is called.
+    titles: Box<[String]>,
+}
+
+/// How the questions of a zone are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The index of the pool whose upstreams they may be asked of; 0 is the main one.
+    pub pool: u16,
+    /// How long they may take in all.
+    pub deadline: Duration,
+    /// Whether answers past their TTL may be given when nothing better comes.
+    pub stale: bool,
+}
+
+impl Zones {
+    /// The zones of `config`.
+    pub fn new(config: &Config) -> Zones {
+        let (_, pools) = config.pools();
+        let others = Terms {
+            pool: 0,
+            deadline: config.routing.deadline,
+            stale: true,
+        };
+        let terms = config.zones.iter().zip(pools).map(|(zone, pool)| Terms {
+            pool,
+            deadline: zone.deadline.unwrap_or(others.deadline),
+            stale: zone.stale,
+        });
+        let mut zones = Zones {
+            terms: terms.collect(),
+            others,
+            titles: config.zones.iter().map(ZoneConfig::title).collect(),
+            ..Zones::default()
+        };
+        for (zone, of) in (0u16..).zip(&config.zones) {
+            for name in &of.names {
+                zones.deepest = zones.deepest.max(suffixes(name).count());
+                zones.by_name.insert(name.as_slice().into(), ZoneId(zone));
+            }
+        }
+        zones
+    }
+
+    /// The zone that `name`, in wire form and lower case, lies in.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<ZoneId> {
+        match self.by_name.is_empty() {
+            true => None,
+            false => self.longest(name),
+        }
+    }
+
+    fn longest(&self, name: &[u8]) -> Option<ZoneId> {
+        let labels = suffixes(name).count();
+        let mut candidates = suffixes(name).skip(labels.saturating_sub(self.deepest));
+        candidates.find_map(|suffix| self.by_name.get(suffix).copied())
+    }
+
+    /// What the zone that `name` lies in is called.
+    pub fn title_of(&self, name: &[u8]) -> Option<&str> {
+        let zone = self.find(name)?;
+        Some(&self.titles[usize::from(zone.0)])
+    }
+
+    /// How questions for `name` are asked.
+    #[inline]
+    pub fn terms_of(&self, name: &[u8]) -> Terms {
+        let zone = self.find(name);
+        zone.map_or(self.others, |zone| self.terms[usize::from(zone.0)])
+    }
+}
+
+/// A name, and it without its first label, and so on to the root.
+pub(super) fn suffixes(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::successors((!name.is_empty()).then_some(name), |rest| {
+        let label = usize::from(*rest.first()?);
+        (label > 0).then(|| rest.get(1 + label..)).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::name_from_text;
+
+    fn name(text: &str) -> Vec<u8> {
+        name_from_text(text).expect("a name")
+    }
+
+    fn zones(names: &[&[&str]]) -> Zones {
+        let mut config = Config::default_with_upstreams(&[([192, 0, 2, 1], 53).into()]);
+        config.zones = names
+            .iter()
+            .map(|names| {
+                let names = names.iter().map(|text| name(text)).collect();
+                ZoneConfig::new(names, Vec::new())
+            })
+            .collect();
+        Zones::new(&config)
+    }
+
+    #[test]
+    fn the_longest_suffix_wins() {
+        let zones = zones(&[&["corp.example", "10.in-addr.arpa"], &["lab.corp.example"]]);
+        let find = |text: &str| zones.find(&name(text)).map(|zone| zone.0);
+        assert_eq!(find("corp.example"), Some(0));
+        assert_eq!(find("www.corp.example"), Some(0));
+        assert_eq!(find("a.b.c.lab.corp.example"), Some(1));
+        assert_eq!(find("1.2.3.10.in-addr.arpa"), Some(0));
+        assert_eq!(find("example"), None);
+        assert_eq!(find("notcorp.example"), None, "labels, not letters");
+        assert_eq!(find("corp.example.net"), None);
+        assert_eq!(find("."), None);
+    }
+
+    #[test]
+    fn the_root_takes_what_is_left() {
+        let zones = zones(&[&["."], &["test"]]);
+        let find = |text: &str| zones.find(&name(text)).map(|zone| zone.0);
+        assert_eq!(
+            (find("."), find("com"), find("a.test")),
+            (Some(0), Some(0), Some(1))
+        );
+    }
+
+    proptest! {
+        /// As somebody would who compares the name with each zone.
+        #[test]
+        fn as_by_comparing_with_each(
+            all in prop::collection::vec("([ab]\\.){0,3}[ab]", 0..6),
+            asked in "([ab]\\.){0,5}[ab]",
+        ) {
+            let lists: Vec<[&str; 1]> = all.iter().map(|it| [it.as_str()]).collect();
+            let lists: Vec<&[&str]> = lists.iter().map(|it| it.as_slice()).collect();
+            let zones = zones(&lists);
+            let dotted = format!(".{asked}");
+            let within = all.iter().filter(|zone| dotted.ends_with(&format!(".{zone}")));
+            let expected = within.map(|zone| zone.len()).max();
+            let found = zones.find(&name(&asked));
+            prop_assert_eq!(found.map(|zone| all[usize::from(zone.0)].len()), expected);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Which routes a question may take.
+//!
+//! Names are not all asked of the same upstreams: a zone may have its own, and its names go nowhere else. A *pool* is the
+//! routes to one such set of upstreams, and what is theirs together: the order of their words, who is asked first, how
+//! things stand, and what may be sent. A route that is in several pools is measured once, and its verdict holds in all of
+//! them; but that every server of one pool is dead says nothing of another one, and takes nothing from its purses.
+
+use std::sync::Arc;
+
+use super::budget::Budgets;
+use super::engine::{Engine, Standing};
+use super::lane::Lane;
+use super::precedence::Precedence;
+use super::selector::Selector;
+use super::{Route, RouteId, UpstreamId};
+use crate::clock::Time;
+use crate::config::{Config, PoolConfig};
+
+/// A pool, as an index into what [`Config::pools`] gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId(pub u16);
+
+impl PoolId {
+    /// That of all names that no zone with upstreams of its own takes.
+    pub const MAIN: PoolId = PoolId(0);
+}
+
+/// One pool.
+#[derive(Debug)]
+pub(super) struct Pool {
+    /// What it is called where it is told of; `None` for the main one.
+    pub(super) name: Option<Arc<str>>,
+    /// Its routes, those of the upstream that stands first in front.
+    pub(super) members: Box<[RouteId]>,
+    /// By route.
+    is_member: Box<[bool]>,
+    pub(super) selector: Selector,
+    pub(super) precedence: Precedence,
+    pub(super) budgets: Budgets,
+    pub(super) standing: Standing,
+    pub(super) stands_since: Time,
+    /// Until when some questions may still hang that were asked while nothing was clear.
+    pub(super) aftermath: Time,
+    /// The earliest time that any trial is due.
+    pub(super) next_trial: Time,
+    /// While nothing is clear: no trial out of its turn before this.
+    pub(super) pressed: Time,
+    pub(super) last_question: Time,
+    pub(super) surveyed: Time,
+    pub(super) outage_turn: u16,
+}
+
+impl Pool {
+    pub(super) fn new(config: &Config, pool: &PoolConfig, lanes: &[Lane], now: Time) -> Pool {
+        let of = |upstream: &usize| {
+            let upstream = UpstreamId(*upstream as u16);
+            let lanes = (0u16..).map(RouteId).zip(lanes);
+            lanes.filter(move |(_, lane)| lane.route.upstream == upstream)
+        };
+        let routes = pool.upstreams.iter().flat_map(of).map(|(id, _)| id);
+        let members: Box<[RouteId]> = routes.collect();
+        let mut is_member = vec![false; lanes.len()];
+        for route in &members {
+            is_member[usize::from(route.0)] = true;
+        }
+        Pool {
+            name: pool.name.as_deref().map(Arc::from),
+            selector: Selector::new(pool.policy, members.len()),
+            members,
+            is_member: is_member.into(),
+            precedence: Precedence::new(config, pool),
+            budgets: Budgets::new(config.routing.extra_share, config.routing.ceiling, now),
+            standing: Standing::Clear,
+            stands_since: now,
+            aftermath: Time::default(),
+            next_trial: now,
+            pressed: Time::default(),
+            last_question: Time::default(),
+            surveyed: Time::default(),
+            outage_turn: 0,
+        }
+    }
+
+    /// Whether its questions may take `route`.
+    pub(super) fn has(&self, route: RouteId) -> bool {
+        self.is_member[usize::from(route.0)]
+    }
+
+    pub(super) fn is_clear(&self) -> bool {
+        self.standing == Standing::Clear
+    }
+}
+
+impl Engine {
+    /// All pools, the main one first.
+    pub fn pools(&self) -> impl Iterator<Item = PoolId> + use<> {
+        (0..self.pools.len() as u16).map(PoolId)
+    }
+
+    pub(super) fn pool(&self, pool: PoolId) -> &Pool {
+        &self.pools[usize::from(pool.0)]
+    }
+
+    pub(super) fn pool_mut(&mut self, pool: PoolId) -> &mut Pool {
+        &mut self.pools[usize::from(pool.0)]
+    }
+
+    /// The routes of a pool, in its order.
+    pub(super) fn lanes_of(&self, pool: PoolId) -> impl Iterator<Item = (RouteId, &Lane)> + Clone {
+        let members = self.pool(pool).members.iter();
+        members.map(|&id| (id, &self.lanes[usize::from(id.0)]))
+    }
+
+    /// The pools that a route is in.
+    pub(super) fn pools_with(&self, route: RouteId) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(move |pool| pool.has(route))
+    }
+
+    /// Nothing is clear wherever these routes are used.
+    pub(super) fn is_desperate(&self, which: impl Fn(&Route) -> bool) -> bool {
+        let mut lanes = (0u16..).map(RouteId).zip(&self.lanes);
+        let clear = |(id, lane): (RouteId, &Lane)| {
+            which(&lane.route) && self.pools_with(id).any(Pool::is_clear)
+        };
+        !lanes.any(clear)
+    }
+
+    /// The same of one route.
+    pub(super) fn is_desperate_over(&self, route: RouteId) -> bool {
+        !self.pools_with(route).any(Pool::is_clear)
+    }
+
+    /// So much more is wanted of a route than in health that byway is its own jam.
+    pub(super) fn is_surging_over(&self, route: RouteId, now: Time) -> bool {
+        self.pools_with(route)
+            .any(|pool| pool.budgets.is_surging(now))
+    }
+
+    /// Packets a second that all pools see in health.
+    pub(super) fn healthy_rate(&self) -> f64 {
+        self.pools
+            .iter()
+            .map(|pool| pool.budgets.healthy_rate())
+            .sum()
+    }
+
+    /// How a pool stands.
+    pub fn standing_of(&self, pool: PoolId) -> Standing {
+        self.pool(pool).standing
+    }
+
+    /// Pays for a probe over `route`, from the purse of a pool that it is in.
+    pub(super) fn pays_for_probe(&mut self, route: RouteId, now: Time) -> bool {
+        let pool = self.pools.iter_mut().find(|pool| pool.has(route));
+        pool.is_some_and(|pool| pool.budgets.probe(now))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Names that are asked of some upstreams alone.
+
+use std::time::Duration;
+
+use super::kit::*;
+
+/// A public upstream, and one that a zone names.
+struct Split {
+    public: Upstream,
+    corp: Upstream,
+    daemon: Daemon,
+}
+
+impl Split {
+    fn new(public: Upstream, corp: Upstream, zone: &str) -> Split {
+        let tables = format!(
+            "[[zone]]\nname = [\"corp.example\", \"10.0.0.0/8\"]\nupstreams = [\"u1\"]\n{zone}"
+        );
+        let daemon = Setup::to(&[&public, &corp]).tables(&tables).start();
+        Split {
+            public,
+            corp,
+            daemon,
+        }
+    }
+
+    /// The names that each of them was asked for, the root's servers aside.
+    fn heard(&self) -> [Vec<String>; 2] {
+        [&self.public, &self.corp].map(|upstream| {
+            let asked = upstream.asked();
+            let names = asked.iter().map(|asked| asked.lower());
+            let mut names: Vec<String> = names.filter(|name| name != ".").collect();
+            names.sort();
+            names.dedup();
+            names
+        })
+    }
+}
+
+#[test]
+fn each_name_is_asked_where_it_belongs() {
+    let split = Split::new(Upstream::good(), Upstream::good(), "");
+    let stub = Stub::new(split.daemon.dns());
+    let corp = [
+        "corp.example",
+        "WWW.corp.Example",
+        "a.b.c.corp.example",
+        "4.3.2.10.in-addr.arpa",
+    ];
+    let public = [
+        "example",
+        "notcorp.example",
+        "corp.example.net",
+        "1.11.in-addr.arpa",
+    ];
+    for name in corp.iter().chain(&public) {
+        assert_eq!(stub.ask(&Build::query(name, A)).rcode(), NOERROR, "{name}");
+    }
+    let sorted = |names: &[&str]| {
+        let mut names: Vec<String> = names.iter().map(|it| it.to_lowercase() + ".").collect();
+        names.sort();
+        names
+    };
+    assert_eq!(split.heard(), [sorted(&public), sorted(&corp)]);
+}
+
+/// However a zone's upstream fails, its names stay in the zone, hedges, retries and refreshes included.
+#[test]
+fn a_zone_whose_upstream_fails_falls_through_to_nobody() {
+    for way in [useless as Way, silent] {
+        let split = Split::new(Upstream::good(), Upstream::new(way), "deadline = \"1 s\"\n");
+        let stub = Stub::new(split.daemon.dns());
+        for round in 0..3 {
+            for number in 0..4 {
+                let name = format!("n{round}{number}.corp.example");
+                assert_eq!(stub.ask(&Build::query(&name, A)).rcode(), SERVFAIL);
+                let name = format!("n{round}{number}.example");
+                let reply = stub.ask(&Build::query(&name, A).edns(Edns::new(1232)));
+                assert_eq!((reply.rcode(), reply.edes()), (NOERROR, vec![]));
+            }
+        }
+        let [public, corp] = split.heard();
+        assert!(
+            public.iter().all(|name| !name.contains("corp")),
+            "{public:?}"
+        );
+        assert!(corp.iter().all(|name| name.contains("corp")), "{corp:?}");
+    }
+}
+
+fn useless(asked: &Asked) -> Vec<Act> {
+    vec![Act::Send(asked.reply().rcode(SERVFAIL).bytes())]
+}
+
+fn silent(_: &Asked) -> Vec<Act> {
+    vec![]
+}
+
+/// The end of a chain that leads out of the zone is asked for where it belongs.
+#[test]
+fn the_end_of_an_alias_is_asked_for_in_its_own_zone() {
+    let corp = Upstream::saying(|asked| {
+        asked
+            .reply()
+            .answer(cname(&asked.name(), 60, "www.example.net"))
+    });
+    let split = Split::new(Upstream::good(), corp, "");
+    let stub = Stub::new(split.daemon.dns());
+    let reply = stub.ask(&Build::query("intra.corp.example", A));
+    assert_eq!(
+        (reply.rcode(), reply.answers.len()),
+        (NOERROR, 2),
+        "{reply:?}"
+    );
+    let [public, corp] = split.heard();
+    assert_eq!(public, ["www.example.net."]);
+    assert_eq!(corp, ["intra.corp.example."]);
+}
+
+#[test]
+fn a_zone_may_forbid_stale_answers() {
+    for (key, expected) in [("", NOERROR), ("stale = false\n", SERVFAIL)] {
+        let upstream =
+            Upstream::saying(|asked| asked.reply().answer(a(&asked.name(), 1, [192, 0, 2, 1])));
+        let settings = format!("deadline = \"1 s\"\n{key}");
+        let split = Split::new(Upstream::good(), upstream, &settings);
+        let stub = Stub::new(split.daemon.dns());
+        let query = Build::query("db.corp.example", A);
+        assert_eq!(stub.ask(&query).rcode(), NOERROR);
+        split.corp.now(silent);
+        std::thread::sleep(Duration::from_millis(1100));
+        assert_eq!(stub.ask(&query).rcode(), expected, "{key}");
+    }
+}
+
+#[test]
+fn why_names_the_zone() {
+    let split = Split::new(Upstream::good(), Upstream::good(), "");
+    let why = |name: &str| {
+        let (status, body) = split.daemon.http(&format!("/api/v1/why?name={name}"));
+        assert_eq!(status, 200);
+        body
+    };
+    let inside = why("a.corp.example");
+    assert!(inside.contains("\"zone\":\"corp.example\""), "{inside}");
+    assert!(
+        inside.contains("u1@default") && !inside.contains("u0@default"),
+        "{inside}"
+    );
+    let outside = why("a.example");
+    assert!(outside.contains("\"zone\":null"), "{outside}");
+    assert!(
+        outside.contains("u0@default") && !outside.contains("u1@default"),
+        "{outside}"
+    );
+}
