@@ -1,5 +1,7 @@
 //! One request, one response: what each address of the watch answers.
 
+use std::time::Duration;
+
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -56,7 +58,7 @@ byway, read-only:
   /readyz          200 while queries can be answered
   /api/v1/status   how everything is: state, paths, upstreams, routes, cache
   /api/v1/routes   every route and what its verdict rests on
-  /api/v1/events   what happened, oldest first; ?after=NUMBER, ?most=NUMBER
+  /api/v1/events   what happened, oldest first; ?after=NUMBER, ?most=NUMBER, ?details=true
   /api/v1/why      what would be done for a question now; ?name=NAME&type=TYPE
   /api/v1/cache    what is held for a name; ?name=NAME
   /api/v1/record   what the flight recorder keeps in memory for want of a file
@@ -137,7 +139,12 @@ fn events(query: &str, desk: &dyn Desk) -> Answer {
     let told_events = || {
         let (after, most) = (number("after", 0)?, number("most", EVENTS_USUAL as u64)?);
         let most = usize::try_from(most).map_or(EVENTS_MOST, |most| most.min(EVENTS_MOST));
-        Ok(desk.events(after, most))
+        let details = match parameter(query, "details").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Refused::Wrong("`details` is true or false".into())),
+        };
+        Ok(desk.events(after, most, details))
     };
     told(told_events())
 }
@@ -149,7 +156,6 @@ fn change(wanted: &Wanted<'_>, by: &str, desk: &dyn Desk) -> Answer {
         "/api/v1/restore" => ordered(body, |order| desk.restore(order, by)),
         "/api/v1/flush" => ordered(body, |order| desk.flush(order, by)),
         "/api/v1/log" => ordered(body, |order| desk.log(order, by)),
-        "/api/v1/snapshot" => told(desk.snapshot(by)),
         _ => refuse(
             StatusCode::NOT_FOUND,
             "no such order; there are drain, restore, flush, log and snapshot",
@@ -169,6 +175,34 @@ fn ordered<T: DeserializeOwned>(
             &format!("the order cannot be read: {error}"),
         ),
     }
+}
+
+/// Whether the request orders a snapshot, and who gives the order.
+pub(super) fn orders_snapshot<'a>(wanted: &Wanted<'_>, door: &'a Door) -> Option<&'a str> {
+    match door {
+        Door::Control { by } if wanted.method == Method::POST => {
+            (wanted.path == "/api/v1/snapshot").then_some(by.as_str())
+        }
+        _ => None,
+    }
+}
+
+/// Has the snapshot written and waits for it: the only order that takes longer than a look.
+pub(super) async fn snapshot(by: &str, state: &AdminState, patience: Duration) -> Answer {
+    let later = match state.desk.snapshot(by) {
+        Ok(later) => later,
+        Err(refused) => return told::<api::Done>(Err(refused)),
+    };
+    let done = match tokio::time::timeout(patience, later).await {
+        Ok(Ok(Ok(done))) => Ok(api::Done { done }),
+        Ok(Ok(Err(why))) => Err(why),
+        Ok(Err(_)) => Err("nobody writes it any more: byway stops".into()),
+        Err(_) => Err(format!(
+            "not written within {} s; it goes on",
+            patience.as_secs()
+        )),
+    };
+    told(done.map_err(Refused::Failed))
 }
 
 fn told<T: Serialize>(result: Result<T, Refused>) -> Answer {

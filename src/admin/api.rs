@@ -27,6 +27,9 @@ pub struct Status {
     pub headline: String,
     /// What is wrong or out of use, a sentence each, the gravest first; with since when and why.
     pub trouble: Vec<String>,
+    /// The troubles among them that were told of when they began, with what they cost so far.
+    #[serde(default)]
+    pub troubles: Vec<Trouble>,
     /// The version that runs.
     pub version: String,
     /// Its process.
@@ -61,6 +64,33 @@ pub struct Status {
     pub snapshot: Option<Snapshot>,
     /// The flight recorder, if anything is recorded.
     pub recorder: Option<Recorder>,
+}
+
+/// A trouble that goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Its number since the start, from 1.
+    pub number: u64,
+    /// How much it is about: `outage`, `nothing-clear`, `path`, `upstream` or `route`.
+    pub scope: String,
+    /// Whom it is put down to, where that is not everything: `path eth1`.
+    pub subject: Option<String>,
+    /// When it began to show.
+    pub since: String,
+    /// For how many seconds it has gone on.
+    pub seconds: f64,
+    /// For how many seconds things have been well; `null` while they are not. It is over when that has lasted.
+    pub well_for: Option<f64>,
+    /// How often it came back within that time.
+    pub flapped: u32,
+    /// Questions that failed meanwhile.
+    pub failed: u64,
+    /// Questions answered past their TTL meanwhile.
+    pub stale: u64,
+    /// Attempts made meanwhile because an earlier one was late or failed.
+    pub again: u64,
+    /// What is wrong, why, and what byway does about it, in a sentence.
+    pub text: String,
 }
 
 /// What clients felt within a span that ends now: a minute, or less after a start.
@@ -279,8 +309,11 @@ pub struct Event {
     pub number: u64,
     /// When.
     pub time: String,
-    /// Whether it is for the worse.
+    /// Whether it is for the worse, and somebody should know.
     pub trouble: bool,
+    /// Whether it is a change of mind that only explains others: told if details are asked for.
+    #[serde(default)]
+    pub detail: bool,
     /// Its kind, one word.
     pub kind: String,
     /// Whom it is about, if anybody: `path eth1`.

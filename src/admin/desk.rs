@@ -13,6 +13,9 @@ pub enum Refused {
     Failed(String),
 }
 
+/// What comes of an order that takes its time: what was done, or why it was not.
+pub type Later = tokio::sync::oneshot::Receiver<Result<String, String>>;
+
 /// The daemon as the watch sees it. Nothing here waits for the network.
 pub trait Desk: Send + Sync {
     /// How everything is.
@@ -30,8 +33,8 @@ pub trait Desk: Send + Sync {
     /// [`Refused::Wrong`] if that is no name.
     fn cache(&self, name: &str) -> Result<api::CacheLook, Refused>;
 
-    /// The events behind number `after`, at most `most` of them.
-    fn events(&self, after: u64, most: usize) -> api::Events;
+    /// The events behind number `after`, at most `most` of them; `details` too, if wanted.
+    fn events(&self, after: u64, most: usize, details: bool) -> api::Events;
 
     /// Takes something out of use. `by` says who wants it.
     ///
@@ -57,11 +60,11 @@ pub trait Desk: Send + Sync {
     /// [`Refused::Wrong`] if there is no such level.
     fn log(&self, order: &api::LogOrder, by: &str) -> Result<api::Done, Refused>;
 
-    /// Has the cache's file written now.
+    /// Has the cache's file written now. What comes of it, in a sentence, comes later.
     ///
     /// # Errors
-    /// [`Refused::Failed`] if it cannot be written or none is kept.
-    fn snapshot(&self, by: &str) -> Result<api::Done, Refused>;
+    /// [`Refused::Failed`] if none is kept.
+    fn snapshot(&self, by: &str) -> Result<Later, Refused>;
 
     /// What the flight recorder keeps in memory for want of a file: frames, as they would stand in the file.
     fn record(&self) -> Vec<u8>;

@@ -2,7 +2,7 @@
 //!
 //! It runs on a thread of its own, so a flood of queries cannot blind the operator, and it is
 //! bounded so that a careless or hostile client of its own cannot either. A connection carries one
-//! request and lives ten seconds at most, whatever it does; when too many are open the oldest
+//! request and lives ten seconds at most, whatever it does (one that has the cache written a minute longer); when too many are open the oldest
 //! makes room, because an honest request is over in milliseconds. Over the network it is for reading only:
 //! anybody on the host may connect. What changes something comes over the [`control`] socket, a Unix socket
 //! that its file mode guards; each has places of its own, so that a crowd at the one does not shut the other.
@@ -36,7 +36,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::observe::metrics::Metrics;
-use answer::{Answer, Door, Wanted, refuse, respond};
+use answer::{Answer, Door, Wanted, orders_snapshot, refuse, respond, snapshot};
 pub use control::ControlSocket;
 pub use desk::Desk;
 
@@ -92,6 +92,9 @@ const HEADER_FIELDS_MAX: usize = 64;
 
 /// The most bytes of an order. A name has 255 octets, a thousand as text at most.
 const BODY_BYTES_MAX: usize = 4096;
+
+/// How long an order to write the cache to its file may take: gigabytes, to a slow disk.
+pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to wait after the kernel refused to accept a connection, file descriptors being short
 /// most likely, before asking again.
@@ -257,6 +260,11 @@ async fn converse(
     state: Arc<AdminState>,
     bounds: Bounds,
 ) {
+    // Whoever may give orders may wait for what comes of them.
+    let lifetime = match &door {
+        Door::Network { .. } => bounds.lifetime,
+        Door::Control { .. } => bounds.lifetime + SNAPSHOT_PATIENCE,
+    };
     let service = service_fn(move |request| {
         let (door, state) = (door.clone(), Arc::clone(&state));
         async move { Ok::<_, Infallible>(attend(request, &door, &state).await) }
@@ -268,7 +276,7 @@ async fn converse(
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADER_FIELDS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    let _ = timeout(bounds.lifetime, connection).await;
+    let _ = timeout(lifetime, connection).await;
 }
 
 /// Reads a request's body, if it is an order, and answers it.
@@ -295,5 +303,8 @@ async fn attend(request: Request<Incoming>, door: &Door, state: &AdminState) -> 
         headers: &head.headers,
         body: &body,
     };
-    respond(&wanted, door, state)
+    match orders_snapshot(&wanted, door) {
+        Some(by) => snapshot(by, state, SNAPSHOT_PATIENCE).await,
+        None => respond(&wanted, door, state),
+    }
 }

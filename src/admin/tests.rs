@@ -53,7 +53,7 @@ impl Desk for Lectern {
         Ok(api::CacheLook { name, answers })
     }
 
-    fn events(&self, _after: u64, _most: usize) -> api::Events {
+    fn events(&self, _after: u64, _most: usize, _details: bool) -> api::Events {
         api::Events { events: Vec::new() }
     }
 
@@ -73,8 +73,11 @@ impl Desk for Lectern {
         self.note(format!("log {} by {by}", order.level))
     }
 
-    fn snapshot(&self, by: &str) -> Result<api::Done, desk::Refused> {
-        self.note(format!("snapshot by {by}"))
+    fn snapshot(&self, by: &str) -> Result<desk::Later, desk::Refused> {
+        let done = self.note(format!("snapshot by {by}"))?;
+        let (tell, later) = tokio::sync::oneshot::channel();
+        let _ = tell.send(Ok(done.done));
+        Ok(later)
     }
 
     fn record(&self) -> Vec<u8> {

@@ -81,16 +81,26 @@ pub(super) struct Answered<T> {
 impl Reach {
     /// Reads `path`, an address of the API with its parameters.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answered<T>, Unanswered> {
-        self.ask(Method::GET, path, Vec::new())
+        self.ask(Method::GET, path, Vec::new(), PATIENCE)
     }
 
     /// Gives an order.
     pub(super) fn order(&self, path: &str, order: &impl Serialize) -> u8 {
+        self.order_within(path, order, PATIENCE)
+    }
+
+    /// Gives one that may take so long.
+    pub(super) fn order_within(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+        patience: Duration,
+    ) -> u8 {
         let body = match serde_json::to_vec(order) {
             Ok(body) => body,
             Err(error) => return fail(&error.to_string()),
         };
-        match self.ask::<api::Done>(Method::POST, path, body) {
+        match self.ask::<api::Done>(Method::POST, path, body, patience) {
             Ok(Answered { text, .. }) if self.json => print(format!("{text}\n").as_bytes()),
             Ok(Answered { document, .. }) => print(format!("{}\n", document.done).as_bytes()),
             Err(error) => fail(&error.to_string()),
@@ -123,6 +133,7 @@ impl Reach {
         method: Method,
         path: &str,
         body: Vec<u8>,
+        patience: Duration,
     ) -> Result<Answered<T>, Unanswered> {
         let broken = |socket: &Path, why: String| Unanswered::Broken {
             path: socket.to_owned(),
@@ -135,10 +146,10 @@ impl Reach {
         runtime.block_on(async {
             let (stream, socket) = self.connect().await?;
             let talk = talk(stream, method, path, body);
-            let (status, bytes) = match tokio::time::timeout(PATIENCE, talk).await {
+            let (status, bytes) = match tokio::time::timeout(patience, talk).await {
                 Ok(answer) => answer.map_err(|why| broken(&socket, why))?,
                 Err(_) => {
-                    let why = format!("not within {} s", PATIENCE.as_secs());
+                    let why = format!("not within {} s", patience.as_secs());
                     return Err(broken(&socket, why));
                 }
             };

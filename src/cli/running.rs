@@ -7,6 +7,7 @@ use clap::Args;
 use super::LogLevel;
 use super::client::{Reach, encoded};
 use super::{exit, fail};
+use crate::admin::SNAPSHOT_PATIENCE;
 use crate::admin::api::{self, State};
 use crate::config::units::parse_duration;
 use crate::wire::RecordType;
@@ -79,6 +80,9 @@ pub(super) struct EventsArgs {
     /// The latest so many only
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 100)]
     most: u64,
+    /// Every change of a verdict too, not only what it came to
+    #[arg(long, short)]
+    verbose: bool,
     #[command(flatten)]
     reach: Reach,
 }
@@ -86,7 +90,10 @@ pub(super) struct EventsArgs {
 pub(super) fn events(args: &EventsArgs) -> u8 {
     let (mut after, mut most) = (0, args.most);
     loop {
-        let path = format!("/api/v1/events?after={after}&most={most}");
+        let path = format!(
+            "/api/v1/events?after={after}&most={most}&details={}",
+            args.verbose
+        );
         let events = match args.reach.get::<api::Events>(&path) {
             Ok(answered) => answered.document.events,
             Err(error) => return fail(&error.to_string()),
@@ -195,7 +202,7 @@ pub(super) fn flush(args: &FlushArgs) -> u8 {
     args.reach.order("/api/v1/flush", &order)
 }
 
-/// Write the cache to its file now
+/// Write the cache to its file now, and wait until it is written
 #[derive(Args, Debug)]
 pub(super) struct SnapshotArgs {
     #[command(flatten)]
@@ -203,7 +210,8 @@ pub(super) struct SnapshotArgs {
 }
 
 pub(super) fn snapshot(args: &SnapshotArgs) -> u8 {
-    args.reach.order("/api/v1/snapshot", &())
+    let patience = SNAPSHOT_PATIENCE + LOOK_EVERY;
+    args.reach.order_within("/api/v1/snapshot", &(), patience)
 }
 
 /// Log more or less from now on, until the restart

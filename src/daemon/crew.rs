@@ -12,13 +12,13 @@ use tokio::sync::watch as stopping;
 use tracing::error;
 
 use super::paths::Fate;
+use super::teller::Teller;
 use super::vital::{Alarm, News, Pulses, Roll};
 use super::worker::Worker;
 use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::Sockets;
-use crate::observe::journal::Journal;
 use crate::observe::metrics::Metrics;
 use crate::resolve::{Core, Shared};
 use crate::serve::{Connections, Front, Listeners};
@@ -42,7 +42,7 @@ pub(super) struct Means {
     pub(super) connections: Arc<Connections>,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) journal: Arc<Journal>,
+    pub(super) teller: Arc<Teller>,
     pub(super) clock: Clock,
     pub(super) fate: Fate,
     pub(super) pulses: Arc<Pulses>,
@@ -227,7 +227,7 @@ impl Seat {
             connections,
             shared,
             metrics: all_metrics,
-            journal,
+            teller,
             clock,
             fate,
             pulses,
@@ -253,14 +253,7 @@ impl Seat {
         roll.spawn("news of paths", fate.follow(Rc::clone(&worker), routes));
         if number == 0 {
             let pulse = pulses.join("the routing engine's tick".into(), clock.now());
-            let tick = watch::tick(
-                Rc::clone(&worker),
-                shared,
-                all_metrics,
-                journal,
-                clock,
-                pulse,
-            );
+            let tick = watch::tick(Rc::clone(&worker), teller, clock, pulse);
             roll.spawn("tick", tick);
         }
         front.open(&worker, |name, task| roll.spawn(name, task))?;

@@ -3,6 +3,8 @@
 mod limits;
 mod words;
 
+pub(super) use words::span;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,12 +16,12 @@ use tracing::{info, warn};
 
 use super::drains::Drains;
 use super::survival::Keeper;
-use super::watch;
+use super::teller::Teller;
 use crate::admin::api;
-use crate::admin::desk::{Desk, Refused as No};
+use crate::admin::desk::{Desk, Later, Refused as No};
 use crate::cache::{FROM_SNAPSHOT, Freshness, Look};
 use crate::clock::{Clock, Time};
-use crate::observe::journal::Journal;
+use crate::observe::event::Gravity;
 use crate::observe::log;
 use crate::observe::metrics::{Label, Metrics, QueryResult};
 use crate::record::Watcher;
@@ -36,7 +38,7 @@ pub(super) struct Counter {
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) keeper: Option<Arc<Keeper>>,
-    pub(super) journal: Arc<Journal>,
+    teller: Arc<Teller>,
     pub(super) recorder: Option<Watcher>,
     pub(super) clock: Clock,
     /// Where the configuration came from.
@@ -57,7 +59,7 @@ impl Counter {
         shared: Arc<Shared>,
         metrics: Arc<Metrics>,
         keeper: Option<Arc<Keeper>>,
-        journal: Arc<Journal>,
+        teller: Arc<Teller>,
         recorder: Option<Watcher>,
         clock: Clock,
         origin: &str,
@@ -69,12 +71,12 @@ impl Counter {
             shared,
             metrics,
             keeper,
-            journal,
+            teller,
             recorder,
             clock,
             origin: origin.into(),
             started: clock.now(),
-            felt: Mutex::default(),
+            felt: Mutex::new([(clock.now(), Results::default())].into()),
             limits: Mutex::default(),
         }
     }
@@ -107,12 +109,7 @@ impl Counter {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let configured = |limit| self.metrics.configured(limit);
         for event in limits.look(self.metrics.limits(), configured, now) {
-            let trouble = watch::is_trouble(&event);
-            self.journal.tell(now, SystemTime::now(), trouble, &event);
-            match trouble {
-                true => warn!("{event}"),
-                false => info!("{event}"),
-            }
+            self.teller.tell(now, now, &event);
         }
     }
 
@@ -152,8 +149,17 @@ impl Desk for Counter {
         let now = self.clock.now();
         let report = self.shared.engine().report(now);
         let felt = self.felt(now);
-        let trouble = words::trouble(&report);
-        let (state, headline) = words::state(&report, trouble.len());
+        let wall = SystemTime::now();
+        let ongoing = self.teller.ongoing(now);
+        let troubles: Vec<api::Trouble> = ongoing
+            .iter()
+            .map(|it| words::trouble(it, now.since(it.begun.since), wall))
+            .collect();
+        let mut trouble: Vec<String> = troubles.iter().map(words::line).collect();
+        trouble.extend(words::out_of_use(&report, &troubles));
+        trouble.extend(words::doubts(&report));
+        trouble.extend(self.keeper.as_ref().and_then(|keeper| keeper.trouble()));
+        let (state, headline) = words::state(&report, trouble.len(), self.teller.is_outage());
         let cache = self.shared.cache.stats();
         let uptime = now.since(self.started);
         let [steady, burst, ceiling] = report.budget;
@@ -161,6 +167,7 @@ impl Desk for Counter {
             state,
             headline,
             trouble,
+            troubles,
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             started: rfc3339(SystemTime::now() - uptime),
@@ -297,12 +304,13 @@ impl Desk for Counter {
         })
     }
 
-    fn events(&self, after: u64, most: usize) -> api::Events {
-        let events = self.journal.since(after, most).into_iter();
+    fn events(&self, after: u64, most: usize, details: bool) -> api::Events {
+        let events = self.teller.journal.since(after, most, details).into_iter();
         let events = events.map(|entry| api::Event {
             number: entry.number,
             time: rfc3339(entry.wall),
-            trouble: entry.trouble,
+            trouble: entry.gravity == Gravity::Warning,
+            detail: entry.gravity == Gravity::Detail,
             kind: entry.kind.into(),
             subject: entry.subject.map(|subject| subject.to_string()),
             text: entry.text,
@@ -363,21 +371,13 @@ impl Desk for Counter {
         }
     }
 
-    fn snapshot(&self, by: &str) -> Result<api::Done, No> {
+    fn snapshot(&self, by: &str) -> Result<Later, No> {
         let Some(keeper) = &self.keeper else {
             let why = "no snapshot is kept: set `[cache] snapshot`, or $STATE_DIRECTORY";
             return Err(No::Failed(why.into()));
         };
-        let before = keeper.sample();
-        keeper.ask();
         info!("{by} asked for a snapshot of the cache");
-        let last = before.file.map_or("none was written yet".into(), |file| {
-            format!("the last one is {:.0} s old", file.age.as_secs_f64())
-        });
-        let path = keeper.path().display();
-        Ok(api::Done {
-            done: format!("the cache is being written to {path} ({last})"),
-        })
+        Ok(keeper.ask())
     }
 
     fn record(&self) -> Vec<u8> {

@@ -10,6 +10,7 @@ mod service;
 mod signals;
 mod survival;
 mod tape;
+mod teller;
 mod vital;
 mod watch;
 mod worker;
@@ -29,7 +30,6 @@ use crate::clock::Clock;
 use crate::config::{Config, UpstreamTransport, bounds};
 use crate::net::path::Path;
 use crate::net::{Manner, Way};
-use crate::observe::journal::Journal;
 use crate::observe::log;
 use crate::observe::metrics::WorkerMetrics;
 use crate::resolve::Shared;
@@ -43,6 +43,7 @@ use signals::Signals;
 pub use signals::outlive_signals;
 use survival::{Keeper, Writing};
 use tape::Tape;
+use teller::Teller;
 use vital::{News, Pulses};
 
 /// Why the daemon did not start, or could not go on. Each is one line with what to do.
@@ -133,7 +134,8 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         clock,
     );
     let metrics = Arc::new(metrics.map_err(|error| StartError::Names(error.to_string()))?);
-    let journal = Arc::new(Journal::default());
+    let teller = Arc::new(Teller::new(config, &routes, &shared, &metrics, clock));
+    let journal = Arc::clone(&teller.journal);
     let short_buffer = listeners.short_buffer();
     let pulses = Arc::new(Pulses::default());
     let means = Means {
@@ -141,7 +143,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         connections: Connections::new(&config.limits),
         shared: Arc::clone(&shared),
         metrics: Arc::clone(&metrics),
-        journal: Arc::clone(&journal),
+        teller: Arc::clone(&teller),
         clock,
         fate: paths.fate(),
         pulses: Arc::clone(&pulses),
@@ -160,7 +162,7 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         Arc::clone(&shared),
         Arc::clone(&metrics),
         keeper.clone(),
-        Arc::clone(&journal),
+        teller,
         tape.as_ref().map(Tape::watcher),
         clock,
         origin,

@@ -181,11 +181,9 @@ impl Paths {
         let mut engine = shared.engine();
         for (path, change) in lost {
             if let Change::Lost(why) = change {
-                engine.path_lost(PathId(path as u16), &why.to_string(), clock.now());
+                engine.path_absent(PathId(path as u16), &why.to_string(), clock.now());
             }
         }
-        // What has just been said is no event: nothing has left those paths.
-        engine.take_events().for_each(drop);
         Ok(dead)
     }
 

@@ -3,12 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
 
+use super::desk::span;
 use super::vital::Pulse;
 use crate::cache::snapshot::{self, SnapshotError, Written};
 use crate::clock::{Clock, Life, Time};
@@ -46,8 +48,23 @@ enum Wake {
 struct State {
     written: u64,
     failed: u64,
+    /// Writes begun since the start.
+    begun: u64,
+    /// What has failed since the last one that was written.
+    failing: Option<Failing>,
+    /// Who waits for a write, by its number.
+    waiting: Vec<(u64, oneshot::Sender<Result<String, String>>)>,
     /// The file's size, its entries and when it was written.
     file: Option<(Written, Life)>,
+}
+
+/// Writes that failed, one after the other.
+struct Failing {
+    /// When the first did.
+    since: Life,
+    times: u64,
+    /// Why the latest did.
+    why: String,
 }
 
 impl Keeper {
@@ -121,19 +138,32 @@ impl Keeper {
                 while round() {}
                 pulse.beat(Time::NEVER);
                 // The end of the daemon waits for this one.
-                keeper.write(|| {});
+                keeper.write(|| {}, true);
                 keeper.last_words();
             })?;
         Ok(Writing { wake, thread })
     }
 
-    /// Asks for the snapshot to be written now rather than when it is due.
-    pub(super) fn ask(&self) {
+    /// Asks for the snapshot to be written now rather than when it is due. What comes back says, once it was tried, how
+    /// much was written, or why it was not.
+    pub(super) fn ask(&self) -> oneshot::Receiver<Result<String, String>> {
+        let (done, wait) = oneshot::channel();
+        {
+            let mut state = self.state();
+            // One that has begun lacks what came since.
+            let next = state.begun + 1;
+            state.waiting.push((next, done));
+        }
         let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(wake) = &*wake {
             // One that waits already will do.
             let _ = wake.try_send(Wake::Write);
         }
+        wait
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until a snapshot is due or asked for, and writes it. False if the end has come instead.
@@ -144,15 +174,22 @@ impl Keeper {
             Ok(Wake::End) | Err(RecvTimeoutError::Disconnected) => return false,
         }
         pulse.beat(self.clock.now());
-        self.write(|| {
+        let pause = || {
             pulse.beat(self.clock.now());
             std::thread::sleep(PAUSE);
-        });
+        };
+        self.write(pause, false);
         true
     }
 
-    /// Writes the snapshot. One that fails, by a defect even, leaves the one before, and the next may not.
-    fn write(&self, pause: impl FnMut()) {
+    /// Writes the snapshot. One that fails, by a defect even, leaves the one before, and the next may not. That it fails
+    /// is said when it begins to, when the reason is another, and with the `last` one.
+    fn write(&self, pause: impl FnMut(), last: bool) {
+        let number = {
+            let mut state = self.state();
+            state.begun += 1;
+            state.begun
+        };
         let attempt = AssertUnwindSafe(|| {
             let baselines = write_baselines(&self.shared.engine().baselines());
             let (life, wall) = (self.clock.life(), self.clock.wall());
@@ -164,22 +201,65 @@ impl Keeper {
             Ok(written) => written.map_err(|error| error.to_string()),
             Err(_) => Err("a snapshot was lost to a panic; the one before it stays".to_owned()),
         };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        let told = match &written {
+            Ok((file, _)) => {
+                let path = self.path.display();
+                Ok(format!("{} answers are written to {path}", file.entries))
+            }
+            Err(line) => Err(line.clone()),
+        };
         match written {
             Ok(file) => {
                 state.written += 1;
                 state.file = Some(file);
+                if let Some(failing) = state.failing.take() {
+                    let (count, path) = (failing.times, self.path.display());
+                    info!(
+                        "the cache is written to {path} again, after {count} times that it could not be"
+                    );
+                }
             }
             Err(line) => {
                 state.failed += 1;
-                warn!("{line}");
+                let known = state.failing.take();
+                let is_news = last || known.as_ref().is_none_or(|known| known.why != line);
+                match is_news {
+                    true => warn!("{line}; until it can be written a restart forgets"),
+                    false => debug!("{line}"),
+                }
+                state.failing = Some(Failing {
+                    since: known
+                        .as_ref()
+                        .map_or(self.clock.life(), |known| known.since),
+                    times: known.map_or(0, |known| known.times) + 1,
+                    why: line,
+                });
             }
         }
+        let (ready, waiting) = std::mem::take(&mut state.waiting)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(wanted, _)| *wanted <= number);
+        state.waiting = waiting;
+        drop(state);
+        for (_, done) in ready {
+            // Whoever asked may have gone.
+            let _ = done.send(told.clone());
+        }
+    }
+
+    /// That it cannot be written, if that is so.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let state = self.state();
+        let failing = state.failing.as_ref()?;
+        let since = span(self.clock.life().since(failing.since));
+        let why = &failing.why;
+        Some(format!("a restart would forget: for {since} {why}"))
     }
 
     /// Says what a start will find, as of the last snapshot.
     fn last_words(&self) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         if let Some((written, _)) = &state.file {
             let path = self.path.display();
             info!("{} answers are kept in {path}", written.entries);
@@ -188,7 +268,7 @@ impl Keeper {
 
     /// What the metrics show.
     pub(super) fn sample(&self) -> SnapshotSample {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         SnapshotSample {
             file: state.file.map(|(written, at)| SnapshotFile {
                 age: self.clock.life().since(at),

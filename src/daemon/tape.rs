@@ -13,6 +13,7 @@ use tracing::warn;
 use super::vital::Pulse;
 use crate::clock::{Clock, Time};
 use crate::config::RecorderConfig;
+use crate::observe::event::Gravity;
 use crate::observe::journal::{Entry, Journal};
 use crate::observe::metrics::{Metrics, RecorderSample};
 use crate::record::{Layout, Recorder, Stamp, Watcher};
@@ -126,7 +127,7 @@ impl Tape {
 
     /// What was told since the last time.
     fn events(&mut self, journal: &Journal) -> Vec<(Stamp, Value)> {
-        let entries = journal.since(self.told, usize::MAX);
+        let entries = journal.since(self.told, usize::MAX, true);
         let mut events = Vec::with_capacity(entries.len());
         for entry in entries {
             // The journal forgets the oldest when hundreds come in a second.
@@ -164,7 +165,8 @@ impl Tape {
 fn event(entry: Entry) -> Value {
     let mut event = Map::new();
     event.insert("kind".into(), json!(entry.kind));
-    event.insert("trouble".into(), json!(entry.trouble));
+    event.insert("trouble".into(), json!(entry.gravity == Gravity::Warning));
+    event.insert("detail".into(), json!(entry.gravity == Gravity::Detail));
     event.insert("text".into(), json!(entry.text));
     event.extend(entry.facts);
     Value::Object(event)

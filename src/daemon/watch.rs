@@ -1,33 +1,24 @@
-//! What the daemon watches and shows: the engine's clock, its events in the log, samples for the metrics.
+//! What the daemon watches and shows: the engine's clock, samples for the metrics.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
-
-use tracing::{debug, info, warn};
 
 use super::desk::Counter;
 use super::survival::Keeper;
 use super::tape::{self, Tape};
+use super::teller::Teller;
 use super::vital::{Pulse, Pulses};
 use super::worker::Worker;
 use crate::admin::AdminState;
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
-use crate::observe::event::{Event, Subject};
-use crate::observe::journal::Journal;
 use crate::observe::metrics::{
-    BudgetSample, CacheSample, EngineSample, Evacuation, Metrics, RecorderSample, Roster,
-    RouteNames, RouteSample, SnapshotSample, Sources, Twice, Verdict,
+    BudgetSample, CacheSample, EngineSample, Metrics, RecorderSample, Roster, RouteNames,
+    RouteSample, SnapshotSample, Sources, Twice, Verdict,
 };
-use crate::observe::quiet::{self, Quiet};
 use crate::resolve::Shared;
 use crate::route::Route;
-
-/// Lines about verdicts, evacuations and returns. More than these in a minute help nobody; the metrics
-/// have them all.
-static EVENTS: Quiet = Quiet::new("routing events", 60, Duration::from_secs(1));
 
 /// The metrics of a daemon that listens on `listen` and forwards over `routes`.
 ///
@@ -161,17 +152,8 @@ fn ready(shared: &Shared, clock: Clock) -> Result<(), String> {
     ))
 }
 
-/// The engine's clock: lets time do its part, sends the probes it asks for, tells its events.
-pub(super) async fn tick(
-    worker: Rc<Worker>,
-    shared: Arc<Shared>,
-    metrics: Arc<Metrics>,
-    journal: Arc<Journal>,
-    clock: Clock,
-    pulse: Arc<Pulse>,
-) {
-    let mut events = Vec::new();
-    let mut lost = 0;
+/// The engine's clock: lets time do its part, sends the probes it asks for, has its events told.
+pub(super) async fn tick(worker: Rc<Worker>, teller: Arc<Teller>, clock: Clock, pulse: Arc<Pulse>) {
     loop {
         let mut next = clock.now();
         worker.turn(|core, now| {
@@ -182,103 +164,8 @@ pub(super) async fn tick(
                 core.probe(route, now);
             }
         });
-        events.extend(shared.engine().take_events());
-        let now = clock.now();
-        for (at, event) in events.drain(..) {
-            journal.tell(at, SystemTime::now(), is_trouble(&event), &event);
-            match &event {
-                Event::Evacuated {
-                    path,
-                    verdict: Verdict::Dead,
-                    ..
-                } => {
-                    metrics.evacuated(path, Evacuation::Dead);
-                }
-                Event::Evacuated { path, .. } => metrics.evacuated(path, Evacuation::Congested),
-                Event::PathLost { path, .. } => metrics.evacuated(path, Evacuation::Lost),
-                Event::Drained {
-                    subject: Subject::Path(path),
-                    ..
-                } => {
-                    metrics.evacuated(path, Evacuation::Drained);
-                }
-                _ => {}
-            }
-            if is_doubt(&event) {
-                debug!("{event}");
-                continue;
-            }
-            let Some(more) = EVENTS.line(now) else {
-                continue;
-            };
-            if is_trouble(&event) {
-                warn!("{event}{more}");
-            } else {
-                info!("{event}{more}");
-            }
-        }
-        let all_lost = shared.engine().events_lost();
-        if all_lost > lost {
-            warn!(
-                "{} routing events were lost for want of room",
-                all_lost - lost
-            );
-            lost = all_lost;
-        }
-        quiet::summaries(now, |topic, count| {
-            warn!("{count} more {topic} left out of the log")
-        });
+        teller.look(clock.now());
         pulse.beat(next);
         tokio::time::sleep_until(clock.instant(next).into()).await;
-    }
-}
-
-/// Whether an event is no more than a doubt, or the end of one: it moves the next question and is nobody's alarm.
-fn is_doubt(event: &Event) -> bool {
-    let doubtful = |verdict: &Verdict| matches!(verdict, Verdict::Clear | Verdict::Suspect);
-    matches!(event, Event::Verdict { from, to, .. } if doubtful(from) && doubtful(to))
-}
-
-/// Whether an event is for the worse.
-pub(super) fn is_trouble(event: &Event) -> bool {
-    match event {
-        Event::Verdict { from, to, .. } => to.is_bad() && !from.is_bad(),
-        Event::FirstRound { said, .. } => !said.is_servers(),
-        Event::Evacuated { .. }
-        | Event::NothingClear { .. }
-        | Event::Outage { .. }
-        | Event::PathLost { .. }
-        | Event::LoopFound { .. }
-        | Event::EdnsRefused { .. }
-        | Event::MixedCaseRefused { .. }
-        | Event::NearMisses { .. } => true,
-        Event::LimitReached { waits, .. } => !waits,
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::observe::event::Evidence;
-
-    #[test]
-    fn a_doubt_is_no_trouble_and_neither_is_a_recovery() {
-        let change = |from, to| Event::Verdict {
-            subject: Subject::Path("a".into()),
-            from,
-            to,
-            evidence: Evidence::default(),
-        };
-        for (from, to, doubt, trouble) in [
-            (Verdict::Clear, Verdict::Suspect, true, false),
-            (Verdict::Suspect, Verdict::Clear, true, false),
-            (Verdict::Suspect, Verdict::Congested, false, true),
-            (Verdict::Dead, Verdict::Congested, false, false),
-            (Verdict::Recovering, Verdict::Clear, false, false),
-        ] {
-            let event = change(from, to);
-            assert_eq!((is_doubt(&event), is_trouble(&event)), (doubt, trouble));
-        }
     }
 }

@@ -3,15 +3,21 @@
 //! Every change of mind is an [`Event`] that carries the evidence it rests on, so that the log, the
 //! metrics and the record on disk all say the same thing, and say it in one line. Events are rare:
 //! their text is made when they are read, never on a query's way.
+//!
+//! Doubt is cheap and is nobody's alarm, so most changes of mind are a [`Gravity::Detail`]. What an operator is told
+//! of is a *trouble* ([`trouble`](super::trouble)): once when it has begun ([`Event::Trouble`]) and once when it is over
+//! ([`Event::TroubleOver`]), with how long it took and what it cost.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::evidence::Evidence;
 use super::labels::Client;
 use super::said::Said;
-use crate::config::units::format_duration;
-use crate::wire::Rcode;
+use super::trouble::{Begun, Over};
+
+mod words;
 
 /// What is believed of a route, a path or an upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -106,81 +112,6 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What a verdict rests on: attempts since the trouble (or the relief) began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// Attempts that ended, one way or another.
-    pub attempts: u32,
-    /// Of those, without an answer in the route's own retransmission timeout.
-    pub lost: u32,
-    /// Of those, answered later than the route does in health.
-    pub late: u32,
-    /// Of those, answered uselessly although another upstream knew better.
-    pub poor: u32,
-    /// The rcode of the latest useless answer.
-    pub rcode: Option<Rcode>,
-    /// Of those lost or late, held up on the way by what TCP saw of them.
-    pub on_the_way: u32,
-    /// Of those lost or late, held up at the server by what TCP saw of them.
-    pub at_the_server: u32,
-    /// What was said last of those lost or useless, and by whom.
-    pub said: Option<Said>,
-    /// The time all this took.
-    pub span: Duration,
-    /// Round trip without queues.
-    pub base: Option<Duration>,
-    /// Low quantile of recent round trips over `base`.
-    pub excess: Option<Duration>,
-    /// Age of the oldest unanswered attempt.
-    pub overdue: Option<Duration>,
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(excess), Some(base)) = (self.excess, self.base)
-            && excess >= Duration::from_millis(1)
-        {
-            write!(f, "excess {} over a base of {}, ", Ms(excess), Ms(base))?;
-        } else if let Some(base) = self.base {
-            write!(f, "base {}, ", Ms(base))?;
-        }
-        if let Some(overdue) = self.overdue {
-            write!(f, "an answer overdue for {}, ", Ms(overdue))?;
-        }
-        match self.said.filter(|said| !said.is_servers()) {
-            Some(said) if self.lost > 0 => write!(f, "{} lost ({said}), ", self.lost)?,
-            _ if self.lost > 0 => write!(f, "{} lost, ", self.lost)?,
-            _ => {}
-        }
-        if self.late > 0 {
-            write!(f, "{} late, ", self.late)?;
-        }
-        for (count, place) in [
-            (self.on_the_way, "on the way"),
-            (self.at_the_server, "at the server"),
-        ] {
-            if count > 0 {
-                write!(f, "{count} held up {place} (TCP), ")?;
-            }
-        }
-        if self.poor > 0 {
-            match (self.said.filter(Said::is_servers), self.rcode) {
-                (Some(Said::Garbled), _) => write!(f, "{} garbled, ", self.poor)?,
-                (Some(said), _) => write!(f, "{} answered {said}, ", self.poor)?,
-                (None, Some(rcode)) => write!(f, "{} answered {rcode}, ", self.poor)?,
-                (None, None) => write!(f, "{} useless, ", self.poor)?,
-            }
-        }
-        let plural = if self.attempts == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{} attempt{plural} in {}",
-            self.attempts,
-            Secs(self.span)
-        )
-    }
-}
-
 /// What a verdict on a route follows from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -190,6 +121,17 @@ pub enum Blame {
     Path,
     /// The server, because it fares badly over every path that others fare well over.
     Upstream,
+}
+
+/// Who wants to know of an event, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gravity {
+    /// Whoever asks why: logged as `debug`, shown by `byway events --verbose`.
+    Detail,
+    /// Whoever reads the log afterwards: `info`.
+    News,
+    /// Whoever can help: `warn`.
+    Warning,
 }
 
 /// Something an operator should be able to read afterwards.
@@ -206,6 +148,12 @@ pub enum Event {
         /// Why.
         evidence: Evidence,
     },
+    /// A trouble that clients would feel, but for what byway does about it: told once, a second after it began to
+    /// show, so that it is known whom it is blamed on. It goes on until the [`Event::TroubleOver`] of the same number;
+    /// one that a later trouble explains ([`Begun::explains`]) has no end of its own.
+    Trouble(Box<Begun>),
+    /// It is over: things have been well for a while. How long it took and what it cost.
+    TroubleOver(Box<Over>),
     /// All traffic left a path because the path is the trouble.
     Evacuated {
         /// The path's name.
@@ -259,6 +207,11 @@ pub enum Event {
         /// What came in its place.
         said: Said,
     },
+    /// It has brought one since.
+    FirstAnswer {
+        /// The route's name.
+        route: Arc<str>,
+    },
     /// The operator took something out of use.
     Drained {
         /// What.
@@ -281,6 +234,8 @@ pub enum Event {
         path: Arc<str>,
         /// What is missing.
         why: String,
+        /// It was so at the start, and the log says so already.
+        at_start: bool,
     },
     /// It can be used again.
     PathFound {
@@ -351,6 +306,8 @@ impl Event {
     pub const fn kind(&self) -> &'static str {
         match self {
             Event::Verdict { .. } => "verdict",
+            Event::Trouble(_) => "trouble",
+            Event::TroubleOver(_) => "trouble-over",
             Event::Evacuated { .. } => "evacuated",
             Event::Returned { .. } => "returned",
             Event::NothingClear { .. } => "nothing-clear",
@@ -358,6 +315,7 @@ impl Event {
             Event::Outage { .. } => "outage",
             Event::OutageOver { .. } => "outage-over",
             Event::FirstRound { .. } => "first-round",
+            Event::FirstAnswer { .. } => "first-answer",
             Event::Drained { .. } => "drained",
             Event::Restored { .. } => "restored",
             Event::PathLost { .. } => "path-lost",
@@ -374,19 +332,54 @@ impl Event {
         }
     }
 
+    /// Who wants to know of it.
+    pub fn gravity(&self) -> Gravity {
+        match self {
+            Event::Trouble(begun) if begun.said => Gravity::Detail,
+            Event::Trouble(_)
+            | Event::LoopFound { .. }
+            | Event::EdnsRefused { .. }
+            | Event::MixedCaseRefused { .. }
+            | Event::NearMisses { .. }
+            | Event::LimitReached { waits: false, .. } => Gravity::Warning,
+            Event::FirstRound { said, .. } if said.is_servers() => Gravity::News,
+            Event::TroubleOver(_)
+            | Event::Drained { .. }
+            | Event::Restored { .. }
+            | Event::Rebased { .. }
+            | Event::EdnsSpoken { .. }
+            | Event::MixedCaseBorne { .. }
+            | Event::LimitReached { waits: true, .. }
+            | Event::LoopOver { .. } => Gravity::News,
+            Event::Verdict { .. }
+            | Event::Evacuated { .. }
+            | Event::Returned { .. }
+            | Event::NothingClear { .. }
+            | Event::ClearAgain { .. }
+            | Event::Outage { .. }
+            | Event::OutageOver { .. }
+            | Event::FirstRound { .. }
+            | Event::FirstAnswer { .. }
+            | Event::PathLost { .. }
+            | Event::PathFound { .. } => Gravity::Detail,
+        }
+    }
+
     /// Whom it is about, if anybody.
     pub fn subject(&self) -> Option<Subject> {
         match self {
             Event::Verdict { subject, .. }
             | Event::Drained { subject, .. }
             | Event::Restored { subject, .. } => Some(subject.clone()),
+            Event::Trouble(begun) => begun.culprit.subject().cloned(),
+            Event::TroubleOver(over) => over.culprit.subject().cloned(),
             Event::Evacuated { path, .. }
             | Event::Returned { path, .. }
             | Event::PathLost { path, .. }
             | Event::PathFound { path } => Some(Subject::Path(path.clone())),
-            Event::Rebased { route, .. } | Event::FirstRound { route, .. } => {
-                Some(Subject::Route(route.clone()))
-            }
+            Event::Rebased { route, .. }
+            | Event::FirstRound { route, .. }
+            | Event::FirstAnswer { route } => Some(Subject::Route(route.clone())),
             Event::EdnsRefused { upstream }
             | Event::EdnsSpoken { upstream }
             | Event::MixedCaseRefused { upstream }
@@ -411,259 +404,9 @@ impl Event {
             | Event::ClearAgain { pool, .. }
             | Event::Outage { pool }
             | Event::OutageOver { pool, .. } => pool.as_deref(),
+            Event::Trouble(begun) => begun.culprit.zone(),
+            Event::TroubleOver(over) => over.culprit.zone(),
             _ => None,
         }
-    }
-}
-
-/// Whose routes an event speaks of, where it is not those of everything.
-struct For<'a>(&'a Option<Arc<str>>);
-
-impl fmt::Display for For<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(pool) => write!(f, " for {pool}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Event::Verdict {
-                subject,
-                from,
-                to,
-                evidence,
-            } => {
-                write!(f, "{subject} {from} -> {to}: {evidence}")
-            }
-            Event::Evacuated {
-                path,
-                verdict,
-                routes,
-                evidence,
-            } => {
-                let plural = if *routes == 1 { "" } else { "s" };
-                write!(
-                    f,
-                    "path {path} {verdict}, evacuated with {routes} route{plural}: {evidence}"
-                )
-            }
-            Event::Returned {
-                path,
-                away,
-                evidence,
-            } => {
-                write!(
-                    f,
-                    "path {path} in use again after {}: {evidence}",
-                    Secs(*away)
-                )
-            }
-            Event::NothingClear { pool, ceiling } => {
-                write!(f, "no route{} is clear: ", For(pool))?;
-                match ceiling {
-                    // Of a host that asks little: the rate is less than one.
-                    0 => f.write_str("a packet goes upstream now and then"),
-                    1 => f.write_str("at most 1 packet a second goes upstream"),
-                    _ => write!(f, "at most {ceiling} packets a second go upstream"),
-                }
-            }
-            Event::ClearAgain { pool, after } => {
-                write!(
-                    f,
-                    "a route{} is clear again after {}",
-                    For(pool),
-                    Secs(*after)
-                )
-            }
-            Event::Outage { pool } => {
-                write!(
-                    f,
-                    "every route{} is dead: only probes go upstream",
-                    For(pool)
-                )
-            }
-            Event::OutageOver { pool, after } => {
-                write!(
-                    f,
-                    "an upstream{} answers again after {}",
-                    For(pool),
-                    Secs(*after)
-                )
-            }
-            Event::FirstRound { route, said } if said.is_servers() => {
-                write!(f, "route {route} answers uselessly after the start: {said}")
-            }
-            Event::FirstRound { route, said } => {
-                write!(f, "route {route} does not answer after the start: {said}")
-            }
-            Event::Drained { subject, by, lasts } => {
-                write!(f, "{subject} drained by {by}")?;
-                match lasts {
-                    Some(lasts) => write!(f, " for {}", format_duration(*lasts)),
-                    None => Ok(()),
-                }
-            }
-            Event::Restored { subject, by } => write!(f, "{subject} restored by {by}"),
-            Event::PathLost { path, why } => write!(f, "path {path} lost: {why}"),
-            Event::PathFound { path } => write!(f, "path {path} found again"),
-            Event::LoopFound { upstream } => write!(
-                f,
-                "upstream {upstream} forwards to this very byway, a loop: it is not asked until it forwards elsewhere; correct its forwarders, or leave it out"
-            ),
-            Event::LoopOver { upstream } => {
-                write!(f, "upstream {upstream} does not lead back here any more")
-            }
-            Event::Rebased { route, from, to } => write!(
-                f,
-                "route {route} has become longer for good: base {} -> {}",
-                Ms(*from),
-                Ms(*to)
-            ),
-            Event::EdnsRefused { upstream } => {
-                write!(
-                    f,
-                    "upstream {upstream} does not understand EDNS and is asked without it"
-                )
-            }
-            Event::EdnsSpoken { upstream } => {
-                write!(
-                    f,
-                    "upstream {upstream} understands EDNS and is asked with it again"
-                )
-            }
-            Event::MixedCaseRefused { upstream } => write!(
-                f,
-                "upstream {upstream} fails for names in mixed letter case and is asked in plain case"
-            ),
-            Event::MixedCaseBorne { upstream } => write!(
-                f,
-                "upstream {upstream} bears names in mixed letter case and is asked in it again"
-            ),
-            Event::NearMisses { upstream, count } => {
-                let plural = if *count == 1 {
-                    " that matches"
-                } else {
-                    "s that match"
-                };
-                write!(
-                    f,
-                    "{count} answer{plural} but for the name's letter case from upstream {upstream}: asked again \
-                     over TCP, for somebody may be guessing"
-                )
-            }
-            Event::LimitReached {
-                limit,
-                value,
-                by,
-                waits,
-            } => {
-                let by = match by {
-                    Client::Loopback => "programs on this host",
-                    Client::Private => "clients in a private network",
-                    Client::Public => "clients elsewhere",
-                    Client::Own => "all questions together",
-                };
-                let fate = match waits {
-                    true => "some wait",
-                    false => "some are turned away",
-                };
-                write!(f, "limit {limit} = {value} reached by {by}: {fate}")
-            }
-        }
-    }
-}
-
-/// Milliseconds as an operator reads them: two digits that matter.
-struct Ms(Duration);
-
-impl fmt::Display for Ms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0.as_secs_f64() * 1e3;
-        if ms < 9.95 {
-            write!(f, "{ms:.1} ms")
-        } else {
-            write!(f, "{ms:.0} ms")
-        }
-    }
-}
-
-/// Seconds as an operator reads them.
-struct Secs(Duration);
-
-impl fmt::Display for Secs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secs = self.0.as_secs_f64();
-        if secs < 9.95 {
-            write!(f, "{secs:.1} s")
-        } else {
-            write!(f, "{secs:.0} s")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_verdict_change_says_why_in_one_line() {
-        let event = Event::Verdict {
-            subject: Subject::Path("eth1".into()),
-            from: Verdict::Suspect,
-            to: Verdict::Congested,
-            evidence: Evidence {
-                attempts: 14,
-                lost: 4,
-                late: 9,
-                span: Duration::from_millis(200),
-                base: Some(Duration::from_millis(2)),
-                excess: Some(Duration::from_millis(480)),
-                ..Evidence::default()
-            },
-        };
-        assert_eq!(
-            event.to_string(),
-            "path eth1 suspect -> congested: excess 480 ms over a base of 2.0 ms, 4 lost, 9 late, \
-             14 attempts in 0.2 s"
-        );
-    }
-
-    #[test]
-    fn a_ceiling_below_one_a_second_is_not_said_to_be_none() {
-        let line = |ceiling| {
-            let pool = None;
-            Event::NothingClear { pool, ceiling }.to_string()
-        };
-        assert!(line(0).ends_with("a packet goes upstream now and then"));
-        assert!(line(1).ends_with("at most 1 packet a second goes upstream"));
-        assert!(line(82).ends_with("at most 82 packets a second go upstream"));
-    }
-
-    #[test]
-    fn a_zone_in_trouble_is_named() {
-        let pool = Some("corp.example".into());
-        let line = Event::Outage { pool }.to_string();
-        assert_eq!(
-            line,
-            "every route for corp.example is dead: only probes go upstream"
-        );
-    }
-
-    #[test]
-    fn useless_answers_are_named_by_their_rcode() {
-        let evidence = Evidence {
-            attempts: 1,
-            poor: 1,
-            rcode: Some(Rcode::SERVFAIL),
-            ..Evidence::default()
-        };
-        assert_eq!(
-            evidence.to_string(),
-            "1 answered SERVFAIL, 1 attempt in 0.0 s"
-        );
     }
 }

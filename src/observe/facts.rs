@@ -1,11 +1,13 @@
 //! What an event says, for programs: the record on disk, and what is read out of it afterwards.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::event::{Event, Evidence, Subject};
 use super::labels::Label;
+use super::trouble::{Felt, Nature};
 
 impl Event {
     /// Everything it says, each thing under a name of its own. Durations are in seconds; what is not known is left
@@ -28,6 +30,41 @@ impl Event {
                 add("from", json!(from.name()));
                 add("to", json!(to.name()));
                 add("evidence", evidence_facts(evidence));
+            }
+            Event::Trouble(begun) => {
+                add("number", json!(begun.number));
+                add("scope", json!(begun.culprit.scope().as_str()));
+                add("lasted", json!(begun.lasted.as_secs_f64()));
+                add("felt", felt_facts(begun.felt));
+                add("known", json!(begun.known));
+                if let Some(nature) = &begun.nature {
+                    add("nature", nature_facts(nature));
+                    add("evidence", evidence_facts(&begun.evidence));
+                }
+                let names = |names: &[Arc<str>]| names.iter().map(|it| json!(&**it)).collect();
+                if !begun.instead.is_empty() {
+                    add("instead", Value::Array(names(&begun.instead)));
+                }
+                if !begun.explains.is_empty() {
+                    add("explains", json!(begun.explains));
+                }
+                let reason = |(why, whom): &(String, Vec<Arc<str>>)| json!({ "why": why, "whom": Value::Array(names(whom)) });
+                if !begun.reasons.is_empty() {
+                    let reasons = begun.reasons.iter().map(reason).collect();
+                    add("reasons", Value::Array(reasons));
+                }
+            }
+            Event::TroubleOver(over) => {
+                add("number", json!(over.number));
+                add("scope", json!(over.culprit.scope().as_str()));
+                add("lasted", json!(over.lasted.as_secs_f64()));
+                add("slept", json!(over.slept.as_secs_f64()));
+                add("flapped", json!(over.flapped));
+                add("drained", json!(over.drained));
+                add("felt", felt_facts(over.felt));
+                if let Some(nature) = &over.nature {
+                    add("nature", nature_facts(nature));
+                }
             }
             Event::Evacuated {
                 verdict,
@@ -73,6 +110,7 @@ impl Event {
                 add("waits", json!(waits));
             }
             Event::Outage { .. }
+            | Event::FirstAnswer { .. }
             | Event::PathFound { .. }
             | Event::LoopFound { .. }
             | Event::LoopOver { .. }
@@ -83,6 +121,26 @@ impl Event {
         }
         facts
     }
+}
+
+/// `dead`, `refuses`, `lost`, `silent` and so on.
+fn nature_facts(nature: &Nature) -> Value {
+    match nature {
+        Nature::Found(verdict) => json!({ "what": verdict.name() }),
+        Nature::Refuses => json!({ "what": "refuses" }),
+        Nature::Missing(why) => json!({ "what": "lost", "why": why }),
+        Nature::Silent(said) => json!({ "what": "silent", "why": said.to_string() }),
+    }
+}
+
+fn felt_facts(felt: Felt) -> Value {
+    let Felt {
+        asked,
+        failed,
+        stale,
+        again,
+    } = felt;
+    json!({ "asked": asked, "failed": failed, "stale": stale, "again": again })
 }
 
 fn subject_facts(subject: &Subject) -> Value {
@@ -141,7 +199,9 @@ fn evidence_facts(evidence: &Evidence) -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::event::Verdict;
+    use super::super::trouble::{Begun, Culprit, Over};
     use super::*;
+    use crate::clock::Time;
 
     #[test]
     fn a_verdict_says_everything_that_it_rests_on() {
@@ -165,6 +225,59 @@ mod tests {
                 "from": "suspect",
                 "to": "congested",
                 "evidence": { "attempts": 14, "lost": 4, "span": 0.2, "excess": 0.48 },
+            })
+        );
+    }
+
+    #[test]
+    fn a_trouble_and_its_end_bear_one_number_and_say_what_clients_got() {
+        let felt = Felt {
+            asked: 500,
+            failed: 3,
+            stale: 40,
+            again: 7,
+        };
+        let culprit = Culprit::One(Subject::Upstream("dc1".into()));
+        let begun = Event::Trouble(Box::new(Begun {
+            number: 7,
+            culprit: culprit.clone(),
+            since: Time::START,
+            lasted: Duration::from_millis(1500),
+            nature: Some(Nature::Refuses),
+            evidence: Evidence::default(),
+            reasons: Vec::new(),
+            instead: vec!["dc2".into()],
+            felt,
+            known: 12,
+            explains: vec![6],
+            said: false,
+        }));
+        let felt_facts = json!({ "asked": 500, "failed": 3, "stale": 40, "again": 7 });
+        assert_eq!(
+            Value::Object(begun.facts()),
+            json!({
+                "subject": { "kind": "upstream", "name": "dc1" },
+                "number": 7, "scope": "upstream", "lasted": 1.5, "felt": felt_facts, "known": 12,
+                "nature": { "what": "refuses" }, "evidence": {}, "instead": ["dc2"], "explains": [6],
+            })
+        );
+        let over = Event::TroubleOver(Box::new(Over {
+            number: 7,
+            culprit,
+            nature: Some(Nature::Found(Verdict::Dead)),
+            since: Time::START,
+            lasted: Duration::from_secs(12),
+            slept: Duration::ZERO,
+            flapped: 2,
+            felt,
+            drained: false,
+        }));
+        assert_eq!(
+            Value::Object(over.facts()),
+            json!({
+                "subject": { "kind": "upstream", "name": "dc1" },
+                "number": 7, "scope": "upstream", "lasted": 12.0, "slept": 0.0, "flapped": 2,
+                "drained": false, "felt": felt_facts, "nature": { "what": "dead" },
             })
         );
     }

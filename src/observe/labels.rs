@@ -63,6 +63,20 @@ labels! {
         Tcp = "tcp",
     }
 
+    /// How much a trouble is about. One that explains others covers them.
+    Scope {
+        /// Nobody answers usefully: names that are not known already do not resolve.
+        Outage = "outage",
+        /// Some answer, and no route is clear.
+        NothingClear = "nothing-clear",
+        /// A path, over which several upstreams fare badly, or that is not there.
+        Path = "path",
+        /// An upstream, which fares badly over every path.
+        Upstream = "upstream",
+        /// One upstream over one path.
+        Route = "route",
+    }
+
     /// How a query was answered. Every answer sent counts once.
     QueryResult {
         /// From the cache, within its TTL.

@@ -1,12 +1,13 @@
 //! What byway tells its operator.
 //!
-//! [`event`] is the closed list of what may have happened. [`metrics`] counts and is read at scrape
+//! [`event`] is the closed list of what may have happened, [`trouble`] what of it an operator is told of, [`evidence`] what it rests on. [`metrics`] counts and is read at scrape
 //! time; [`journal`] keeps the latest events; [`names`] is the one table of series; [`labels`] the closed lists of label values. [`log`]
 //! sets up the log, [`quiet`] keeps a storm from flooding it, [`said`] quotes who said why something failed. No other room makes up a series name
 //! or a label of its own.
 
 mod cell;
 pub mod event;
+pub mod evidence;
 mod facts;
 pub mod journal;
 pub mod labels;
@@ -15,3 +16,4 @@ pub mod metrics;
 pub mod names;
 pub mod quiet;
 pub mod said;
+pub mod trouble;

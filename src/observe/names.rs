@@ -160,6 +160,10 @@ series! {
         "1 while the path cannot be used: its interface or source address is not on this host, or has no carrier.";
     EVACUATIONS = Counter "byway_evacuations_total" ["path", "cause"]
         "Times that all traffic left a path at once.";
+    TROUBLE = Gauge "byway_trouble" ["scope"]
+        "Troubles that go on now.";
+    TROUBLES = Counter "byway_troubles_total" ["scope"]
+        "Troubles that have begun: what clients would feel but for what byway does about it, each told once.";
     BUDGET = Gauge "byway_budget_tokens" ["budget"]
         "Extra attempts that each budget would pay for now.";
     AMPLIFICATION = Gauge "byway_amplification_ratio" []

@@ -308,6 +308,17 @@ impl Engine {
         self.pool_mut(pool).budgets.extra(false, now)
     }
 
+    /// When an upstream of this pool last gave a useful answer; [`Time::default`] if none has.
+    pub fn last_useful(&self, pool: PoolId) -> Time {
+        let useful = self.lanes_of(pool).map(|(_, lane)| lane.useful_at);
+        useful.max().unwrap_or_default()
+    }
+
+    /// What became of extra attempts, since the start.
+    pub fn hedges(&self) -> Hedges {
+        self.hedges
+    }
+
     /// Takes the events that happened since the last call, oldest first.
     pub fn take_events(&mut self) -> impl Iterator<Item = (Time, Event)> + '_ {
         self.events.drain(..)

@@ -204,7 +204,9 @@ impl Engine {
                     self.learn_hardness(upstream, before, now);
                 }
             }
+            self.answers_at_last(route, now);
             if useful {
+                self.lane_mut(route).useful_at = now;
                 self.failing.answered(attempt.about);
                 let upstream = self.lane(route).route.upstream;
                 self.failing.answered_at(attempt.about, upstream);

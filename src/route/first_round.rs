@@ -99,10 +99,22 @@ impl Engine {
             if call.asked > 0 && lane.rank != Rank::Out && lane.useful_sent == Time::default() {
                 let said = lane.said.map_or(Said::Nothing, |(_, said)| said);
                 let route = lane.route.name.clone();
+                self.lanes[index].silent = !said.is_servers();
                 self.tell(now, Event::FirstRound { route, said });
             }
         }
         Time::NEVER
+    }
+}
+
+impl Engine {
+    /// Something has come over `route`: if it was said to bring nothing, that is over.
+    pub(super) fn answers_at_last(&mut self, route: RouteId, now: Time) {
+        let lane = self.lane_mut(route);
+        if std::mem::take(&mut lane.silent) {
+            let route = lane.route.name.clone();
+            self.tell(now, Event::FirstAnswer { route });
+        }
     }
 }
 

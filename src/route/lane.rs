@@ -30,6 +30,8 @@ pub(super) struct Lane {
     pub(super) limit: Limit,
     pub(super) queue: Queue,
     pub(super) rank: Rank,
+    /// It was said to have brought nothing since the start.
+    pub(super) silent: bool,
     /// What it ranks as for what stalls: as old as that ([`note_stalls`](super::Engine::note_stalls)).
     pub(super) rank_now: Rank,
     pub(super) drained: bool,
@@ -45,6 +47,8 @@ pub(super) struct Lane {
     pub(super) good_sent: Time,
     /// When the newest one was sent whose answer was good and useful too.
     pub(super) useful_sent: Time,
+    /// When a useful answer last came.
+    pub(super) useful_at: Time,
     pub(super) lost_sent: Time,
     pub(super) lost_at: Time,
     /// Losses that nothing explains yet.
@@ -96,6 +100,7 @@ impl Lane {
             queue: Queue::default(),
             rank: Rank::Clear,
             rank_now: Rank::Clear,
+            silent: false,
             drained: false,
             backup: of.backup || over.backup,
             cost: (of.cost * over.cost) as f32,
@@ -104,6 +109,7 @@ impl Lane {
             answered_sent: Time::default(),
             good_sent: Time::default(),
             useful_sent: Time::default(),
+            useful_at: Time::default(),
             lost_sent: Time::default(),
             lost_at: Time::default(),
             doubts: Doubts::default(),

@@ -249,6 +249,15 @@ impl Engine {
     /// A path's interface or source address is gone from this host, or it has no carrier. Nothing is sent over
     /// it, and what was under way teaches nothing.
     pub fn path_lost(&mut self, path: PathId, why: &str, now: Time) {
+        self.leave_lost(path, why, false, now);
+    }
+
+    /// The same of one that is not there at the start, about which the log says so already.
+    pub fn path_absent(&mut self, path: PathId, why: &str, now: Time) {
+        self.leave_lost(path, why, true, now);
+    }
+
+    fn leave_lost(&mut self, path: PathId, why: &str, at_start: bool, now: Time) {
         let group = &mut self.paths[path.0 as usize];
         if !group.missing {
             group.missing = true;
@@ -259,6 +268,7 @@ impl Engine {
                 Event::PathLost {
                     path: name,
                     why: why.to_owned(),
+                    at_start,
                 },
             );
             self.settle(now);

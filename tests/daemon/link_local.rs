@@ -58,7 +58,7 @@ fn an_interface_that_is_made_anew_is_found_again() {
         ip("link del wan0");
         drop(upstream);
         eventually("it is told", || {
-            daemon.log().contains("path default lost: ")
+            daemon.log().contains("no name can be resolved")
         });
         // So that the number is another one.
         ip("link add fill0 type veth peer name fill1");

@@ -251,12 +251,18 @@ fn with_every_path_missing_the_daemon_says_so_and_comes_back() {
         assert_eq!(reply.rcode(), SERVFAIL);
         assert_eq!(reply.edes(), [22], "no reachable authority: {reply:?}");
         assert_eq!(daemon.http("/readyz").0, 503);
+        let said = "no name can be resolved: ";
+        eventually(said, || times(&daemon, said) == 1);
         field.connect(1);
-        eventually("found", || times(&daemon, "path a found again") == 1);
+        eventually("found", || {
+            daemon.metric("byway_path_missing", &[("path", "a")]) == 0.0
+        });
         // That there was no path is not held against the name.
         let reply = Stub::new(daemon.dns()).ask(&Build::query("early.example", A));
         assert_eq!(reply.rcode(), NOERROR);
         assert_eq!(daemon.http("/readyz").0, 200);
+        let said = "names resolve again after ";
+        eventually(said, || times(&daemon, said) == 1);
     });
 }
 

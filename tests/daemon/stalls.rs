@@ -51,7 +51,7 @@ fn unmoved(keys: &str) -> bool {
     }
     let retries = daemon.metric("byway_attempts_sent_total", &[("kind", "retry")]);
     let clear = daemon.metric("byway_route_verdict", &[("verdict", "clear")]);
-    let changed = daemon.log().contains(" -> ");
+    let changed = daemon.changes().contains(" -> ");
     println!("{keys}: {retries} retries, changed {changed}, clear {clear}");
     retries == 0.0 && !changed && clear == 1.0
 }

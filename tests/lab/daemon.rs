@@ -214,7 +214,8 @@ fn prepare(program: Program, layout: Layout, folder: &Path) -> io::Result<(PathB
     fs::write(&file, text)?;
     let file = file.display().to_string();
     let arguments: &[&str] = match program {
-        Program::Byway => &["run", "--config", &file],
+        // Verdicts are details.
+        Program::Byway => &["run", "--log", "debug", "--config", &file],
         Program::Unbound => &["-d", "-c", &file],
         Program::Dnsdist => &["--supervised", "--disable-syslog", "-C", &file],
         Program::Dnsmasq => &["--keep-in-foreground", "-C", &file],

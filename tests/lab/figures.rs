@@ -174,7 +174,11 @@ impl Figures {
             cache: CacheFigures::of(run, &questions, packets, flow.packets(health.0, health.1)),
             lag: questions.iter().map(|it| it.lag).max().unwrap_or_default(),
             blamed: blamed(&changes, run),
-            lines: run.log.iter().filter(|it| during(run, it.at)).count(),
+            lines: run
+                .log
+                .iter()
+                .filter(|it| during(run, it.at) && !it.text.contains("DEBUG"))
+                .count(),
             failing: FailingFigures::of(run, failing.len()),
         }
     }

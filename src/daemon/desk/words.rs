@@ -1,9 +1,12 @@
 //! What the daemon says of itself, in sentences.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use super::rfc3339;
 use crate::admin::api;
 use crate::cache::{Freshness, Look};
+use crate::observe::metrics::Label;
+use crate::observe::trouble::Ongoing;
 use crate::route::{Refused, Report, RouteReport, Standing, Verdict};
 
 pub(super) fn times(count: u32) -> String {
@@ -33,86 +36,87 @@ pub(super) fn route(route: &RouteReport, uptime: Duration) -> api::Route {
     }
 }
 
-/// What is wrong or out of use: paths before upstreams before single routes, and none that the one above it
-/// explains.
-pub(super) fn trouble(report: &Report) -> Vec<String> {
+/// A trouble that goes on, as of `now` by the wall clock, `passed` after it began.
+pub(super) fn trouble(it: &Ongoing, passed: Duration, now: SystemTime) -> api::Trouble {
+    let culprit = &it.begun.culprit;
+    api::Trouble {
+        number: it.begun.number,
+        scope: culprit.scope().as_str().into(),
+        subject: culprit.subject().map(|subject| subject.to_string()),
+        since: rfc3339(now - passed),
+        seconds: passed.as_secs_f64(),
+        well_for: it.well_for.map(|time| time.as_secs_f64()),
+        flapped: it.flapped,
+        failed: it.begun.felt.failed,
+        stale: it.begun.felt.stale,
+        again: it.begun.felt.again,
+        text: it.to_string(),
+    }
+}
+
+/// `since 14:02:11Z, 12 s: path eth1 is dead: ...`. A day ago is another day.
+pub(super) fn line(trouble: &api::Trouble) -> String {
+    let passed = Duration::from_secs_f64(trouble.seconds);
+    let since = match passed < Duration::from_secs(12 * 3600) {
+        true => trouble.since.split_once('T').map_or("", |(_, time)| time),
+        false => &trouble.since,
+    };
+    format!("since {since}, {}: {}", span(passed), trouble.text)
+}
+
+/// What is out of use: by the operator, or because it is not there and `told` does not say so.
+pub(super) fn out_of_use(report: &Report, told: &[api::Trouble]) -> Vec<String> {
     let mut all = Vec::new();
-    let mut explained = Vec::new();
-    let paths = report.paths.iter();
-    let paths = paths.map(|it| {
-        (
-            "path",
-            &it.name,
-            it.verdict,
-            it.standing_for,
-            it.drained,
-            it.missing,
-        )
-    });
-    let upstreams = report.upstreams.iter();
-    let upstreams = upstreams.map(|it| {
-        (
-            "upstream",
-            &it.name,
-            it.verdict,
-            it.standing_for,
-            it.drained,
-            false,
-        )
-    });
-    for (kind, name, verdict, since, drained, missing) in paths.chain(upstreams) {
-        let what = if missing {
-            "not usable: its interface or source address is not on this host".to_owned()
-        } else if drained {
-            "drained by the operator".to_owned()
-        } else if is_trouble(verdict) {
-            format!("{verdict} for {}", span(since))
-        } else {
-            continue;
-        };
-        all.push(format!("{kind} {name}: {what}"));
-        explained.push(name.clone());
-    }
-    for pool in &report.pools {
-        let since = span(pool.standing_for);
-        all.push(match pool.standing {
-            Standing::Clear => continue,
-            Standing::NothingClear => {
-                format!("zone {}: no route has been clear for {since}", pool.name)
-            }
-            Standing::Outage => {
-                format!("zone {}: no upstream has answered for {since}", pool.name)
-            }
-        });
-    }
-    for route in &report.routes {
-        let (upstream, path) = route.name.split_once('@').unwrap_or((&route.name, ""));
-        let explained = explained
-            .iter()
-            .any(|it| **it == *upstream || **it == *path);
-        if explained || !(route.drained || is_trouble(route.verdict)) {
-            continue;
+    let mut add = |kind: &str, name: &str, what: &str| all.push(format!("{kind} {name}: {what}"));
+    const DRAINED: &str = "drained by the operator";
+    let is_told = |name: &str| {
+        let is = |subject: &String| subject.strip_prefix("path ") == Some(name);
+        told.iter()
+            .any(|trouble| trouble.subject.as_ref().is_some_and(is))
+    };
+    for path in &report.paths {
+        if path.drained {
+            add("path", &path.name, DRAINED);
+        } else if path.missing && !is_told(&path.name) {
+            add(
+                "path",
+                &path.name,
+                "its interface or source address is not on this host",
+            );
         }
-        let what = match route.drained {
-            true => "drained by the operator".to_owned(),
-            false => format!(
-                "{} for {}: {}",
-                route.verdict,
-                span(route.standing_for),
-                route.evidence
-            ),
-        };
-        all.push(format!("route {}: {what}", route.name));
+    }
+    let mut upstreams = Vec::new();
+    for upstream in report.upstreams.iter().filter(|it| it.drained) {
+        add("upstream", &upstream.name, DRAINED);
+        upstreams.push(&*upstream.name);
+    }
+    for route in report.routes.iter().filter(|it| it.drained) {
+        let (upstream, path) = route.name.split_once('@').unwrap_or((&route.name, ""));
+        let of_path = report
+            .paths
+            .iter()
+            .any(|it| it.drained && *it.name == *path);
+        if !of_path && !upstreams.contains(&upstream) {
+            add("route", &route.name, DRAINED);
+        }
     }
     all
 }
 
-/// Suspicion is nobody's alarm, and recovering is good news.
-fn is_trouble(verdict: Verdict) -> bool {
-    verdict.is_bad()
+/// Routes that are only doubted, and of which most is lost all the same: nobody is told, but well is another thing.
+pub(super) fn doubts(report: &Report) -> Vec<String> {
+    let lossy = |it: &&RouteReport| {
+        let usable = !it.drained && !it.missing;
+        usable && it.verdict == Verdict::Suspect && it.evidence.lost >= 2 && it.loss >= 0.5
+    };
+    let line = |it: &RouteReport| {
+        let since = span(it.standing_for);
+        format!("route {} is in doubt for {since}: {}", it.name, it.evidence)
+    };
+    report.routes.iter().filter(lossy).map(line).collect()
 }
 
-pub(super) fn span(time: Duration) -> String {
+pub(in crate::daemon) fn span(time: Duration) -> String {
     match time.as_secs() {
         secs if secs < 120 => format!("{secs} s"),
         secs if secs < 7200 => format!("{} min", secs / 60),
@@ -120,8 +124,9 @@ pub(super) fn span(time: Duration) -> String {
     }
 }
 
-/// How everything is, and the same in a sentence. `troubles` things are wrong or out of use.
-pub(super) fn state(report: &Report, troubles: usize) -> (api::State, String) {
+/// How everything is, and the same in a sentence. `troubles` things are wrong or out of use; `barren`: nothing useful
+/// comes from anybody.
+pub(super) fn state(report: &Report, troubles: usize, barren: bool) -> (api::State, String) {
     let (mut clear, mut usable) = (0, 0);
     for route in report.routes.iter().filter(|it| !it.drained && !it.missing) {
         usable += 1;
@@ -142,6 +147,10 @@ pub(super) fn state(report: &Report, troubles: usize) -> (api::State, String) {
             api::State::Down,
             format!("{DOWN}: no upstream has answered for {since}"),
         ),
+        _ if barren => (
+            api::State::Down,
+            format!("{DOWN}: no upstream gives a useful answer"),
+        ),
         Standing::NothingClear => (
             api::State::Trouble,
             format!("names resolve with difficulty: no route has been clear for {since}"),
@@ -149,6 +158,10 @@ pub(super) fn state(report: &Report, troubles: usize) -> (api::State, String) {
         Standing::Clear if troubles == 0 => (
             api::State::Well,
             format!("names resolve; {clear} of {all} routes are clear"),
+        ),
+        Standing::Clear if clear == all => (
+            api::State::Trouble,
+            format!("names resolve; {clear} of {all} routes are clear, but:"),
         ),
         Standing::Clear => (
             api::State::Trouble,
@@ -205,17 +218,58 @@ mod tests {
     fn what_is_drained_is_said_once_and_all_of_it_is_down() {
         let mut engine = engine();
         let report = engine.report(Time::START);
-        assert_eq!(trouble(&report), [""; 0]);
-        assert_eq!(state(&report, 0).0, api::State::Well);
+        assert_eq!(out_of_use(&report, &[]), [""; 0]);
+        assert_eq!(state(&report, 0, false).0, api::State::Well);
         engine
             .drain("default", "a test", None, Time::START)
             .expect("the path");
         let report = engine.report(Time::START);
-        let told = trouble(&report);
+        let told = out_of_use(&report, &[]);
         assert_eq!(told, ["path default: drained by the operator"]);
-        let (state, headline) = state(&report, told.len());
+        let (state, headline) = state(&report, told.len(), true);
         assert_eq!(state, api::State::Down);
         assert!(headline.contains("do not resolve: every route is drained"));
+    }
+
+    #[test]
+    fn a_trouble_is_told_with_the_time_that_it_began() {
+        let mut trouble = api::Trouble {
+            number: 1,
+            scope: "path".into(),
+            subject: Some("path eth1".into()),
+            since: "2026-11-28T14:02:11Z".into(),
+            seconds: 12.7,
+            well_for: None,
+            flapped: 0,
+            failed: 0,
+            stale: 0,
+            again: 0,
+            text: "path eth1 is dead".into(),
+        };
+        assert_eq!(line(&trouble), "since 14:02:11Z, 12 s: path eth1 is dead");
+        trouble.seconds = 100_000.0;
+        assert_eq!(
+            line(&trouble),
+            "since 2026-11-28T14:02:11Z, 27 h: path eth1 is dead"
+        );
+    }
+
+    #[test]
+    fn well_is_not_said_of_a_route_that_loses_most() {
+        let engine = engine();
+        let mut report = engine.report(Time::START);
+        report.routes[1].verdict = Verdict::Suspect;
+        (
+            report.routes[1].evidence.lost,
+            report.routes[1].evidence.attempts,
+        ) = (3, 3);
+        report.routes[1].loss = 1.0;
+        let told = doubts(&report);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].ends_with("3 lost, 3 attempts in 0.0 s"), "{told:?}");
+        assert_eq!(state(&report, told.len(), false).0, api::State::Trouble);
+        report.routes[1].loss = 0.1;
+        assert_eq!(doubts(&report), [""; 0]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::process::Process;
 use super::worker::{Block, RouteCells, Scalars};
 use super::{
     AnswerRcode, AskedType, AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit,
-    Mismatch, Outcome, QueryResult, Shared, Source, Transport, Verdict, queue,
+    Mismatch, Outcome, QueryResult, Scope, Shared, Source, Transport, Verdict, queue,
 };
 
 /// The commit that was built, if whoever built it said so.
@@ -185,6 +185,13 @@ impl Shared {
             for (&cause, count) in Evacuation::ALL.iter().zip(causes) {
                 let count = count.load(std::sync::atomic::Ordering::Relaxed);
                 page.put(&names::EVACUATIONS, &[path, cause.as_str()], count as f64);
+            }
+        }
+        let series = [&names::TROUBLES, &names::TROUBLE];
+        for (series, scopes) in series.into_iter().zip(&self.troubles) {
+            for (&scope, count) in Scope::ALL.iter().zip(scopes) {
+                let count = count.load(std::sync::atomic::Ordering::Relaxed);
+                page.put(series, &[scope.as_str()], count as f64);
             }
         }
     }

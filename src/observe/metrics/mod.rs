@@ -30,7 +30,7 @@ pub use worker::WorkerMetrics;
 
 pub use super::labels::{
     AnswerRcode, AskedType, AttemptKind, Client, Counter, Drop, Evacuation, Eviction, Gauge, Label,
-    Limit, Mismatch, Outcome, QueryResult, Source, Transport, Verdict,
+    Limit, Mismatch, Outcome, QueryResult, Scope, Source, Transport, Verdict,
 };
 use crate::config::Limits;
 use worker::Block;
@@ -77,6 +77,8 @@ struct Shared {
     /// By path, then by cause. Rare, and written by whichever worker the engine told, so an
     /// ordinary atomic addition.
     evacuations: Vec<[AtomicU64; Evacuation::COUNT]>,
+    /// Troubles that began, and that go on now.
+    troubles: [[AtomicU64; Scope::COUNT]; 2],
 }
 
 /// How often each [`Limit`] was reached, by [`Client`].
@@ -106,6 +108,7 @@ impl Metrics {
             sources,
             blocks: Mutex::default(),
             evacuations,
+            troubles: Default::default(),
         });
         Ok(Metrics {
             registry: fold::registry(Arc::clone(&shared)),
@@ -140,6 +143,16 @@ impl Metrics {
         if let Some(causes) = index.and_then(|index| self.shared.evacuations.get(index)) {
             causes[cause.index()].fetch_add(1, Relaxed);
         }
+    }
+
+    /// Counts a trouble that has begun.
+    pub fn trouble_began(&self, scope: Scope) {
+        self.shared.troubles[0][scope.index()].fetch_add(1, Relaxed);
+    }
+
+    /// So many troubles of this scope go on now.
+    pub fn troubles(&self, scope: Scope, count: u64) {
+        self.shared.troubles[1][scope.index()].store(count, Relaxed);
     }
 
     /// Queries answered since the start, by [`QueryResult`], all listeners and transports together.

@@ -163,6 +163,10 @@ fn feed(metrics: &Metrics) -> WorkerMetrics {
             .iter()
             .for_each(|&cause| metrics.evacuated(path, cause));
     }
+    for &scope in Scope::ALL {
+        metrics.trouble_began(scope);
+        metrics.troubles(scope, 2);
+    }
     worker
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::labels::{
     AnswerRcode, AskedType, AttemptKind, Client, Counter, Drop, Evacuation, Eviction, Label, Limit,
-    Mismatch, Outcome, QueryResult, Source, Transport, Verdict,
+    Mismatch, Outcome, QueryResult, Scope, Source, Transport, Verdict,
 };
 use super::*;
 
@@ -57,6 +57,8 @@ fn closed() -> Vec<Closed> {
         closed(&HEDGES, "result", &denied),
         closed(&RETRIES, "result", &denied),
         closed(&EVACUATIONS, "cause", Evacuation::VALUES),
+        closed(&TROUBLE, "scope", Scope::VALUES),
+        closed(&TROUBLES, "scope", Scope::VALUES),
     ];
     for &counter in Counter::ALL {
         let (series, value) = counter.feeds();
@@ -124,8 +126,8 @@ fn every_label_value_is_explained_as_in_the_code() {
         meanings,
     } in closed()
     {
-        if (series.name, label) == (LIMIT_REACHED.name, "limit") {
-            continue; // The limits are listed once, under byway_limit.
+        if (series.name, label) == (LIMIT_REACHED.name, "limit") || series.name == TROUBLES.name {
+            continue; // They are listed once, under byway_limit and byway_trouble.
         }
         let heading = format!("### `{}`: `{label}`\n\n", series.name);
         let mut section = format!("{heading}| value | meaning |\n| --- | --- |\n");

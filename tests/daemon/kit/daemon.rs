@@ -294,6 +294,13 @@ impl Daemon {
         self.log()
     }
 
+    /// Everything that it changed its mind about, and what else happened, as the API tells it.
+    pub fn changes(&self) -> String {
+        let (status, told) = self.http("/api/v1/events?details=true&most=1000");
+        assert_eq!(status, 200, "{told}");
+        told
+    }
+
     /// The folder of its configuration.
     pub fn folder(&self) -> &std::path::Path {
         self.folder

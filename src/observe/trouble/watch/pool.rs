@@ -1,0 +1,123 @@
+//! The routes that the same names may take: whether nobody answers, or none is clear, is said of those together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::super::event::Event;
+use super::super::Felt;
+use super::mind::Mind;
+use super::{Troubles, Way};
+use crate::clock::Time;
+
+/// Nothing useful has come for so long, of at least so many that asked: nobody answers, whatever is believed.
+const BARREN: Duration = Duration::from_secs(2);
+const BARREN_QUESTIONS: u64 = 3;
+
+/// How things stand altogether, as the events tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Clear,
+    NothingClear,
+    Outage,
+}
+
+/// One pool.
+#[derive(Debug)]
+pub(super) struct Pool {
+    /// The zone whose names these are; `None` for all other names.
+    pub(super) zone: Option<Arc<str>>,
+    pub(super) standing: Standing,
+    pub(super) ways: Vec<Way>,
+    /// When an upstream last gave a useful answer, and what clients had got by then.
+    pub(super) useful: (Time, Felt),
+}
+
+impl Pool {
+    pub(super) fn hear(&mut self, event: &Event) {
+        self.standing = match event {
+            Event::NothingClear { .. } | Event::OutageOver { .. } => Standing::NothingClear,
+            Event::ClearAgain { .. } => Standing::Clear,
+            Event::Outage { .. } => Standing::Outage,
+            _ => return,
+        };
+    }
+}
+
+/// The place of a pool's outage among the minds, and that of there being nothing clear in it.
+pub(super) const fn outage(pool: usize) -> usize {
+    2 * pool
+}
+pub(super) const fn nothing_clear(pool: usize) -> usize {
+    2 * pool + 1
+}
+
+impl Troubles {
+    /// The pool that a trouble of everything is about.
+    pub(super) fn pool_of(&self, index: usize) -> Option<&Pool> {
+        self.pools.get(index / 2)
+    }
+
+    /// Whether this is one of everything: an outage, or nothing clear.
+    pub(super) fn is_everything(&self, index: usize) -> bool {
+        index < 2 * self.pools.len()
+    }
+
+    /// Whether a trouble of everything goes on.
+    pub(super) fn is_bad_pool(&self, index: usize, now: Time) -> bool {
+        let Some(pool) = self.pool_of(index) else {
+            return false;
+        };
+        let unusable = !pool.ways.iter().any(|way| self.usable(*way));
+        !pool.ways.is_empty()
+            && match index == outage(index / 2) {
+                true => unusable || pool.standing == Standing::Outage || self.is_barren(pool, now),
+                false => unusable || pool.standing != Standing::Clear,
+            }
+    }
+
+    /// Nothing useful comes, whatever is believed: clients ask in vain, or nothing ever came and everybody was asked.
+    fn is_barren(&self, pool: &Pool, now: Time) -> bool {
+        let (useful, before) = pool.useful;
+        let vain = self.seen.felt.since(before);
+        let mut usable = pool.ways.iter().filter(|way| self.usable(**way));
+        match useful == Time::default() {
+            true => usable.all(|way| self.is_bad_way(*way)),
+            false => {
+                pool.standing != Standing::Clear
+                    && now.since(useful) >= BARREN
+                    && vain.failed + vain.stale >= BARREN_QUESTIONS
+            }
+        }
+    }
+
+    /// When the last way of a pool was left: that is when its trouble began to show.
+    pub(super) fn onset_of_pool(&self, index: usize, now: Time) -> Time {
+        let of = |way: &Way| {
+            let minds = way.all().map(|index| &self.minds[index]);
+            let bad = minds.into_iter().filter(|mind| mind.is_bad());
+            bad.map(|mind| mind.onset).min()
+        };
+        let ways = self.pool_of(index).map_or(&[][..], |pool| &pool.ways);
+        let usable = ways.iter().filter(|way| self.usable(**way));
+        usable.filter_map(of).max().unwrap_or(now)
+    }
+
+    /// There is no network for any way of the pool, by what the kernel says.
+    pub(super) fn is_without_network(&self, index: usize) -> bool {
+        let without = |way: &Way| {
+            let minds = way.all().map(|index| &self.minds[index]);
+            minds.into_iter().any(Mind::is_without_network)
+        };
+        let ways = self.pool_of(index).map_or(&[][..], |pool| &pool.ways);
+        ways.iter().all(without)
+    }
+
+    /// Whether each way of a path, an upstream or a route belongs to a pool for which `which` holds.
+    pub(super) fn are_all_in(&self, index: usize, which: impl Fn(usize) -> bool) -> bool {
+        let mut own = self.ways.iter().filter(|way| way.all().contains(&index));
+        own.all(|way| {
+            let mut pools = self.pools.iter().enumerate();
+            pools.any(|(pool, of)| of.ways.contains(way) && which(pool))
+        })
+    }
+}
