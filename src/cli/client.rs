@@ -64,6 +64,13 @@ pub(super) enum Unanswered {
     Refused(String),
 }
 
+fn broken(socket: &Path, why: String) -> Unanswered {
+    Unanswered::Broken {
+        path: socket.to_owned(),
+        why,
+    }
+}
+
 fn places(paths: &[PathBuf]) -> String {
     let all: Vec<String> = paths
         .iter()
@@ -128,6 +135,12 @@ impl Reach {
         }
     }
 
+    /// Reads `path`, which is no document.
+    pub(super) fn octets(&self, path: &str) -> Result<Vec<u8>, Unanswered> {
+        let (octets, _) = self.talk(Method::GET, path, Vec::new(), PATIENCE)?;
+        Ok(octets.into())
+    }
+
     fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -135,10 +148,22 @@ impl Reach {
         body: Vec<u8>,
         patience: Duration,
     ) -> Result<Answered<T>, Unanswered> {
-        let broken = |socket: &Path, why: String| Unanswered::Broken {
-            path: socket.to_owned(),
-            why,
-        };
+        let (octets, socket) = self.talk(method, path, body, patience)?;
+        let text = String::from_utf8_lossy(&octets).into_owned();
+        match serde_json::from_str(&text) {
+            Ok(document) => Ok(Answered { document, text }),
+            Err(error) => Err(broken(&socket, format!("{error} (another version?)"))),
+        }
+    }
+
+    /// The daemon's answer, and which socket it came over.
+    fn talk(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<(Bytes, PathBuf), Unanswered> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -153,16 +178,13 @@ impl Reach {
                     return Err(broken(&socket, why));
                 }
             };
-            let text = String::from_utf8_lossy(&bytes).into_owned();
             if status != StatusCode::OK {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
                 let refusal: Result<api::Refusal, _> = serde_json::from_str(&text);
                 let why = refusal.map_or(text, |refusal| refusal.error);
                 return Err(Unanswered::Refused(why));
             }
-            match serde_json::from_str(&text) {
-                Ok(document) => Ok(Answered { document, text }),
-                Err(error) => Err(broken(&socket, format!("{error} (another version?)"))),
-            }
+            Ok((bytes, socket))
         })
     }
 

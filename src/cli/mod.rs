@@ -6,8 +6,10 @@
 
 mod check;
 mod client;
+mod history;
 mod man;
 mod query;
+mod recorded;
 mod run;
 mod running;
 
@@ -129,6 +131,8 @@ enum Command {
     Why(running::WhyArgs),
     /// What happened, oldest first
     Events(running::EventsArgs),
+    /// What clients felt and how each route fared, from the flight recorder; works without a daemon too
+    History(history::HistoryArgs),
     /// Take a path, an upstream or a route out of use, at once
     Drain(running::DrainArgs),
     /// Put back what was drained
@@ -163,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Routes(args) => running::routes(&args),
         Command::Why(args) => running::why(&args),
         Command::Events(args) => running::events(&args),
+        Command::History(args) => history::history(&args),
         Command::Drain(args) => running::drain(&args),
         Command::Restore(args) => running::restore(&args),
         Command::Cache(args) => running::cache(&args),

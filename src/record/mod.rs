@@ -27,6 +27,7 @@ mod codec;
 mod encoder;
 mod file;
 mod frame;
+pub mod history;
 mod memory;
 mod reader;
 mod recorder;
@@ -34,6 +35,7 @@ mod scan;
 mod shape;
 #[cfg(test)]
 mod tests;
+pub mod when;
 
 pub use encoder::Encoder;
 pub use file::{FileError, Layout};

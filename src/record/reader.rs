@@ -198,9 +198,21 @@ impl Log {
         &self.told
     }
 
+    /// A shape by its name.
+    pub fn shape(&self, hash: u32) -> Option<&Arc<Shape>> {
+        self.shapes.get(&hash)
+    }
+
     /// Whether it is known which series the numbers of a frame belong to.
     pub fn has_shape(&self, found: &Found) -> bool {
         self.shapes.contains_key(&found.shape)
+    }
+
+    /// When the first and the last frame or event were made; `None` if there is none.
+    pub fn reach(&self) -> Option<(u64, u64)> {
+        let frames = self.frames.iter().map(|it| it.time);
+        let times = || frames.clone().chain(self.told.iter().map(|it| it.time));
+        times().min().zip(times().max())
     }
 
     /// The numbers of a frame; `None` if it has been written over meanwhile, or its shape is not there.

@@ -17,21 +17,21 @@ use crate::observe::names;
 /// The smallest file there is.
 const SMALL: u64 = 16 << 10;
 /// A day in 2026, in milliseconds.
-const WALL: u64 = 1_780_000_000_000;
+pub(in crate::record) const WALL: u64 = 1_780_000_000_000;
 
 /// A recorder with a clock and a few series.
-pub(super) struct Rig {
-    pub(super) folder: tempfile::TempDir,
-    pub(super) recorder: Recorder,
-    pub(super) stamp: Stamp,
-    pub(super) queries: u64,
-    pub(super) size: u64,
+pub(in crate::record) struct Rig {
+    pub(in crate::record) folder: tempfile::TempDir,
+    pub(in crate::record) recorder: Recorder,
+    pub(in crate::record) stamp: Stamp,
+    pub(in crate::record) queries: u64,
+    pub(in crate::record) size: u64,
     /// What it said.
-    pub(super) said: Vec<String>,
+    pub(in crate::record) said: Vec<String>,
 }
 
 impl Rig {
-    pub(super) fn new(size: u64) -> Rig {
+    pub(in crate::record) fn new(size: u64) -> Rig {
         let folder = tempfile::tempdir().expect("a folder");
         let recorder = Recorder::new(Some(place(&folder)), Layout::of(size));
         let stamp = Stamp {
@@ -50,12 +50,12 @@ impl Rig {
         }
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(in crate::record) fn path(&self) -> PathBuf {
         place(&self.folder)
     }
 
     /// Another daemon on the same file, when this one has gone as by kill -9.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::record) fn restart(&mut self) {
         self.recorder = Recorder::new(None, Layout::of(self.size));
         self.recorder = Recorder::new(Some(self.path()), Layout::of(self.size));
         self.stamp.run += 1;
@@ -63,11 +63,11 @@ impl Rig {
     }
 
     /// A second in which as many queries came as its number.
-    pub(super) fn second(&mut self, events: &[&str]) {
+    pub(in crate::record) fn second(&mut self, events: &[&str]) {
         self.second_of(events, &readings(self.queries + 1));
     }
 
-    pub(super) fn second_of(&mut self, events: &[&str], readings: &[Reading]) {
+    pub(in crate::record) fn second_of(&mut self, events: &[&str], readings: &[Reading]) {
         self.stamp.wall += 1_000;
         self.stamp.life += 1_000;
         self.queries += 1;
@@ -80,7 +80,7 @@ impl Rig {
             .extend(self.recorder.second(&self.stamp, readings, &events));
     }
 
-    pub(super) fn log(&self) -> Log {
+    pub(in crate::record) fn log(&self) -> Log {
         Log::open(&self.path()).expect("a file that can be read")
     }
 }
@@ -90,7 +90,7 @@ fn place(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 /// After so many queries: a counter, a gauge that is not always known, and a histogram.
-pub(super) fn readings(queries: u64) -> Vec<Reading> {
+pub(in crate::record) fn readings(queries: u64) -> Vec<Reading> {
     let number = |series, labels: &[&str], value| Reading {
         series,
         labels: labels.iter().map(|it| it.to_string()).collect(),
@@ -125,10 +125,10 @@ pub(super) fn readings(queries: u64) -> Vec<Reading> {
 }
 
 /// A frame's number, kind and what it says.
-pub(super) type Seen = (u64, Kind, Vec<u64>);
+pub(in crate::record) type Seen = (u64, Kind, Vec<u64>);
 
 /// What a reader makes of the file: every frame of numbers that can be read, and every event.
-pub(super) fn seen(log: &Log) -> (Vec<Seen>, Vec<String>) {
+pub(in crate::record) fn seen(log: &Log) -> (Vec<Seen>, Vec<String>) {
     let numbers = log.frames().iter().filter_map(|found| {
         let numbers = log.numbers(found)?;
         let slots = 0..numbers.shape.slots();
@@ -140,6 +140,6 @@ pub(super) fn seen(log: &Log) -> (Vec<Seen>, Vec<String>) {
     (numbers.collect(), log.told().iter().map(text).collect())
 }
 
-pub(super) fn octets(path: &Path) -> Vec<u8> {
+pub(in crate::record) fn octets(path: &Path) -> Vec<u8> {
     fs::read(path).expect("the file")
 }

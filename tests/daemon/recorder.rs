@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use byway::record::{Kind, Log};
 use rustix::process::Signal;
 
-use crate::kit::daemon::{run, stdout};
+use crate::kit::daemon::{run, stderr, stdout};
 use crate::kit::{A, Build, Daemon, NOERROR, Setup, Stub, Upstream, byway, eventually};
 
 fn setup(upstream: &Upstream, file: &Path) -> Setup {
@@ -169,5 +170,186 @@ fn a_record_is_not_for_everybody_and_none_is_kept_where_none_is_wanted() {
         !off.metrics()
             .kinds
             .contains_key("byway_recorder_frames_total")
+    );
+}
+
+fn history(arguments: &[&str]) -> Output {
+    run(byway().arg("history").args(arguments))
+}
+
+#[test]
+fn history_is_read_with_the_daemon_running_and_gone() {
+    let upstream = Upstream::good();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flight.record");
+    let setup = setup(&upstream, &file);
+    let mut daemon = setup.start();
+    daemon.warm_up();
+    let socket = daemon.folder().join("control.sock");
+    let socket = socket.to_str().expect("UTF-8");
+    let questions = |arguments: &[&str]| -> u64 {
+        let shown = history(&[arguments, &["--format", "json", "--from", "-1h"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&stdout(&shown)).unwrap_or_default();
+        let steps = json["steps"].as_array().cloned().unwrap_or_default();
+        steps
+            .iter()
+            .filter_map(|it| it["clients"]["questions"].as_u64())
+            .sum()
+    };
+    eventually("all questions are shown", || {
+        questions(&["--socket", socket]) == 30
+    });
+    let table = stdout(&history(&["--socket", socket, "--events"]));
+    assert!(table.starts_with("time "), "{table}");
+    assert!(
+        table.contains("u0@default") && table.contains("started as process"),
+        "{table}"
+    );
+    let config = daemon.folder().join("byway.toml");
+    let config = config.to_str().expect("UTF-8").to_owned();
+    let path = file.to_str().expect("UTF-8");
+    daemon.signal(Signal::KILL);
+    daemon.wait();
+    assert_eq!(questions(&["--file", path]), 30);
+    assert_eq!(
+        questions(&["-c", &config]),
+        30,
+        "the configuration says where it is"
+    );
+    let csv = stdout(&history(&[
+        "--file", path, "--format", "csv", "--step", "1h",
+    ]));
+    assert!(
+        csv.lines().nth(1).is_some_and(|line| line.contains(",30,")),
+        "{csv}"
+    );
+}
+
+#[test]
+fn history_shows_what_is_in_memory_alone() {
+    let upstream = Upstream::good();
+    let daemon = Setup::to(&[&upstream])
+        .tables("[recorder]\npath = \"off\"\n")
+        .start();
+    daemon.warm_up();
+    let socket = daemon.folder().join("control.sock");
+    let socket = socket.to_str().expect("UTF-8");
+    eventually("all questions are shown", || {
+        let csv = stdout(&history(&[
+            "--socket", socket, "--format", "csv", "--step", "1h",
+        ]));
+        csv.lines().nth(1).is_some_and(|line| line.contains(",30,"))
+    });
+}
+
+#[test]
+fn history_says_what_it_does_not_have() {
+    let none = history(&["--file", "/nonexistent/flight.record"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(
+        stderr(&none).contains("/nonexistent/flight.record: No such file"),
+        "{}",
+        stderr(&none)
+    );
+    for arguments in [
+        &["--from", "yesterday"][..],
+        &["--from", "now"],
+        &["--from", "-10d", "--step", "1s"],
+    ] {
+        let odd = history(arguments);
+        assert_eq!(
+            odd.status.code(),
+            Some(2),
+            "{arguments:?}: {}",
+            stderr(&odd)
+        );
+    }
+    let upstream = Upstream::good();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flight.record");
+    let _daemon = setup(&upstream, &file).start();
+    eventually("it records", || seconds(&file) > 0);
+    let path = file.to_str().expect("UTF-8");
+    let early = history(&["--file", path, "--from", "-3h", "--to", "-2h"]);
+    assert_eq!(early.status.code(), Some(1));
+    assert!(
+        stderr(&early).contains("the record reaches from 20"),
+        "{}",
+        stderr(&early)
+    );
+}
+
+/// The hole in Prometheus is filled: its own tool takes the record, and gives the values back.
+#[test]
+fn prometheus_takes_the_record() {
+    let upstream = Upstream::good();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flight.record");
+    let mut daemon = setup(&upstream, &file).start();
+    daemon.warm_up();
+    daemon.signal(Signal::TERM);
+    assert!(daemon.wait().success());
+    let path = file.to_str().expect("UTF-8");
+    let text = history(&["--file", path, "--format", "openmetrics", "--step", "1s"]);
+    assert_eq!(text.status.code(), Some(0), "{}", stderr(&text));
+    let (metrics, blocks) = (folder.path().join("metrics"), folder.path().join("blocks"));
+    fs::write(&metrics, &text.stdout).expect("written");
+    let mut promtool = Command::new("promtool");
+    promtool
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        .arg(&metrics)
+        .arg(&blocks);
+    let made = match promtool.output() {
+        // CI installs it.
+        Err(error)
+            if error.kind() == std::io::ErrorKind::NotFound && std::env::var_os("CI").is_none() =>
+        {
+            eprintln!("skipped: there is no promtool (Debian: prometheus)");
+            return;
+        }
+        made => made.expect("promtool runs"),
+    };
+    assert!(made.status.success(), "{}{}", stdout(&made), stderr(&made));
+    // What Prometheus itself would have made.
+    fs::create_dir(blocks.join("wal")).expect("a folder");
+    let dump = run(Command::new("promtool").args(["tsdb", "dump"]).arg(&blocks));
+    let dump = stdout(&dump);
+    let last = |labels: &[&str]| -> Option<f64> {
+        let mut samples: Vec<(u64, f64)> = dump
+            .lines()
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| {
+                let (_, sample) = line.rsplit_once("} ")?;
+                let (value, time) = sample.split_once(' ')?;
+                Some((time.parse().ok()?, value.parse().ok()?))
+            })
+            .collect();
+        samples.sort_by_key(|it| it.0);
+        samples.last().map(|it| it.1)
+    };
+    assert_eq!(
+        last(&[
+            "\"byway_queries_total\"",
+            "transport=\"udp\"",
+            "result=\"miss\""
+        ]),
+        Some(30.0)
+    );
+    assert_eq!(
+        last(&[
+            "\"byway_query_duration_seconds_count\"",
+            "source=\"upstream\""
+        ]),
+        Some(30.0)
+    );
+    let bucket = [
+        "\"byway_query_duration_seconds_bucket\"",
+        "source=\"upstream\"",
+        "le=\"+Inf\"",
+    ];
+    assert_eq!(last(&bucket), Some(30.0));
+    assert_eq!(
+        last(&["\"byway_limit\"", "limit=\"questions\""]),
+        Some(8192.0)
     );
 }

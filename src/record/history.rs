@@ -1,0 +1,13 @@
+//! The record by steps of time: what clients felt, and how each route fared.
+
+mod figures;
+mod grid;
+mod openmetrics;
+mod show;
+#[cfg(test)]
+mod tests;
+
+pub use figures::{Felt, RouteFelt, Step, steps};
+pub use grid::{Grid, Row};
+pub use openmetrics::write as openmetrics;
+pub use show::{csv, json, table};
