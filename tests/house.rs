@@ -27,8 +27,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "admin", "cache", "config", "net", "observe", "record", "resolve", "route", "serve",
-            "sys", "wire",
+            "admin", "cache", "config", "names", "net", "observe", "record", "resolve", "route",
+            "serve", "sys", "wire",
         ],
     ),
     (

@@ -28,6 +28,7 @@ pub fn serve() {
         paths: Vec::new(),
         upstreams: Vec::new(),
         zones: Vec::new(),
+        special: byway::config::SpecialNames::default(),
         routing: Routing::default(),
         cache: CacheConfig::default(),
         recorder: byway::config::RecorderConfig::default(),

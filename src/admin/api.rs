@@ -102,6 +102,9 @@ pub struct Felt {
     pub queries: u64,
     /// From the cache, within their TTL.
     pub from_cache: u64,
+    /// Of those, answered by byway itself.
+    #[serde(default)]
+    pub local: u64,
     /// By an upstream, now.
     pub from_upstream: u64,
     /// From the cache, past their TTL.

@@ -82,6 +82,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         paths: paths.finish(),
         upstreams,
         zones,
+        special: settings::special(spec),
         routing,
         cache,
         recorder,

@@ -22,6 +22,8 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// Names that are asked of some upstreams alone.
     pub zones: Vec<ZoneConfig>,
+    /// Special names that are answered here.
+    pub special: SpecialNames,
     /// How routes are chosen.
     pub routing: Routing,
     /// What is remembered, and for how long.
@@ -110,6 +112,59 @@ pub struct ZoneConfig {
     pub deadline: Option<Duration>,
     /// Whether answers past their TTL may be given when nothing better comes.
     pub stale: bool,
+}
+
+/// Who answers for a special name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answering {
+    /// byway itself.
+    Here,
+    /// The upstreams, as for any other name.
+    Forward,
+    /// byway itself if every upstream without a zone has a public address and cannot know; else those.
+    Auto,
+}
+
+/// Who answers for the names of IANA's registry of special-use domain names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecialNames {
+    /// `localhost` and the reverse names of 127.0.0.1 and ::1 (RFC 6761).
+    pub localhost: Answering,
+    /// `invalid` (RFC 6761).
+    pub invalid: Answering,
+    /// `test` (RFC 6761).
+    pub test: Answering,
+    /// `onion` (RFC 7686).
+    pub onion: Answering,
+    /// `local` (RFC 6762).
+    pub local: Answering,
+    /// `home.arpa` (RFC 8375).
+    pub home_arpa: Answering,
+    /// `resolver.arpa` (RFC 9462).
+    pub resolver_arpa: Answering,
+    /// `ipv4only.arpa` (RFC 8880).
+    pub ipv4only_arpa: Answering,
+    /// Reverse zones of private and other addresses that mean nothing elsewhere (RFC 6303, RFC 7793).
+    pub private_reverse: Answering,
+    /// `use-application-dns.net`, by which Firefox asks whether to leave the host's resolver.
+    pub use_application_dns: Answering,
+}
+
+impl Default for SpecialNames {
+    fn default() -> SpecialNames {
+        SpecialNames {
+            localhost: Answering::Here,
+            invalid: Answering::Here,
+            test: Answering::Auto,
+            onion: Answering::Here,
+            local: Answering::Auto,
+            home_arpa: Answering::Auto,
+            resolver_arpa: Answering::Here,
+            ipv4only_arpa: Answering::Here,
+            private_reverse: Answering::Auto,
+            use_application_dns: Answering::Forward,
+        }
+    }
 }
 
 impl ZoneConfig {
@@ -259,6 +314,7 @@ impl Config {
             paths: vec![PathConfig::kernels_choice()],
             upstreams: upstreams.iter().map(|&it| UpstreamConfig::at(it)).collect(),
             zones: Vec::new(),
+            special: SpecialNames::default(),
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: RecorderConfig::default(),

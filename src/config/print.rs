@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::units::{format_duration, format_size};
 use super::{
-    CacheConfig, Config, Limits, Listen, PathConfig, Policy, RecorderConfig, Routing,
-    UpstreamConfig, UpstreamTransport, ZoneConfig,
+    Answering, CacheConfig, Config, Limits, Listen, PathConfig, Policy, RecorderConfig, Routing,
+    SpecialNames, UpstreamConfig, UpstreamTransport, ZoneConfig,
 };
 use crate::wire::name_to_text;
 
@@ -29,6 +29,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         paths,
         upstreams,
         zones,
+        special,
         routing,
         cache,
         recorder,
@@ -52,6 +53,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     for it in zones {
         write_zone(out, it, upstreams)?;
     }
+    write_special(out, special)?;
     write_routing(out, routing)?;
     write_cache(out, cache)?;
     write_recorder(out, recorder)?;
@@ -169,6 +171,42 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
         write_durations(out, &[("deadline", *deadline)])?;
     }
     writeln!(out, "stale = {stale}")
+}
+
+fn write_special(out: &mut String, special: &SpecialNames) -> fmt::Result {
+    let SpecialNames {
+        localhost,
+        invalid,
+        test,
+        onion,
+        local,
+        home_arpa,
+        resolver_arpa,
+        ipv4only_arpa,
+        private_reverse,
+        use_application_dns,
+    } = special;
+    writeln!(out, "\n[special-names]")?;
+    for (key, answering) in [
+        ("localhost", localhost),
+        ("invalid", invalid),
+        ("test", test),
+        ("onion", onion),
+        ("local", local),
+        ("home-arpa", home_arpa),
+        ("resolver-arpa", resolver_arpa),
+        ("ipv4only-arpa", ipv4only_arpa),
+        ("private-reverse", private_reverse),
+        ("use-application-dns", use_application_dns),
+    ] {
+        let answering = match answering {
+            Answering::Here => "here",
+            Answering::Forward => "forward",
+            Answering::Auto => "auto",
+        };
+        writeln!(out, "{key} = {}", text(answering))?;
+    }
+    Ok(())
 }
 
 fn policy_name(policy: Policy) -> &'static str {

@@ -8,7 +8,23 @@ use super::meaning::value_or;
 use super::report::{Report, Written};
 use super::spec::{Key, SnapshotSpec, Spec};
 use super::units::format_duration;
-use super::{CacheConfig, Limits, PortRule, RecorderConfig, Routing, SourcePorts};
+use super::{CacheConfig, Limits, PortRule, RecorderConfig, Routing, SourcePorts, SpecialNames};
+
+pub(super) fn special(spec: &Spec) -> SpecialNames {
+    let (written, default) = (&spec.special, SpecialNames::default());
+    SpecialNames {
+        localhost: value_or(&written.localhost, default.localhost),
+        invalid: value_or(&written.invalid, default.invalid),
+        test: value_or(&written.test, default.test),
+        onion: value_or(&written.onion, default.onion),
+        local: value_or(&written.local, default.local),
+        home_arpa: value_or(&written.home_arpa, default.home_arpa),
+        resolver_arpa: value_or(&written.resolver_arpa, default.resolver_arpa),
+        ipv4only_arpa: value_or(&written.ipv4only_arpa, default.ipv4only_arpa),
+        private_reverse: value_or(&written.private_reverse, default.private_reverse),
+        use_application_dns: value_or(&written.use_application_dns, default.use_application_dns),
+    }
+}
 
 pub(super) fn routing(spec: &Spec) -> Routing {
     let (written, default) = (&spec.routing, Routing::default());

@@ -14,7 +14,7 @@ use super::report::{Place, Report, Written, quoted};
 use super::table::Table;
 use super::value::{Read, Value};
 use super::zones::zone_name;
-use super::{Policy, PortRule, UpstreamTransport};
+use super::{Answering, Policy, PortRule, UpstreamTransport};
 
 /// The only version of the file's format so far.
 pub(super) const VERSION: i128 = 1;
@@ -33,6 +33,7 @@ pub(super) struct Spec {
     /// The command line's upstreams stand in place of the file's.
     pub(super) upstreams_replaced: bool,
     pub(super) zones: Vec<ZoneSpec>,
+    pub(super) special: SpecialSpec,
     pub(super) routing: RoutingSpec,
     pub(super) cache: CacheSpec,
     pub(super) recorder: RecorderSpec,
@@ -81,6 +82,21 @@ pub(super) struct ZoneSpec {
     pub(super) policy: Key<Policy>,
     pub(super) deadline: Key<Duration>,
     pub(super) stale: Key<bool>,
+}
+
+/// `[special-names]`
+#[derive(Debug, Default)]
+pub(super) struct SpecialSpec {
+    pub(super) localhost: Key<Answering>,
+    pub(super) invalid: Key<Answering>,
+    pub(super) test: Key<Answering>,
+    pub(super) onion: Key<Answering>,
+    pub(super) local: Key<Answering>,
+    pub(super) home_arpa: Key<Answering>,
+    pub(super) resolver_arpa: Key<Answering>,
+    pub(super) ipv4only_arpa: Key<Answering>,
+    pub(super) private_reverse: Key<Answering>,
+    pub(super) use_application_dns: Key<Answering>,
 }
 
 /// `[routing]`
@@ -206,6 +222,9 @@ impl Spec {
             upstreams: t.tables("upstream", "[[upstream]]", UpstreamSpec::read),
             upstreams_replaced: false,
             zones: t.tables("zone", "[[zone]]", ZoneSpec::read),
+            special: t
+                .table("special-names", "[special-names]", SpecialSpec::read)
+                .unwrap_or_default(),
             routing: t
                 .table("routing", "[routing]", RoutingSpec::read)
                 .unwrap_or_default(),
@@ -323,6 +342,29 @@ impl ZoneSpec {
             policy: t.read("policy", |it| it.choice(POLICIES)),
             deadline: t.read("deadline", |it| it.duration(bounds::DEADLINE)),
             stale: t.read("stale", Value::flag),
+        }
+    }
+}
+
+impl SpecialSpec {
+    fn read(t: &mut Table<'_, '_>) -> SpecialSpec {
+        const ANSWERING: &[(&str, Answering)] = &[
+            ("here", Answering::Here),
+            ("forward", Answering::Forward),
+            ("auto", Answering::Auto),
+        ];
+        let mut read = |key| t.read(key, |it| it.choice(ANSWERING));
+        SpecialSpec {
+            localhost: read("localhost"),
+            invalid: read("invalid"),
+            test: read("test"),
+            onion: read("onion"),
+            local: read("local"),
+            home_arpa: read("home-arpa"),
+            resolver_arpa: read("resolver-arpa"),
+            ipv4only_arpa: read("ipv4only-arpa"),
+            private_reverse: read("private-reverse"),
+            use_application_dns: read("use-application-dns"),
         }
     }
 }

@@ -96,6 +96,7 @@ impl Counter {
             seconds: now.since(since).as_secs_f64(),
             queries: QueryResult::ALL.iter().map(|&result| count(result)).sum(),
             from_cache: count(QueryResult::Hit),
+            local: count(QueryResult::Local),
             from_upstream: count(QueryResult::Miss),
             stale: count(QueryResult::Stale),
             failed: count(QueryResult::Failed),
@@ -256,6 +257,10 @@ impl Desk for Counter {
             let preview = engine.preview(pool, now, &mut rng);
             (preview, engine.routes().to_vec())
         };
+        let names = &self.shared.names;
+        let own = names
+            .special
+            .find(key.name(), key.record_type(), &names.zones);
         let name_of = |id: RouteId| routes[usize::from(id.0)].name.to_string();
         let first = preview.first.map(name_of);
         let failed = failure.map(|failure| {
@@ -272,8 +277,16 @@ impl Desk for Counter {
         Ok(api::Why {
             name: wire::name_to_text(key.name()),
             record_type: key.record_type().to_string(),
-            decision: words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first),
-            zone: self.shared.zones.title_of(key.name()).map(str::to_owned),
+            decision: match own {
+                Some(said) => words::own(&said),
+                None => words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first),
+            },
+            zone: self
+                .shared
+                .names
+                .zones
+                .title_of(key.name())
+                .map(str::to_owned),
             cached: look.map(|look| self.cached(&key, &look)),
             failed,
             first: first.ok(),

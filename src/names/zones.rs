@@ -81,6 +81,13 @@ impl Zones {
         candidates.find_map(|suffix| self.by_name.get(suffix).copied())
     }
 
+    /// Whether `name` lies in a zone other than the root whose name is at least as long as its last `len` octets.
+    pub fn claims(&self, name: &[u8], len: usize) -> bool {
+        let labels = suffixes(name).count();
+        let mut candidates = suffixes(name).skip(labels.saturating_sub(self.deepest));
+        candidates.any(|suffix| suffix.len() >= len.max(2) && self.by_name.contains_key(suffix))
+    }
+
     /// What the zone that `name` lies in is called.
     pub fn title_of(&self, name: &[u8]) -> Option<&str> {
         let zone = self.find(name)?;

@@ -85,6 +85,8 @@ labels! {
         Stale = "stale",
         /// With what an upstream said now.
         Miss = "miss",
+        /// By byway itself, of what is configured or special: nobody is asked for such names.
+        Local = "local",
         /// SERVFAIL made here: no upstream gave a usable answer in time, or that is remembered (RFC 9520).
         Failed = "failed",
         /// SERVFAIL made here at once, because a limit of byway's own was reached.
@@ -157,7 +159,7 @@ labels! {
         Stale = "stale",
         /// An upstream, asked for this question.
         Upstream = "upstream",
-        /// byway itself: failures, refusals and rejections.
+        /// byway itself: special names, failures, refusals and rejections.
         Local = "local",
     }
 
@@ -448,6 +450,7 @@ impl QueryResult {
             QueryResult::Failed
             | QueryResult::Shed
             | QueryResult::Refused
+            | QueryResult::Local
             | QueryResult::Rejected => Source::Local,
         }
     }

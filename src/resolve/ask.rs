@@ -81,6 +81,11 @@ impl<X: Exchanges> Core<X> {
                 }
                 Freshness::Stale { .. } => Held::Stale,
             });
+        if !matches!(held, Some(Held::Fresh { .. }))
+            && let Some(turn) = self.own(key.by_ref(), asked, limit, out)
+        {
+            return turn;
+        }
         match held {
             Some(Held::Fresh { length, refresh }) => {
                 if refresh {

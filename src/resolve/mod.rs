@@ -22,6 +22,7 @@ pub mod mailbox;
 mod manners;
 mod mend;
 mod outcomes;
+mod own;
 pub mod promptness;
 pub mod question;
 mod settle;

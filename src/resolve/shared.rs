@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cache::{Cache, Failures};
 use crate::clock::Time;
 use crate::config::Config;
-use crate::names::{Terms, Zones};
+use crate::names::{Names, Terms};
 use crate::net::kinds::Kinds;
 use crate::net::peers::Peers;
 use crate::resolve::inflight::InFlight;
@@ -26,8 +26,8 @@ pub struct Shared {
     pub failures: Failures,
     /// Questions in flight, by leader.
     pub inflight: Arc<InFlight>,
-    /// Which zone names lie in.
-    pub zones: Zones,
+    /// What is known of names before anybody is asked.
+    pub names: Names,
     /// Whether fresh answers come soon enough to be waited for, by pool.
     promptness: Box<[Promptness]>,
     /// One mailbox for each worker.
@@ -67,7 +67,7 @@ impl Shared {
                 config.limits.waiting,
             )),
             loops: Loops::new(config.upstreams.len()),
-            zones: Zones::new(config),
+            names: Names::new(config),
             promptness: engine.pools().map(|_| Promptness::default()).collect(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(config.upstreams.len())),
@@ -85,7 +85,7 @@ impl Shared {
     /// How a question is asked.
     #[inline]
     pub fn terms_of(&self, key: KeyRef<'_>) -> Terms {
-        self.zones.terms_of(key.name())
+        self.names.zones.terms_of(key.name())
     }
 
     /// Whom it may be asked of.

@@ -337,9 +337,11 @@ fn source(result: QueryResult) -> Source {
         QueryResult::Hit => Source::Cache,
         QueryResult::Stale => Source::Stale,
         QueryResult::Miss => Source::Upstream,
-        QueryResult::Failed | QueryResult::Shed | QueryResult::Refused | QueryResult::Rejected => {
-            Source::Local
-        }
+        QueryResult::Failed
+        | QueryResult::Shed
+        | QueryResult::Refused
+        | QueryResult::Local
+        | QueryResult::Rejected => Source::Local,
     }
 }
 

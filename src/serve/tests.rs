@@ -73,6 +73,7 @@ impl Rig {
             paths: Vec::new(),
             upstreams: Vec::new(),
             zones: Vec::new(),
+            special: crate::config::SpecialNames::default(),
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: crate::config::RecorderConfig::default(),

@@ -3,7 +3,7 @@
 //! Whatever the answer is, a reply repeats the client's ID, its RD and CD, and its question octet
 //! by octet, so that a client which makes letter case random finds it unharmed. RA is set and AA
 //! is not, whatever the upstream said: byway recurses, as its clients see it, and is authoritative
-//! for nothing. The reply carries an OPT
+//! for nothing but what is its [`own`](super::own). The reply carries an OPT
 //! record exactly if the query did (RFC 6891 section 6.1.1), nothing of the client's options, and
 //! no more octets than the client takes.
 
@@ -16,7 +16,7 @@ use super::rotate::rotate;
 use super::types::{Ede, Rcode, RecordType};
 
 /// An OPT record without options.
-const OPT_LEN: usize = 11;
+pub(super) const OPT_LEN: usize = 11;
 /// The smallest reply every client takes (RFC 1035 section 4.2.1).
 const SMALL: usize = 512;
 
@@ -291,8 +291,9 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// How many octets there is room for.
     #[inline]
-    fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         self.limit - self.at
     }
 

@@ -30,6 +30,7 @@ mod recorder;
 mod rotation;
 mod shortage;
 mod sleeping;
+mod special;
 mod staleness;
 mod stalls;
 mod stopping;

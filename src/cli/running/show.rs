@@ -72,6 +72,7 @@ fn felt(felt: &api::Felt) -> String {
     let mut parts = Vec::new();
     for (count, what) in [
         (felt.from_cache, "from the cache"),
+        (felt.local, "by byway itself"),
         (felt.from_upstream, "from upstream"),
         (felt.stale, "stale"),
         (felt.failed, "FAILED"),
@@ -266,6 +267,7 @@ mod tests {
         let bad = api::Felt {
             queries: 7,
             from_cache: 4,
+            local: 0,
             failed: 3,
             ..quiet
         };

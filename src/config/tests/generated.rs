@@ -251,11 +251,36 @@ fn any_zones(upstreams: usize) -> impl Strategy<Value = Vec<ZoneConfig>> {
     })
 }
 
+fn any_special() -> impl Strategy<Value = SpecialNames> {
+    let answering = prop_oneof![
+        Just(Answering::Here),
+        Just(Answering::Forward),
+        Just(Answering::Auto),
+    ];
+    proptest::array::uniform10(answering).prop_map(|it| SpecialNames {
+        localhost: it[0],
+        invalid: it[1],
+        test: it[2],
+        onion: it[3],
+        local: it[4],
+        home_arpa: it[5],
+        resolver_arpa: it[6],
+        ipv4only_arpa: it[7],
+        private_reverse: it[8],
+        use_application_dns: it[9],
+    })
+}
+
 pub(super) fn any_config() -> impl Strategy<Value = Config> {
     let network = (1usize..5, 1usize..5).prop_flat_map(|(paths, upstreams)| {
         let all_paths: Vec<_> = (1..=paths).map(any_path).collect();
         let all_upstreams: Vec<_> = (1..=upstreams).map(|it| any_upstream(it, paths)).collect();
-        (all_paths, all_upstreams, any_zones(upstreams))
+        (
+            all_paths,
+            all_upstreams,
+            any_zones(upstreams),
+            any_special(),
+        )
     });
     let listen = proptest::collection::vec((any::<bool>(), 1u8..4), 1..4);
     (
@@ -284,6 +309,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 paths: network.0,
                 upstreams: network.1,
                 zones: network.2,
+                special: network.3,
                 routing,
                 cache,
                 recorder,

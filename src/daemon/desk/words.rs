@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 use super::rfc3339;
 use crate::admin::api;
 use crate::cache::{Freshness, Look};
+use crate::names::Said;
 use crate::observe::metrics::Label;
 use crate::observe::trouble::Ongoing;
 use crate::route::{Refused, Report, RouteReport, Standing, Verdict};
+use crate::wire::Rcode;
 
 pub(super) fn times(count: u32) -> String {
     match count {
@@ -168,6 +170,16 @@ pub(super) fn state(report: &Report, troubles: usize, barren: bool) -> (api::Sta
             format!("names resolve, around trouble; {clear} of {all} routes are clear"),
         ),
     }
+}
+
+/// What is said of a special name, in a sentence.
+pub(super) fn own(said: &Said) -> String {
+    let what = match (said.rcode, said.records) {
+        (Rcode::NXDOMAIN, _) => "there is no such name",
+        (_, []) => "there is no such data",
+        _ => "its addresses, or its name, are the same everywhere",
+    };
+    format!("answered here, and nobody is asked: {what} ({})", said.why)
 }
 
 /// What would be done with a question, in a sentence. `over` is the route that it would go over first.
