@@ -23,7 +23,9 @@ impl Wanted {
         let mut wanted = Wanted::default();
         for word in words {
             if let Some(server) = word.strip_prefix('@') {
-                wanted.servers.push(super::super::run::upstream(server)?);
+                let endpoint = super::super::run::upstream(server);
+                let endpoint = endpoint.map_err(|why| format!("{}: {why}", word.escape_debug()))?;
+                wanted.servers.push(endpoint);
             } else if let Ok(record_type) = word.parse::<RecordType>() {
                 types.push(record_type);
             } else if looks_like_a_type(word) {
@@ -108,7 +110,7 @@ mod tests {
             "a.example. MX",
             "b.example. AAAA",
             "b.example. MX",
-            "@192.0.2.1:53",
+            "@192.0.2.1",
         ];
         assert_eq!(all.unwrap(), expected);
         assert_eq!(read(&["a."], &[]).unwrap(), ["a. A"]);
@@ -133,7 +135,7 @@ mod tests {
             (&["NOTYPE", "a.example"][..], "`NOTYPE.`"),
             (&["A"], "which name?"),
             (&["a..b"], "cannot ask for a..b"),
-            (&["@nonsense", "a.example"], "nonsense"),
+            (&["@nonsense", "a.example"], "@nonsense: expected"),
         ] {
             let told = read(words, &[]).expect_err("no question");
             assert!(told.contains(part), "{told}");
