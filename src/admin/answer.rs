@@ -155,18 +155,20 @@ fn change(wanted: &Wanted<'_>, by: &str, desk: &dyn Desk) -> Answer {
         "/api/v1/drain" => ordered(body, |order| desk.drain(order, by)),
         "/api/v1/restore" => ordered(body, |order| desk.restore(order, by)),
         "/api/v1/flush" => ordered(body, |order| desk.flush(order, by)),
+        "/api/v1/trace" => ordered(body, |order| desk.trace(order, by)),
+        "/api/v1/trace/lines" => ordered(body, |order| desk.trace_lines(order)),
         "/api/v1/log" => ordered(body, |order| desk.log(order, by)),
         _ => refuse(
             StatusCode::NOT_FOUND,
-            "no such order; there are drain, restore, flush, log and snapshot",
+            "no such order; there are drain, restore, flush, trace, trace/lines, log and snapshot",
         ),
     }
 }
 
 /// Does what the order in the body says, if it can be read.
-fn ordered<T: DeserializeOwned>(
+fn ordered<T: DeserializeOwned, R: Serialize>(
     body: &[u8],
-    carry_out: impl FnOnce(&T) -> Result<api::Done, Refused>,
+    carry_out: impl FnOnce(&T) -> Result<R, Refused>,
 ) -> Answer {
     match serde_json::from_slice(body) {
         Ok(order) => told(carry_out(&order)),

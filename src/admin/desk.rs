@@ -54,6 +54,18 @@ pub trait Desk: Send + Sync {
     /// [`Refused::Wrong`] if that is no name.
     fn flush(&self, order: &api::FlushOrder, by: &str) -> Result<api::Done, Refused>;
 
+    /// Begins to tell everything that is decided about the questions for a name.
+    ///
+    /// # Errors
+    /// [`Refused::Wrong`] if that is no name or no type, [`Refused::Failed`] if too many look at something already.
+    fn trace(&self, order: &api::TraceOrder, by: &str) -> Result<api::TraceBegun, Refused>;
+
+    /// What is new in a trace.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if it is over, or was given up.
+    fn trace_lines(&self, order: &api::TraceLinesOrder) -> Result<api::TraceLines, Refused>;
+
     /// Logs more or less from now on.
     ///
     /// # Errors

@@ -91,6 +91,17 @@ impl Reach {
         self.ask(Method::GET, path, Vec::new(), PATIENCE)
     }
 
+    /// Gives an order that is answered with a document.
+    pub(super) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+    ) -> Result<T, Unanswered> {
+        let body = serde_json::to_vec(order);
+        let body = body.map_err(|error| Unanswered::Refused(error.to_string()))?;
+        Ok(self.ask(Method::POST, path, body, PATIENCE)?.document)
+    }
+
     /// Gives an order.
     pub(super) fn order(&self, path: &str, order: &impl Serialize) -> u8 {
         self.order_within(path, order, PATIENCE)

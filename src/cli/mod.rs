@@ -129,6 +129,8 @@ enum Command {
     Routes(running::RoutesArgs),
     /// What would be done for a question now, and why
     Why(running::WhyArgs),
+    /// Everything that is decided about the questions for one name, as it happens
+    Trace(running::TraceArgs),
     /// What happened, oldest first
     Events(running::EventsArgs),
     /// What clients felt and how each route fared, from the flight recorder; works without a daemon too
@@ -166,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => running::status(&args),
         Command::Routes(args) => running::routes(&args),
         Command::Why(args) => running::why(&args),
+        Command::Trace(args) => running::trace(&args),
         Command::Events(args) => running::events(&args),
         Command::History(args) => history::history(&args),
         Command::Drain(args) => running::drain(&args),

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::LogLevel;
 use super::client::{Reach, encoded};
-use super::{exit, fail};
+use super::{exit, fail, tell};
 use crate::admin::SNAPSHOT_PATIENCE;
 use crate::admin::api::{self, State};
 use crate::config::units::parse_duration;
@@ -16,6 +16,8 @@ mod show;
 
 /// How often `events --follow` looks for new ones.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often `trace` does.
+const TRACE_EVERY: Duration = Duration::from_millis(200);
 
 /// How byway fares: in words first, then every route
 #[derive(Args, Debug)]
@@ -69,6 +71,63 @@ pub(super) fn why(args: &WhyArgs) -> u8 {
         args.record_type
     );
     args.reach.show(&path, show::why).err().unwrap_or(exit::OK)
+}
+
+/// Everything that is decided about the questions for one name, as it happens
+#[derive(Args, Debug)]
+pub(super) struct TraceArgs {
+    /// The name, as in a zone file
+    name: String,
+    /// The type of record; all types if left out
+    #[arg(value_name = "TYPE")]
+    record_type: Option<RecordType>,
+    /// For how long, ten minutes at most
+    #[arg(long = "for", value_name = "TIME", value_parser = span, default_value = "30s")]
+    lasts: Duration,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Prints the lines until the time is up. Somebody else has to ask for the name meanwhile.
+pub(super) fn trace(args: &TraceArgs) -> u8 {
+    let order = api::TraceOrder {
+        name: args.name.clone(),
+        record_type: args.record_type.map(|it| it.to_string()),
+        seconds: args.lasts.as_secs(),
+    };
+    let begun: api::TraceBegun = match args.reach.post("/api/v1/trace", &order) {
+        Ok(begun) => begun,
+        Err(error) => return fail(&error.to_string()),
+    };
+    if !args.reach.json {
+        tell(&begun.done);
+    }
+    let order = api::TraceLinesOrder { id: begun.id };
+    loop {
+        let taken: api::TraceLines = match args.reach.post("/api/v1/trace/lines", &order) {
+            Ok(taken) => taken,
+            Err(error) => return fail(&error.to_string()),
+        };
+        let text: String = taken
+            .lines
+            .iter()
+            .map(|line| match args.reach.json {
+                true => serde_json::to_string(line).unwrap_or_default() + "\n",
+                false => show::trace_line(line),
+            })
+            .collect();
+        let code = super::print(text.as_bytes());
+        if taken.over && taken.left_out > 0 {
+            tell(&format!(
+                "{} lines were left out: too many a second",
+                taken.left_out
+            ));
+        }
+        if taken.over || code != exit::OK {
+            return code;
+        }
+        std::thread::sleep(TRACE_EVERY);
+    }
 }
 
 /// What happened, oldest first

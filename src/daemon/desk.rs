@@ -1,6 +1,7 @@
 //! What the API shows and the orders that it takes, put together from what the daemon has.
 
 mod limits;
+mod trace;
 mod words;
 
 pub(super) use words::span;
@@ -145,6 +146,12 @@ fn name(text: &str) -> Result<Vec<u8>, No> {
         .map_err(|error| No::Wrong(format!("{} is no name: {error}", text.escape_debug())))
 }
 
+/// A type of record.
+fn type_of(text: &str) -> Result<RecordType, No> {
+    let wrong = |_| No::Wrong(format!("{} is no type of record", text.escape_debug()));
+    text.parse().map_err(wrong)
+}
+
 impl Desk for Counter {
     fn status(&self) -> api::Status {
         let now = self.clock.now();
@@ -237,12 +244,7 @@ impl Desk for Counter {
     }
 
     fn why(&self, text: &str, record_type: &str) -> Result<api::Why, No> {
-        let record_type: RecordType = record_type.parse().map_err(|_| {
-            No::Wrong(format!(
-                "{} is no type of record",
-                record_type.escape_debug()
-            ))
-        })?;
+        let record_type = type_of(record_type)?;
         let key = QuestionKey::new(&name(text)?, record_type, CLASS_IN, false, false)
             .ok_or_else(|| No::Wrong(format!("{} is no name", text.escape_debug())))?;
         let (now, life) = (self.clock.now(), self.clock.life());
@@ -361,6 +363,14 @@ impl Desk for Counter {
         Ok(api::Done { done })
     }
 
+    fn trace(&self, order: &api::TraceOrder, by: &str) -> Result<api::TraceBegun, No> {
+        self.begin_trace(order, by)
+    }
+
+    fn trace_lines(&self, order: &api::TraceLinesOrder) -> Result<api::TraceLines, No> {
+        self.lines_of_trace(order)
+    }
+
     fn log(&self, order: &api::LogOrder, by: &str) -> Result<api::Done, No> {
         let levels = [
             LevelFilter::ERROR,
@@ -402,6 +412,7 @@ impl Desk for Counter {
         let now = self.clock.now();
         self.drains.end_what_is_over(now);
         self.tell_limits(now);
+        self.shared.tracer.tidy(now);
         let mut felt = self.felt.lock().unwrap_or_else(PoisonError::into_inner);
         if felt.len() > SPAN {
             felt.pop_front();

@@ -16,4 +16,5 @@ pub mod metrics;
 pub mod names;
 pub mod quiet;
 pub mod said;
+pub mod trace;
 pub mod trouble;

@@ -26,6 +26,8 @@ struct Wanted<'a> {
     hash: u64,
     terms: Terms,
     asked: &'a Asked<'a>,
+    /// Somebody looks at what becomes of it.
+    traced: bool,
 }
 
 /// Whether a client that may have a stale answer waits for a fresh one.
@@ -81,10 +83,18 @@ impl<X: Exchanges> Core<X> {
                 }
                 Freshness::Stale { .. } => Held::Stale,
             });
+        let traced = self.shared.tracer.wants(key.name());
         if !matches!(held, Some(Held::Fresh { .. }))
             && let Some(turn) = self.own(key.by_ref(), asked, limit, out)
         {
+            if traced {
+                let text = || "answered here: nobody is asked for such a name".into();
+                self.trace_line(key.by_ref(), None, now, text);
+            }
             return turn;
+        }
+        if traced {
+            self.trace_held(&key, now);
         }
         match held {
             Some(Held::Fresh { length, refresh }) => {
@@ -101,7 +111,7 @@ impl<X: Exchanges> Core<X> {
             }
             Some(Held::Stale) => {
                 self.metrics.count(Counter::CacheStale, 1);
-                let wanted = self.wanted(key.by_ref(), hash, asked);
+                let wanted = self.wanted(key.by_ref(), hash, asked, traced);
                 match wanted.terms.stale {
                     true => self.stale(wanted, asker, now, limit, out),
                     false => self.unknown(wanted, asker, now, limit, out),
@@ -109,22 +119,36 @@ impl<X: Exchanges> Core<X> {
             }
             None => {
                 if let Some(turn) = self.denied(&key, asked, now, limit, out) {
+                    if traced {
+                        let text = || {
+                            "answered from the cache: the name does not exist, for another type"
+                                .into()
+                        };
+                        self.trace_line(key.by_ref(), None, now, text);
+                    }
                     return turn;
                 }
                 self.metrics.count(Counter::CacheMiss, 1);
-                let wanted = self.wanted(key.by_ref(), hash, asked);
+                let wanted = self.wanted(key.by_ref(), hash, asked, traced);
                 self.unknown(wanted, asker, now, limit, out)
             }
         }
     }
 
     /// The query, and whom its question may be asked of.
-    fn wanted<'a>(&self, key: KeyRef<'a>, hash: u64, asked: &'a Asked<'a>) -> Wanted<'a> {
+    fn wanted<'a>(
+        &self,
+        key: KeyRef<'a>,
+        hash: u64,
+        asked: &'a Asked<'a>,
+        traced: bool,
+    ) -> Wanted<'a> {
         Wanted {
             key,
             hash,
             terms: self.shared.terms_of(key),
             asked,
+            traced,
         }
     }
 
@@ -186,10 +210,15 @@ impl<X: Exchanges> Core<X> {
             hash,
             terms,
             asked,
+            ..
         } = wanted;
         let pool = PoolId(terms.pool);
         let (why, renewal) = match self.wait_for_fresh(key, hash, pool, now) {
             Wait::Until(stale_at) => {
+                self.trace_query(wanted, now, || {
+                    let wait = stale_at.since(now).as_secs_f64() * 1e3;
+                    format!("waits {wait:.1} ms for a fresh answer before the stale one is given")
+                });
                 return self.wait(wanted, stale_at, asker, now, limit, out);
             }
             Wait::InVain { why, renewal } => (why, renewal),
@@ -200,6 +229,15 @@ impl<X: Exchanges> Core<X> {
         {
             Some((length, result)) => {
                 self.metrics.count(why, 1);
+                self.trace_query(wanted, now, || {
+                    let (_, label) = why.feeds();
+                    let why = label.first().copied().unwrap_or_default();
+                    let renewed = match renewal {
+                        Some(_) => "; asked for anew",
+                        None => "",
+                    };
+                    format!("given stale at once ({why}){renewed}")
+                });
                 if let Some(prompt_by) = renewal.filter(|_| asked.rd) {
                     self.renew(key, hash, pool, Why::Renewal, prompt_by, now);
                 }
@@ -258,7 +296,16 @@ impl<X: Exchanges> Core<X> {
             return self.error(asked, LOOP, QueryResult::Failed, out);
         }
         match self.failed_lately(key, hash) {
-            Some(ede) => self.error(asked, ede, QueryResult::Failed, out),
+            Some(ede) => {
+                let text = || {
+                    format!(
+                        "answered SERVFAIL without asking: it failed lately, {}",
+                        ede.text
+                    )
+                };
+                self.trace_query(wanted, now, text);
+                self.error(asked, ede, QueryResult::Failed, out)
+            }
             None => self.wait(wanted, Time::NEVER, asker, now, limit, out),
         }
     }
@@ -278,9 +325,13 @@ impl<X: Exchanges> Core<X> {
             hash,
             terms,
             asked,
+            ..
         } = wanted;
         let pool = PoolId(terms.pool);
         let Some(room) = self.shared.inflight.waiting().take() else {
+            self.trace_query(wanted, now, || {
+                "turned away: as many clients wait as may".into()
+            });
             let is_held = stale_at < Time::NEVER;
             let held = is_held.then(|| {
                 self.shared
@@ -345,12 +396,21 @@ impl<X: Exchanges> Core<X> {
                         }
                         self.metrics.count(Counter::Coalesced, 1);
                         question.join(waiter);
+                        self.trace(slot, now, || "another client joins".into());
                         self.at(slot);
                         return self.schedule(slot, now);
                     }
                     // Another question of the same hash: rare enough to be asked without sharing.
                 }
-                Err(leader) => return self.hand_over(leader, key, hash, waiter),
+                Err(leader) => {
+                    if self.shared.tracer.wants(key.name()) {
+                        let to = leader.worker;
+                        let text =
+                            || format!("handed over to worker {to}, which asks the same already");
+                        self.trace_line(key, None, now, text);
+                    }
+                    return self.hand_over(leader, key, hash, waiter);
+                }
             }
         }
         let new = New {
@@ -468,6 +528,14 @@ impl<X: Exchanges> Core<X> {
                 chase: None,
             };
             self.begin(new, Waiters::default(), now);
+        }
+    }
+
+    /// Tells something of a client's query, if somebody traces it.
+    #[inline]
+    fn trace_query(&self, wanted: Wanted<'_>, now: Time, text: impl FnOnce() -> String) {
+        if wanted.traced {
+            self.trace_line(wanted.key, None, now, text);
         }
     }
 

@@ -55,6 +55,7 @@ impl<X: Exchanges> Core<X> {
                 .filter(|(_, upstream)| avoids(*upstream));
             failed.extend(avoided.map(|(route, _)| route));
         }
+        self.trace_start(slot, now);
         let started = {
             let mut engine = self.shared.engine();
             Race::start_elsewhere(&mut engine, &ask, &failed, now, &mut self.rng)
@@ -135,6 +136,7 @@ impl<X: Exchanges> Core<X> {
             sent: now,
             handle: None,
         };
+        self.trace_launch(slot, &send, now);
         self.metrics
             .sent(usize::from(send.route.0), kind_label(send.kind));
         let tag = self.attempts.insert(attempt) as Tag;
@@ -266,6 +268,18 @@ impl<X: Exchanges> Core<X> {
                 race.timer(&mut engine, now, &mut self.rng)
             }
         };
+        if step.send.is_none() && step.finish.is_none() && !step.done {
+            self.trace(slot, now, || {
+                let (wake, left) = (
+                    step.wake.map(|wake| wake.since(now)),
+                    self.budget_left(slot),
+                );
+                let again = wake.map_or(String::new(), |it| {
+                    format!("; looked after again in {:.1} ms", it.as_secs_f64() * 1e3)
+                });
+                format!("still waits: nobody else is asked now (extra packets left: {left}){again}")
+            });
+        }
         self.apply(slot, step, None, now);
     }
 
@@ -318,6 +332,9 @@ impl<X: Exchanges> Core<X> {
     }
 
     fn queue(&mut self, slot: usize, now: Time) {
+        self.trace(slot, now, || {
+            "queued: every route that may be asked has as much under way as it may".into()
+        });
         let question = &mut self.questions[slot];
         let backlog = &mut self.backlogs[usize::from(question.pool.0)];
         let (place, patience) = backlog.push(slot, self.shared.queue_patience, now);
@@ -327,7 +344,7 @@ impl<X: Exchanges> Core<X> {
     }
 }
 
-fn kind_label(kind: AttemptKind) -> metrics::AttemptKind {
+pub(super) fn kind_label(kind: AttemptKind) -> metrics::AttemptKind {
     match kind {
         AttemptKind::Primary => metrics::AttemptKind::Primary,
         AttemptKind::Hedge => metrics::AttemptKind::Hedge,

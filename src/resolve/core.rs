@@ -190,7 +190,9 @@ impl<X: Exchanges> Core<X> {
         }
         self.generation = self.generation.wrapping_add(1);
         let has_room = room.is_some();
-        let question = Question::new(self.generation, new, room, waiters);
+        let traced = self.shared.tracer.wants(new.key.name());
+        let mut question = Question::new(self.generation, new, room, waiters);
+        question.traced = traced;
         let slot = self.questions.insert(question);
         self.at(slot);
         if has_room {
@@ -198,6 +200,9 @@ impl<X: Exchanges> Core<X> {
             self.settle_failed_sends(now);
         } else {
             self.questions[slot].stage = Stage::Over;
+            self.trace(slot, now, || {
+                "turned away: as many questions as there may be".into()
+            });
             self.turn_away(slot, now);
         }
     }

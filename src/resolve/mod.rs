@@ -28,6 +28,7 @@ pub mod question;
 mod settle;
 pub mod shared;
 pub mod timers;
+mod trace;
 pub mod waiters;
 
 pub use self::core::Core;

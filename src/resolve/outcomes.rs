@@ -187,6 +187,7 @@ impl<X: Exchanges> Core<X> {
         let slot = attempt.question as usize;
         self.at(slot);
         let outcome = self.of_loop(slot, outcome, now);
+        self.trace_outcome(slot, (attempt.route, attempt.sent), outcome, said, now);
         let question = self.questions.get_mut(slot)?;
         question.attempts.retain(|other| *other != tag);
         let late = question.answered || question.stage == Stage::Settled;
@@ -290,6 +291,17 @@ impl<X: Exchanges> Core<X> {
             };
             let handle = attempt.handle;
             let lied_to = handle.is_some_and(|handle| self.exchanges.forget(handle, tag));
+            self.trace(slot, now, || {
+                let took = now.since(attempt.sent).as_secs_f64() * 1e3;
+                let what = match lied_to {
+                    true => "only what does not match",
+                    false => "nothing",
+                };
+                format!(
+                    "{what} from {} in {took:.1} ms, and it is no longer listened for",
+                    self.route_name(attempt.route)
+                )
+            });
             // To the engine it is silence all the same: who is lying is not known.
             let label = match lied_to {
                 true => metrics::Outcome::Mismatched,

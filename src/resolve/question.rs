@@ -140,6 +140,8 @@ pub struct Question {
     pub guarded: Option<UpstreamId>,
     /// Who said that the name does not exist when it was asked in mixed case.
     pub denied: Option<UpstreamId>,
+    /// Somebody looks at what becomes of it.
+    pub traced: bool,
     /// An answer may lack what DNSSEC needs: it is for those who wait alone.
     pub unsigned: bool,
     /// When the race wants its timer, or the queue gives up.
@@ -172,6 +174,7 @@ impl Question {
             answered: false,
             guarded: None,
             denied: None,
+            traced: false,
             unsigned: false,
             race_wake: Time::NEVER,
             timer: None,

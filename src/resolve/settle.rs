@@ -67,6 +67,8 @@ impl<X: Exchanges> Core<X> {
             true => self.shared.admit(&mut answer, question.pool, route),
             false => None,
         };
+        let kept = lifetime.as_ref().map(|it| it.seconds());
+        self.trace_answered(slot, &answer, (route, kept), waiters.len(), now);
         let (key, hash) = (question.key.clone(), question.hash);
         let prefers_held =
             question.is_shared() && self.shared.is_provisional(&answer, question.pool, route);
@@ -133,6 +135,7 @@ impl<X: Exchanges> Core<X> {
             return;
         }
         let account = self.account(slot);
+        self.trace_failed(slot, None, account.as_str(), now);
         let why = match second.poor {
             Some(_) => Ede::NO_REACHABLE_AUTHORITY,
             // What came back cannot be read, or answers nothing.
@@ -148,6 +151,7 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn settle_failed(&mut self, slot: usize, failure: Failure, now: Time) {
         let second = std::mem::take(&mut self.questions[slot].second);
         let account = self.account(slot);
+        self.trace_failed(slot, Some(failure), account.as_str(), now);
         let gift = second.gift(explained(failure.ede(), &account));
         if matches!(failure, Failure::Deadline | Failure::Outage) {
             self.shared.loops.suspect();
@@ -204,6 +208,9 @@ impl<X: Exchanges> Core<X> {
     }
 
     fn end_unasked(&mut self, slot: usize, gift: &Gift<'_>, now: Time) {
+        self.trace(slot, now, || {
+            "ends without having been asked: no route, or no room".into()
+        });
         let question = &self.questions[slot];
         if question.why == Why::Refresh {
             self.shared
@@ -270,6 +277,17 @@ impl<X: Exchanges> Core<X> {
                 true => self.give_held(key.by_ref(), hash, waiter, Counter::StaleSlow, now),
                 false => Some(waiter),
             };
+            let (held, over) = (
+                left.is_none(),
+                left.as_ref().is_some_and(|it| it.deadline <= now),
+            );
+            self.trace(slot, now, || match (held, over) {
+                (true, _) => {
+                    "a client is given what is held: the fresh answer takes too long".into()
+                }
+                (_, true) => "a client's time is up: it gets SERVFAIL".into(),
+                _ => "nothing is held any more: a client waits on".into(),
+            });
             match left {
                 Some(mut waiter) if waiter.deadline > now => {
                     waiter.stale_at = Time::NEVER;

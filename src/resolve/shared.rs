@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::names::{Names, Terms};
 use crate::net::kinds::Kinds;
 use crate::net::peers::Peers;
+use crate::observe::trace::Tracer;
 use crate::resolve::inflight::InFlight;
 use crate::resolve::loops::Loops;
 use crate::resolve::mailbox::Mailbox;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub mailboxes: Vec<Mailbox>,
     /// Which upstreams may lead back here.
     pub loops: Loops,
+    /// Whose questions somebody looks at.
+    pub tracer: Tracer,
     /// What is known of each upstream's ways.
     pub peers: Arc<Peers>,
     /// What types upstreams do not answer.
@@ -69,6 +72,7 @@ impl Shared {
             loops: Loops::new(config.upstreams.len()),
             names: Names::new(config),
             promptness: engine.pools().map(|_| Promptness::default()).collect(),
+            tracer: Tracer::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(config.upstreams.len())),
             kinds: Kinds::default(),

@@ -206,6 +206,11 @@ impl Engine {
         }
     }
 
+    /// Tokens left in the steady purse, the burst and the ceiling of a pool.
+    pub fn budget_left(&self, pool: PoolId) -> [f64; 3] {
+        self.pool(pool).budgets.left()
+    }
+
     /// Takes a path, an upstream or a route out of use; what is under way is still heard. A path's name
     /// comes before an upstream's if both have it.
     ///

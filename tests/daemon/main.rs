@@ -37,6 +37,7 @@ mod stopping;
 mod streams;
 mod survival;
 mod tcp;
+mod trace;
 mod truncation;
 mod upstream_tcp;
 mod useless;

@@ -51,7 +51,7 @@ fn the_running_daemon_is_asked_and_says_where_the_answer_came_from() {
     );
     let again = stdout(&query(&daemon, &["WWW.example"]));
     assert!(again.contains("from the daemon's cache"), "{again}");
-    assert!(again.contains("then over u0@default"), "{again}");
+    assert!(again.contains("it came over u0@default"), "{again}");
     let asked = upstream.asked();
     let of_it = asked.iter().filter(|it| it.lower() == "www.example.");
     assert_eq!(of_it.count(), 1, "the daemon's cache has answered");

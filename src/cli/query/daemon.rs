@@ -51,7 +51,7 @@ impl Running {
             Some(held) if stale || fresh(&held) => {
                 let stale = if stale { "stale " } else { "" };
                 let over = held.route.as_deref();
-                let over = over.map_or(String::new(), |it| format!(", then over {it}"));
+                let over = over.map_or(String::new(), |it| format!(" (it came over {it})"));
                 let how = format!("{stale}from the daemon's cache, {} s old{over}", held.age);
                 (how, held.route)
             }

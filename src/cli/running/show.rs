@@ -65,6 +65,20 @@ fn recorded(recorder: &api::Recorder) -> String {
     }
 }
 
+/// A line of a trace: the time of day, in UTC, and which question of which worker it is about.
+pub(super) fn trace_line(line: &api::TraceLine) -> String {
+    let time = line
+        .time
+        .split_once('T')
+        .map_or(&*line.time, |(_, time)| time);
+    let (worker, asked, text) = (line.worker, &line.asked, &line.text);
+    let question = line.question.map_or(String::new(), |it| format!("#{it}"));
+    format!(
+        "{time} {:<8} {asked}: {text}\n",
+        format!("{worker}{question}")
+    )
+}
+
 fn felt(felt: &api::Felt) -> String {
     if felt.queries == 0 {
         return format!("no query in the last {}\n", span(felt.seconds));
