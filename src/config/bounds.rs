@@ -118,6 +118,11 @@ pub const DEADLINE: Bounds<Duration> = bounds(millis(4500), millis(500), secs(60
 /// route would come too close to each other.
 pub const RETURN_WITHIN: Bounds<Duration> = bounds(secs(10), secs(1), secs(HOUR));
 
+/// How long a route may stay unheard of before it is called unknown. Idle routes are measured several times as often,
+/// so that a lost packet or two, or a night without questions, makes none unknown; under 30 s they would have to be
+/// measured more often than is cheap.
+pub const UNKNOWN_AFTER: Bounds<Duration> = bounds(secs(300), secs(30), secs(DAY));
+
 /// Extra attempts in a steady state, as a share of primaries. The Tail at Scale (Dean and Barroso, 2013)
 /// found 2 to 5 % more requests to be enough to take away most of the tail.
 pub const EXTRA_SHARE: Bounds<f64> = bounds(0.05, 0.0, 1.0);

@@ -67,6 +67,8 @@ pub struct PathConfig {
     /// Relative price of sending over it, 1.0 and up: expected time is multiplied by it when routes are
     /// compared.
     pub cost: f64,
+    /// Each packet over it is paid for: routes over it are not measured while they are idle.
+    pub metered: bool,
 }
 
 /// How an upstream is spoken to.
@@ -200,6 +202,8 @@ pub struct Routing {
     pub deadline: Duration,
     /// How long a healed route may stay unused.
     pub return_within: Duration,
+    /// A route that has not answered for so long is `unknown`, not `clear`.
+    pub unknown_after: Duration,
     /// Extra attempts allowed in a steady state, as a share of primaries (0.05 is 5 %).
     pub extra_share: f64,
     /// While nothing is clear, packets sent upstream stay under this multiple of the rate in health.
@@ -358,6 +362,7 @@ impl PathConfig {
             mark: None,
             backup: false,
             cost: bounds::COST.default,
+            metered: false,
         }
     }
 }
@@ -409,6 +414,7 @@ impl Default for Routing {
             policy: Policy::Fastest,
             deadline: bounds::DEADLINE.default,
             return_within: bounds::RETURN_WITHIN.default,
+            unknown_after: bounds::UNKNOWN_AFTER.default,
             extra_share: bounds::EXTRA_SHARE.default,
             ceiling: bounds::CEILING.default,
             randomize_case: true,

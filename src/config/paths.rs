@@ -63,6 +63,7 @@ impl<'s> Paths<'s> {
                 mark: it.mark.as_ref().map(|it| it.value),
                 backup: it.backup.as_ref().is_some_and(|it| it.value),
                 cost: it.cost.as_ref().map_or(bounds::COST.default, |it| it.value),
+                metered: it.metered.as_ref().is_some_and(|it| it.value),
             };
             if whole {
                 check_way(it, name, reports);
@@ -226,7 +227,7 @@ fn check_way(path: &PathSpec, name: &Written<String>, reports: &mut Vec<Report>)
     if name.value == DEFAULT_PATH {
         if let Some(place) = first {
             let message = "`default` is the kernel's own choice";
-            let label = "expected only `backup` and `cost` in the path `default`";
+            let label = "expected only `backup`, `cost` and `metered` in the path `default`";
             let report = Report::error(message, place, label);
             reports.push(report.help("give this path another name"));
         }

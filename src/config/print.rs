@@ -105,6 +105,7 @@ fn write_path(out: &mut String, path: &PathConfig) -> fmt::Result {
         mark,
         backup,
         cost,
+        metered,
     } = path;
     writeln!(out, "\n[[path]]")?;
     writeln!(out, "name = {}", text(name))?;
@@ -118,7 +119,8 @@ fn write_path(out: &mut String, path: &PathConfig) -> fmt::Result {
         writeln!(out, "mark = {mark:#x}")?;
     }
     writeln!(out, "backup = {backup}")?;
-    writeln!(out, "cost = {cost:?}")
+    writeln!(out, "cost = {cost:?}")?;
+    writeln!(out, "metered = {metered}")
 }
 
 fn write_upstream(
@@ -222,6 +224,7 @@ fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
         policy,
         deadline,
         return_within,
+        unknown_after,
         extra_share,
         ceiling,
         randomize_case,
@@ -232,7 +235,11 @@ fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
     writeln!(out, "policy = {}", text(policy_name(*policy)))?;
     write_durations(
         out,
-        &[("deadline", *deadline), ("return-within", *return_within)],
+        &[
+            ("deadline", *deadline),
+            ("return-within", *return_within),
+            ("unknown-after", *unknown_after),
+        ],
     )?;
     writeln!(out, "extra-share = {extra_share:?}")?;
     writeln!(out, "ceiling = {ceiling:?}")?;

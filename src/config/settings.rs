@@ -32,6 +32,7 @@ pub(super) fn routing(spec: &Spec) -> Routing {
         policy: value_or(&written.policy, default.policy),
         deadline: value_or(&written.deadline, default.deadline),
         return_within: value_or(&written.return_within, default.return_within),
+        unknown_after: value_or(&written.unknown_after, default.unknown_after),
         extra_share: value_or(&written.extra_share, default.extra_share),
         ceiling: value_or(&written.ceiling, default.ceiling),
         randomize_case: value_or(&written.randomize_case, default.randomize_case),

@@ -60,6 +60,7 @@ pub(super) struct PathSpec {
     pub(super) mark: Key<u32>,
     pub(super) backup: Key<bool>,
     pub(super) cost: Key<f64>,
+    pub(super) metered: Key<bool>,
 }
 
 /// `[[upstream]]`
@@ -105,6 +106,7 @@ pub(super) struct RoutingSpec {
     pub(super) policy: Key<Policy>,
     pub(super) deadline: Key<Duration>,
     pub(super) return_within: Key<Duration>,
+    pub(super) unknown_after: Key<Duration>,
     pub(super) extra_share: Key<f64>,
     pub(super) ceiling: Key<f64>,
     pub(super) randomize_case: Key<bool>,
@@ -297,6 +299,7 @@ impl PathSpec {
             mark: t.read("mark", mark),
             backup: t.read("backup", Value::flag),
             cost: t.read("cost", |it| it.number(bounds::COST)),
+            metered: t.read("metered", Value::flag),
         }
     }
 }
@@ -380,6 +383,7 @@ impl RoutingSpec {
         RoutingSpec {
             policy: t.read("policy", |it| it.choice(POLICIES)),
             deadline: t.read("deadline", |it| it.duration(bounds::DEADLINE)),
+            unknown_after: t.read("unknown-after", |it| it.duration(bounds::UNKNOWN_AFTER)),
             return_within: t.read("return-within", |it| it.duration(bounds::RETURN_WITHIN)),
             extra_share: t.read("extra-share", |it| it.number(bounds::EXTRA_SHARE)),
             ceiling: t.read("ceiling", |it| it.number(bounds::CEILING)),

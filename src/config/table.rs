@@ -266,7 +266,15 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ("[[listen]]", &["address", "transports"]),
     (
         "[[path]]",
-        &["name", "interface", "source", "mark", "backup", "cost"],
+        &[
+            "name",
+            "interface",
+            "source",
+            "mark",
+            "backup",
+            "cost",
+            "metered",
+        ],
     ),
     (
         "[[upstream]]",
@@ -297,6 +305,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "policy",
             "deadline",
             "return-within",
+            "unknown-after",
             "extra-share",
             "ceiling",
             "randomize-case",

@@ -114,6 +114,7 @@ fn the_annotated_default_tells_the_ranges() {
         ("mark", "1 to 4294967295".to_owned()),
         ("deadline", span(bounds::DEADLINE)),
         ("return-within", span(bounds::RETURN_WITHIN)),
+        ("unknown-after", span(bounds::UNKNOWN_AFTER)),
         ("extra-share", number(bounds::EXTRA_SHARE)),
         ("ceiling", number(bounds::CEILING)),
         ("hedge-min", span(bounds::HEDGE_MIN)),

@@ -269,6 +269,7 @@ mod tests {
                 .collect(),
             mark: None,
             backup: false,
+            metered: false,
             cost: 1.0,
         })
     }

@@ -25,6 +25,8 @@ pub enum Verdict {
     /// Answers as it did in health.
     #[default]
     Clear,
+    /// Has not answered for long, or never: nothing is known of it, good or bad.
+    Unknown,
     /// Something is off; others are preferred while that is looked into.
     Suspect,
     /// Was in trouble, has earned its way back and takes a growing share.
@@ -39,8 +41,9 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, mildest first.
-    pub const ALL: [Verdict; 6] = [
+    pub const ALL: [Verdict; 7] = [
         Verdict::Clear,
+        Verdict::Unknown,
         Verdict::Suspect,
         Verdict::Recovering,
         Verdict::Congested,
@@ -57,6 +60,7 @@ impl Verdict {
             Verdict::Congested => "congested",
             Verdict::Sick => "sick",
             Verdict::Dead => "dead",
+            Verdict::Unknown => "unknown",
         }
     }
 

@@ -405,6 +405,10 @@ feeders! {
 impl Label for Verdict {
     const VALUES: &'static [(&'static str, &'static str)] = &[
         ("clear", "Fit for use."),
+        (
+            "unknown",
+            "Has not answered for long, or never: nothing is known of it.",
+        ),
         ("suspect", "First signs of trouble: others are preferred."),
         (
             "recovering",

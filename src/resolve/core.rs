@@ -37,6 +37,8 @@ pub struct Core<X> {
     pub(super) worker: u16,
     /// The present for what ages: TTLs, failures.
     pub(super) life: Life,
+    /// How long the host has slept in all, as far as the engine was told.
+    slept: Duration,
     pub(super) questions: Slab<Question>,
     pub(super) attempts: Slab<Attempt>,
     pub(super) timers: Timers<(u32, u32)>,
@@ -81,6 +83,7 @@ impl<X: Exchanges> Core<X> {
             metrics,
             worker,
             life: Life::START,
+            slept: Duration::ZERO,
             questions: Slab::new(),
             attempts: Slab::new(),
             timers: Timers::new(now),
@@ -125,7 +128,14 @@ impl<X: Exchanges> Core<X> {
 
     /// Lets time do its part in the engine. One worker of all does so.
     pub fn tick(&mut self, now: Time) -> Tick {
-        self.shared.engine().tick(now, &mut self.rng)
+        let slept = Duration::from_nanos(self.life.nanos().saturating_sub(now.nanos()));
+        let more = slept.saturating_sub(self.slept);
+        let mut engine = self.shared.engine();
+        if more >= SLEEP {
+            self.slept = slept;
+            engine.host_slept(more, now, &mut self.rng);
+        }
+        engine.tick(now, &mut self.rng)
     }
 
     /// Sends the probe that the engine wants: for the root's name servers, which every resolver knows.
@@ -349,6 +359,8 @@ impl<X: Exchanges> Core<X> {
     }
 }
 
+/// What sets the two clocks apart by less is no sleep.
+const SLEEP: Duration = Duration::from_secs(1);
 /// How often room for queued questions is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -49,6 +49,8 @@ const RENEWALS: (f64, f64) = (0.25, 4.0);
 const PROBES: (f64, f64) = (8.0, 4.0);
 /// ... and as a share of the ceiling.
 const PROBES_SHARE: f64 = 0.3;
+/// ... and at least so many a second for each route that may be idle, whatever is asked.
+const IDLE: f64 = 0.1;
 /// Trials a second, and at once, that don't depend on how much is asked.
 const RETURNS: (f64, f64) = (0.5, 4.0);
 /// Refreshes a second at least, however quiet health was.
@@ -150,6 +152,8 @@ pub struct Budgets {
     present_at: Time,
     demand: f64,
     demand_at: Time,
+    /// Routes that are measured while they are idle.
+    idle: f64,
     /// When the first question came.
     asked_since: Option<Time>,
 }
@@ -184,6 +188,7 @@ impl Budgets {
             present_at: now,
             demand: 0.0,
             demand_at: now,
+            idle: 0.0,
             asked_since: None,
         };
         budgets.resize(now);
@@ -318,6 +323,18 @@ impl Budgets {
         let paid = self.probes.take(1.0, 0.0, now);
         self.this_second.extras += u32::from(paid);
         paid
+    }
+
+    /// So many routes are measured while they are idle.
+    pub fn provide_for(&mut self, routes: usize, now: Time) {
+        self.idle = routes as f64;
+        self.resize(now);
+    }
+
+    /// A probe of an idle route. It is no answer to any question, so it does not count in what questions cost, nor in
+    /// what health asks for.
+    pub fn idle_probe(&mut self, now: Time) -> bool {
+        self.probes.take(1.0, 0.0, now)
     }
 
     /// A probe while nothing is clear. What questions leave of the ceiling does not decide it: they are the
@@ -459,6 +476,8 @@ impl Budgets {
             + self.steady.cap
             + self.burst.most_in(window)
             + self.returns.most_in(window)
+            + IDLE * self.idle * window.as_secs_f64()
+            + PROBES.1
     }
 
     fn resize(&mut self, now: Time) {
@@ -478,6 +497,7 @@ impl Budgets {
         let most = (CEILING_BURST_SECS * renewals).max(RENEWALS.1);
         self.renewals.set(renewals, most, now);
         let probes = (PROBES_SHARE * ceiling).min(PROBES.0);
+        let probes = probes.max(IDLE * self.idle);
         self.probes.set(probes, PROBES.1, now);
         let refreshes = self.healthy.max(REFRESH_MIN);
         self.refreshes.set(refreshes, refreshes, now);

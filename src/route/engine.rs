@@ -35,6 +35,9 @@ const HEDGE_LEAST: Duration = Duration::from_millis(40);
 /// What a route in trouble has answered is no longer news after this.
 const LATELY: Duration = Duration::from_secs(5);
 
+/// After the start the first answers are awaited for so long before a route that gave none comes after those that did.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How things stand altogether.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -66,6 +69,12 @@ pub struct Engine {
     pub(super) deadline: Duration,
     /// A route whose answer would settle an open question, and when it may be asked.
     pub(super) witness: Option<(RouteId, Time)>,
+    /// A route that was not heard for so long is unknown,
+    pub(super) unknown_after: Duration,
+    /// ... which makes no difference to questions until then: all have just begun to be.
+    pub(super) fresh_until: Time,
+    /// The host last woke up from sleep.
+    pub(super) woke: Time,
     pub(super) first_round: Option<FirstRound>,
     pub(super) hedges: Hedges,
     routes: Vec<Route>,
@@ -165,6 +174,9 @@ impl Engine {
             patience: Patience::new(routing.return_within),
             deadline: routing.deadline,
             witness: None,
+            unknown_after: routing.unknown_after,
+            fresh_until: now + FRESH,
+            woke: Time::default(),
             first_round: None,
             hedges: Hedges::default(),
             events: VecDeque::new(),
@@ -189,7 +201,7 @@ impl Engine {
     pub fn any_clear(&self, now: Time) -> bool {
         self.standing() == Standing::Clear
             && self.lanes_of(PoolId::MAIN).any(|(_, lane)| {
-                matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
+                (lane.rank <= Rank::Unknown || lane.rank == Rank::Recovering)
                     && lane.has_room()
                     && !self.is_silent(lane, now)
             })
@@ -271,7 +283,9 @@ impl Engine {
 
     fn hedge_wait_of(&self, pool: PoolId) -> Duration {
         let lanes = self.lanes_of(pool);
-        let clear = lanes.filter(|(_, lane)| lane.rank == Rank::Clear);
+        let some = lanes.clone().any(|(_, lane)| lane.rank == Rank::Clear);
+        let best = if some { Rank::Clear } else { Rank::Unknown };
+        let clear = lanes.filter(|(_, lane)| lane.rank == best);
         let (mut least, mut most) = (u64::MAX, 0);
         for (_, lane) in clear {
             let nanos = lane.estimate.hedge_wait().as_nanos() as u64;
@@ -362,7 +376,11 @@ impl Engine {
     /// Lets time do its part. The worker that owns the tick calls it and sends the probes it lists.
     pub fn tick(&mut self, now: Time, rng: &mut impl rand::Rng) -> Tick {
         if !std::mem::replace(&mut self.has_tastes, true) {
-            self.lanes.iter_mut().for_each(|lane| lane.like(unit(rng)));
+            for lane in &mut self.lanes {
+                let roll = unit(rng);
+                lane.like(roll);
+                lane.idle.begin(now, (16.0 * roll).fract());
+            }
         }
         for pool in &mut self.pools {
             pool.budgets.turn(now, pool.standing == Standing::Clear);
@@ -389,7 +407,9 @@ impl Engine {
         self.keep_room(now);
         let mut probes = self.probes(now, rng);
         let soon = self.go_the_first_round(&mut probes, now, rng);
-        let troubled = self.lanes.iter().any(|lane| lane.rank != Rank::Clear);
+        let soon = soon.min(self.measure_idle(&mut probes, now, rng));
+        let quiet = |lane: &Lane| matches!(lane.rank, Rank::Clear | Rank::Unknown);
+        let troubled = !self.lanes.iter().all(quiet);
         let pause = if troubled { 50 } else { 250 };
         Tick {
             probes,
@@ -428,6 +448,7 @@ impl Engine {
     fn each_second(&mut self, now: Time) {
         let passed = now.secs().saturating_sub(self.second).max(1) as f32;
         self.second = now.secs();
+        self.age(now);
         self.patience.suit(self.healthy_rate());
         for index in 0..self.lanes.len() {
             let route = RouteId(index as u16);
@@ -436,7 +457,7 @@ impl Engine {
             let lane = &mut self.lanes[index];
             let rate = lane.sent as f32 / passed;
             lane.sent = 0;
-            if healthy && !surging && lane.rank == Rank::Clear {
+            if healthy && !surging && matches!(lane.rank, Rank::Clear | Rank::Unknown) {
                 lane.limit.relax();
             }
             if healthy {

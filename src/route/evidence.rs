@@ -95,7 +95,7 @@ impl Engine {
     pub fn last_words(&self, pool: PoolId) -> impl Iterator<Item = (RouteId, Said)> + '_ {
         let lanes = self.lanes_of(pool);
         lanes
-            .filter(|(_, lane)| lane.rank != Rank::Clear && lane.rank != Rank::Out)
+            .filter(|(_, lane)| !matches!(lane.rank, Rank::Clear | Rank::Unknown | Rank::Out))
             .map(|(id, lane)| (id, lane.said.map_or(Said::Nothing, |(_, said)| said)))
     }
 
@@ -113,6 +113,13 @@ impl Engine {
             return false;
         };
         let route = attempt.route;
+        if outcome.came_back() {
+            let useful = matches!(
+                outcome,
+                Outcome::Answered | Outcome::Truncated | Outcome::Unfinished
+            );
+            self.heard(route, useful, now);
+        }
         let outdone = attempt.outdone && !self.others_are_hard(route, now.since(attempt.sent));
         let lane = &mut self.lanes[route.0 as usize];
         let in_flight = lane.queue.len();
@@ -140,7 +147,7 @@ impl Engine {
             // What is useless, or was expected to be, was late by its own doing.
             let excused = attempt.mute || !useful;
             // A trial that may just have been a hard question is worth another one.
-            let excusable = lane.rank > Rank::Doubted
+            let excusable = lane.rank > Rank::Unknown
                 && !outdone
                 && lane.straggler.is_none()
                 && lane.estimate.may_be_hard(proven);
@@ -185,7 +192,8 @@ impl Engine {
             if let Some(measured) = measured.filter(|_| telling) {
                 let was_lost = attempt.lost || attempt.resent;
                 let hard = matches!(sample, Sample::Hard { .. });
-                let clear = lane.rank == Rank::Clear && !was_lost && !hard;
+                let at_peace = matches!(lane.rank, Rank::Clear | Rank::Unknown);
+                let clear = at_peace && !was_lost && !hard;
                 lane.estimate
                     .sample(measured, now, clear, sample == Sample::Good);
                 let over = measured.saturating_sub(lane.estimate.base().unwrap_or(measured));
@@ -298,7 +306,7 @@ impl Engine {
 
     fn was_lost(&mut self, id: AttemptId, attempt: Attempt, in_flight: u32, now: Time) {
         let Attempt { route, sent, .. } = attempt;
-        if self.paths[self.lane(route).route.path.0 as usize].missing {
+        if self.paths[self.lane(route).route.path.0 as usize].missing || sent < self.woke {
             return;
         }
         self.lane_mut(route).recent.lost(now);

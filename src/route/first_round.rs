@@ -43,7 +43,7 @@ impl Engine {
     pub fn begin_first_round(&mut self, told: &[bool]) {
         let known = |route: usize| told.get(route).is_some_and(|told| *told);
         let call = |route: usize| Call {
-            due: match known(route) {
+            due: match known(route) || self.lanes[route].metered {
                 true => Time::NEVER,
                 false => Time::default(),
             },

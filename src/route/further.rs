@@ -55,6 +55,9 @@ impl Race {
         rng: &mut impl rand::Rng,
         step: &mut Step,
     ) {
+        if matches!(self.ask.purpose, Purpose::Probe(_)) {
+            return engine.probe_was_poor(flight.route, rcode, now);
+        }
         let upstream = engine.lane(flight.route).route.upstream;
         if self.finished {
             // A loser; what it was compared with has answered, if anybody has.

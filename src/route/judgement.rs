@@ -226,6 +226,7 @@ impl Engine {
                 {
                     Culprit::Path
                 }
+                Culprit::Path => self.other_to_hear(index, now).unwrap_or(Culprit::Path),
                 found => found,
             };
             match found {
@@ -375,8 +376,9 @@ impl Engine {
                 Rank::Out
             } else {
                 match self.effective(lane) {
+                    Verdict::Clear if self.is_unseen(lane, now) => Rank::Unknown,
                     Verdict::Clear if path.doubted || upstream.doubted => Rank::Doubted,
-                    Verdict::Clear => Rank::Clear,
+                    Verdict::Clear | Verdict::Unknown => Rank::Clear,
                     Verdict::Suspect => Rank::Suspect,
                     Verdict::Recovering => Rank::Recovering,
                     Verdict::Congested => Rank::Congested,

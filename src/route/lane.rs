@@ -9,6 +9,7 @@ use super::estimate::{Estimate, Waits};
 use super::flight::Queue;
 use super::hardness::Hardness;
 use super::health::Health;
+use super::idle::Idle;
 use super::limit::Limit;
 use super::recent::Recent;
 use super::selector::Rank;
@@ -36,6 +37,11 @@ pub(super) struct Lane {
     pub(super) rank_now: Rank,
     pub(super) drained: bool,
     pub(super) backup: bool,
+    /// Each packet over its path is paid for.
+    pub(super) metered: bool,
+    /// When something last came back over it.
+    pub(super) heard: Time,
+    pub(super) idle: Idle,
     /// Of path and upstream together.
     pub(super) cost: f32,
     /// The same, and how little this host likes it.
@@ -103,6 +109,9 @@ impl Lane {
             silent: false,
             drained: false,
             backup: of.backup || over.backup,
+            metered: over.metered,
+            heard: Time::default(),
+            idle: Idle::default(),
             cost: (of.cost * over.cost) as f32,
             price: (of.cost * over.cost) as f32,
             turn: 0.0,
@@ -188,6 +197,9 @@ pub(super) struct Group {
     pub(super) loops: bool,
     /// An open question hangs over it.
     pub(super) doubted: bool,
+    /// When something last came back over any of its routes, and when something of use did.
+    pub(super) heard: Time,
+    pub(super) served: Time,
     /// Which of its routes is tried next.
     pub(super) trial: u16,
     /// Which of its routes began its row of good answers.
@@ -210,6 +222,8 @@ impl Group {
             missing: false,
             loops: false,
             doubted: false,
+            heard: Time::default(),
+            served: Time::default(),
             trial: 0,
             rower: None,
             left: Time::NEVER,

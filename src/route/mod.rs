@@ -30,6 +30,7 @@ pub mod flight;
 pub mod further;
 pub mod hardness;
 pub mod health;
+mod idle;
 pub mod judgement;
 mod lane;
 pub mod limit;

@@ -46,7 +46,6 @@ pub(super) struct Pool {
     /// While nothing is clear: no trial out of its turn before this.
     pub(super) pressed: Time,
     pub(super) last_question: Time,
-    pub(super) surveyed: Time,
     pub(super) outage_turn: u16,
 }
 
@@ -59,6 +58,10 @@ impl Pool {
         };
         let routes = pool.upstreams.iter().flat_map(of).map(|(id, _)| id);
         let members: Box<[RouteId]> = routes.collect();
+        let routing = &config.routing;
+        let mut budgets = Budgets::new(routing.extra_share, routing.ceiling, now);
+        let measured = members.iter().map(|id| &lanes[usize::from(id.0)]);
+        budgets.provide_for(measured.filter(|lane| !lane.metered).count(), now);
         let mut is_member = vec![false; lanes.len()];
         for route in &members {
             is_member[usize::from(route.0)] = true;
@@ -69,14 +72,13 @@ impl Pool {
             members,
             is_member: is_member.into(),
             precedence: Precedence::new(config, pool),
-            budgets: Budgets::new(config.routing.extra_share, config.routing.ceiling, now),
+            budgets,
             standing: Standing::Clear,
             stands_since: now,
             aftermath: Time::default(),
             next_trial: now,
             pressed: Time::default(),
             last_question: Time::default(),
-            surveyed: Time::default(),
             outage_turn: 0,
         }
     }
@@ -147,6 +149,12 @@ impl Engine {
     /// How a pool stands.
     pub fn standing_of(&self, pool: PoolId) -> Standing {
         self.pool(pool).standing
+    }
+
+    /// A pool that `route` is in and that has another way than waiting for what is bad.
+    pub(super) fn clear_pool_with(&mut self, route: RouteId) -> Option<&mut Pool> {
+        let mut pools = self.pools.iter_mut();
+        pools.find(|pool| pool.has(route) && pool.is_clear())
     }
 
     /// Pays for a probe over `route`, from the purse of a pool that it is in.

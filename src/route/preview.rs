@@ -97,12 +97,12 @@ impl Engine {
         let candidates = self.lanes_of(pool).map(|(id, lane)| {
             let passed_over = (chosen != Some(id)).then(|| self.passed_over(lane));
             let expected = match lane.rank {
-                Rank::Clear | Rank::Doubted => lane.estimate.typical_us(),
+                Rank::Clear | Rank::Doubted | Rank::Unknown => lane.estimate.typical_us(),
                 _ => lane.estimate.current_us(now),
             };
             Candidate {
                 name: lane.route.name.clone(),
-                verdict: self.effective(lane),
+                verdict: self.shown(lane, now),
                 expected: Duration::from_micros(expected.max(0.0) as u64),
                 passed_over,
             }
@@ -129,10 +129,11 @@ impl Engine {
             return PassedOver::Full;
         }
         match (lane.rank, lane.rank_now) {
-            (Rank::Clear | Rank::Doubted, Rank::Suspect) => PassedOver::Overdue,
+            (Rank::Clear | Rank::Doubted | Rank::Unknown, Rank::Suspect) => PassedOver::Overdue,
             (Rank::Clear, _) if lane.backup => PassedOver::Backup,
             (Rank::Clear, _) => PassedOver::Preferred,
             (Rank::Doubted, _) => PassedOver::Doubted,
+            (Rank::Unknown, _) => PassedOver::Verdict(Verdict::Unknown),
             _ => PassedOver::Verdict(self.effective(lane)),
         }
     }

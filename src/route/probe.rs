@@ -3,8 +3,8 @@
 //! A route in trouble is tried by duplicates of real questions, which no client waits for, and by
 //! probes where no real question comes along. Trials come further apart each time they fail, with
 //! jitter, so that many hosts don't knock in step; a path or a server in trouble is tried over one
-//! of its routes at a time, however many it has. Routes that are clear but idle are surveyed now and
-//! then, so that a hedge doesn't meet a stranger. When everything is dead, probes are all that goes out.
+//! of its routes at a time, however many it has. Routes that are new are asked a few times
+//! beside questions, so that a hedge doesn't meet a stranger; those that are idle are measured in [`idle`](super::idle). When everything is dead, probes are all that goes out.
 
 use std::time::Duration;
 
@@ -33,10 +33,6 @@ const SOUND_DOUBLINGS: u32 = 4;
 const FIRST_SAMPLES: u64 = 3;
 /// this.
 const FIRST_STEP: Duration = Duration::from_millis(100);
-/// An idle clear route is surveyed this often, but all of them together at most at
-const SURVEY_STEP: Duration = Duration::from_secs(60);
-/// this share of the traffic.
-const SURVEY_SHARE: f64 = 0.0025;
 /// While nothing is clear, what was not asked for this long is tried out of its turn,
 pub(super) const PRESSED: Duration = Duration::from_millis(500);
 /// for this share of the packets that the ceiling allows, and at least so many a second where they are few.
@@ -147,6 +143,8 @@ impl Engine {
         let trial = trial?;
         let patience = match (standing, quiet) {
             _ if matches!(trial, Trial::Sounding(_)) => Duration::ZERO,
+            // Somebody is in doubt until it is asked.
+            (Standing::Clear, true) if matches!(trial, Trial::Witness(_)) => RIDE,
             (_, true) => QUIET_STEP,
             (Standing::Clear, false) => RIDE,
             // Real questions go to the least bad only: the others are tried here.
@@ -247,9 +245,6 @@ impl Engine {
                 consider(due(&upstream.health, asked), asked, Trial::Upstream(id));
             }
         }
-        let healthy = of.budgets.healthy_rate();
-        let survey_gap =
-            Duration::from_secs_f64((1.0 / (SURVEY_SHARE * healthy).max(1e-3)).min(600.0));
         for (id, lane) in self.lanes_of(pool) {
             let accused = self.paths[lane.route.path.0 as usize].accused()
                 || self.upstreams[lane.route.upstream.0 as usize].accused();
@@ -269,11 +264,10 @@ impl Engine {
             }
             if lane.health.verdict() != Verdict::Clear {
                 consider(due(&lane.health, lane.asked), lane.asked, Trial::Route(id));
-            } else if lane.estimate.samples() < FIRST_SAMPLES && !lane.estimate.is_measured() {
+            } else if !(lane.metered || lane.estimate.is_measured())
+                && lane.estimate.samples() < FIRST_SAMPLES
+            {
                 consider(lane.asked + FIRST_STEP, lane.asked, Trial::Survey(id));
-            } else {
-                let at = (lane.asked + SURVEY_STEP).max(of.surveyed + survey_gap);
-                consider(at, lane.asked, Trial::Survey(id));
             }
         }
         if first.0 <= now || first.0 <= survey.0 {
@@ -346,12 +340,7 @@ impl Engine {
                 lane.sounded = now;
             }
             Trial::Route(route) => self.lane_mut(route).health.trying(now, &patience, jitter),
-            Trial::Survey(route) => {
-                self.lane_mut(route).asked = now;
-                if self.lane(route).estimate.is_measured() {
-                    self.pool_mut(pool).surveyed = now;
-                }
-            }
+            Trial::Survey(route) => self.lane_mut(route).asked = now,
             Trial::Path(path) => {
                 let group = &mut self.paths[path.0 as usize];
                 if let Some(route) = route.filter(|_| group.health.row().count == 0) {
@@ -405,9 +394,16 @@ mod tests {
 
         fn ask_after(&mut self, millis: u64) -> (Race, Step) {
             self.now = self.now + Duration::from_millis(millis);
-            self.engine.tick(self.now, &mut self.rng);
+            for route in self.engine.tick(self.now, &mut self.rng).probes {
+                let (mut race, step) = self.ask(Purpose::Probe(route));
+                self.answer(&mut race, step.send.expect("a probe"));
+            }
+            self.ask(Purpose::Client)
+        }
+
+        fn ask(&mut self, purpose: Purpose) -> (Race, Step) {
             let ask = Ask {
-                purpose: Purpose::Client,
+                purpose,
                 about: About::PLAIN,
                 deadline: self.now + Duration::from_secs(4),
                 again: false,

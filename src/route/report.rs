@@ -137,10 +137,11 @@ impl Engine {
         let routes = (0u16..).map(RouteId).zip(&self.lanes).map(|(id, lane)| {
             let answerable = self.answerable(lane);
             let evidence = self.evidence(id, answerable.tally(), now);
+            let (verdict, since) = self.shown_since(lane, now);
             RouteReport {
                 name: lane.route.name.clone(),
-                verdict: answerable.verdict(),
-                standing_for: now.since(answerable.since()),
+                verdict,
+                standing_for: now.since(since),
                 evidence,
                 base: lane.estimate.base(),
                 excess: lane.estimate.excess(now),
@@ -181,8 +182,8 @@ impl Engine {
                 .iter()
                 .map(|path| PathReport {
                     name: path.name.clone(),
-                    verdict: path.health.verdict(),
-                    standing_for: now.since(path.health.since()),
+                    verdict: self.shown_of(path, now).0,
+                    standing_for: now.since(self.shown_of(path, now).1),
                     missing: path.missing,
                     drained: path.drained,
                 })
@@ -192,8 +193,8 @@ impl Engine {
                 .iter()
                 .map(|upstream| UpstreamReport {
                     name: upstream.name.clone(),
-                    verdict: upstream.health.verdict(),
-                    standing_for: now.since(upstream.health.since()),
+                    verdict: self.shown_of(upstream, now).0,
+                    standing_for: now.since(self.shown_of(upstream, now).1),
                     drained: upstream.drained,
                 })
                 .collect(),

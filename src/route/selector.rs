@@ -22,6 +22,8 @@ pub enum Rank {
     Clear,
     /// Clear, but it shares its path or its server with one that is in trouble nobody is blamed for yet.
     Doubted,
+    /// Not heard for long, or never.
+    Unknown,
     /// Suspect, or stalled just now.
     Suspect,
     /// Recovering, beyond its share.
@@ -504,7 +506,7 @@ impl Engine {
 /// The last tier that may be used at all, the last that a hedge may go to, the last that a retry may, and the last that may know better
 /// than a useless answer.
 const LAST_IN_USE: u8 = 2 * Rank::Dead as u8 + 1;
-const LAST_CLEAR: u8 = 2 * Rank::Doubted as u8 + 1;
+const LAST_CLEAR: u8 = 2 * Rank::Unknown as u8 + 1;
 const LAST_USABLE: u8 = 2 * Rank::Recovering as u8 + 1;
 const LAST_ANSWERING: u8 = 2 * Rank::Sick as u8 + 1;
 

@@ -152,7 +152,7 @@ error: `default` is the kernel's own choice
  --> byway.toml:6:8
   |
 6 | mark = 7
-  |        ^ expected only `backup` and `cost` in the path `default`
+  |        ^ expected only `backup`, `cost` and `metered` in the path `default`
   |
   = help: give this path another name
 "#,

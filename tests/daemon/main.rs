@@ -33,6 +33,7 @@ mod sleeping;
 mod special;
 mod staleness;
 mod stalls;
+mod standby;
 mod stopping;
 mod streams;
 mod survival;

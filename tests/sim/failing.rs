@@ -39,6 +39,8 @@ pub enum Whose {
     Zone(u16),
     /// Those of the type HTTPS.
     Https,
+    /// Those for the root's servers.
+    Root,
 }
 
 /// Questions that fail, at one server only or at all of them.
@@ -53,7 +55,7 @@ pub struct Failing {
 pub fn fate(failing: &[Failing], name: Option<Name>, upstream: usize) -> Option<Fate> {
     let is_whose = |it: &&Failing| match (it.whose, name) {
         (Whose::Zone(whose), Some(Name::InZone(zone, _))) => whose == zone,
-        (Whose::Https, Some(Name::Https(_))) => true,
+        (Whose::Https, Some(Name::Https(_))) | (Whose::Root, None) => true,
         _ => false,
     };
     let mut of = failing.iter().filter(is_whose);

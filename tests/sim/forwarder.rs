@@ -143,7 +143,10 @@ impl Forwarder {
         };
         let ask = Ask {
             purpose: asking.purpose,
-            about: about(asking.name),
+            about: match asking.purpose {
+                Purpose::Probe(_) => About::PLAIN,
+                _ => about(asking.name),
+            },
             deadline: asking.deadline,
             again,
             pool: PoolId::MAIN,

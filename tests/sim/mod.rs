@@ -20,6 +20,7 @@ pub mod quiet;
 pub mod resolver;
 pub mod rows;
 pub mod stalls;
+pub mod standby;
 pub mod storms;
 pub mod subject;
 pub mod watch;

@@ -33,18 +33,29 @@ fn any_routing() -> impl Strategy<Value = Routing> {
             Just(Policy::Spread)
         ],
         10_000_000_000u64..60_000_000_000,
-        duration(bounds::RETURN_WITHIN),
+        (
+            duration(bounds::RETURN_WITHIN),
+            duration(bounds::UNKNOWN_AFTER),
+        ),
         (0.0..=1.0f64, 1.0..=4.0f64, any::<bool>()),
         duration(bounds::HEDGE_MIN),
         duration(bounds::HEDGE_MAX),
     )
         .prop_map(
-            |(policy, deadline, return_within, (extra_share, ceiling, randomize_case), a, b)| {
+            |(
+                policy,
+                deadline,
+                (return_within, unknown_after),
+                (extra_share, ceiling, randomize_case),
+                a,
+                b,
+            )| {
                 let (hedge_min, hedge_max) = ordered(a, b);
                 Routing {
                     policy,
                     deadline: Duration::from_nanos(deadline),
                     return_within,
+                    unknown_after,
                     extra_share,
                     ceiling,
                     randomize_case,
@@ -178,20 +189,23 @@ fn any_path(index: usize) -> impl Strategy<Value = PathConfig> {
         any::<bool>(),
         1u32..,
         any::<bool>(),
-        1.0..=1000.0f64,
+        (1.0..=1000.0f64, any::<bool>()),
     )
-        .prop_map(move |(interface, source, mark, backup, cost)| PathConfig {
-            name: format!("path-{index}"),
-            interface,
-            source: match source {
-                true => vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
-                false => Vec::new(),
+        .prop_map(
+            move |(interface, source, mark, backup, (cost, metered))| PathConfig {
+                name: format!("path-{index}"),
+                interface,
+                source: match source {
+                    true => vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+                    false => Vec::new(),
+                },
+                // Tells it from every other path.
+                mark: Some((mark & !0xff) | index as u32 | 1 << 8),
+                backup,
+                cost,
+                metered,
             },
-            // Tells it from every other path.
-            mark: Some((mark & !0xff) | index as u32 | 1 << 8),
-            backup,
-            cost,
-        })
+        )
 }
 
 fn any_upstream(index: usize, paths: usize) -> impl Strategy<Value = UpstreamConfig> {
