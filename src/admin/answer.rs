@@ -51,6 +51,9 @@ const OCTETS: &str = "application/octet-stream";
 const EVENTS_MOST: usize = 1000;
 const EVENTS_USUAL: usize = 100;
 
+/// What the API says, for programs. A test compares it with real answers.
+const OPENAPI: &str = include_str!("../../docs/openapi.json");
+
 const INDEX: &str = "\
 byway, read-only:
   /metrics         counters and gauges, Prometheus text format
@@ -61,6 +64,7 @@ byway, read-only:
   /api/v1/events   what happened, oldest first; ?after=NUMBER, ?most=NUMBER, ?details=true
   /api/v1/why      what would be done for a question now; ?name=NAME&type=TYPE
   /api/v1/cache    what is held for a name; ?name=NAME
+  /api/v1/openapi.json   the same for programs: every request and every field
   /api/v1/record   what the flight recorder keeps in memory for want of a file
 ";
 
@@ -118,6 +122,12 @@ fn read(wanted: &Wanted<'_>, state: &AdminState) -> Answer {
         "/api/v1/cache" => {
             let name = parameter(wanted.query, "name").unwrap_or_default();
             told(desk.cache(&name))
+        }
+        "/api/v1/openapi.json" => {
+            let mut document = text(StatusCode::OK, OPENAPI);
+            let media_type = HeaderValue::from_static(JSON);
+            document.headers_mut().insert(CONTENT_TYPE, media_type);
+            document
         }
         "/api/v1/record" => {
             let mut record = text(StatusCode::OK, desk.record());

@@ -1,7 +1,7 @@
 //! The documents of the API: what `/api/v1/…` and the control socket say, and what the commands print.
 //!
-//! They are stable: a field is added, never renamed or given another meaning; `docs/api.md` and
-//! `docs/openapi.json` describe them, and a test compares those with real answers. Times are RFC 3339 in UTC,
+//! They are stable: a field is added, never renamed or given another meaning; `docs/openapi.json`
+//! describes them, and a test compares it with real answers. Times are RFC 3339 in UTC,
 //! durations seconds, and what is not known is `null`.
 
 use serde::{Deserialize, Serialize};
@@ -173,6 +173,13 @@ pub struct Route {
     pub typical: f64,
     /// Share of attempts lost of those that the evidence counts.
     pub loss: f64,
+    /// Share of the last minute's attempts without an answer in the route's own time, whatever the reason; `null` if there
+    /// were none.
+    #[serde(default)]
+    pub recent_loss: Option<f64>,
+    /// Seconds since the last useful answer; `null` before the first.
+    #[serde(default)]
+    pub last_answer: Option<f64>,
     /// Attempts under way.
     pub in_flight: u32,
     /// Attempts that may be under way.

@@ -22,6 +22,7 @@ mod link_local;
 mod listeners;
 mod loops;
 mod manners;
+mod openapi;
 mod passing;
 mod paths;
 mod precedence;

@@ -30,6 +30,8 @@ pub(super) fn route(route: &RouteReport, uptime: Duration) -> api::Route {
         excess: seconds(route.excess),
         typical: route.typical.as_secs_f64(),
         loss: route.loss,
+        recent_loss: route.recent_loss,
+        last_answer: seconds(route.last_answer),
         in_flight: route.in_flight,
         limit: route.limit,
         hedge_after: route.hedge_wait.as_secs_f64(),
