@@ -231,7 +231,12 @@ fn upstream(text: &str, host: &Host, listen: &[Listen]) -> Result<UpstreamConfig
     };
     // hickory reads the address as the system's resolver would, but drops its zone, and gives up on the
     // whole file where a search domain is odd. So it is shown one server at a time.
-    let ip = parse_resolv_conf(format!("nameserver {ip}\n"))
+    // What is no address is said by byway, with its place, and not by the library as well.
+    let silence = tracing::subscriber::NoSubscriber::default();
+    let parsed = tracing::subscriber::with_default(silence, || {
+        parse_resolv_conf(format!("nameserver {ip}\n"))
+    });
+    let ip = parsed
         .ok()
         .and_then(|(config, _)| config.name_servers().first().map(|it| it.ip))
         .ok_or("not an IP address")?;

@@ -270,6 +270,7 @@ impl Keeper {
     pub(super) fn sample(&self) -> SnapshotSample {
         let state = self.state();
         SnapshotSample {
+            failing: state.failing.is_some(),
             file: state.file.map(|(written, at)| SnapshotFile {
                 age: self.clock.life().since(at),
                 bytes: written.bytes,

@@ -114,6 +114,8 @@ series! {
         "Size of the cache snapshot on disk.";
     SNAPSHOT_ENTRIES = Gauge "byway_snapshot_entries" []
         "Answers in the cache snapshot on disk.";
+    SNAPSHOT_FAILING = Gauge "byway_snapshot_failing" []
+        "1 while the cache snapshot cannot be written: the last attempt failed.";
     SNAPSHOT_WRITES = Counter "byway_snapshot_writes_total" ["result"]
         "Attempts to write the cache snapshot: written or failed.";
 

@@ -39,6 +39,7 @@ mod stopping;
 mod streams;
 mod survival;
 mod tcp;
+mod told;
 mod trace;
 mod truncation;
 mod upstream_tcp;

@@ -23,6 +23,7 @@ pub mod stalls;
 pub mod standby;
 pub mod storms;
 pub mod subject;
+pub mod told;
 pub mod watch;
 pub mod wide;
 pub mod world;

@@ -232,6 +232,8 @@ impl Shared {
             snapshot.written as f64,
         );
         page.put(&names::SNAPSHOT_WRITES, &["failed"], snapshot.failed as f64);
+        let failing = f64::from(u8::from(snapshot.failing));
+        page.put(&names::SNAPSHOT_FAILING, &[], failing);
         if let Some(file) = snapshot.file {
             page.put(&names::SNAPSHOT_AGE, &[], file.age.as_secs_f64());
             page.put(&names::SNAPSHOT_BYTES, &[], file.bytes as f64);

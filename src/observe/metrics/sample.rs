@@ -62,6 +62,8 @@ pub struct SnapshotSample {
     pub written: u64,
     /// Times it could not be written.
     pub failed: u64,
+    /// Whether the last attempt failed.
+    pub failing: bool,
 }
 
 /// A snapshot that was written whole.

@@ -95,6 +95,7 @@ fn sources() -> Sources {
         }),
         engine: Box::new(move || engine.clone()),
         snapshot: Some(Box::new(|| SnapshotSample {
+            failing: true,
             file: Some(SnapshotFile {
                 age: Duration::from_secs(60),
                 bytes: 4096,

@@ -1,6 +1,7 @@
 //! From what the engine tells and what clients got to troubles: opened, told, absorbed, over.
 
 mod account;
+mod due;
 mod mind;
 mod pool;
 
@@ -20,13 +21,9 @@ use pool::{Pool, Standing};
 const HOLD: Duration = Duration::from_secs(1);
 /// What was told so shortly before is explained by a greater trouble that follows.
 const TOGETHER: Duration = Duration::from_secs(10);
-/// What another path or upstream explained may take a little longer to show that it is well.
-const SHADOW: Duration = Duration::from_secs(3);
 /// What a greater trouble explained is told of by itself when it is still bad so long after that one, and the time that a
 /// route's return may take.
 const MARGIN: Duration = Duration::from_secs(3);
-/// Where the network itself is not there (yet), and nobody asks, it is waited for.
-const NETWORK: Duration = Duration::from_secs(10);
 /// How often what clients got is noted, and for how long it is kept: a trouble is told later than it began.
 const NOTED_EVERY: Duration = Duration::from_millis(250);
 const NOTED_FOR: Duration = Duration::from_secs(30);
@@ -383,53 +380,6 @@ impl Troubles {
             felt: felt.since(open.before),
             drained,
         })
-    }
-
-    /// For how long after this moment a greater trouble, told or about to be, explains this one.
-    fn shadow(&self, index: usize) -> Option<Duration> {
-        let goes_on = |index: usize| {
-            let open = self.minds[index].open.as_ref();
-            open.is_some_and(|open| open.bad || open.number.is_some())
-        };
-        let in_trouble =
-            |pool: usize| goes_on(pool::outage(pool)) || goes_on(pool::nothing_clear(pool));
-        if self.is_everything(index) {
-            // Where nobody answers at all, no zone of its own is news.
-            let greater = [pool::outage(0), pool::outage(index / 2)];
-            let explained = greater.into_iter().any(|it| it < index && goes_on(it));
-            return explained.then_some(self.grace);
-        }
-        if self.are_all_in(index, in_trouble) {
-            return Some(self.grace);
-        }
-        let mut own = self.ways.iter().filter(|way| way.route == index);
-        own.any(|way| goes_on(way.path) || goes_on(way.upstream))
-            .then_some(SHADOW)
-    }
-
-    /// Whether somebody is to be told of it now.
-    fn is_due(&self, index: usize, now: Time) -> bool {
-        let mind = &self.minds[index];
-        let Some(open) = mind.open.as_ref() else {
-            return false;
-        };
-        // The first round has taken its time already, and what was so at the start is no surprise.
-        let known = mind.missing.as_ref().is_some_and(|(_, at_start)| *at_start);
-        let silent = mind.silent.is_some() && !mind.verdict.is_bad();
-        open.number.is_none()
-            && open.bad
-            && (silent || known || open.bad_for(now) >= HOLD)
-            && now >= mind.explained
-            && !self.is_awaited(index, open, now)
-    }
-
-    /// There is no network, be it not yet or for a moment, and nobody has asked.
-    fn is_awaited(&self, index: usize, open: &Open, now: Time) -> bool {
-        let felt = self.seen.felt.since(open.before);
-        self.is_everything(index)
-            && felt.failed + felt.stale == 0
-            && now.since(open.since) < NETWORK
-            && self.is_without_network(index)
     }
 
     fn begin(&mut self, index: usize, now: Time) -> Begun {

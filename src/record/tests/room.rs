@@ -55,6 +55,7 @@ fn metrics() -> Metrics {
         }),
         engine: Box::new(engine),
         snapshot: Some(Box::new(|| SnapshotSample {
+            failing: true,
             file: Some(SnapshotFile {
                 age: Duration::from_millis(123_456),
                 bytes: 50 << 20,
