@@ -35,7 +35,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, Visit};
 use answer::{Answer, Door, Wanted, orders_snapshot, refuse, respond, snapshot};
 pub use control::ControlSocket;
 pub use desk::Desk;
@@ -190,7 +190,8 @@ impl Server {
                     continue;
                 };
                 let door = Door::Network { loopback };
-                places.seat(converse(stream, door, Arc::clone(state), bounds));
+                let visit = converse(stream, door, Arc::clone(state), bounds);
+                places.seat(visit, &state.metrics);
             }
         };
         let control = async {
@@ -205,7 +206,8 @@ impl Server {
                 };
                 let by = control::who(&stream);
                 let door = Door::Control { by };
-                places.seat(converse(stream, door, Arc::clone(state), bounds));
+                let visit = converse(stream, door, Arc::clone(state), bounds);
+                places.seat(visit, &state.metrics);
             }
         };
         let seconds = async {
@@ -226,7 +228,7 @@ impl Server {
 
 /// The connections of one door, bounded.
 struct Places {
-    connections: JoinSet<()>,
+    connections: JoinSet<Visit>,
     by_age: VecDeque<AbortHandle>,
     most: usize,
 }
@@ -241,8 +243,19 @@ impl Places {
     }
 
     /// Lets a connection begin; the oldest makes room for it.
-    fn seat(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
-        while self.connections.try_join_next().is_some() {}
+    fn seat(
+        &mut self,
+        connection: impl Future<Output = Visit> + Send + 'static,
+        metrics: &Metrics,
+    ) {
+        while let Some(ended) = self.connections.try_join_next() {
+            metrics.visited(match ended {
+                Ok(end) => end,
+                Err(error) if error.is_cancelled() => Visit::Displaced,
+                // It panicked, which is told elsewhere.
+                Err(_) => Visit::Broken,
+            });
+        }
         self.by_age.retain(|connection| !connection.is_finished());
         if self.by_age.len() >= self.most
             && let Some(oldest) = self.by_age.pop_front()
@@ -253,13 +266,13 @@ impl Places {
     }
 }
 
-/// One connection: one request, one response. How it fails is the client's concern alone.
+/// One connection: one request, one response. How it fails is the client's concern alone, and counted.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     door: Door,
     state: Arc<AdminState>,
     bounds: Bounds,
-) {
+) -> Visit {
     // Whoever may give orders may wait for what comes of them.
     let lifetime = match &door {
         Door::Network { .. } => bounds.lifetime,
@@ -276,7 +289,12 @@ async fn converse(
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADER_FIELDS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    let _ = timeout(lifetime, connection).await;
+    match timeout(lifetime, connection).await {
+        Ok(Ok(())) => Visit::Answered,
+        Ok(Err(error)) if error.is_timeout() => Visit::Stalled,
+        Ok(Err(_)) => Visit::Broken,
+        Err(_) => Visit::Stalled,
+    }
 }
 
 /// Reads a request's body, if it is an order, and answers it.

@@ -291,6 +291,18 @@ labels! {
         Drained = "drained",
     }
 
+    /// How a connection to the watch ended: the admin address, or the control socket.
+    Visit {
+        /// With an answer.
+        Answered = "answered",
+        /// A newer one took its place, for so many were open.
+        Displaced = "displaced",
+        /// It did not ask, or did not take its answer, in time.
+        Stalled = "stalled",
+        /// It broke, or what came over it was no request, or one too large.
+        Broken = "broken",
+    }
+
     /// Why an entry left the cache.
     Eviction {
         /// Past its TTL by more than `stale-max`: nothing was lost.

@@ -181,6 +181,8 @@ series! {
         "Workers started.";
     EVENTS_LOST = Counter "byway_events_lost_total" []
         "Routing events that were dropped because nobody had taken them.";
+    VISITS = Counter "byway_watch_connections_total" ["end"]
+        "Connections to the admin address and the control socket, by how they ended.";
     LOG_LINES_LOST = Counter "byway_log_lines_lost_total" []
         "Lines of the log that could not be written, or came faster than they are read.";
     PANICS = Counter "byway_panics_total" []

@@ -11,6 +11,7 @@ mod clients;
 mod commands;
 mod control;
 mod counts;
+mod crowd;
 mod edns;
 mod first_minute;
 mod forgery;

@@ -15,7 +15,7 @@ use super::process::Process;
 use super::worker::{Block, RouteCells, Scalars};
 use super::{
     AnswerRcode, AskedType, AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit,
-    Mismatch, Outcome, QueryResult, Scope, Shared, Source, Transport, Verdict, queue,
+    Mismatch, Outcome, QueryResult, Scope, Shared, Source, Transport, Verdict, Visit, queue,
 };
 
 /// The commit that was built, if whoever built it said so.
@@ -101,6 +101,10 @@ impl Collector for Fold {
             1.0,
         );
         page.put(&names::WORKERS, &[], blocks.0.len() as f64);
+        for (end, count) in Visit::ALL.iter().zip(&self.shared.visits) {
+            let count = count.load(std::sync::atomic::Ordering::Relaxed);
+            page.put(&names::VISITS, &[end.as_str()], count as f64);
+        }
         page.put(&names::LOG_LINES_LOST, &[], log::lost() as f64);
         page.put(&names::PANICS, &[], log::panics() as f64);
         process(&mut page);

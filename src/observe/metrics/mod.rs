@@ -30,7 +30,7 @@ pub use worker::WorkerMetrics;
 
 pub use super::labels::{
     AnswerRcode, AskedType, AttemptKind, Client, Counter, Drop, Evacuation, Eviction, Gauge, Label,
-    Limit, Mismatch, Outcome, QueryResult, Scope, Source, Transport, Verdict,
+    Limit, Mismatch, Outcome, QueryResult, Scope, Source, Transport, Verdict, Visit,
 };
 use crate::config::Limits;
 use worker::Block;
@@ -77,6 +77,8 @@ struct Shared {
     /// By path, then by cause. Rare, and written by whichever worker the engine told, so an
     /// ordinary atomic addition.
     evacuations: Vec<[AtomicU64; Evacuation::COUNT]>,
+    /// Of the watch's own thread.
+    visits: [AtomicU64; Visit::COUNT],
     /// Troubles that began, and that go on now.
     troubles: [[AtomicU64; Scope::COUNT]; 2],
 }
@@ -108,6 +110,7 @@ impl Metrics {
             sources,
             blocks: Mutex::default(),
             evacuations,
+            visits: Default::default(),
             troubles: Default::default(),
         });
         Ok(Metrics {
@@ -128,6 +131,11 @@ impl Metrics {
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::clone(&block));
         WorkerMetrics::new(block)
+    }
+
+    /// Counts a connection to the watch that has ended.
+    pub fn visited(&self, end: Visit) {
+        self.shared.visits[end.index()].fetch_add(1, Relaxed);
     }
 
     /// Counts an evacuation of the path of that name. One that the [`Roster`] lacks is a defect in

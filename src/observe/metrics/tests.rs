@@ -159,6 +159,7 @@ fn feed(metrics: &Metrics) -> WorkerMetrics {
             .for_each(|&reason| worker.mismatched(route, reason));
         worker.edns_fallback(route);
     }
+    Visit::ALL.iter().for_each(|&end| metrics.visited(end));
     for path in ["eth0", "eth1"] {
         Evacuation::ALL
             .iter()
@@ -360,6 +361,7 @@ fn label_values_are_plain_words() {
     check::<Verdict>();
     check::<Evacuation>();
     check::<Eviction>();
+    check::<Visit>();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::labels::{
     AnswerRcode, AskedType, AttemptKind, Client, Counter, Drop, Evacuation, Eviction, Label, Limit,
-    Mismatch, Outcome, QueryResult, Scope, Source, Transport, Verdict,
+    Mismatch, Outcome, QueryResult, Scope, Source, Transport, Verdict, Visit,
 };
 use super::*;
 
@@ -57,6 +57,7 @@ fn closed() -> Vec<Closed> {
         closed(&HEDGES, "result", &denied),
         closed(&RETRIES, "result", &denied),
         closed(&EVACUATIONS, "cause", Evacuation::VALUES),
+        closed(&VISITS, "end", Visit::VALUES),
         closed(&TROUBLE, "scope", Scope::VALUES),
         closed(&TROUBLES, "scope", Scope::VALUES),
     ];
