@@ -15,6 +15,7 @@ mod misses;
 mod server;
 mod start;
 mod upstream;
+mod watch;
 mod workers;
 
 use std::time::Duration;
@@ -27,11 +28,12 @@ const ROUND: Duration = Duration::from_secs(2);
 const PART_LOAD: u32 = 20_000;
 
 /// The parts, in the order in which they run.
-const PARTS: [(&str, fn()); 4] = [
+const PARTS: [(&str, fn()); 5] = [
     ("hits", hits::measure),
     ("misses", misses::measure),
     ("start", start::measure),
     ("workers", workers::measure),
+    ("watch", watch::measure),
 ];
 
 fn main() {

@@ -133,12 +133,26 @@ impl Configured {
     /// It is more patient than by default: if the machine takes the upstream off its CPU for a moment, that is
     /// no trouble to be dealt with here.
     pub fn new(address: SocketAddr, workers: usize, upstream: SocketAddr) -> Configured {
+        Configured::with(address, workers, upstream, "off")
+    }
+
+    /// The same, with its metrics and its API at `admin`.
+    pub fn watched(
+        address: SocketAddr,
+        workers: usize,
+        upstream: SocketAddr,
+        admin: SocketAddr,
+    ) -> Configured {
+        Configured::with(address, workers, upstream, &admin.to_string())
+    }
+
+    fn with(address: SocketAddr, workers: usize, upstream: SocketAddr, admin: &str) -> Configured {
         let program =
             std::env::var_os("BYWAY").unwrap_or(OsString::from(env!("CARGO_BIN_EXE_byway")));
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         writeln!(
             file,
-            "version = 1\nworkers = {workers}\n[admin]\nlisten = \"off\"\n\
+            "version = 1\nworkers = {workers}\n[admin]\nlisten = \"{admin}\"\ncontrol = \"off\"\n\
              [[listen]]\naddress = \"{address}\"\n\
              [[upstream]]\nname = \"bench\"\naddress = \"{upstream}\"\n\
              [routing]\nhedge-min = \"200 ms\"\n"
