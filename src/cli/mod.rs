@@ -7,6 +7,7 @@
 mod check;
 mod client;
 mod history;
+mod incident;
 mod man;
 mod query;
 mod recorded;
@@ -135,6 +136,8 @@ enum Command {
     Events(running::EventsArgs),
     /// What clients felt and how each route fared, from the flight recorder; works without a daemon too
     History(history::HistoryArgs),
+    /// What happened, who was blamed and why, what clients felt and what it was worth; works without a daemon too
+    Incident(incident::IncidentArgs),
     /// Take a path, an upstream or a route out of use, at once
     Drain(running::DrainArgs),
     /// Put back what was drained
@@ -171,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Trace(args) => running::trace(&args),
         Command::Events(args) => running::events(&args),
         Command::History(args) => history::history(&args),
+        Command::Incident(args) => incident::incident(&args),
         Command::Drain(args) => running::drain(&args),
         Command::Restore(args) => running::restore(&args),
         Command::Cache(args) => running::cache(&args),

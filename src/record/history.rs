@@ -7,7 +7,9 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub(super) use figures::{Buckets, upstream_answers};
 pub use figures::{Felt, RouteFelt, Step, steps};
 pub use grid::{Grid, Row};
 pub use openmetrics::write as openmetrics;
+pub(super) use show::{columns, millis, percent};
 pub use show::{csv, json, table};

@@ -28,6 +28,7 @@ mod encoder;
 mod file;
 mod frame;
 pub mod history;
+pub mod incident;
 mod memory;
 mod reader;
 mod recorder;

@@ -68,16 +68,20 @@ impl Rig {
     }
 
     pub(in crate::record) fn second_of(&mut self, events: &[&str], readings: &[Reading]) {
+        let event = |text: &&str| json!({ "kind": "verdict", "text": text });
+        let events: Vec<Value> = events.iter().map(event).collect();
+        self.second_with(&events, readings);
+    }
+
+    pub(in crate::record) fn second_with(&mut self, events: &[Value], readings: &[Reading]) {
         self.stamp.wall += 1_000;
         self.stamp.life += 1_000;
         self.queries += 1;
-        let events: Vec<(Stamp, Value)> = events
-            .iter()
-            .map(|text| (self.stamp, json!({ "kind": "verdict", "text": text })))
-            .collect();
-        self.said.extend(self.recorder.look(&self.stamp));
+        let stamp = self.stamp;
+        let events: Vec<(Stamp, Value)> = events.iter().map(|it| (stamp, it.clone())).collect();
+        self.said.extend(self.recorder.look(&stamp));
         self.said
-            .extend(self.recorder.second(&self.stamp, readings, &events));
+            .extend(self.recorder.second(&stamp, readings, &events));
     }
 
     pub(in crate::record) fn log(&self) -> Log {

@@ -353,3 +353,80 @@ fn prometheus_takes_the_record() {
         Some(8192.0)
     );
 }
+
+fn incident(file: &Path, arguments: &[&str]) -> Output {
+    run(byway()
+        .arg("incident")
+        .arg("--file")
+        .arg(file)
+        .args(arguments))
+}
+
+/// A real fault: one of two servers goes silent under load, byway leaves it, and it comes back.
+#[test]
+fn an_incident_names_the_culprit_and_what_was_done() {
+    let (first, second) = (Upstream::good(), Upstream::good());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flight.record");
+    let table = format!(
+        "[recorder]\npath = {file:?}\nsize = \"4 MiB\"\n[routing]\npolicy = \"ordered\"\nreturn-within = \"1 s\"\n"
+    );
+    let daemon = Setup::to(&[&first, &second]).tables(&table).start();
+    daemon.warm_up();
+    let none = incident(&file, &[]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(
+        stderr(&none).contains("no trouble is recorded"),
+        "{}",
+        stderr(&none)
+    );
+    first.now(|_| Vec::new());
+    let stub = Stub::new(daemon.dns());
+    let mut number = 0;
+    let mut ask = || {
+        number += 1;
+        let reply = stub.ask(&Build::query(&format!("trouble-{number}.example"), A));
+        assert_eq!(reply.rcode(), NOERROR, "the other one answers");
+    };
+    let kinds = |kind: &str| {
+        let log = Log::open(&file).expect("the record");
+        log.told()
+            .iter()
+            .filter(|it| it.event["kind"] == kind)
+            .count()
+    };
+    eventually("the trouble is told", || {
+        ask();
+        kinds("trouble") > 0
+    });
+    let ongoing = stdout(&incident(&file, &[]));
+    assert!(ongoing.contains("it goes on"), "{ongoing}");
+    first.now(|asked| vec![crate::kit::Act::Send(asked.good())]);
+    eventually("it is over", || {
+        ask();
+        kinds("trouble-over") > 0
+    });
+    let text = stdout(&incident(&file, &["--last"]));
+    assert!(text.starts_with("Incident 1: upstream u0 "), "{text}");
+    assert!(text.contains("clients noticed nothing"), "{text}");
+    for part in [
+        "Who was blamed",
+        "u0@default",
+        "What leaving was worth",
+        "upstream u0, left alone for ",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let list = stdout(&incident(&file, &["--list"]));
+    assert!(list.contains("upstream u0 "), "{list}");
+    let at = stdout(&incident(&file, &["--at", "now", "--format", "json"]));
+    let json: serde_json::Value = serde_json::from_str(&at).expect("an object");
+    assert_eq!(json["clients"]["during"]["failed"], 0);
+    assert_eq!(json["blamed"][0]["name"], "upstream u0");
+    let page = stdout(&incident(&file, &["--format", "html"]));
+    assert!(page.contains("<svg ") && page.ends_with("</html>\n"));
+    let scenario = stdout(&incident(&file, &["--scenario"]));
+    let scenario: serde_json::Value = serde_json::from_str(&scenario).expect("an object");
+    assert_eq!(scenario["blamed"][0], "upstream u0");
+    assert_eq!(scenario["routes"].as_array().map(Vec::len), Some(2));
+}

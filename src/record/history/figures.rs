@@ -171,6 +171,17 @@ fn felt(clients: &mut Felt, result: &str, grown: u64) {
     }
 }
 
+/// How long answers from upstream took.
+pub(in crate::record) fn upstream_answers(shape: &Shape, row: &Row) -> Buckets {
+    let mut answers = Buckets::default();
+    for (place, column) in shape.places() {
+        if column.name == names::QUERY_DURATION.name && column.label("source") == "upstream" {
+            answers.add(column, &row.grown[place..]);
+        }
+    }
+    answers
+}
+
 /// Durations by bucket, added up.
 #[derive(Clone, Debug, Default)]
 pub(in crate::record) struct Buckets {

@@ -35,7 +35,15 @@ impl Grid {
     /// milliseconds. Minutes stand in for seconds that are not kept any more.
     pub fn of(log: &Log, from: u64, to: u64, step: u64) -> Grid {
         let step = step.max(1);
-        let from = from / step * step;
+        Grid::between(log, from / step * step, to, step)
+    }
+
+    /// All of it in one row, which ends at `to`; without one if nothing was recorded.
+    pub fn whole(log: &Log, from: u64, to: u64) -> Grid {
+        Grid::between(log, from, to, to.saturating_sub(from).max(1))
+    }
+
+    fn between(log: &Log, from: u64, to: u64, step: u64) -> Grid {
         let used = used(log, from, to);
         let (shape, places) = union(log, &used);
         let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
@@ -54,7 +62,7 @@ impl Grid {
             if is_key(found.kind) || found.time <= from || found.time > to {
                 continue;
             }
-            let end = (found.time - 1) / step * step + step;
+            let end = from + (found.time - 1 - from) / step * step + step;
             let row = rows.entry(end).or_insert_with(|| Row {
                 end,
                 covered: 0,

@@ -75,7 +75,8 @@ fn route_names(steps: &[Step]) -> Vec<String> {
     names
 }
 
-fn columns(rows: &[Vec<String>], notes: &[Vec<String>]) -> String {
+/// Columns as wide as what is in them, and notes below each row.
+pub(in crate::record) fn columns(rows: &[Vec<String>], notes: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -190,7 +191,7 @@ fn count(count: u64) -> String {
 }
 
 /// A duration in seconds as milliseconds, in two digits that matter.
-fn millis(seconds: f64) -> String {
+pub(in crate::record) fn millis(seconds: f64) -> String {
     match seconds * 1e3 {
         ms if ms < 0.095 => format!("{:.0} us", ms * 1e3),
         ms if ms < 0.95 => format!("{ms:.2} ms"),
@@ -201,7 +202,7 @@ fn millis(seconds: f64) -> String {
 }
 
 /// A share as people say it.
-fn percent(share: f64) -> String {
+pub(in crate::record) fn percent(share: f64) -> String {
     match share * 100.0 {
         all if all >= 9.95 || all == 0.0 => format!("{all:.0} %"),
         some if some >= 0.095 => format!("{some:.1} %"),
