@@ -80,12 +80,15 @@ fn standbys_that_die_are_known_though_nobody_asks_anything() {
     }
     let stub = Stub::new(daemon.dns());
     assert_eq!(stub.ask(&Build::query("well.example", A)).rcode(), NOERROR);
-    // Each of them is told once, and nobody else.
-    let log = daemon.log();
+    // Each of them is told once, a moment later, and nobody else.
     let told = |of: &str| {
         let line = format!("WARN upstream {of} ");
-        log.lines().filter(|it| it.contains(&line)).count()
+        daemon.log().lines().filter(|it| it.contains(&line)).count()
     };
+    for dead in ["u1", "u2", "u4"] {
+        wait_for("it is told", || told(dead) > 0);
+    }
+    let log = daemon.log();
     assert_eq!(
         ["u0", "u1", "u2", "u3", "u4"].map(told),
         [0, 1, 1, 0, 1],
