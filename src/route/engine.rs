@@ -379,7 +379,7 @@ impl Engine {
             for lane in &mut self.lanes {
                 let roll = unit(rng);
                 lane.like(roll);
-                lane.idle.begin(now, (16.0 * roll).fract());
+                lane.idle.begin(now, (64.0 * roll).fract());
             }
         }
         for pool in &mut self.pools {

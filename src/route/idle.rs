@@ -260,7 +260,8 @@ impl Engine {
             times,
             poor,
         } = lane.idle;
-        if (1..MOST).contains(&times) {
+        // What was asked over it since, by a question, tells as much.
+        if (1..MOST).contains(&times) && lane.asked <= asked {
             let wait = match times {
                 // Once it is lost. To ask again what is only late would be felt where a server has little to spare.
                 1 if !poor => lane.estimate.rto(),

@@ -88,7 +88,11 @@ pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
             let purse = (0.05 * 5.0 * health).max(10.0);
             let burst = (0.1 * health).max(16.0) * (1.0 + secs / 30.0);
             let unknown = 0.3 * health * 2.0;
-            let allowed = 0.05 * f64::from(primaries) + purse + burst + unknown;
+            // What a return waits for, and idle routes: 0.1 a second each.
+            let returns = 4.0 + 0.5 * secs;
+            let idle = 4.0 + 0.1 * (storm.upstreams * storm.paths) as f64 * secs;
+            let own = 0.05 * f64::from(primaries);
+            let allowed = own + purse + burst + unknown + returns + idle;
             if f64::from(extras) > allowed {
                 return Err(format!(
                     "from {from:?}: {extras} extras, {allowed:.0} allowed, {primaries} primaries"
