@@ -15,6 +15,7 @@ fuzz_target!(|text: &str| {
         state_directory: None,
         control_socket: None,
         resolv_conf: PathBuf::from("/nonexistent"),
+        hosts: None,
         stand_ins: [PathBuf::from("/nonexistent"), PathBuf::from("/nonexistent")],
         interface_index: |name| (name == "eth0").then_some(2),
         is_local: |ip| ip.is_loopback(),

@@ -383,6 +383,11 @@ impl Cache {
         self.each_shard().map(|mut shard| shard.clear()).sum()
     }
 
+    /// Forgets every answer for names, in wire form, for which `is_one` holds. Returns how many.
+    pub fn forget(&self, is_one: impl Fn(&[u8]) -> bool) -> usize {
+        self.retain(|entry| !is_one(entry.name()))
+    }
+
     /// The state of the cache. Takes each shard's lock once, for a moment.
     pub fn stats(&self) -> CacheStats {
         let mut stats = CacheStats::default();

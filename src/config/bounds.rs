@@ -99,6 +99,8 @@ pub const MOST_LISTENERS: usize = 64;
 pub const MOST_PATHS: usize = 32;
 /// The most upstreams. See [`MOST_LISTENERS`].
 pub const MOST_UPSTREAMS: usize = 128;
+/// The most records. See [`MOST_LISTENERS`].
+pub const MOST_RECORDS: usize = 4096;
 /// The most zones. See [`MOST_LISTENERS`].
 pub const MOST_ZONES: usize = 4096;
 
@@ -145,6 +147,18 @@ pub const CACHE_SIZE: Bounds<usize> = bounds(64 * MIB, 64 * KIB, 256 * GIB);
 /// A TTL is the most its owner allows (RFC 2181 section 8). Raising it goes against that, so it is off by
 /// default, and an hour bounds the harm.
 pub const MIN_TTL: Bounds<Duration> = bounds(secs(0), secs(0), secs(HOUR));
+/// TTL of records of the configuration.
+pub const RECORD_TTL: Bounds<Duration> = Bounds {
+    min: Duration::ZERO,
+    default: Duration::from_secs(300),
+    max: Duration::from_secs(7 * 24 * 3600),
+};
+/// TTL of what the host's own file of names says.
+pub const HOSTS_TTL: Bounds<Duration> = Bounds {
+    min: Duration::ZERO,
+    default: Duration::from_secs(10),
+    max: Duration::from_secs(3600),
+};
 
 /// RFC 8767 section 4 recommends a cap of 7 days and allows less; a day bounds how long a wrong
 /// answer can live, at the cost of one question a day.

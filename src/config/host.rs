@@ -21,6 +21,8 @@ pub struct Host {
     pub control_socket: Option<PathBuf>,
     /// Where upstreams are read from if none are given.
     pub resolv_conf: PathBuf,
+    /// The host's own file of names (hosts(5)).
+    pub hosts: Option<PathBuf>,
     /// Where the servers stand that are asked in turn by what `resolv_conf` names, if that is a local listener:
     /// systemd-resolved's list and NetworkManager's.
     pub stand_ins: [PathBuf; 2],
@@ -38,6 +40,7 @@ impl Host {
             state_directory: state_directory(),
             control_socket: control_socket(),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            hosts: Some(PathBuf::from("/etc/hosts")),
             stand_ins: [
                 PathBuf::from("/run/systemd/resolve/resolv.conf"),
                 PathBuf::from("/run/NetworkManager/no-stub-resolv.conf"),
@@ -132,6 +135,7 @@ impl Host {
             state_directory: None,
             control_socket: None,
             resolv_conf: PathBuf::from("/nonexistent/resolv.conf"),
+            hosts: None,
             stand_ins: ["resolved", "manager"].map(|it| PathBuf::from("/nonexistent").join(it)),
             interface_index: |name| (name == "eth0").then_some(2),
             is_local: |ip| ip.is_loopback() || ip == IpAddr::from([192, 0, 2, 1]),

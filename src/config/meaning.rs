@@ -17,7 +17,7 @@ use super::report::{Place, Report, Severity, Written, quoted};
 use super::spec::{AdminListen, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
 use super::{
     Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
-    allowed_by_default, bounds, settings, system, zones,
+    allowed_by_default, bounds, records, settings, system, zones,
 };
 
 /// What a file means.
@@ -50,6 +50,12 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         // A value that could not be read would be judged by its default here.
         settings::check_order(spec, &routing, &cache, &limits, reports);
     }
+    let records = records::records(&spec.records, reports);
+    let hosts = match spec.host.hosts.as_ref().map(|it| &it.value) {
+        Some(SnapshotSpec::Off) => None,
+        Some(SnapshotSpec::At(path)) => Some(path.clone()),
+        None => host.hosts.clone(),
+    };
     let mut upstreams = upstreams(&spec.upstreams, &mut paths, &listen, host, reports);
     let mut zones = zones::zones(&spec.zones, &upstreams, whole, reports);
     // What resolv.conf would give depends on listeners that may be wrong.
@@ -83,6 +89,9 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
         upstreams,
         zones,
         special: settings::special(spec),
+        records,
+        hosts,
+        hosts_ttl: value_or(&spec.host.hosts_ttl, bounds::HOSTS_TTL.default),
         routing,
         cache,
         recorder,

@@ -18,6 +18,7 @@ mod paths;
 mod pools;
 mod ports;
 mod print;
+mod records;
 pub mod report;
 mod settings;
 mod spec;

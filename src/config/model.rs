@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::address::Endpoint;
 use super::{SourcePorts, bounds};
+use crate::wire::RecordType;
 
 /// Everything the daemon runs by.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,12 @@ pub struct Config {
     pub zones: Vec<ZoneConfig>,
     /// Special names that are answered here.
     pub special: SpecialNames,
+    /// Records that are answered here.
+    pub records: Vec<RecordConfig>,
+    /// The host's own file of names (hosts(5)); `None` if it is not to be read.
+    pub hosts: Option<PathBuf>,
+    /// The TTL of what it says.
+    pub hosts_ttl: Duration,
     /// How routes are chosen.
     pub routing: Routing,
     /// What is remembered, and for how long.
@@ -114,6 +121,21 @@ pub struct ZoneConfig {
     pub deadline: Option<Duration>,
     /// Whether answers past their TTL may be given when nothing better comes.
     pub stale: bool,
+}
+
+/// Records of one name and type that are answered here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordConfig {
+    /// Its name in wire form and lower case; a first label `*` makes it a wildcard (RFC 4592).
+    pub name: Vec<u8>,
+    /// Its type.
+    pub record_type: RecordType,
+    /// The data of each as it is written.
+    pub text: Vec<String>,
+    /// The same in wire form.
+    pub data: Vec<Vec<u8>>,
+    /// Their TTL.
+    pub ttl: Duration,
 }
 
 /// Who answers for a special name.
@@ -319,6 +341,9 @@ impl Config {
             upstreams: upstreams.iter().map(|&it| UpstreamConfig::at(it)).collect(),
             zones: Vec::new(),
             special: SpecialNames::default(),
+            records: Vec::new(),
+            hosts: None,
+            hosts_ttl: bounds::HOSTS_TTL.default,
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: RecorderConfig::default(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::units::{format_duration, format_size};
 use super::{
-    Answering, CacheConfig, Config, Limits, Listen, PathConfig, Policy, RecorderConfig, Routing,
-    SpecialNames, UpstreamConfig, UpstreamTransport, ZoneConfig,
+    Answering, CacheConfig, Config, Limits, Listen, PathConfig, Policy, RecordConfig,
+    RecorderConfig, Routing, SpecialNames, UpstreamConfig, UpstreamTransport, ZoneConfig,
 };
 use crate::wire::name_to_text;
 
@@ -30,6 +30,9 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         upstreams,
         zones,
         special,
+        records,
+        hosts,
+        hosts_ttl,
         routing,
         cache,
         recorder,
@@ -53,10 +56,19 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     for it in zones {
         write_zone(out, it, upstreams)?;
     }
+    for it in records {
+        write_record(out, it)?;
+    }
     write_special(out, special)?;
     write_routing(out, routing)?;
     write_cache(out, cache)?;
     write_recorder(out, recorder)?;
+    writeln!(out, "\n[host]")?;
+    match hosts {
+        Some(path) => writeln!(out, "hosts = {}", text(path.display()))?,
+        None => writeln!(out, "hosts = \"off\"")?,
+    }
+    write_durations(out, &[("hosts-ttl", *hosts_ttl)])?;
     writeln!(out, "\n[admin]")?;
     match admin {
         Some(address) => writeln!(out, "listen = {}", text(address))?,
@@ -173,6 +185,21 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
         write_durations(out, &[("deadline", *deadline)])?;
     }
     writeln!(out, "stale = {stale}")
+}
+
+fn write_record(out: &mut String, record: &RecordConfig) -> fmt::Result {
+    let RecordConfig {
+        name,
+        record_type,
+        text: data,
+        data: _,
+        ttl,
+    } = record;
+    writeln!(out, "\n[[record]]")?;
+    writeln!(out, "name = {}", text(name_to_text(name)))?;
+    writeln!(out, "type = {}", text(record_type))?;
+    writeln!(out, "data = {}", list(data.iter().map(text)))?;
+    write_durations(out, &[("ttl", *ttl)])
 }
 
 fn write_special(out: &mut String, special: &SpecialNames) -> fmt::Result {

@@ -10,11 +10,13 @@ use toml::de::DeTable;
 
 use super::address::{self, Endpoint};
 use super::bounds;
+use super::records::{record_name, record_type};
 use super::report::{Place, Report, Written, quoted};
 use super::table::Table;
 use super::value::{Read, Value};
 use super::zones::zone_name;
 use super::{Answering, Policy, PortRule, UpstreamTransport};
+use crate::wire::RecordType;
 
 /// The only version of the file's format so far.
 pub(super) const VERSION: i128 = 1;
@@ -34,6 +36,7 @@ pub(super) struct Spec {
     pub(super) upstreams_replaced: bool,
     pub(super) zones: Vec<ZoneSpec>,
     pub(super) special: SpecialSpec,
+    pub(super) records: Vec<RecordSpec>,
     pub(super) routing: RoutingSpec,
     pub(super) cache: CacheSpec,
     pub(super) recorder: RecorderSpec,
@@ -83,6 +86,15 @@ pub(super) struct ZoneSpec {
     pub(super) policy: Key<Policy>,
     pub(super) deadline: Key<Duration>,
     pub(super) stale: Key<bool>,
+}
+
+/// `[[record]]`
+#[derive(Debug)]
+pub(super) struct RecordSpec {
+    pub(super) name: Key<Vec<u8>>,
+    pub(super) record_type: Key<RecordType>,
+    pub(super) data: Key<Vec<Written<String>>>,
+    pub(super) ttl: Key<Duration>,
 }
 
 /// `[special-names]`
@@ -182,6 +194,8 @@ impl fmt::Display for AdminListen {
 #[derive(Debug, Default)]
 pub(super) struct HostSpec {
     pub(super) resolv_conf: Key<PathBuf>,
+    pub(super) hosts: Key<SnapshotSpec>,
+    pub(super) hosts_ttl: Key<Duration>,
 }
 
 /// `[limits]`
@@ -224,6 +238,7 @@ impl Spec {
             upstreams: t.tables("upstream", "[[upstream]]", UpstreamSpec::read),
             upstreams_replaced: false,
             zones: t.tables("zone", "[[zone]]", ZoneSpec::read),
+            records: t.tables("record", "[[record]]", RecordSpec::read),
             special: t
                 .table("special-names", "[special-names]", SpecialSpec::read)
                 .unwrap_or_default(),
@@ -345,6 +360,24 @@ impl ZoneSpec {
             policy: t.read("policy", |it| it.choice(POLICIES)),
             deadline: t.read("deadline", |it| it.duration(bounds::DEADLINE)),
             stale: t.read("stale", Value::flag),
+        }
+    }
+}
+
+impl RecordSpec {
+    fn read(t: &mut Table<'_, '_>) -> RecordSpec {
+        let data = |it: &Value<'_>| Ok(it.string("data as in a zone file, in quotes")?.to_owned());
+        RecordSpec {
+            name: t.require("name", record_name),
+            record_type: t.require("type", record_type),
+            data: match t.is_string("data") {
+                true => t.read("data", data).map(|it| Written {
+                    place: it.place.clone(),
+                    value: vec![it],
+                }),
+                false => t.require_list("data", data),
+            },
+            ttl: t.read("ttl", |it| it.ttl(bounds::RECORD_TTL)),
         }
     }
 }
@@ -606,6 +639,8 @@ impl HostSpec {
     fn read(t: &mut Table<'_, '_>) -> HostSpec {
         HostSpec {
             resolv_conf: t.read("resolv-conf", resolv_conf),
+            hosts: t.read("hosts", |it| file(it, "the host's file of names")),
+            hosts_ttl: t.read("hosts-ttl", |it| it.ttl(bounds::HOSTS_TTL)),
         }
     }
 }

@@ -254,6 +254,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "path",
             "upstream",
             "zone",
+            "record",
             "special-names",
             "routing",
             "cache",
@@ -284,6 +285,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
         "[[zone]]",
         &["name", "upstreams", "policy", "deadline", "stale"],
     ),
+    ("[[record]]", &["name", "type", "data", "ttl"]),
     (
         "[special-names]",
         &[
@@ -333,7 +335,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ),
     ("[recorder]", &["enabled", "path", "size"]),
     ("[admin]", &["listen", "control"]),
-    ("[host]", &["resolv-conf"]),
+    ("[host]", &["resolv-conf", "hosts", "hosts-ttl"]),
     (
         "[limits]",
         &[

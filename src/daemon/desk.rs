@@ -279,9 +279,12 @@ impl Desk for Counter {
         Ok(api::Why {
             name: wire::name_to_text(key.name()),
             record_type: key.record_type().to_string(),
-            decision: match own {
-                Some(said) => words::own(&said),
-                None => words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first),
+            decision: match (names.source_of(key.name()), own) {
+                (Some(source), _) => words::known_from(source),
+                (None, Some(said)) => words::own(&said),
+                (None, None) => {
+                    words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first)
+                }
             },
             zone: self
                 .shared

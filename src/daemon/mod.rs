@@ -4,6 +4,7 @@ mod crew;
 mod descriptors;
 mod desk;
 mod drains;
+mod hosts;
 pub mod once;
 mod paths;
 mod service;
@@ -122,6 +123,8 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let dead = paths.check(config, &routes, &shared, clock, &mut rng)?;
     shared.engine().begin_first_round(&dead);
     let keeper = Keeper::open(&config.cache, &shared, clock);
+    let hosts = hosts::Reader::open(config, &shared);
+    shared.forget_local();
     let listen = listeners.listen();
     let tape = Tape::new(&config.recorder, rng.next_u32(), clock);
     let metrics = watch::metrics(
@@ -179,6 +182,10 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         tape.run(Arc::clone(&metrics), journal, origin, pulse)
     });
     let recording = recording.transpose()?;
+    if let Some(hosts) = hosts {
+        let pulse = pulses.beside("the reader of the hosts file".into(), clock.now());
+        hosts.run(clock, pulse)?;
+    }
     paths.confess();
     let pulse = pulses.join("the path watcher".into(), clock.now());
     paths.run(Arc::clone(&shared), clock, pulse)?;

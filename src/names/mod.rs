@@ -4,11 +4,15 @@
 //! Everything here is made from the configuration in one go and not changed afterwards, so that it can be replaced as a
 //! whole. Nothing here reads a clock, and no lookup allocates.
 
+mod local;
 mod special;
 mod zones;
 
+pub use local::{Hosts, Records, Table};
 pub use special::{Said, Special};
 pub use zones::{Terms, ZoneId, Zones};
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::config::Config;
 
@@ -19,6 +23,10 @@ pub struct Names {
     pub zones: Zones,
     /// Which names mean the same everywhere.
     pub special: Special,
+    /// Records of the configuration.
+    pub records: Table,
+    /// What the host's own file says: it changes by itself.
+    hosts: RwLock<Arc<Table>>,
 }
 
 impl Names {
@@ -27,6 +35,31 @@ impl Names {
         Names {
             zones: Zones::new(config),
             special: Special::new(config),
+            records: Table::new(config),
+            hosts: RwLock::default(),
         }
+    }
+
+    /// What the host's own file says.
+    pub fn hosts(&self) -> Arc<Table> {
+        Arc::clone(&self.hosts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// That it says something else from now on.
+    pub fn take_hosts(&self, table: Table) {
+        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+    }
+
+    /// Where the records of `name`, in wire form and lower case, are known from, if they are known here.
+    pub fn source_of(&self, name: &[u8]) -> Option<&'static str> {
+        match self.records.find(name) {
+            Some(_) => Some("[[record]]"),
+            None => self.hosts().find(name).map(|_| "the host's file of names"),
+        }
+    }
+
+    /// Whether the records of `name`, in wire form and lower case, are known here.
+    pub fn is_local(&self, name: &[u8]) -> bool {
+        self.records.find(name).is_some() || self.hosts().find(name).is_some()
     }
 }

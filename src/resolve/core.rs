@@ -188,6 +188,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Makes a new question and its first attempt.
     pub(super) fn begin(&mut self, mut new: New<'_>, waiters: Waiters, now: Time) {
+        self.follow_alias(&mut new);
         let mut room = self.shared.inflight.questions().take();
         if room.is_none() {
             self.metrics.limited(Limit::Questions, waiters.client());

@@ -1,15 +1,22 @@
-//! Names that byway answers by itself. They are looked for where the cache holds no fresh answer: what is never asked of
-//! anybody is never held, and so a hit pays nothing for them.
+//! Names that byway answers by itself: those whose records are known here, and special ones. They are looked for where the
+//! cache holds no fresh answer: what is never asked of anybody is never held, and so a hit pays nothing for them.
 
 use super::core::Core;
 use super::front::Turn;
-use crate::names::Said;
+use super::question::{Chase, New, Why};
+use crate::names::{Names, Records, Said};
 use crate::net::Exchanges;
 use crate::observe::metrics::QueryResult;
-use crate::wire::{Asked, Ede, KeyRef, Own, write_own};
+use crate::wire::{
+    Answer, Asked, Ede, KeyRef, Own, QuestionKey, Rcode, RecordType, Render, TtlRule, own_answer,
+    write_own,
+};
+
+/// The longest chain of aliases that is followed here.
+const STEPS: usize = 8;
 
 impl<X: Exchanges> Core<X> {
-    /// Answers a question for a special name, if it is one.
+    /// Answers a question for a name that nobody is asked for, if it is one.
     pub(super) fn own(
         &self,
         key: KeyRef<'_>,
@@ -17,16 +24,109 @@ impl<X: Exchanges> Core<X> {
         limit: usize,
         out: &mut [u8],
     ) -> Option<Turn> {
-        let names = &self.shared.names;
-        let said = names
-            .special
-            .find(key.name(), key.record_type(), &names.zones)?;
-        let length = write_said(&said, asked, limit, self.shared.payload, out);
+        let (names, payload) = (&self.shared.names, self.shared.payload);
+        let hosts = names.hosts();
+        let local = names.records.find(key.name());
+        let length = match local.or_else(|| hosts.find(key.name())) {
+            Some(records) => match records.alias(key.record_type()) {
+                None => {
+                    let turn = u32::from(asked.id) * u32::from(self.shared.rotate);
+                    write_records(records, key.record_type(), turn, asked, limit, payload, out)
+                }
+                // Where it ends elsewhere, that is asked for as any other name is.
+                Some(_) => {
+                    let answer = finished(names, key)?;
+                    let render = Render {
+                        ttl: TtlRule::AsStored,
+                        limit,
+                        payload,
+                        ede: None,
+                        turn: 0,
+                    };
+                    answer.write(asked, &render, out)
+                }
+            },
+            None => {
+                let said = names
+                    .special
+                    .find(key.name(), key.record_type(), &names.zones)?;
+                write_said(&said, asked, limit, payload, out)
+            }
+        };
         Some(Turn::Answer {
             length,
             result: QueryResult::Local,
         })
     }
+
+    /// A question for an alias of the configuration is one for where it leads.
+    pub(super) fn follow_alias(&self, new: &mut New<'_>) {
+        let names = &self.shared.names;
+        if names.records.is_empty()
+            || new.chase.is_some()
+            || matches!(new.why, Why::Probe(_) | Why::Loop(_))
+        {
+            return;
+        }
+        if let Some((chain, asking)) = chain(names, new.key) {
+            new.pool = self.shared.pool_of(asking.by_ref());
+            new.chase = Some(Box::new(Chase {
+                chain,
+                asking: asking.by_ref().into(),
+                steps: 1,
+            }));
+        }
+    }
+}
+
+/// The aliases from this name on that are known here, and what is asked where they end; `None` if it is no alias, or they go
+/// in a circle.
+fn chain(names: &Names, key: KeyRef<'_>) -> Option<(Answer, QuestionKey)> {
+    let alias = |name: &[u8], question: &[u8], record_type: RecordType| {
+        let record = names.records.find(name)?.alias(record_type)?;
+        own_answer(question, std::iter::once(record))
+    };
+    let mut chain = alias(key.name(), key.question(), key.record_type())?;
+    for _ in 0..STEPS {
+        let asking = chain.next_question(key)?;
+        match alias(asking.name(), asking.question(), asking.record_type()) {
+            Some(next) => chain = chain.followed_by(&next)?,
+            None => return Some((chain, asking)),
+        }
+    }
+    None
+}
+
+/// The answer of aliases that end in a name whose records are known here.
+fn finished(names: &Names, key: KeyRef<'_>) -> Option<Answer> {
+    let (chain, end) = chain(names, key)?;
+    let hosts = names.hosts();
+    let local = names.records.find(end.name());
+    let records = local.or_else(|| hosts.find(end.name()))?;
+    let end = own_answer(end.question(), records.of(end.record_type()))?;
+    chain.followed_by(&end)
+}
+
+fn write_records(
+    records: Records<'_>,
+    record_type: RecordType,
+    turn: u32,
+    asked: &Asked<'_>,
+    limit: usize,
+    payload: u16,
+    out: &mut [u8],
+) -> usize {
+    let own = Own {
+        rcode: Rcode::NOERROR,
+        zone_at: 0,
+        negative_ttl: records.ttl(),
+        ede: None,
+    };
+    let of_type = records.of(record_type);
+    let count = of_type.clone().count();
+    let turn = turn as usize % count.max(1);
+    let turned = of_type.clone().skip(turn).chain(of_type.take(turn));
+    write_own(asked, &own, turned, limit, payload, out)
 }
 
 fn write_said(said: &Said, asked: &Asked<'_>, limit: usize, payload: u16, out: &mut [u8]) -> usize {

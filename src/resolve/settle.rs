@@ -113,6 +113,10 @@ impl<X: Exchanges> Core<X> {
         let Some(lifetime) = lifetime else {
             return;
         };
+        if question.chase.is_none() && self.shared.names.is_local(key.name()) {
+            // Its records have come to be known here meanwhile.
+            return;
+        }
         // Only of a negative answer does the cache want to know.
         let trusted = !answer.kind().is_negative() || {
             let engine = self.shared.engine();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cache::{Cache, Failures};
 use crate::clock::Time;
 use crate::config::Config;
-use crate::names::{Names, Terms};
+use crate::names::{Names, Table, Terms};
 use crate::net::kinds::Kinds;
 use crate::net::peers::Peers;
 use crate::observe::trace::Tracer;
@@ -96,6 +96,23 @@ impl Shared {
     #[inline]
     pub fn pool_of(&self, key: KeyRef<'_>) -> PoolId {
         PoolId(self.terms_of(key).pool)
+    }
+
+    /// The host's own file of names says this from now on. What the cache holds for such names is forgotten, and how
+    /// much that was is returned.
+    pub fn take_hosts(&self, table: Table) -> usize {
+        self.names.take_hosts(table);
+        self.forget_local()
+    }
+
+    /// Forgets what the cache holds for names whose records are known here: they were asked for before that was so.
+    pub fn forget_local(&self) -> usize {
+        let (records, hosts) = (&self.names.records, self.names.hosts());
+        if records.is_empty() && hosts.is_empty() {
+            return 0;
+        }
+        let is_local = |name: &[u8]| records.find(name).or(hosts.find(name)).is_some();
+        self.cache.forget(is_local)
     }
 
     /// Whether fresh answers of a pool come soon enough to be waited for.

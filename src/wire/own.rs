@@ -3,9 +3,11 @@
 //! They carry AA, for nobody knows better (RFC 6303 section 3, RFC 6761 section 6.3). A negative one carries an SOA record, so that
 //! caches know how long to keep it (RFC 2308 section 3).
 
+use super::answer::Answer;
 use super::header::{self, Header};
 use super::question::Asked;
 use super::reply::{OPT_LEN, Writer};
+use super::response::{Sent, examine};
 use super::types::{CLASS_IN, Ede, Rcode, RecordType};
 
 /// A record of the question's own name.
@@ -80,6 +82,36 @@ pub fn write_own<'r>(
         header.authorities += 1;
     }
     writer.finish(header, own.rcode, to.edns, payload, own.ede, &[])
+}
+
+/// The same as an answer to `question`, to be put together with others. `None` if it is too long for a message, or nothing.
+pub fn own_answer<'r>(
+    question: &[u8],
+    records: impl Iterator<Item = OwnRecord<'r>>,
+) -> Option<Answer> {
+    let asked = Asked {
+        id: 0,
+        rd: true,
+        cd: false,
+        ad: false,
+        edns: None,
+        question,
+    };
+    let own = Own {
+        rcode: Rcode::NOERROR,
+        zone_at: 0,
+        negative_ttl: 0,
+        ede: None,
+    };
+    let mut packet = vec![0; header::MAX_MESSAGE];
+    let length = write_own(&asked, &own, records, header::MAX_MESSAGE, 512, &mut packet);
+    let sent = Sent {
+        id: 0,
+        question,
+        exact_case: false,
+    };
+    let response = examine(packet.get(..length)?, &sent).ok()?;
+    Some(response.to_answer())
 }
 
 /// Writes a record whose owner is the question's name from the octet `at` on.

@@ -106,3 +106,37 @@ error: `[[zone]]` has no `name`
 "#,
     );
 }
+
+#[test]
+fn records_that_cannot_be() {
+    mistake(
+        r#"
+version = 1
+[[upstream]]
+address = "10.0.0.2"
+[[record]]
+name = "a.example"
+type = "A"
+data = ["10.0.0.1", "10.0.0.256"]
+[[record]]
+name = "a.example"
+type = "CNAME"
+data = "b.example."
+"#,
+        r#"
+error: `10.0.0.256` is no data of type A
+ --> byway.toml:7:21
+  |
+7 | data = ["10.0.0.1", "10.0.0.256"]
+  |                     ^^^^^^^^^^^^ network address parse error: invalid IPv4 address syntax
+  |
+  = help: write it as in a zone file (RFC 1035 section 5.1), names in full
+
+error: an alias with other records beside it
+ --> byway.toml:9:8
+  |
+9 | name = "a.example"
+  |        ^^^^^^^^^^^ a name that has a CNAME has nothing else (RFC 1034 section 3.6.2)
+"#,
+    );
+}

@@ -21,6 +21,7 @@ mod held_up;
 mod kit;
 mod link_local;
 mod listeners;
+mod local;
 mod loops;
 mod manners;
 mod openapi;

@@ -174,6 +174,13 @@ pub(super) fn state(report: &Report, troubles: usize, barren: bool) -> (api::Sta
     }
 }
 
+/// What is done with a name whose records are known here, in a sentence.
+pub(super) fn known_from(source: &str) -> String {
+    format!(
+        "answered here, from {source}; for where an alias of it ends elsewhere, that is asked for"
+    )
+}
+
 /// What is said of a special name, in a sentence.
 pub(super) fn own(said: &Said) -> String {
     let what = match (said.rcode, said.records) {
