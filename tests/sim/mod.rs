@@ -17,6 +17,7 @@ pub mod mixed;
 pub mod names;
 pub mod network;
 pub mod quiet;
+pub mod recorded;
 pub mod resolver;
 pub mod rows;
 pub mod stalls;

@@ -318,6 +318,23 @@ fn load(grid: &Grid) -> Option<Load> {
     })
 }
 
+/// Whoever carries more than a tenth of the packets is not left alone any more.
+const USED: u64 = 10;
+
+/// The moment before `to` when traffic had come back to what was left: it comes in growing shares before that is told.
+fn until_used(log: &Log, from: u64, to: u64, is_left: impl Fn(&str) -> bool) -> u64 {
+    let step = (to - from).div_ceil(POINTS * 1_000).max(1) * 1_000;
+    let used = |it: &Step| {
+        let left = it.routes.iter().filter(|route| is_left(&route.name));
+        left.map(|route| route.packets).sum::<u64>() * USED > it.packets
+    };
+    // In the first step it was being left.
+    let back = steps(&Grid::of(log, from + step, to, step))
+        .into_iter()
+        .find(used);
+    back.map_or(to, |it| it.end.saturating_sub(step).max(from + 1_000))
+}
+
 /// From when traffic had left somebody until it began to come back. A second is told of at its end, so the last one, in
 /// which both happened, is not counted.
 fn left_alone(log: &Log, incident: &Incident, blamed: &Blamed) -> (u64, u64) {
@@ -353,30 +370,37 @@ fn worth(log: &Log, incident: &Incident) -> Vec<Worth> {
         let Some((kind, name)) = &blamed.subject else {
             continue;
         };
-        let (from, to) = left_alone(log, incident, blamed);
+        let is_left = |route: &str| {
+            let (upstream, path) = route.split_once('@').unwrap_or((route, ""));
+            match kind.as_str() {
+                "path" => path == name,
+                "upstream" => upstream == name,
+                _ => route == name,
+            }
+        };
         if all.iter().any(|it| it.left == blamed.name()) {
             continue;
         }
+        let (from, to) = left_alone(log, incident, blamed);
+        let to = until_used(log, from, to, is_left);
         let grid = Grid::whole(log, from, to);
         let Some(row) = grid.rows.last() else {
             continue;
         };
-        let is_left = |upstream: &str, path: &str| match kind.as_str() {
-            "path" => path == name,
-            "upstream" => upstream == name,
-            _ => format!("{upstream}@{path}") == *name,
-        };
         let (mut samples, mut lost, mut questions) = (0, 0, 0);
         for route in steps(&grid).pop().into_iter().flat_map(|it| it.routes) {
-            let (upstream, path) = route.name.split_once('@').unwrap_or((&route.name, ""));
-            if is_left(upstream, path) {
+            if is_left(&route.name) {
                 samples += route.ended;
                 lost += route.lost;
             }
         }
         let mut trips = Buckets::default();
         for (place, column) in grid.shape.places() {
-            let here = is_left(column.label("upstream"), column.label("path"));
+            let here = is_left(&format!(
+                "{}@{}",
+                column.label("upstream"),
+                column.label("path")
+            ));
             if column.name == names::ATTEMPT_DURATION.name && here {
                 trips.add(column, &row.grown[place..]);
             }

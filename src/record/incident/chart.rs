@@ -102,6 +102,10 @@ impl Chart {
                 match value {
                     Some(value) => {
                         let _ = write!(path, "{pen}{:.1} {:.1}", x(*time), y(*value));
+                        // So that a point alone is seen too.
+                        if pen == "M" {
+                            path += "h.1";
+                        }
                         pen = "L";
                     }
                     None => pen = "M",

@@ -279,20 +279,27 @@ fn worth(worth: &Worth) -> String {
         );
     }
     let mut out = format!(
-        "{left}, left alone for {span}: {} went on measuring it, {} of them without an answer ({}); half took {}, 99 of 100 took {} at most.",
+        "{left}, left alone for {span}: {} went on measuring it, {} of them without an answer ({})",
         plural(*samples, "attempt"),
         lost,
         percent(*lost as f64 / *samples as f64),
-        time(*p50),
-        time(*p99),
     );
+    if let (Some(p50), Some(p99)) = (p50, p99) {
+        let (p50, p99) = (millis(*p50), millis(*p99));
+        out += &format!("; half took {p50}, 99 of 100 took {p99} at most");
+    }
+    out += ".";
     if *questions > 0 {
         out += &format!(
-            " {} went elsewhere meanwhile, where half of the answers took {} and 99 of 100 took {} at most.",
-            plural(*questions, "question"),
-            time(*felt_p50),
-            time(*felt_p99),
+            " {} went elsewhere meanwhile",
+            plural(*questions, "question")
         );
+        if let (Some(p50), Some(p99)) = (felt_p50, felt_p99) {
+            let (p50, p99) = (millis(*p50), millis(*p99));
+            out +=
+                &format!(", where half of the answers took {p50} and 99 of 100 took {p99} at most");
+        }
+        out += ".";
         let missed = *questions as f64 * *lost as f64 / *samples as f64;
         out += &format!(
             " There, by this sample, the first packet of about {missed:.0} of them would have found no answer."

@@ -124,8 +124,7 @@ pub fn find(log: &Log) -> Vec<Incident> {
         }
         search.seen = told.time;
     }
-    doubts.end_open(last);
-    with_doubts(search.finish(last), doubts.lasting)
+    with_doubts(search.finish(last), doubts.lasting(last))
 }
 
 pub(super) fn text<'a>(told: &'a Told, name: &str) -> &'a str {
@@ -247,11 +246,11 @@ impl Search {
     }
 }
 
-/// Who is doubted, and who was for long.
+/// Who is doubted, and who was.
 #[derive(Default)]
 struct Doubts {
-    open: Vec<Blamed>,
-    lasting: Vec<Blamed>,
+    /// Those that are over have an `until`. One that comes back soon goes on.
+    all: Vec<Blamed>,
 }
 
 impl Doubts {
@@ -262,33 +261,33 @@ impl Doubts {
             return;
         };
         let verdict = text(told, "to");
-        let place = self
-            .open
-            .iter()
-            .position(|it| it.subject.as_ref() == Some(&subject));
-        match (verdict, place) {
-            ("clear", Some(place)) => {
-                let mut doubt = self.open.remove(place);
-                doubt.until = Some(told.time);
-                doubt.over = Some(text(told, "text").into());
-                self.keep(doubt, told.time);
+        let since = told
+            .time
+            .saturating_sub(millis(&told.event["evidence"]["span"]));
+        let known = self.all.iter_mut().rev().find(|it| {
+            let soon = it.until.is_none_or(|until| until + LASTING >= since);
+            it.subject.as_ref() == Some(&subject) && it.run == told.stamp.run && soon
+        });
+        match (verdict, known) {
+            ("clear", Some(doubt)) => {
+                doubt.until.get_or_insert(told.time);
+                doubt.over.get_or_insert(text(told, "text").into());
             }
             ("clear" | "recovering" | "", _) => {}
-            // What it came to counts.
-            (worse, Some(place)) if self.open[place].nature == "suspect" => {
-                let doubt = &mut self.open[place];
-                doubt.nature = worse.into();
-                doubt.text = text(told, "text").into();
-                doubt.evidence = told.event["evidence"].clone();
+            (worse, Some(doubt)) => {
+                (doubt.until, doubt.over) = (None, None);
+                // What it came to counts.
+                if doubt.nature == "suspect" && worse != "suspect" {
+                    doubt.nature = worse.into();
+                    doubt.text = text(told, "text").into();
+                    doubt.evidence = told.event["evidence"].clone();
+                }
             }
-            (_, Some(_)) => {}
-            (first, None) => self.open.push(Blamed {
+            (first, None) => self.all.push(Blamed {
                 scope: subject.0.clone(),
                 subject: Some(subject),
                 nature: first.into(),
-                since: told
-                    .time
-                    .saturating_sub(millis(&told.event["evidence"]["span"])),
+                since,
                 told: told.time,
                 text: text(told, "text").into(),
                 evidence: told.event["evidence"].clone(),
@@ -302,25 +301,17 @@ impl Doubts {
         }
     }
 
-    fn keep(&mut self, doubt: Blamed, now: u64) {
-        if now.saturating_sub(doubt.since) >= LASTING {
-            self.lasting.push(doubt);
-        }
-    }
-
     /// The daemon has ended: nothing is doubted any more.
     fn end(&mut self, at: u64) {
-        for mut doubt in std::mem::take(&mut self.open) {
-            doubt.until = Some(at);
-            self.keep(doubt, at);
+        for doubt in &mut self.all {
+            doubt.until.get_or_insert(at);
         }
     }
 
-    /// The record ends, and doubts go on.
-    fn end_open(&mut self, last: u64) {
-        for doubt in std::mem::take(&mut self.open) {
-            self.keep(doubt, last);
-        }
+    /// Those that lasted; the record ends at `last`.
+    fn lasting(self, last: u64) -> Vec<Blamed> {
+        let lasts = |it: &Blamed| it.until.unwrap_or(last).saturating_sub(it.since) >= LASTING;
+        self.all.into_iter().filter(lasts).collect()
     }
 }
 
@@ -363,9 +354,31 @@ fn with_doubts(told: Vec<Incident>, mut doubts: Vec<Blamed>) -> Vec<Incident> {
     all.sort_by_key(|it| it.start);
     for (number, incident) in (1..).zip(&mut all) {
         incident.number = number;
+        explain_routes(&mut incident.blamed);
         incident.blamed.sort_by_key(Blamed::weight);
     }
     all
+}
+
+/// A route that was doubted along with its path or its upstream was so because of that.
+fn explain_routes(blamed: &mut [Blamed]) {
+    let wider: Vec<(String, String)> = blamed.iter().filter_map(|it| it.subject.clone()).collect();
+    for it in blamed.iter_mut().filter(|it| it.doubted) {
+        let Some(("route", route)) = it
+            .subject
+            .as_ref()
+            .map(|(kind, name)| (kind.as_str(), name))
+        else {
+            continue;
+        };
+        let (upstream, path) = route.split_once('@').unwrap_or((route, ""));
+        let covers = |(kind, name): &(String, String)| match kind.as_str() {
+            "path" => name == path,
+            "upstream" => name == upstream,
+            _ => false,
+        };
+        it.explained = wider.iter().any(covers);
+    }
 }
 
 fn ending(end: Option<u64>, doubt: &Blamed) -> String {

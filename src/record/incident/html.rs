@@ -15,7 +15,7 @@ h1{font-size:1.35em}h2{font-size:1.05em;margin:1.6em 0 .4em}\
 table{border-collapse:collapse;margin:.5em 0}th,td{padding:.15em .9em .15em 0;text-align:left;border-bottom:1px solid #d0d7de}\
 li{margin:.15em 0;overflow-wrap:anywhere}figure{margin:1em 0}figcaption{font-weight:600}\
 svg{width:100%;height:auto}svg text{font-size:11px;fill:#59636e}\
-.grid{stroke:#d0d7de}.line{fill:none;stroke-width:1.6}.span{fill:#d1242f;fill-opacity:.1}.legend{margin:0;font-size:13px}\
+.grid{stroke:#d0d7de}.line{fill:none;stroke-width:1.8;stroke-linecap:round}.span{fill:#d1242f;fill-opacity:.1}.legend{margin:0;font-size:13px}\
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}.grid{stroke:#30363d}svg text{fill:#9198a1}}\
 </style>";
 
