@@ -23,7 +23,7 @@ use crate::sys;
 const SECOND: Duration = Duration::from_secs(1);
 /// A frame that took long to make, with thousands of routes, is followed by a longer pause, so that recording takes one
 /// hundredth of a core at most; up to this one.
-const PAUSE_MOST: Duration = Duration::from_secs(10);
+const PAUSE_MOST: Duration = Duration::from_secs(60);
 const SHARE: u32 = 100;
 /// How long the end of the daemon waits for the last frame. The disk may hang.
 const LAST_FRAME: Duration = Duration::from_secs(5);
@@ -114,8 +114,7 @@ impl Tape {
         let said = self.recorder.second(&stamp, &metrics.readings(), &events);
         let took = sys::thread_time().saturating_sub(cpu);
         say(said);
-        let pause = (took * SHARE).clamp(SECOND, PAUSE_MOST);
-        pause.saturating_sub(self.clock.now().since(now))
+        pause_after(took).saturating_sub(self.clock.now().since(now))
     }
 
     fn end(&mut self, metrics: &Metrics, journal: &Journal, why: &str) {
@@ -159,6 +158,11 @@ impl Tape {
             run: self.run,
         }
     }
+}
+
+/// How long until the next frame when one took so much of a core.
+fn pause_after(took: Duration) -> Duration {
+    took.saturating_mul(SHARE).clamp(SECOND, PAUSE_MOST)
 }
 
 /// An event as it is recorded.
@@ -216,5 +220,19 @@ impl Running {
                 warn!("the end was not recorded: the disk does not take it");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recording_takes_a_hundredth_of_a_core_at_most() {
+        let millis = Duration::from_millis;
+        assert_eq!(pause_after(Duration::from_micros(500)), SECOND);
+        assert_eq!(pause_after(millis(10)), SECOND);
+        assert_eq!(pause_after(millis(35)), millis(3_500));
+        assert_eq!(pause_after(Duration::from_secs(9)), PAUSE_MOST);
     }
 }

@@ -87,7 +87,7 @@ pub enum FileError {
     #[error("{}: another byway records there", .0.display())]
     Taken(PathBuf),
     /// It is something else.
-    #[error("{}: not a flight recorder's file, so it is left as it is", .0.display())]
+    #[error("{}: not a flight recorder's file; it is left as it is", .0.display())]
     Foreign(PathBuf),
     /// It is of another version.
     #[error("{}: written by another version of byway (format {version}), so it is left as it is; move it away", .path.display())]
