@@ -11,6 +11,7 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::oneshot::error::RecvError;
 
 use super::desk::{Desk, Refused};
 use super::{AdminState, Check, api};
@@ -42,6 +43,9 @@ pub(super) struct Wanted<'a> {
 }
 
 pub(super) type Answer = Response<Full<Bytes>>;
+
+/// The order that takes longer than others.
+const RELOAD: &str = "/api/v1/reload";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -170,7 +174,7 @@ fn change(wanted: &Wanted<'_>, by: &str, desk: &dyn Desk) -> Answer {
         "/api/v1/log" => ordered(body, |order| desk.log(order, by)),
         _ => refuse(
             StatusCode::NOT_FOUND,
-            "no such order; there are drain, restore, flush, trace, trace/lines, log and snapshot",
+            "no such order; there are drain, restore, flush, trace, trace/lines, log, snapshot and reload",
         ),
     }
 }
@@ -199,6 +203,15 @@ pub(super) fn orders_snapshot<'a>(wanted: &Wanted<'_>, door: &'a Door) -> Option
     }
 }
 
+/// Who asks for the configuration to be read anew, if that is what is wanted. It is answered apart, for it takes longer
+/// than others may wait.
+pub(super) fn asks_for_reload<'a>(wanted: &Wanted<'_>, door: &'a Door) -> Option<&'a str> {
+    match door {
+        Door::Control { by } if wanted.method == Method::POST && wanted.path == RELOAD => Some(by),
+        _ => None,
+    }
+}
+
 /// Has the snapshot written and waits for it: the only order that takes longer than a look.
 pub(super) async fn snapshot(by: &str, state: &AdminState, patience: Duration) -> Answer {
     let later = match state.desk.snapshot(by) {
@@ -215,6 +228,15 @@ pub(super) async fn snapshot(by: &str, state: &AdminState, patience: Duration) -
         )),
     };
     told(done.map_err(Refused::Failed))
+}
+
+/// What came of it, as far as that is known.
+pub(super) fn reloaded(result: Result<Result<String, String>, RecvError>) -> Answer {
+    told(match result {
+        Ok(Ok(done)) => Ok(api::Done { done }),
+        Ok(Err(why)) => Err(Refused::Failed(why)),
+        Err(_) => Err(Refused::Failed("byway is about to end".into())),
+    })
 }
 
 fn told<T: Serialize>(result: Result<T, Refused>) -> Answer {

@@ -42,6 +42,8 @@ pub struct Status {
     pub configuration: String,
     /// Where it answers queries.
     pub listeners: Vec<String>,
+    /// What became of reloads of it.
+    pub reload: Configuration,
     /// What clients felt lately.
     pub felt: Felt,
     /// Packets upstream for each question that needed one, over the last minute.
@@ -91,6 +93,19 @@ pub struct Trouble {
     pub again: u64,
     /// What is wrong, why, and what byway does about it, in a sentence.
     pub text: String,
+}
+
+/// The configuration that holds, and what became of later ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// When it was read.
+    pub since: String,
+    /// Why the last one that was read after it was refused, if that was so.
+    pub refused: Option<String>,
+    /// When that was.
+    pub refused_at: Option<String>,
+    /// Settings that the file has otherwise than what holds: they take effect with a restart.
+    pub needs_restart: Vec<String>,
 }
 
 /// What clients felt within a span that ends now: a minute, or less after a start.

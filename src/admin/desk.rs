@@ -1,5 +1,7 @@
 //! What the watch asks the rest of the daemon, and what it may tell it to do.
 
+use tokio::sync::oneshot;
+
 use super::api;
 
 /// Why a request came to nothing.
@@ -80,6 +82,9 @@ pub trait Desk: Send + Sync {
 
     /// What the flight recorder keeps in memory for want of a file: frames, as they would stand in the file.
     fn record(&self) -> Vec<u8>;
+
+    /// Has the configuration read anew. What came of it comes later, from a thread that may take its time.
+    fn reload(&self, by: &str) -> oneshot::Receiver<Result<String, String>>;
 
     /// Once a second: what the watch looks after itself.
     fn second(&self);

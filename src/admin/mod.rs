@@ -36,7 +36,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::observe::metrics::{Metrics, Visit};
-use answer::{Answer, Door, Wanted, orders_snapshot, refuse, respond, snapshot};
+use answer::{Answer, Door, Wanted, asks_for_reload, orders_snapshot, refuse, respond, snapshot};
 pub use control::ControlSocket;
 pub use desk::Desk;
 
@@ -321,6 +321,9 @@ async fn attend(request: Request<Incoming>, door: &Door, state: &AdminState) -> 
         headers: &head.headers,
         body: &body,
     };
+    if let Some(by) = asks_for_reload(&wanted, door) {
+        return answer::reloaded(state.desk.reload(by).await);
+    }
     match orders_snapshot(&wanted, door) {
         Some(by) => snapshot(by, state, SNAPSHOT_PATIENCE).await,
         None => respond(&wanted, door, state),

@@ -18,6 +18,7 @@ use lru::LruCache;
 
 use crate::clock::Life;
 use crate::config::CacheConfig;
+use crate::config::live::Span;
 use crate::wire::{KeyRef, QuestionKey};
 
 use super::segment::Hashed;
@@ -38,8 +39,8 @@ const ROUTES: usize = 8;
 #[derive(Debug)]
 pub struct Failures {
     shards: [Shard; SHARDS],
-    min_ttl: Duration,
-    max_ttl: Duration,
+    min_ttl: Span,
+    max_ttl: Span,
 }
 
 /// A failure that is remembered.
@@ -116,9 +117,16 @@ impl Failures {
         };
         Failures {
             shards: std::array::from_fn(|_| shard()),
-            min_ttl: config.failure_min_ttl,
-            max_ttl: config.failure_max_ttl.max(config.failure_min_ttl),
+            min_ttl: Span::new(config.failure_min_ttl),
+            max_ttl: Span::new(config.failure_max_ttl.max(config.failure_min_ttl)),
         }
+    }
+
+    /// Takes over the times that a reload may change. Failures that are remembered keep theirs.
+    pub fn suit(&self, config: &CacheConfig) {
+        self.min_ttl.set(config.failure_min_ttl);
+        let most = config.failure_max_ttl.max(config.failure_min_ttl);
+        self.max_ttl.set(most);
     }
 
     /// Whether the question `key` has failed so recently that it is not to be tried. `hash` is
@@ -313,8 +321,9 @@ impl Failures {
         let doublings = (times - 1).min(DOUBLINGS);
         let lasts = self
             .min_ttl
+            .get()
             .saturating_mul(1 << doublings)
-            .min(self.max_ttl);
+            .min(self.max_ttl.get());
         Failure {
             ede,
             since: now,
@@ -325,7 +334,7 @@ impl Failures {
 
     /// Whether a failure is not forgotten: another one will not be the first again.
     fn counts(&self, failure: &Failure, now: Life) -> bool {
-        now.since(failure.until) < self.max_ttl
+        now.since(failure.until) < self.max_ttl.get()
     }
 
     fn shard(&self, hash: u64) -> &Shard {

@@ -51,7 +51,6 @@ use crate::wire::{Answer, KeyRef, Kind, QuestionKey, Rcode};
 use denied::Denied;
 use entry::Entry;
 use horizon::Horizon;
-use rules::Rules;
 use segments::{Put, Segments};
 
 /// The `route` of an answer that was read back from a snapshot: routes are numbered anew with every
@@ -69,7 +68,7 @@ pub struct Cache {
     /// A power of two of them; none if the cache is off.
     shards: Box<[Shard]>,
     denied: Denied,
-    rules: Rules,
+    rules: rules::Held,
     seeds: SharedSeed,
     seed: u64,
     /// Held while a snapshot is written: there is one at a time.
@@ -170,10 +169,32 @@ impl Cache {
         Cache {
             shards: shards.collect(),
             denied: Denied::new(config.size),
-            rules: Rules::new(config),
+            rules: rules::Held::new(config),
             seeds: SharedSeed::from_u64(seed.rotate_left(32) ^ 0x6279_7761_7963_6163),
             seed,
             snapshot: Mutex::new(()),
+        }
+    }
+
+    /// Whether it can be made as large as this without forgetting anything: its shards stay as many as they are, and
+    /// one must hold the largest answers. One that is off cannot be turned on, nor off.
+    pub fn can_be_resized(&self, size: usize) -> bool {
+        let count = self.shards.len();
+        count > 0 && size / count >= SHARD_LEAST / 4
+    }
+
+    /// Takes over what a reload may change: the rules, and the size if [`Cache::can_be_resized`] says so. What does not
+    /// fit any more goes, the least asked for first.
+    pub fn suit(&self, config: &CacheConfig, now: Life) {
+        self.rules.set(config);
+        if !self.can_be_resized(config.size) {
+            return;
+        }
+        let bound = config.size / self.shards.len();
+        for mut shard in self.each_shard() {
+            if shard.bound() != bound {
+                shard.resize(bound, self.horizon(now));
+            }
         }
     }
 
@@ -238,20 +259,20 @@ impl Cache {
         if !entry.answers(key.into()) {
             return None;
         }
-        let Some(mut freshness) = entry.freshness(now, self.rules.stale_max) else {
+        let Some(mut freshness) = entry.freshness(now, self.rules.stale_max()) else {
             shard.remove_dead(hash);
             return None;
         };
         entry.count_hit(epoch);
         if let Freshness::Fresh { refresh_due, .. } = &mut freshness {
-            *refresh_due = self.rules.refresh && entry.report_refresh(spread(hash), now);
+            *refresh_due = self.rules.refresh() && entry.report_refresh(spread(hash), now);
         }
         Some(use_(Hit {
             answer: &entry.answer,
             age: entry.age(now),
             freshness,
             route: entry.route,
-            turn: match self.rules.rotate {
+            turn: match self.rules.rotate() {
                 true => entry.turn(now),
                 false => 0,
             },
@@ -264,7 +285,7 @@ impl Cache {
     /// # Errors
     /// Why it may not be kept; those who asked get it all the same.
     pub fn admit(&self, answer: &mut Answer) -> Result<Lifetime, NotKept> {
-        self.rules.admit(answer)
+        self.rules.get().admit(answer)
     }
 
     /// As [`Cache::admit`], for a denial by an upstream that comes after another one: that may know better as soon as it
@@ -273,7 +294,7 @@ impl Cache {
     /// # Errors
     /// As [`Cache::admit`].
     pub fn admit_provisionally(&self, answer: &mut Answer) -> Result<Lifetime, NotKept> {
-        self.rules.admit_provisionally(answer)
+        self.rules.get().admit_provisionally(answer)
     }
 
     /// Stores the answer to `key`, whose hash is `hash`, if it may be kept: see [`NotKept`] for what
@@ -356,7 +377,7 @@ impl Cache {
         Some(Look {
             age: entry.age(now),
             ttl: entry.ttl,
-            freshness: entry.freshness(now, self.rules.stale_max)?,
+            freshness: entry.freshness(now, self.rules.stale_max())?,
             kind: entry.answer.kind(),
             rcode: entry.answer.rcode(),
             route: entry.route,
@@ -411,7 +432,7 @@ impl Cache {
     fn horizon(&self, now: Life) -> Horizon {
         Horizon {
             now,
-            stale_max: self.rules.stale_max,
+            stale_max: self.rules.stale_max(),
         }
     }
 

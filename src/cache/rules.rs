@@ -4,9 +4,11 @@
 //! made ([`Response::to_answer`](crate::wire::Response::to_answer)); here they are bounded by what
 //! the operator wants, and everything that must not be kept is refused.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::CacheConfig;
+use crate::config::live::Span;
 use crate::wire::{Answer, Kind};
 
 /// The TTL rules of one cache.
@@ -18,6 +20,68 @@ pub(super) struct Rules {
     pub(super) stale_max: Duration,
     pub(super) refresh: bool,
     pub(super) rotate: bool,
+}
+
+/// The rules that hold now: a reload may change them while others read them, each by itself.
+#[derive(Debug)]
+pub(super) struct Held {
+    min_ttl: AtomicU32,
+    max_ttl: AtomicU32,
+    negative_max_ttl: AtomicU32,
+    stale_max: Span,
+    refresh: AtomicBool,
+    rotate: AtomicBool,
+}
+
+impl Held {
+    pub(super) fn new(config: &CacheConfig) -> Held {
+        let rules = Rules::new(config);
+        Held {
+            min_ttl: AtomicU32::new(rules.min_ttl),
+            max_ttl: AtomicU32::new(rules.max_ttl),
+            negative_max_ttl: AtomicU32::new(rules.negative_max_ttl),
+            stale_max: Span::new(rules.stale_max),
+            refresh: AtomicBool::new(rules.refresh),
+            rotate: AtomicBool::new(rules.rotate),
+        }
+    }
+
+    /// Others hold from now on, for what is stored and for what is served.
+    pub(super) fn set(&self, config: &CacheConfig) {
+        let rules = Rules::new(config);
+        self.min_ttl.store(rules.min_ttl, Relaxed);
+        self.max_ttl.store(rules.max_ttl, Relaxed);
+        self.negative_max_ttl.store(rules.negative_max_ttl, Relaxed);
+        self.stale_max.set(rules.stale_max);
+        self.refresh.store(rules.refresh, Relaxed);
+        self.rotate.store(rules.rotate, Relaxed);
+    }
+
+    pub(super) fn get(&self) -> Rules {
+        Rules {
+            min_ttl: self.min_ttl.load(Relaxed),
+            max_ttl: self.max_ttl.load(Relaxed),
+            negative_max_ttl: self.negative_max_ttl.load(Relaxed),
+            stale_max: self.stale_max(),
+            refresh: self.refresh(),
+            rotate: self.rotate(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn stale_max(&self) -> Duration {
+        self.stale_max.get()
+    }
+
+    #[inline]
+    pub(super) fn rotate(&self) -> bool {
+        self.rotate.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn refresh(&self) -> bool {
+        self.refresh.load(Relaxed)
+    }
 }
 
 /// Why an answer was not kept.

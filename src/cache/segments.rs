@@ -214,6 +214,13 @@ impl Segments {
         true
     }
 
+    /// It holds `bound` bytes from now on. Evicts what no longer fits.
+    pub(super) fn resize(&mut self, bound: usize, horizon: Horizon) {
+        self.bound = bound;
+        self.settle_probation(horizon);
+        self.make_room(horizon);
+    }
+
     /// Removes a dead entry that a question has found.
     pub(super) fn remove_dead(&mut self, hash: u64) {
         let removed = self

@@ -24,7 +24,7 @@ pub use query::QueryArgs;
 pub use run::{ConfigArgs, LogForm, LogLevel, RunArgs};
 
 use crate::config::host::Host;
-use crate::config::{self, ConfigError, DEFAULT_FILE, Loaded, Overrides};
+use crate::config::{self, ConfigError, DEFAULT_FILE, Loaded, Overrides, Sources};
 use crate::observe::log;
 
 /// What a process of byway ends with.
@@ -72,9 +72,10 @@ const SIGNALS: &[(&str, &str)] = &[
         "It ends: what is in flight is answered, a snapshot is written. A second one ends it at once.",
     ),
     (
-        "HUP, USR1, USR2",
-        "They are ignored with a line in the log. A changed configuration needs a restart.",
+        "HUP",
+        "The configuration is read anew, as by `byway reload`.",
     ),
+    ("USR1, USR2", "They are ignored with a line in the log."),
     (
         "others",
         "They are ignored, but for those that nobody can ignore.",
@@ -150,6 +151,8 @@ enum Command {
     Log(running::LogArgs),
     /// Write the cache to its file now
     Snapshot(running::SnapshotArgs),
+    /// Read the configuration anew; without losing a query, and only if nothing is wrong with it
+    Reload(running::ReloadArgs),
     /// Check a configuration file and print what it means
     Check(check::CheckArgs),
     /// Print the default configuration, with every key explained
@@ -181,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Flush(args) => running::flush(&args),
         Command::Log(args) => running::log(&args),
         Command::Snapshot(args) => running::snapshot(&args),
+        Command::Reload(args) => running::reload(&args),
         Command::Check(args) => check::check(&args),
         Command::Config => print(config::ANNOTATED.as_bytes()),
         Command::Man(args) => man::man(&args),
@@ -207,12 +211,19 @@ fn load(args: &ConfigArgs) -> Result<Loaded, u8> {
 
 /// As [`load`], with nothing said yet.
 fn load_quietly(args: &ConfigArgs) -> Result<Loaded, ConfigError> {
-    let overrides = Overrides {
-        listen: args.listen.clone(),
-        upstreams: args.upstream.clone(),
-        admin: args.admin.clone(),
-    };
-    config::load(args.config.as_deref(), &overrides, &Host::this())
+    sources(args).load(&Host::this())
+}
+
+/// Where the configuration comes from.
+fn sources(args: &ConfigArgs) -> Sources {
+    Sources {
+        file: args.config.clone(),
+        overrides: Overrides {
+            listen: args.listen.clone(),
+            upstreams: args.upstream.clone(),
+            admin: args.admin.clone(),
+        },
+    }
 }
 
 /// Says what is odd or wrong on standard error.

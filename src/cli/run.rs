@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::{exit, fail, load};
+use super::{exit, fail, load, sources};
 use crate::config::AdminListen;
 use crate::config::address::{AddressError, Endpoint};
 use crate::{daemon, observe};
@@ -35,12 +35,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let origin = format!(
-        "{}; upstreams from {}",
-        loaded.origin(),
-        loaded.upstreams_from
-    );
-    match daemon::run(&loaded.config, &origin) {
+    match daemon::run(loaded, sources(&args.config)) {
         Ok(()) => exit::OK,
         Err(error) => fail(&error.to_string()),
     }

@@ -273,6 +273,17 @@ pub(super) fn snapshot(args: &SnapshotArgs) -> u8 {
     args.reach.order_within("/api/v1/snapshot", &(), patience)
 }
 
+/// Read the configuration anew; without losing a query, and only if nothing is wrong with it
+#[derive(Args, Debug)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn reload(args: &ReloadArgs) -> u8 {
+    args.reach.order("/api/v1/reload", &())
+}
+
 /// Log more or less from now on, until the restart
 #[derive(Args, Debug)]
 pub(super) struct LogArgs {

@@ -51,6 +51,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file it was read from; `None` if the built-in defaults hold.
     pub file: Option<PathBuf>,
+    /// What stood in it.
+    pub text: String,
     /// Where its upstreams come from.
     pub upstreams_from: UpstreamsFrom,
     /// Warnings and notes, rendered, for the operator's eyes.
@@ -66,6 +68,67 @@ impl Loaded {
             Some(file) => name_of(file),
             None => format!("built-in defaults, as there is no {DEFAULT_FILE}"),
         }
+    }
+}
+
+impl Loaded {
+    /// Where it and its upstreams come from, for an operator.
+    pub fn describe(&self) -> String {
+        format!("{}; upstreams from {}", self.origin(), self.upstreams_from)
+    }
+}
+
+/// Where a configuration comes from, to be read from again.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that was named, if one was.
+    pub file: Option<PathBuf>,
+    /// What the command line says in place of it.
+    pub overrides: Overrides,
+}
+
+impl Sources {
+    /// Reads it for the first time.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self, host: &Host) -> Result<Loaded, ConfigError> {
+        load(self.file.as_deref(), &self.overrides, host)
+    }
+
+    /// Reads it anew, in place of `before`.
+    ///
+    /// # Errors
+    /// As [`load`]; and if it came from standard input, or from a file that is not there any more: nobody who removes
+    /// a file means the defaults.
+    pub fn reload(&self, before: &Loaded, host: &Host) -> Result<Loaded, ConfigError> {
+        if self.file.as_deref() == Some(Path::new(STDIN)) {
+            let place = Place::Whole(name_of(Path::new(STDIN)));
+            let message =
+                "the configuration was read from standard input, which cannot be read twice";
+            let report = Report::error(message, &place, "nothing to read again");
+            return Err(refuse_unread(
+                report.help("start byway with `--config FILE`"),
+            ));
+        }
+        let loaded = self.load(host)?;
+        if let (Some(file), None) = (&before.file, &loaded.file) {
+            let place = Place::Whole(name_of(file));
+            let message = "the configuration file is gone";
+            let report = Report::error(message, &place, "there is no such file any more");
+            let help = "put it back, or restart byway to run by the built-in defaults";
+            return Err(refuse_unread(report.help(help)));
+        }
+        Ok(loaded)
+    }
+
+    /// What `before` means now, by what its file said then: where upstreams come from the host's resolver
+    /// configuration, that may have changed.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub fn look_again(&self, before: &Loaded, host: &Host) -> Result<Loaded, ConfigError> {
+        parse(before.file.as_deref(), &before.text, &self.overrides, host)
     }
 }
 
@@ -172,6 +235,7 @@ pub fn parse(
     Ok(Loaded {
         config: meant.config,
         file: file.map(Path::to_owned),
+        text: text.to_owned(),
         upstreams_from: match meant.resolv_conf {
             Some(file) => UpstreamsFrom::ResolvConf(file),
             None if spec.upstreams_replaced => UpstreamsFrom::CommandLine,
@@ -211,6 +275,12 @@ impl Overrides {
                 .collect();
         }
     }
+}
+
+/// What is wrong with a file that was not read.
+fn refuse_unread(report: Report) -> ConfigError {
+    let source = Source { name: "", text: "" };
+    refuse(&[report], &source)
 }
 
 fn refuse(reports: &[Report], source: &Source<'_>) -> ConfigError {

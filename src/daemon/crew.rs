@@ -12,14 +12,16 @@ use tokio::sync::watch as stopping;
 use tracing::error;
 
 use super::paths::Fate;
+use super::reload::{Orders, Wish};
 use super::teller::Teller;
 use super::vital::{Alarm, News, Pulses, Roll};
 use super::worker::Worker;
 use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::lineup::Lineup;
 use crate::net::Sockets;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, WorkerMetrics};
 use crate::resolve::{Core, Shared};
 use crate::serve::{Connections, Front, Listeners};
 
@@ -39,6 +41,7 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Means {
     pub(super) config: Config,
+    pub(super) lineup: Arc<Lineup>,
     pub(super) connections: Arc<Connections>,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
@@ -47,6 +50,7 @@ pub(super) struct Means {
     pub(super) fate: Fate,
     pub(super) pulses: Arc<Pulses>,
     pub(super) alarm: Alarm,
+    pub(super) orders: Orders,
 }
 
 /// The workers, once all of them work.
@@ -56,6 +60,8 @@ pub(super) struct Crew {
     news: Receiver<News>,
     stop: stopping::Sender<bool>,
     deadline: Duration,
+    /// Reloads that were wished for before it could be done.
+    wishes: Vec<Wish>,
 }
 
 /// Why the daemon ends.
@@ -88,17 +94,18 @@ impl Crew {
             };
             seat.take()?;
         }
-        let crew = Crew {
+        let mut crew = Crew {
             at_work: workers.collect(),
             news,
             stop,
             deadline: means.config.routing.deadline,
+            wishes: Vec::new(),
         };
         crew.await_start()?;
         Ok(crew)
     }
 
-    fn await_start(&self) -> Result<(), StartError> {
+    fn await_start(&mut self) -> Result<(), StartError> {
         let end = Instant::now() + START;
         let mut missing = self.at_work.clone();
         while let Some(number) = missing.first().copied() {
@@ -112,6 +119,7 @@ impl Crew {
                 Ok(News::Lost(what)) => return Err(StartError::Lost(what)),
                 // Whoever tells of a signal ends the process itself before the start is over.
                 Ok(News::Stop(_)) => {}
+                Ok(News::Reload(wish)) => self.wishes.push(wish),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     let cause = io::ErrorKind::TimedOut.into();
                     return Err(StartError::Worker { number, cause });
@@ -123,9 +131,15 @@ impl Crew {
 
     /// Waits for as long as all goes well and nobody wants it to end. Looks whether it is `alive` after each
     /// time of that length in which nothing is heard, and soon again if it is not: a process that was stopped is
-    /// alive a moment after it goes on.
-    pub(super) fn work(&mut self, each: Duration, alive: impl Fn() -> bool) -> Ending {
+    /// alive a moment after it goes on. Has what is wished for carried out by `reload`.
+    pub(super) fn work(
+        &mut self,
+        each: Duration,
+        alive: impl Fn() -> bool,
+        mut reload: impl FnMut(Wish),
+    ) -> Ending {
         let mut wait = each;
+        self.wishes.drain(..).for_each(&mut reload);
         loop {
             match self.news.recv_timeout(wait) {
                 Ok(News::Stop(name)) => return Ending::Told(name),
@@ -136,6 +150,11 @@ impl Crew {
                     return Ending::Lost(format!("worker {number} has ended: {why}"));
                 }
                 Ok(News::Started(_)) => {}
+                Ok(News::Reload(wish)) => {
+                    reload(wish);
+                    // However many come: nobody else says that byway is alive.
+                    alive();
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     wait = if alive() { each } else { each.min(SOON) };
                 }
@@ -224,6 +243,7 @@ impl Seat {
         } = self;
         let Means {
             config,
+            lineup,
             connections,
             shared,
             metrics: all_metrics,
@@ -232,16 +252,18 @@ impl Seat {
             fate,
             pulses,
             alarm,
+            orders,
         } = means;
         let metrics = Rc::new(all_metrics.worker());
         let manner = manner(&config, &shared, &metrics);
-        let sockets = Sockets::new(ways(&config, &shared), manner, &config.limits, for_sockets)?;
+        let ways = ways(&lineup, &config);
+        let sockets = Sockets::new(ways, manner, &config.limits, for_sockets)?;
         let front = Front::new(listeners, &config, connections, Rc::clone(&metrics), clock);
         let core = Core::new(
             sockets,
             Arc::clone(&shared),
             Rc::clone(&front) as Rc<_>,
-            metrics,
+            Rc::clone(&metrics),
             number,
             for_core,
             clock.now(),
@@ -249,8 +271,16 @@ impl Seat {
         let worker = Worker::new(core, clock);
         let roll = Roll::new(number, &pulses, alarm.clone(), clock);
         worker.drive(Arc::clone(&shared), number, &roll)?;
-        let routes = shared.engine().routes().to_vec();
-        roll.spawn("news of paths", fate.follow(Rc::clone(&worker), routes));
+        let follow = fate.follow(Rc::clone(&worker), Arc::clone(&shared));
+        roll.spawn("news of paths", follow);
+        let follower = Follower {
+            number,
+            worker: Rc::clone(&worker),
+            front: Rc::clone(&front),
+            shared: Arc::clone(&shared),
+            metrics,
+        };
+        roll.spawn("reloads", follower.follow(orders));
         if number == 0 {
             let pulse = pulses.join("the routing engine's tick".into(), clock.now());
             let tick = watch::tick(Rc::clone(&worker), teller, clock, pulse);
@@ -269,5 +299,33 @@ impl Seat {
         let patience = config.routing.deadline + END;
         let _ = tokio::time::timeout(patience, front.drained()).await;
         Ok(())
+    }
+}
+
+/// What one worker changes when the configuration does.
+struct Follower {
+    number: u16,
+    worker: Rc<Worker>,
+    front: Rc<Front>,
+    shared: Arc<Shared>,
+    metrics: Rc<WorkerMetrics>,
+}
+
+impl Follower {
+    /// Does as it is told for as long as the worker lives.
+    async fn follow(self, mut orders: Orders) {
+        while orders.changed().await.is_ok() {
+            let Some(order) = orders.borrow_and_update().clone() else {
+                continue;
+            };
+            let config = &order.config;
+            let manner = manner(config, &self.shared, &self.metrics);
+            let ways = ways(&order.lineup, config);
+            self.metrics.reshape(&watch::tenants(&order.lineup));
+            self.worker
+                .turn(|core, _| core.exchanges.reshape(ways, manner, &config.limits));
+            self.front.suit(config);
+            order.done(self.number);
+        }
     }
 }

@@ -12,12 +12,15 @@ use std::time::{Duration, SystemTime};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
 use super::drains::Drains;
+use super::reload::{Record, Wish};
 use super::survival::Keeper;
 use super::teller::Teller;
+use super::vital::{Alarm, News};
 use crate::admin::api;
 use crate::admin::desk::{Desk, Later, Refused as No};
 use crate::cache::{FROM_SNAPSHOT, Freshness, Look};
@@ -42,8 +45,9 @@ pub(super) struct Counter {
     teller: Arc<Teller>,
     pub(super) recorder: Option<Watcher>,
     pub(super) clock: Clock,
-    /// Where the configuration came from.
-    pub(super) origin: String,
+    /// Where the configuration came from, and what became of reloads.
+    pub(super) record: Arc<Record>,
+    alarm: Alarm,
     pub(super) started: Time,
     drains: Drains,
     /// Answers by result, a sample each second, the oldest first.
@@ -63,7 +67,7 @@ impl Counter {
         teller: Arc<Teller>,
         recorder: Option<Watcher>,
         clock: Clock,
-        origin: &str,
+        (record, alarm): (Arc<Record>, Alarm),
     ) -> Counter {
         let file = keeper.as_ref().map(|keeper| Drains::beside(keeper.path()));
         let drains = Drains::open(file, &shared, clock);
@@ -75,7 +79,8 @@ impl Counter {
             teller,
             recorder,
             clock,
-            origin: origin.into(),
+            record,
+            alarm,
             started: clock.now(),
             felt: Mutex::new([(clock.now(), Results::default())].into()),
             limits: Mutex::default(),
@@ -168,6 +173,8 @@ impl Desk for Counter {
         trouble.extend(words::doubts(&report));
         trouble.extend(self.keeper.as_ref().and_then(|keeper| keeper.trouble()));
         let (state, headline) = words::state(&report, trouble.len(), self.teller.is_outage());
+        // A file that is wrong is no trouble that clients would feel.
+        trouble.extend(self.record.trouble());
         let cache = self.shared.cache.stats();
         let uptime = now.since(self.started);
         let [steady, burst, ceiling] = report.budget;
@@ -180,8 +187,9 @@ impl Desk for Counter {
             pid: std::process::id(),
             started: rfc3339(SystemTime::now() - uptime),
             uptime: uptime.as_secs_f64(),
-            configuration: self.origin.clone(),
-            listeners: self.metrics.listeners().to_vec(),
+            configuration: self.record.origin(),
+            reload: self.record.document(),
+            listeners: self.metrics.listeners(),
             felt,
             amplification: report.amplification,
             ceiling: report.ceiling_rate,
@@ -409,6 +417,15 @@ impl Desk for Counter {
     fn record(&self) -> Vec<u8> {
         let recorder = self.recorder.as_ref();
         recorder.map(Watcher::memory).unwrap_or_default()
+    }
+
+    fn reload(&self, by: &str) -> oneshot::Receiver<Result<String, String>> {
+        let (answer, answered) = oneshot::channel();
+        self.alarm.tell(News::Reload(Wish {
+            by: by.to_owned(),
+            answer: Some(answer),
+        }));
+        answered
     }
 
     fn second(&self) {

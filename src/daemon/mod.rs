@@ -7,6 +7,7 @@ mod drains;
 mod hosts;
 pub mod once;
 mod paths;
+mod reload;
 mod service;
 mod signals;
 mod survival;
@@ -21,25 +22,29 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::watch as stopping;
 use tracing::{error, info, warn};
 
 use crate::admin::{self, ControlSocket, Doors};
 use crate::clock::Clock;
-use crate::config::{Config, UpstreamTransport, bounds};
+use crate::config::lineup::Lineup;
+use crate::config::{Config, Loaded, Sources, UpstreamTransport, bounds};
 use crate::net::path::Path;
 use crate::net::{Manner, Way};
 use crate::observe::log;
 use crate::observe::metrics::WorkerMetrics;
 use crate::resolve::Shared;
-use crate::route::Route;
+use crate::route::{Route, UpstreamId};
 use crate::serve::{BindError, Connections, Listeners};
 use crate::sys;
 use crew::{Crew, Ending, Means};
 use desk::Counter;
 use paths::Paths;
+use reload::{Record, Reloader, Wish};
 use signals::Signals;
 pub use signals::outlive_signals;
 use survival::{Keeper, Writing};
@@ -91,20 +96,28 @@ pub enum StartError {
     Names(String),
 }
 
-/// Runs the daemon until it is told to stop. `origin` says where the configuration came from.
+/// Runs the daemon by `loaded` until it is told to stop. A reload reads `sources` anew.
 ///
 /// # Errors
 /// [`StartError`]: before any query was answered, unless it is a [`StartError::Lost`].
-pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
+pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
+    let (config, origin) = (&loaded.config.clone(), loaded.describe());
     let clock = Clock::start();
     let (alarm, news) = vital::alarm();
     let serving = Arc::new(AtomicBool::new(false));
-    let to_main = alarm.clone();
-    Signals::catch(clock)?.watch(Arc::clone(&serving), move |name| {
-        to_main.tell(News::Stop(name));
-    })?;
-    let may_open = sys::raise_open_files();
-    let share = descriptors::share(config, may_open, descriptors::open());
+    let (to_main, for_reloads) = (alarm.clone(), alarm.clone());
+    Signals::catch(clock)?.watch(
+        Arc::clone(&serving),
+        move |name| to_main.tell(News::Stop(name)),
+        move |name| {
+            for_reloads.tell(News::Reload(Wish {
+                by: name.to_owned(),
+                answer: None,
+            }));
+        },
+    )?;
+    let descriptors = (sys::raise_open_files(), descriptors::open());
+    let share = descriptors::share(config, descriptors.0, descriptors.1);
     if let Some(warning) = share.warning {
         warn!("{warning}");
     }
@@ -118,9 +131,10 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let mut rng = entropy()?;
 
     let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));
+    let lineup = Arc::new(Lineup::new(config));
     let routes: Vec<Route> = shared.engine().routes().to_vec();
-    let mut paths = Paths::new(config, &routes);
-    let dead = paths.check(config, &routes, &shared, clock, &mut rng)?;
+    let paths = Paths::new(&lineup);
+    let dead = paths.check(&config.limits.source_ports, &shared, clock, &mut rng)?;
     shared.engine().begin_first_round(&dead);
     let keeper = Keeper::open(&config.cache, &shared, clock);
     let hosts = hosts::Reader::open(config, &shared);
@@ -129,28 +143,33 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     let tape = Tape::new(&config.recorder, rng.next_u32(), clock);
     let metrics = watch::metrics(
         config,
+        &lineup,
         &listen,
-        &routes,
         &shared,
         &keeper,
         tape.as_ref(),
         clock,
     );
     let metrics = Arc::new(metrics.map_err(|error| StartError::Names(error.to_string()))?);
-    let teller = Arc::new(Teller::new(config, &routes, &shared, &metrics, clock));
+    metrics.configured_at(SystemTime::now());
+    let teller = Arc::new(Teller::new(config, &lineup, &shared, &metrics, clock));
     let journal = Arc::clone(&teller.journal);
     let short_buffer = listeners.short_buffer();
     let pulses = Arc::new(Pulses::default());
+    let connections = Connections::new(&config.limits);
+    let (orders, followed) = stopping::channel(None);
     let means = Means {
         config: config.clone(),
-        connections: Connections::new(&config.limits),
+        lineup: Arc::clone(&lineup),
+        connections: Arc::clone(&connections),
         shared: Arc::clone(&shared),
         metrics: Arc::clone(&metrics),
         teller: Arc::clone(&teller),
         clock,
         fate: paths.fate(),
         pulses: Arc::clone(&pulses),
-        alarm,
+        alarm: alarm.clone(),
+        orders: followed,
     };
     let crew = Crew::start(one_each(listeners, config)?, &means, news)?;
 
@@ -161,6 +180,8 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         control: control(config),
     };
     let control_at = doors.control.as_ref().map(|it| it.path().to_owned());
+    let record = Record::new(origin.clone());
+    let for_reloads = Arc::clone(&teller);
     let desk = Counter::new(
         Arc::clone(&shared),
         Arc::clone(&metrics),
@@ -168,18 +189,18 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         teller,
         tape.as_ref().map(Tape::watcher),
         clock,
-        origin,
+        (Arc::clone(&record), alarm),
     );
     let state = watch::state(&metrics, &shared, &pulses, &stopping, desk, clock);
     admin::spawn(doors, state, share.watch)?;
     let writing = keeper.as_ref().map(|keeper| {
         let pulse = pulses.beside("the snapshot writer".into(), clock.now());
-        keeper.run(config.cache.snapshot_every, pulse)
+        keeper.run(pulse)
     });
     let writing = writing.transpose()?;
     let recording = tape.map(|tape| {
         let pulse = pulses.beside("the flight recorder".into(), clock.now());
-        tape.run(Arc::clone(&metrics), journal, origin, pulse)
+        tape.run(Arc::clone(&metrics), journal, &origin, pulse)
     });
     let recording = recording.transpose()?;
     if let Some(hosts) = hosts {
@@ -187,13 +208,31 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         hosts.run(clock, pulse)?;
     }
     paths.confess();
+    let mut reloader = Reloader {
+        sources,
+        config: loaded.config.clone(),
+        loaded,
+        descriptors,
+        lineup,
+        listen: listen.clone(),
+        shared: Arc::clone(&shared),
+        connections,
+        metrics,
+        keeper: keeper.clone(),
+        paths: paths.handle(),
+        orders,
+        record,
+        teller: for_reloads,
+        clock,
+        rng,
+    };
     let pulse = pulses.join("the path watcher".into(), clock.now());
     paths.run(Arc::clone(&shared), clock, pulse)?;
     // From here on the first signal is for the main thread.
     serving.store(true, Ordering::Release);
     announce(
         config,
-        origin,
+        &origin,
         &listen,
         &routes,
         admin_at,
@@ -213,7 +252,8 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
         }
         is_alive
     };
-    let ended = work(crew, &shared, &stopping, writing, alive);
+    let reload = |wish| reloader.reload(wish);
+    let ended = work(crew, &shared, &stopping, writing, (alive, reload));
     if let Some(recording) = recording {
         recording.finish(match &ended {
             Ok(()) => "told to".into(),
@@ -223,15 +263,16 @@ pub fn run(config: &Config, origin: &str) -> Result<(), StartError> {
     ended
 }
 
-/// Lets the crew work until the end, with a look now and then whether it is `alive`, and ends in order.
+/// Lets the crew work until the end, with a look now and then whether it is `alive`, has the configuration read anew
+/// whenever that is wished, and ends in order.
 fn work(
     mut crew: Crew,
     shared: &Shared,
     stopping: &AtomicBool,
     writing: Option<Writing>,
-    alive: impl Fn() -> bool,
+    (alive, reload): (impl Fn() -> bool, impl FnMut(Wish)),
 ) -> Result<(), StartError> {
-    let ending = crew.work(service::watchdog(), alive);
+    let ending = crew.work(service::watchdog(), alive, reload);
     stopping.store(true, Ordering::Relaxed);
     service::stopping();
     let asked = shared.inflight.questions().held();
@@ -376,27 +417,26 @@ fn manner(config: &Config, shared: &Shared, metrics: &Rc<WorkerMetrics>) -> Mann
     }
 }
 
-/// Every route as `net` needs it.
-fn ways(config: &Config, shared: &Shared) -> Rc<[Way]> {
-    let paths: Vec<Rc<Path>> = config
+/// Every route as `net` needs it, those that a reload has taken out too.
+fn ways(lineup: &Lineup, config: &Config) -> Rc<[Way]> {
+    let paths: Vec<Rc<Path>> = lineup
         .paths
         .iter()
         .map(|path| {
             let ports = config.limits.source_ports.clone();
-            Rc::new(Path::new(path.clone()).with_ports(ports))
+            Rc::new(Path::new(path.is.clone()).with_ports(ports))
         })
         .collect();
-    let engine = shared.engine();
-    engine
-        .routes()
+    lineup
+        .routes
         .iter()
         .map(|route| {
-            let upstream = &config.upstreams[usize::from(route.upstream.0)];
+            let upstream = lineup.ends(route.is).0;
             Way {
-                upstream: route.upstream,
+                upstream: UpstreamId(route.is.upstream),
                 address: upstream.address,
                 zone: upstream.zone.clone(),
-                path: Rc::clone(&paths[usize::from(route.path.0)]),
+                path: Rc::clone(&paths[usize::from(route.is.path)]),
                 stream: upstream.transport == UpstreamTransport::Tcp,
             }
         })

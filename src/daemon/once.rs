@@ -12,6 +12,7 @@ use super::worker::Worker;
 use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::{Clock, Time};
 use crate::config::Config;
+use crate::config::lineup::Lineup;
 use crate::net::Sockets;
 use crate::observe::metrics::{Client, QueryResult};
 use crate::resolve::front::{Asker, Connection, Replies, Return, Service, Turn, Way};
@@ -89,13 +90,15 @@ pub fn ask(
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let shared = Arc::new(Shared::new(config, 0, clock.now()));
+        let lineup = Lineup::new(config);
+        let ports = &config.limits.source_ports;
+        Paths::new(&lineup).check(ports, &shared, clock, &mut entropy()?)?;
         let routes = shared.engine().routes().to_vec();
-        Paths::new(config, &routes).check(config, &routes, &shared, clock, &mut entropy()?)?;
-        let metrics = watch::metrics(config, &[], &routes, &shared, &None, None, clock)
+        let metrics = watch::metrics(config, &lineup, &[], &shared, &None, None, clock)
             .map_err(|error| StartError::Names(error.to_string()))?;
         let metrics = Rc::new(metrics.worker());
         let manner = manner(config, &shared, &metrics);
-        let sockets = Sockets::new(ways(config, &shared), manner, &config.limits, entropy()?)?;
+        let sockets = Sockets::new(ways(&lineup, config), manner, &config.limits, entropy()?)?;
         let core = Core::new(
             sockets,
             Arc::clone(&shared),

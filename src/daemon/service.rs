@@ -17,6 +17,19 @@ pub(super) fn ready() {
     tell(NotifyState::Ready);
 }
 
+/// It reads its configuration anew (`Type=notify-reload`); [`reloaded`] is to follow.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(since) => tell_all(&[NotifyState::Reloading, since]),
+        Err(_) => tell(NotifyState::Reloading),
+    }
+}
+
+/// It has read it, whatever came of it.
+pub(super) fn reloaded() {
+    tell(NotifyState::Ready);
+}
+
 /// It has begun to stop.
 pub(super) fn stopping() {
     tell(NotifyState::Stopping);
@@ -33,7 +46,11 @@ pub(super) fn watchdog() -> Duration {
 }
 
 fn tell(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+    tell_all(&[state]);
+}
+
+fn tell_all(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         warn!("the service manager cannot be told how things are: {error}");
     }
 }

@@ -1,5 +1,5 @@
 //! TERM, INT and QUIT: the first asks the daemon to end in order, the second ends it at once. No other signal
-//! ends it: HUP, USR1 and USR2 get a line in the log, the rest are ignored.
+//! ends it: HUP has the configuration read anew, USR1 and USR2 get a line in the log, the rest are ignored.
 
 use std::future::poll_fn;
 use std::io;
@@ -78,7 +78,8 @@ impl Signals {
 
     /// Looks after them on a thread of its own for as long as the process lives: the first that asks for the
     /// end is told to `end`, a second one ends the process. So does the first while nothing is `serving` yet:
-    /// there is nothing to be put in order, and a start may hang.
+    /// there is nothing to be put in order, and a start may hang. That the configuration is to be read anew is told to
+    /// `reload`.
     ///
     /// # Errors
     /// If there is no thread to be had.
@@ -86,6 +87,7 @@ impl Signals {
         self,
         serving: Arc<AtomicBool>,
         end: impl Fn(&'static str) + Send + 'static,
+        reload: impl Fn(&'static str) + Send + 'static,
     ) -> io::Result<()> {
         let Signals {
             runtime,
@@ -109,9 +111,8 @@ impl Signals {
                         ending = true;
                         end(name);
                     }
-                    Meaning::Reload => {
-                        ignore(name, clock, "a changed configuration needs a restart");
-                    }
+                    Meaning::Reload if ending => ignore(name, clock, "byway is about to end"),
+                    Meaning::Reload => reload(name),
                     Meaning::Nothing => ignore(name, clock, "it has no meaning here"),
                 }
             }

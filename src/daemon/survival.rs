@@ -15,6 +15,7 @@ use super::vital::Pulse;
 use crate::cache::snapshot::{self, SnapshotError, Written};
 use crate::clock::{Clock, Life, Time};
 use crate::config::CacheConfig;
+use crate::config::live::Span;
 use crate::observe::metrics::{SnapshotFile, SnapshotSample};
 use crate::resolve::Shared;
 use crate::route::Baseline;
@@ -31,6 +32,8 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     clock: Clock,
     state: Mutex<State>,
+    /// How often it is written.
+    every: Span,
     /// Wakes the thread that writes.
     wake: Mutex<Option<SyncSender<Wake>>>,
 }
@@ -39,6 +42,8 @@ pub(super) struct Keeper {
 enum Wake {
     /// Somebody wants it written now.
     Write,
+    /// It is to be written at other times.
+    Look,
     /// It is to be written once more, and the thread to end.
     End,
 }
@@ -107,6 +112,7 @@ impl Keeper {
             shared,
             clock,
             state: Mutex::new(state),
+            every: Span::new(config.snapshot_every),
             wake: Mutex::default(),
         }))
     }
@@ -115,11 +121,7 @@ impl Keeper {
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn run(
-        self: &Arc<Self>,
-        every: Duration,
-        pulse: Arc<Pulse>,
-    ) -> std::io::Result<Writing> {
+    pub(super) fn run(self: &Arc<Self>, pulse: Arc<Pulse>) -> std::io::Result<Writing> {
         let (wake, woken) = mpsc::sync_channel(1);
         *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake.clone());
         let keeper = Arc::clone(self);
@@ -128,7 +130,7 @@ impl Keeper {
             .spawn(move || {
                 // However often it panics: no client waits for it.
                 let round = || {
-                    let round = AssertUnwindSafe(|| keeper.round(every, &woken, &pulse));
+                    let round = AssertUnwindSafe(|| keeper.round(&woken, &pulse));
                     catch_unwind(round).unwrap_or_else(|_| {
                         warn!("a wait for the next snapshot was lost to a panic; it begins anew");
                         std::thread::sleep(PAUSE_AFTER_PANIC);
@@ -142,6 +144,19 @@ impl Keeper {
                 keeper.last_words();
             })?;
         Ok(Writing { wake, thread })
+    }
+
+    /// It is written so often from now on.
+    pub(super) fn set_every(&self, every: Duration) {
+        if self.every.get() == every {
+            return;
+        }
+        self.every.set(every);
+        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wake) = &*wake {
+            // If it is to be woken already, it looks then.
+            let _ = wake.try_send(Wake::Look);
+        }
     }
 
     /// Asks for the snapshot to be written now rather than when it is due. What comes back says, once it was tried, how
@@ -167,9 +182,11 @@ impl Keeper {
     }
 
     /// Waits until a snapshot is due or asked for, and writes it. False if the end has come instead.
-    fn round(&self, every: Duration, woken: &Receiver<Wake>, pulse: &Pulse) -> bool {
+    fn round(&self, woken: &Receiver<Wake>, pulse: &Pulse) -> bool {
+        let every = self.every.get();
         pulse.beat(self.clock.now() + every);
         match woken.recv_timeout(every) {
+            Ok(Wake::Look) => return true,
             Ok(Wake::Write) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Wake::End) | Err(RecvTimeoutError::Disconnected) => return false,
         }

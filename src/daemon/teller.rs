@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use tracing::{debug, info, warn};
 
 use crate::clock::{Clock, Life, Time};
+use crate::config::lineup::Lineup;
 use crate::config::{Config, PoolConfig};
 use crate::observe::event::{Event, Gravity, Subject, Verdict};
 use crate::observe::journal::Journal;
@@ -14,7 +15,6 @@ use crate::observe::metrics::{Evacuation, Label, Metrics, QueryResult};
 use crate::observe::quiet::{self, Quiet};
 use crate::observe::trouble::{Felt, Nature, Ongoing, Place, Sight, Troubles};
 use crate::resolve::Shared;
-use crate::route::Route;
 
 /// Lines about what happened. More than these in a minute help nobody; the journal and the metrics have them all.
 static EVENTS: Quiet = Quiet::new("events", 60, Duration::from_secs(1));
@@ -37,44 +37,28 @@ struct State {
 impl Teller {
     pub(super) fn new(
         config: &Config,
-        routes: &[Route],
+        lineup: &Lineup,
         shared: &Arc<Shared>,
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Teller {
-        let (pools, _) = config.pools();
-        let of = |upstream: usize| {
-            let has = move |(_, pool): &(usize, &PoolConfig)| pool.upstreams.contains(&upstream);
-            pools
-                .iter()
-                .enumerate()
-                .filter(has)
-                .map(|(number, _)| number)
-        };
-        let zones: Vec<Option<Arc<str>>> = pools
-            .iter()
-            .map(|pool| pool.name.as_deref().map(Arc::from))
-            .collect();
-        let place = |route: &Route| Place {
-            pools: of(usize::from(route.upstream.0)).collect(),
-            route: route.name.clone(),
-            upstream: config.upstreams[usize::from(route.upstream.0)]
-                .name
-                .as_str()
-                .into(),
-            path: config.paths[usize::from(route.path.0)].name.as_str().into(),
-        };
-        let places: Vec<Place> = routes.iter().map(place).collect();
         Teller {
             shared: Arc::clone(shared),
             metrics: Arc::clone(metrics),
             journal: Arc::default(),
             clock,
             state: Mutex::new(State {
-                troubles: Troubles::new(&places, &zones, config.routing.return_within),
+                troubles: troubles(config, lineup),
                 lost: 0,
             }),
         }
+    }
+
+    /// Others take part from now on: what is told of troubles begins anew with what is believed of them now.
+    pub(super) fn reshape(&self, config: &Config, lineup: &Lineup, now: Time) {
+        let mut state = self.state();
+        state.troubles = troubles(config, lineup);
+        self.catch_up(&mut state.troubles, now);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -192,6 +176,10 @@ impl Teller {
     /// Tells what happened at `at`.
     pub(super) fn tell(&self, at: Time, now: Time, event: &Event) {
         self.journal.tell(at, SystemTime::now(), event);
+        if matches!(event, Event::Reloaded { .. } | Event::ReloadRefused { .. }) {
+            // Who did it has said so, at length.
+            return;
+        }
         let gravity = event.gravity();
         if gravity == Gravity::Detail {
             debug!("{event}");
@@ -205,4 +193,31 @@ impl Teller {
             _ => info!("{event}{more}"),
         }
     }
+}
+
+/// Nobody of those who take part is in trouble yet.
+fn troubles(config: &Config, lineup: &Lineup) -> Troubles {
+    let (pools, _) = config.pools();
+    let of = |upstream: usize| {
+        let has = move |(_, pool): &(usize, &PoolConfig)| pool.upstreams.contains(&upstream);
+        let all = pools.iter().enumerate().filter(has);
+        all.map(|(number, _)| number)
+    };
+    let zones: Vec<Option<Arc<str>>> = pools
+        .iter()
+        .map(|pool| pool.name.as_deref().map(Arc::from))
+        .collect();
+    let places = lineup.in_order().into_iter().map(|(_, ends)| {
+        let (upstream, path) = lineup.ends(ends);
+        // Pools speak of places in the file.
+        let place = lineup.upstreams[usize::from(ends.upstream)].place;
+        Place {
+            pools: of(usize::from(place.unwrap_or(u16::MAX))).collect(),
+            route: lineup.name(ends).into(),
+            upstream: upstream.name.as_str().into(),
+            path: path.name.as_str().into(),
+        }
+    });
+    let places: Vec<Place> = places.collect();
+    Troubles::new(&places, &zones, config.routing.return_within)
 }

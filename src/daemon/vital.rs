@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
+use super::reload::Wish;
 use crate::clock::{Clock, Time};
 
 /// Who is so much later than it meant to be is stuck.
@@ -40,6 +41,8 @@ pub(super) enum News {
     Lost(String),
     /// A signal asks for the end.
     Stop(&'static str),
+    /// The configuration is to be read anew.
+    Reload(Wish),
 }
 
 /// The way to the main thread.

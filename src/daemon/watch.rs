@@ -12,41 +12,27 @@ use super::vital::{Pulse, Pulses};
 use super::worker::Worker;
 use crate::admin::AdminState;
 use crate::clock::Clock;
+use crate::config::lineup::Lineup;
 use crate::config::{Config, Listen};
 use crate::observe::metrics::{
     BudgetSample, CacheSample, EngineSample, Metrics, RecorderSample, Roster, RouteNames,
     RouteSample, SnapshotSample, Sources, Twice, Verdict,
 };
 use crate::resolve::Shared;
-use crate::route::Route;
 
-/// The metrics of a daemon that listens on `listen` and forwards over `routes`.
+/// The metrics of a daemon that listens on `listen` and forwards over the routes of `lineup`.
 ///
 /// # Errors
 /// If two of them have one name.
 pub(super) fn metrics(
     config: &Config,
+    lineup: &Lineup,
     listen: &[Listen],
-    routes: &[Route],
     shared: &Arc<Shared>,
     keeper: &Option<Arc<Keeper>>,
     tape: Option<&Tape>,
     clock: Clock,
 ) -> Result<Metrics, Twice> {
-    let roster = Roster {
-        listeners: listen
-            .iter()
-            .map(|listener| listener.address.to_string())
-            .collect(),
-        paths: config.paths.iter().map(|path| path.name.clone()).collect(),
-        routes: routes
-            .iter()
-            .map(|route| RouteNames {
-                upstream: config.upstreams[usize::from(route.upstream.0)].name.clone(),
-                path: config.paths[usize::from(route.path.0)].name.clone(),
-            })
-            .collect(),
-    };
     let (for_cache, for_engine) = (Arc::clone(shared), Arc::clone(shared));
     let sources = Sources {
         cache: Box::new(move || cache_sample(&for_cache)),
@@ -59,7 +45,32 @@ pub(super) fn metrics(
                 as Box<dyn Fn() -> RecorderSample + Send + Sync>
         }),
     };
-    Metrics::new(roster, &config.limits, sources)
+    Metrics::new(roster(lineup, listen), &config.limits, sources)
+}
+
+/// The labels of such a daemon.
+pub(super) fn roster(lineup: &Lineup, listen: &[Listen]) -> Roster {
+    let listeners = listen.iter().map(|listener| listener.address.to_string());
+    let paths = lineup.paths.iter().filter(|path| path.is_in());
+    let routes = lineup.routes.iter().map(|route| {
+        let (upstream, path) = lineup.ends(route.is);
+        RouteNames {
+            upstream: upstream.name.clone(),
+            path: path.name.clone(),
+        }
+    });
+    let seats = lineup.routes.iter().map(|it| (it.tenant, it.is_in()));
+    Roster {
+        listeners: listeners.collect(),
+        paths: paths.map(|path| path.is.name.clone()).collect(),
+        routes: routes.collect(),
+        seats: seats.collect(),
+    }
+}
+
+/// Who has each route's number.
+pub(super) fn tenants(lineup: &Lineup) -> Vec<u32> {
+    lineup.routes.iter().map(|it| it.tenant).collect()
 }
 
 fn cache_sample(shared: &Shared) -> CacheSample {
@@ -86,6 +97,7 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
             .routes
             .iter()
             .map(|route| RouteSample {
+                number: usize::from(route.id.0),
                 verdict: route.verdict,
                 base: route.base,
                 excess: route.excess,
@@ -97,7 +109,11 @@ fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
                 tcp_round_trip: route.tcp_round_trip,
             })
             .collect(),
-        missing: report.paths.iter().map(|path| path.missing).collect(),
+        missing: report
+            .paths
+            .iter()
+            .map(|path| (path.name.to_string(), path.missing))
+            .collect(),
         budgets: vec![
             budget("steady", steady),
             budget("burst", burst),

@@ -140,7 +140,7 @@ pub enum Change {
 }
 
 /// What was last seen of every path.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Watch {
     paths: Vec<State>,
 }
@@ -156,6 +156,13 @@ impl Watch {
     pub fn new(paths: usize) -> Watch {
         Watch {
             paths: vec![State::default(); paths],
+        }
+    }
+
+    /// Path number `path` is the one that it is in `other`: what was seen of it holds.
+    pub fn recall(&mut self, path: usize, other: &Watch) {
+        if let (Some(state), Some(known)) = (self.paths.get_mut(path), other.paths.get(path)) {
+            state.clone_from(known);
         }
     }
 

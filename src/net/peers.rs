@@ -8,7 +8,7 @@
 use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -43,7 +43,7 @@ const ZONES: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 /// Every upstream's ways, by its index.
 #[derive(Debug)]
 pub struct Peers {
-    peers: Vec<Peer>,
+    peers: Box<[OnceLock<Box<Peer>>]>,
     /// Zones of which an upstream cannot resolve names in mixed case, and until when that is believed: it is the
     /// zone's servers that fail.
     zones: Mutex<LruCache<(u16, u64), Zone>>,
@@ -134,12 +134,34 @@ pub enum Learnt {
 }
 
 impl Peers {
-    /// Nothing known of `upstreams` upstreams.
+    /// Nothing known of anybody, with room for `upstreams` upstreams.
     pub fn new(upstreams: usize) -> Peers {
         Peers {
-            peers: (0..upstreams).map(|_| Peer::default()).collect(),
+            peers: (0..upstreams).map(|_| OnceLock::new()).collect(),
             zones: Mutex::new(LruCache::new(ZONES)),
             any_zone: AtomicBool::new(false),
+        }
+    }
+
+    /// Somebody else has the number: nothing is known any more.
+    pub fn forget(&self, upstream: UpstreamId) {
+        let Some(peer) = self.peer(upstream) else {
+            return;
+        };
+        for weakness in [&peer.edns, &peer.mixed_case] {
+            weakness.until.store(0, Relaxed);
+            weakness.doubted.store(false, Relaxed);
+        }
+        peer.spoke_edns.store(false, Relaxed);
+        *peer.doubts() = Doubts::default();
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        let of: Vec<_> = zones
+            .iter()
+            .map(|(key, _)| *key)
+            .filter(|key| key.0 == upstream.0)
+            .collect();
+        for key in of {
+            zones.pop(&key);
         }
     }
 
@@ -306,7 +328,8 @@ impl Peers {
     }
 
     fn peer(&self, upstream: UpstreamId) -> Option<&Peer> {
-        self.peers.get(usize::from(upstream.0))
+        let peer = self.peers.get(usize::from(upstream.0))?;
+        Some(peer.get_or_init(Box::default))
     }
 }
 

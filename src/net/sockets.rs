@@ -38,6 +38,15 @@ impl Sockets {
         })
     }
 
+    /// From now on `ways` are the routes: a number means what it did, or what nobody has used for long. Sockets stay, and
+    /// what is out on them; those that nothing is sent over any more close as they age.
+    pub fn reshape(&mut self, ways: Rc<[Way]>, manner: Manner, limits: &Limits) {
+        let (sockets, connections) = (limits.upstream_sockets, limits.upstream_connections);
+        self.udp.reshape(Rc::clone(&ways), manner.clone(), sockets);
+        self.streams.reshape(Rc::clone(&ways), manner, connections);
+        self.ways = ways;
+    }
+
     /// Gives up what leads nowhere any more: sockets of the routes that are `lost`, by [`RouteId`], and
     /// those whose address is not on the host any more. What waited on them has failed.
     pub fn abandon(&mut self, lost: &[bool]) {

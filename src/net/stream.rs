@@ -86,6 +86,13 @@ impl Streams {
         }
     }
 
+    /// From now on `ways` are the routes, of which each one's number means what it did. What is out on connections
+    /// goes on; those that nobody uses close by themselves.
+    pub(super) fn reshape(&mut self, ways: Rc<[Way]>, manner: Manner, per_route: usize) {
+        self.lanes.resize_with(ways.len(), Lane::default);
+        (self.ways, self.manner, self.per_route) = (ways, manner, per_route);
+    }
+
     /// Who is to be told what the connections' tasks see. Nothing is sent before that.
     pub fn tell(&mut self, events: Weak<dyn StreamEvents>) {
         self.events = Some(events);

@@ -124,6 +124,13 @@ impl UdpSockets {
         })
     }
 
+    /// From now on `ways` are the routes, of which each one's number means what it did, and there are at most `limit`
+    /// sockets.
+    pub(super) fn reshape(&mut self, ways: Rc<[Way]>, manner: Manner, limit: usize) {
+        self.pools.resize_with(ways.len(), Pool::default);
+        (self.ways, self.manner, self.limit) = (ways, manner, limit);
+    }
+
     /// Readable when [`UdpSockets::ready`] has something to tell.
     ///
     /// # Errors

@@ -210,6 +210,18 @@ pub enum Event {
         route: Arc<str>,
         /// What came in its place.
         said: Said,
+        /// What brought it: "the start" or "the reload".
+        after: &'static str,
+    },
+    /// The configuration was read anew and holds.
+    Reloaded {
+        /// What that has changed.
+        what: String,
+    },
+    /// The configuration was read anew and is not used.
+    ReloadRefused {
+        /// What is wrong with it.
+        why: String,
     },
     /// It has brought one since.
     FirstAnswer {
@@ -320,6 +332,8 @@ impl Event {
             Event::OutageOver { .. } => "outage-over",
             Event::FirstRound { .. } => "first-round",
             Event::FirstAnswer { .. } => "first-answer",
+            Event::Reloaded { .. } => "reloaded",
+            Event::ReloadRefused { .. } => "reload-refused",
             Event::Drained { .. } => "drained",
             Event::Restored { .. } => "restored",
             Event::PathLost { .. } => "path-lost",
@@ -345,11 +359,13 @@ impl Event {
             | Event::EdnsRefused { .. }
             | Event::MixedCaseRefused { .. }
             | Event::NearMisses { .. }
+            | Event::ReloadRefused { .. }
             | Event::LimitReached { waits: false, .. } => Gravity::Warning,
             Event::FirstRound { said, .. } if said.is_servers() => Gravity::News,
             Event::TroubleOver(_)
             | Event::Drained { .. }
             | Event::Restored { .. }
+            | Event::Reloaded { .. }
             | Event::Rebased { .. }
             | Event::EdnsSpoken { .. }
             | Event::MixedCaseBorne { .. }
@@ -395,6 +411,8 @@ impl Event {
             | Event::ClearAgain { .. }
             | Event::Outage { .. }
             | Event::OutageOver { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadRefused { .. }
             | Event::LimitReached { .. } => None,
         }
     }

@@ -91,6 +91,8 @@ impl Event {
                     add("lasts", json!(lasts.as_secs_f64()));
                 }
             }
+            Event::Reloaded { what } => add("what", json!(what)),
+            Event::ReloadRefused { why } => add("why", json!(why)),
             Event::Restored { by, .. } => add("by", json!(&**by)),
             Event::PathLost { why, .. } => add("why", json!(why)),
             Event::Rebased { from, to, .. } => {

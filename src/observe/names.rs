@@ -177,6 +177,12 @@ series! {
         "1 while the flight recorder writes to its file, 0 while it keeps the last hour in memory.";
     RECORDER_FRAMES = Counter "byway_recorder_frames_total" ["kept"]
         "Frames that the flight recorder made, by where they are kept.";
+    RELOADS = Counter "byway_config_reloads_total" ["result"]
+        "Times that the configuration was read anew: applied or refused.";
+    RELOAD_SUCCESSFUL = Gauge "byway_config_last_reload_successful" []
+        "1 unless the last reload was refused.";
+    RELOAD_TIMESTAMP = Gauge "byway_config_last_reload_success_timestamp_seconds" []
+        "When the configuration that holds was read, in seconds since the Unix epoch.";
     WORKERS = Gauge "byway_workers" []
         "Workers started.";
     EVENTS_LOST = Counter "byway_events_lost_total" []

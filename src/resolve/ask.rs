@@ -1,6 +1,7 @@
 //! A query's way in: it is answered at once, joins those who ask the same, or is the first to ask.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::core::{Core, OVERLOADED};
 use super::front::{Asker, Turn};
@@ -99,7 +100,7 @@ impl<X: Exchanges> Core<X> {
         match held {
             Some(Held::Fresh { length, refresh }) => {
                 if refresh {
-                    let prompt_by = now + self.shared.stale_wait;
+                    let prompt_by = now + self.shared.stale_wait.get();
                     let pool = self.shared.pool_of(key.by_ref());
                     self.renew(key.by_ref(), hash, pool, Why::Refresh, prompt_by, now);
                 }
@@ -181,7 +182,7 @@ impl<X: Exchanges> Core<X> {
             }
         })?;
         if refresh {
-            let prompt_by = now + shared.stale_wait;
+            let prompt_by = now + shared.stale_wait.get();
             let pool = shared.pool_of(held.by_ref());
             self.renew(held.by_ref(), hash, pool, Why::Refresh, prompt_by, now);
         }
@@ -259,7 +260,7 @@ impl<X: Exchanges> Core<X> {
             };
         }
         let prospect = self.shared.engine().prospect(pool, now);
-        let most = self.shared.stale_wait;
+        let most = self.shared.stale_wait.get();
         let (wait, asks) = match prospect {
             Prospect::Nobody => (None, false),
             Prospect::Queue => (None, true),
@@ -391,7 +392,8 @@ impl<X: Exchanges> Core<X> {
                         question.generation == leader.generation && question.key.by_ref() == key
                     };
                     if let Some(question) = self.questions.get_mut(slot).filter(same) {
-                        if question.waiters.len() >= self.shared.waiting_per_question {
+                        if question.waiters.len() >= self.shared.waiting_per_question.load(Relaxed)
+                        {
                             return self.crowded_out(key, hash, waiter, now);
                         }
                         self.metrics.count(Counter::Coalesced, 1);

@@ -337,7 +337,7 @@ impl<X: Exchanges> Core<X> {
         });
         let question = &mut self.questions[slot];
         let backlog = &mut self.backlogs[usize::from(question.pool.0)];
-        let (place, patience) = backlog.push(slot, self.shared.queue_patience, now);
+        let (place, patience) = backlog.push(slot, self.shared.queue_patience.get(), now);
         question.queued = Some(place);
         question.race_wake = question.race_wake.min(now + patience);
         self.schedule(slot, now);

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::FixedState;
@@ -119,7 +120,7 @@ impl Drop for Lead {
 #[derive(Debug)]
 pub struct Bounded {
     counted: Arc<()>,
-    bound: usize,
+    bound: AtomicUsize,
 }
 
 /// Room for one in a [`Bounded`], until dropped.
@@ -132,7 +133,7 @@ impl Bounded {
     fn new(bound: usize) -> Bounded {
         Bounded {
             counted: Arc::new(()),
-            bound,
+            bound: AtomicUsize::new(bound),
         }
     }
 
@@ -142,7 +143,12 @@ impl Bounded {
         let room = Room {
             _counted: Arc::clone(&self.counted),
         };
-        (self.held() <= self.bound).then_some(room)
+        (self.held() <= self.bound.load(Relaxed)).then_some(room)
+    }
+
+    /// Sets another bound. Rooms that are taken stay so.
+    pub fn set_bound(&self, bound: usize) {
+        self.bound.store(bound, Relaxed);
     }
 
     /// Rooms taken.

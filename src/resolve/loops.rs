@@ -128,6 +128,16 @@ impl Loops {
         news.then_some(Found::WayOut)
     }
 
+    /// Somebody else has the number: nothing is suspected of it.
+    pub fn forget(&self, upstream: UpstreamId) {
+        let mut upstreams = self.upstreams();
+        let number = usize::from(upstream.0);
+        if number >= upstreams.len() {
+            upstreams.resize_with(number + 1, Suspect::default);
+        }
+        upstreams[number] = Suspect::default();
+    }
+
     fn upstreams(&self) -> MutexGuard<'_, Vec<Suspect>> {
         self.upstreams
             .lock()

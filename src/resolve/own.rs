@@ -1,6 +1,8 @@
 //! Names that byway answers by itself: those whose records are known here, and special ones. They are looked for where the
 //! cache holds no fresh answer: what is never asked of anybody is never held, and so a hit pays nothing for them.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::core::Core;
 use super::front::Turn;
 use super::question::{Chase, New, Why};
@@ -30,7 +32,7 @@ impl<X: Exchanges> Core<X> {
         let length = match local.or_else(|| hosts.find(key.name())) {
             Some(records) => match records.alias(key.record_type()) {
                 None => {
-                    let turn = u32::from(asked.id) * u32::from(self.shared.rotate);
+                    let turn = u32::from(asked.id) * u32::from(self.shared.rotate.load(Relaxed));
                     write_records(records, key.record_type(), turn, asked, limit, payload, out)
                 }
                 // Where it ends elsewhere, that is asked for as any other name is.

@@ -1,5 +1,7 @@
 //! How a question ends for those who wait: with an answer, a stale answer, or an error that says why.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use smallvec::SmallVec;
 
 use super::core::{Core, OVERLOADED};
@@ -380,7 +382,7 @@ impl<X: Exchanges> Core<X> {
         let Waiter { asker, asked, .. } = waiter;
         let (asked, payload) = (asked.as_ref(), self.shared.payload);
         // As good as any number: it differs from query to query.
-        let turn = u32::from(asked.id) * u32::from(self.shared.rotate);
+        let turn = u32::from(asked.id) * u32::from(self.shared.rotate.load(Relaxed));
         let (answer, result, ede) = match *gift {
             Gift::Answer(answer, result) => (answer, result, None),
             Gift::Poor(answer, ede) => {
@@ -477,7 +479,7 @@ impl super::shared::Shared {
                         _ => Ede::STALE_ANSWER,
                     };
                     (
-                        TtlRule::Fixed(self.stale_ttl),
+                        TtlRule::Fixed(self.stale_ttl.load(Relaxed)),
                         Some(ede),
                         QueryResult::Stale,
                     )

@@ -1,11 +1,13 @@
 //! What all workers share.
 
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::cache::{Cache, Failures};
-use crate::clock::Time;
+use crate::clock::{Life, Time};
 use crate::config::Config;
+use crate::config::lineup::{self, Lineup};
+use crate::config::live::Span;
 use crate::names::{Names, Table, Terms};
 use crate::net::kinds::Kinds;
 use crate::net::peers::Peers;
@@ -41,18 +43,19 @@ pub struct Shared {
     pub peers: Arc<Peers>,
     /// What types upstreams do not answer.
     pub kinds: Kinds,
-    /// Each route's upstream.
-    upstreams: Vec<UpstreamId>,
+    /// Each route's upstream, and how many routes there are.
+    upstreams: Box<[AtomicU16]>,
+    routes: AtomicUsize,
     /// Clients that may wait for one answer.
-    pub waiting_per_question: usize,
+    pub waiting_per_question: AtomicUsize,
     /// The longest a client waits while a stale answer is held.
-    pub stale_wait: Duration,
+    pub stale_wait: Span,
     /// TTL of stale answers, in seconds.
-    pub stale_ttl: u32,
+    pub stale_ttl: AtomicU32,
     /// How long a question may wait for room on a route; less once the queue stands ([`super::backlog`]).
-    pub queue_patience: Duration,
+    pub queue_patience: Span,
     /// Whether the order of addresses changes from answer to answer.
-    pub rotate: bool,
+    pub rotate: AtomicBool,
     /// The UDP payload size that is advertised.
     pub payload: u16,
 }
@@ -61,8 +64,11 @@ impl Shared {
     /// Everything empty, as `config` asks, for its number of workers.
     pub fn new(config: &Config, seed: u64, now: Time) -> Shared {
         let engine = Engine::new(config, now);
-        Shared {
-            upstreams: engine.routes().iter().map(|route| route.upstream).collect(),
+        let shared = Shared {
+            upstreams: (0..lineup::MOST_ROUTES)
+                .map(|_| AtomicU16::default())
+                .collect(),
+            routes: AtomicUsize::default(),
             cache: Cache::new(&config.cache, seed),
             failures: Failures::new(&config.cache),
             inflight: Arc::new(InFlight::new(
@@ -74,16 +80,54 @@ impl Shared {
             promptness: engine.pools().map(|_| Promptness::default()).collect(),
             tracer: Tracer::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
-            peers: Arc::new(Peers::new(config.upstreams.len())),
+            peers: Arc::new(Peers::new(lineup::MOST_UPSTREAMS)),
             kinds: Kinds::default(),
-            waiting_per_question: config.limits.waiting_per_question,
-            stale_wait: config.cache.stale_wait,
-            stale_ttl: u32::try_from(config.cache.stale_ttl.as_secs()).unwrap_or(u32::MAX),
-            queue_patience: config.limits.queue_patience,
-            rotate: config.cache.rotate,
+            waiting_per_question: AtomicUsize::new(config.limits.waiting_per_question),
+            stale_wait: Span::new(config.cache.stale_wait),
+            stale_ttl: AtomicU32::new(stale_ttl(config)),
+            queue_patience: Span::new(config.limits.queue_patience),
+            rotate: AtomicBool::new(config.cache.rotate),
             payload: config.limits.udp_payload,
             engine: Mutex::new(engine),
+        };
+        shared.number(&Lineup::new(config));
+        shared
+    }
+
+    /// Takes over what a reload may change, but for the routes.
+    pub fn suit(&self, config: &Config, life: Life) {
+        self.cache.suit(&config.cache, life);
+        self.failures.suit(&config.cache);
+        let limits = &config.limits;
+        self.inflight.questions().set_bound(limits.questions);
+        self.inflight.waiting().set_bound(limits.waiting);
+        self.waiting_per_question
+            .store(limits.waiting_per_question, Relaxed);
+        self.queue_patience.set(limits.queue_patience);
+        self.stale_wait.set(config.cache.stale_wait);
+        self.stale_ttl.store(stale_ttl(config), Relaxed);
+        self.rotate.store(config.cache.rotate, Relaxed);
+    }
+
+    /// The routes of `lineup`, which follows `before`, take part from now on. Every worker must be able to send over
+    /// them already.
+    pub fn reshape(&self, before: &Lineup, lineup: &Lineup, config: &Config, now: Time) {
+        for (number, slot) in (0u16..).zip(&lineup.upstreams) {
+            let was = before.upstreams.get(usize::from(number));
+            if was.is_none_or(|was| was.tenant != slot.tenant) {
+                self.peers.forget(UpstreamId(number));
+                self.loops.forget(UpstreamId(number));
+            }
         }
+        self.number(lineup);
+        self.engine().reshape(lineup, config, now);
+    }
+
+    fn number(&self, lineup: &Lineup) {
+        for (upstream, slot) in self.upstreams.iter().zip(&lineup.routes) {
+            upstream.store(slot.is.upstream, Relaxed);
+        }
+        self.routes.store(lineup.routes.len(), Relaxed);
     }
 
     /// How a question is asked.
@@ -125,12 +169,14 @@ impl Shared {
     /// # Panics
     /// If the engine has no such route.
     pub fn upstream_of(&self, route: RouteId) -> UpstreamId {
-        self.upstreams[usize::from(route.0)]
+        UpstreamId(self.upstreams[usize::from(route.0)].load(Relaxed))
     }
 
-    /// Every route, and the upstream that it leads to.
+    /// Every route, those that a reload has taken out too, and the upstream that it leads to.
     pub fn routes(&self) -> impl Iterator<Item = (RouteId, UpstreamId)> + '_ {
-        let upstreams = self.upstreams.iter().copied();
+        let count = self.routes.load(Relaxed);
+        let upstreams = self.upstreams.iter().take(count);
+        let upstreams = upstreams.map(|upstream| UpstreamId(upstream.load(Relaxed)));
         (0u16..).map(RouteId).zip(upstreams)
     }
 
@@ -138,4 +184,9 @@ impl Shared {
     pub fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// In whole seconds.
+fn stale_ttl(config: &Config) -> u32 {
+    u32::try_from(config.cache.stale_ttl.as_secs()).unwrap_or(u32::MAX)
 }

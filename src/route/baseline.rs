@@ -27,6 +27,7 @@ impl Engine {
     pub fn baselines(&self) -> Vec<Baseline> {
         self.lanes
             .iter()
+            .filter(|lane| lane.seat.is_in())
             .filter_map(|lane| {
                 let [base, mean, deviation, tail] = lane.estimate.remembered()?;
                 Some(Baseline {
@@ -49,7 +50,7 @@ impl Engine {
             let Some(lane) = self
                 .lanes
                 .iter_mut()
-                .find(|l| *l.route.name == *known.route)
+                .find(|lane| lane.seat.is_in() && *lane.route.name == *known.route)
             else {
                 continue;
             };

@@ -195,6 +195,12 @@ impl Budgets {
         budgets
     }
 
+    /// The operator has set other shares. What is in the purses stays, as far as they hold it.
+    pub fn set_shares(&mut self, share: f64, multiple: f64, now: Time) {
+        (self.share, self.multiple) = (share, multiple);
+        self.resize(now);
+    }
+
     /// Closes past seconds. `clear`: something is clear; only such seconds teach the healthy rate.
     pub fn turn(&mut self, now: Time, clear: bool) {
         self.disturbed |= !clear;

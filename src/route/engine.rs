@@ -25,6 +25,7 @@ use super::stall::Stalls;
 use super::{PathId, PoolId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Config;
+use crate::config::lineup::Lineup;
 use crate::observe::event::{Event, Verdict};
 
 /// Events kept until someone takes them; older ones are dropped first.
@@ -77,12 +78,12 @@ pub struct Engine {
     pub(super) woke: Time,
     pub(super) first_round: Option<FirstRound>,
     pub(super) hedges: Hedges,
-    routes: Vec<Route>,
+    pub(super) routes: Vec<Route>,
     pub(super) grid: Vec<Seen>,
     events: VecDeque<(Time, Event)>,
     lost_events: u64,
     second: u64,
-    has_tastes: bool,
+    pub(super) has_tastes: bool,
     pub(super) unsettled: bool,
 }
 
@@ -133,39 +134,14 @@ impl Engine {
             min: routing.hedge_min,
             max: routing.hedge_max,
         };
-        let mut lanes = Vec::new();
-        for (upstream, of) in (0u16..).zip(&config.upstreams) {
-            for &index in &of.paths {
-                let route = Route {
-                    upstream: UpstreamId(upstream),
-                    path: PathId(index as u16),
-                    name: format!("{}@{}", of.name, config.paths[index].name).into(),
-                };
-                let most = config.limits.attempts_per_route;
-                lanes.push(Lane::new(route, of, &config.paths[index], waits, most));
-            }
-        }
-        let routes: Vec<Route> = lanes.iter().map(|lane: &Lane| lane.route.clone()).collect();
-        Engine {
-            routes,
-            pools: config
-                .pools()
-                .0
-                .iter()
-                .map(|pool| Pool::new(config, pool, &lanes, now))
-                .collect(),
-            grid: Vec::with_capacity(lanes.len()),
-            lanes,
-            paths: config
-                .paths
-                .iter()
-                .map(|path| Group::new(&path.name, Health::of_a_way()))
-                .collect(),
-            upstreams: config
-                .upstreams
-                .iter()
-                .map(|upstream| Group::new(&upstream.name, Health::of_a_server()))
-                .collect(),
+        let lineup = Lineup::new(config);
+        let mut engine = Engine {
+            routes: Vec::new(),
+            pools: Vec::new(),
+            grid: Vec::with_capacity(lineup.routes.len()),
+            lanes: Vec::new(),
+            paths: Vec::new(),
+            upstreams: Vec::new(),
             flights: Flights::default(),
             waits,
             stalls: Stalls::default(),
@@ -184,10 +160,12 @@ impl Engine {
             second: now.secs(),
             has_tastes: false,
             unsettled: false,
-        }
+        };
+        engine.seat(&lineup, config, now);
+        engine
     }
 
-    /// All routes; a [`RouteId`] is an index into it.
+    /// All routes, those that a reload has taken out too; a [`RouteId`] is an index into it.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
@@ -297,6 +275,11 @@ impl Engine {
         }
     }
 
+    /// Tells something that others than the engine have found out or done.
+    pub fn note(&mut self, now: Time, event: Event) {
+        self.tell(now, event);
+    }
+
     /// Tells something of an upstream that others than the engine have found out.
     pub fn announce(
         &mut self,
@@ -376,7 +359,7 @@ impl Engine {
     /// Lets time do its part. The worker that owns the tick calls it and sends the probes it lists.
     pub fn tick(&mut self, now: Time, rng: &mut impl rand::Rng) -> Tick {
         if !std::mem::replace(&mut self.has_tastes, true) {
-            for lane in &mut self.lanes {
+            for lane in self.lanes.iter_mut().filter(|lane| !lane.has_taste()) {
                 let roll = unit(rng);
                 lane.like(roll);
                 lane.idle.begin(now, (64.0 * roll).fract());
@@ -387,16 +370,25 @@ impl Engine {
         }
         let patience = self.patience;
         for index in 0..self.lanes.len() {
+            if !self.lanes[index].seat.is_in() {
+                continue;
+            }
             if let Some(change) = self.lanes[index].health.turn(now, &patience) {
                 self.route_changed(RouteId(index as u16), change, now);
             }
         }
         for index in 0..self.paths.len() {
+            if !self.paths[index].seat.is_in() {
+                continue;
+            }
             if let Some(change) = self.paths[index].health.turn(now, &patience) {
                 self.path_changed(PathId(index as u16), change, now);
             }
         }
         for index in 0..self.upstreams.len() {
+            if !self.upstreams[index].seat.is_in() {
+                continue;
+            }
             if let Some(change) = self.upstreams[index].health.turn(now, &patience) {
                 self.upstream_changed(UpstreamId(index as u16), change, now);
             }
@@ -463,7 +455,7 @@ impl Engine {
             if healthy {
                 lane.healthy += (rate - lane.healthy) * (passed / 60.0).min(1.0);
             }
-            if lane.health.verdict() != Verdict::Clear {
+            if lane.seat.is_in() && lane.health.verdict() != Verdict::Clear {
                 let lossless = lane.health.tally().lost == 0;
                 if let Some((from, to)) = lane.estimate.rebase(now, lossless) {
                     self.stalls.look_again();

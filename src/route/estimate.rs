@@ -98,6 +98,14 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// Its hedges keep within `waits` from the next answer on.
+    pub fn keep_within(&mut self, waits: Waits) {
+        let [floor, ceiling] = [waits.min, waits.max].map(|wait| wait.as_nanos() as u64);
+        self.waits = (floor, ceiling);
+        let hedge = self.outlook.hedge_wait;
+        self.outlook.hedge_wait = hedge.clamp(waits.min, waits.max);
+    }
+
     /// That of a route never measured, whose hedges keep within `waits`.
     pub fn new(waits: Waits) -> Estimate {
         let [floor, ceiling] = [waits.min, waits.max].map(|wait| wait.as_nanos() as u64);

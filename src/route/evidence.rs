@@ -268,7 +268,9 @@ impl Engine {
     fn others_are_hard(&self, route: RouteId, rtt: Duration) -> bool {
         let own = self.lane(route).route.upstream;
         let mut others = (0u16..).zip(&self.upstreams);
-        others.any(|(id, of)| UpstreamId(id) != own && 2 * of.hardness.tail().far >= rtt)
+        others.any(|(id, of)| {
+            UpstreamId(id) != own && of.seat.is_in() && 2 * of.hardness.tail().far >= rtt
+        })
     }
 
     /// An answer of `upstream` took `over` longer than the base, its question's own doing. All its routes, and
@@ -278,7 +280,8 @@ impl Engine {
         if !of.hardness.learn(over, now) {
             return;
         }
-        let tails = self.upstreams.iter().map(|group| group.hardness.tail());
+        let all = self.upstreams.iter().filter(|group| group.seat.is_in());
+        let tails = all.map(|group| group.hardness.tail());
         let any = tails.fold(Tail::default(), Tail::max);
         for lane in &mut self.lanes {
             let own = self.upstreams[lane.route.upstream.0 as usize]
@@ -306,7 +309,9 @@ impl Engine {
 
     fn was_lost(&mut self, id: AttemptId, attempt: Attempt, in_flight: u32, now: Time) {
         let Attempt { route, sent, .. } = attempt;
-        if self.paths[self.lane(route).route.path.0 as usize].missing || sent < self.woke {
+        let lane = self.lane(route);
+        if !lane.seat.is_in() || self.paths[lane.route.path.0 as usize].missing || sent < self.woke
+        {
             return;
         }
         self.lane_mut(route).recent.lost(now);
@@ -351,6 +356,9 @@ impl Engine {
         let desperate = self.is_desperate_over(route);
         let patience = &self.patience;
         let lane = &mut self.lanes[route.0 as usize];
+        if !lane.seat.is_in() {
+            return;
+        }
         let Route { upstream, path, .. } = lane.route;
         let over = &mut self.paths[path.0 as usize];
         let of = &mut self.upstreams[upstream.0 as usize];

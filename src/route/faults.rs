@@ -119,7 +119,10 @@ impl Engine {
         let own = lane.health.withdraw(counted, true, now, patience);
         // Others may have had a part in what is held against these.
         let well = |of: &dyn Fn(&Route) -> bool| {
-            let mut own = self.lanes.iter().filter(|lane| of(&lane.route));
+            let mut own = self
+                .lanes
+                .iter()
+                .filter(|lane| lane.seat.is_in() && of(&lane.route));
             own.all(|lane| lane.health.onset().is_none())
         };
         let (path_well, upstream_well) = (
@@ -146,8 +149,9 @@ impl Engine {
         compared: bool,
         now: Time,
     ) {
-        // Half of an answer speaks against nobody.
-        if rcode == Some(Rcode::NOERROR) {
+        // Half of an answer speaks against nobody, and nothing against who was taken out.
+        let of = &self.upstreams[upstream.0 as usize];
+        if rcode == Some(Rcode::NOERROR) || !of.seat.is_in() {
             return;
         }
         let answered = &self.upstreams[upstream.0 as usize].answered;

@@ -24,6 +24,8 @@ const STEP: Duration = Duration::from_millis(20);
 pub(super) struct FirstRound {
     /// When it ends; [`Time::NEVER`] before its first tick.
     over: Time,
+    /// What it follows.
+    after: &'static str,
     /// By route.
     calls: Vec<Call>,
 }
@@ -51,7 +53,28 @@ impl Engine {
         };
         self.first_round = Some(FirstRound {
             over: Time::NEVER,
+            after: "the start",
             calls: (0..self.lanes.len()).map(call).collect(),
+        });
+    }
+
+    /// The same for the routes that have come in by a reload, and for those whose first round is not over.
+    pub(super) fn begin_round_of(&mut self, fresh: &[bool]) {
+        let under_way = self.first_round.take().map(|round| round.calls);
+        let mut calls = under_way.unwrap_or_default();
+        let none = Call {
+            due: Time::NEVER,
+            asked: 0,
+        };
+        calls.resize(self.lanes.len(), none);
+        for (call, _) in calls.iter_mut().zip(fresh).filter(|(_, fresh)| **fresh) {
+            call.due = Time::default();
+            call.asked = 0;
+        }
+        self.first_round = Some(FirstRound {
+            over: Time::NEVER,
+            after: "the reload",
+            calls,
         });
     }
 
@@ -94,13 +117,14 @@ impl Engine {
             self.first_round = Some(round);
             return now + STEP;
         }
-        for (index, call) in round.calls.into_iter().enumerate() {
+        for (index, call) in round.calls.iter().enumerate() {
             let lane = &self.lanes[index];
             if call.asked > 0 && lane.rank != Rank::Out && lane.useful_sent == Time::default() {
                 let said = lane.said.map_or(Said::Nothing, |(_, said)| said);
                 let route = lane.route.name.clone();
                 self.lanes[index].silent = !said.is_servers();
-                self.tell(now, Event::FirstRound { route, said });
+                let after = round.after;
+                self.tell(now, Event::FirstRound { route, said, after });
             }
         }
         Time::NEVER

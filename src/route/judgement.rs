@@ -119,10 +119,11 @@ impl Engine {
         let routes = self
             .lanes
             .iter()
-            .filter(|lane| lane.route.path == path)
+            .filter(|lane| lane.route.path == path && lane.seat.is_in())
             .count();
         // A doubt moves the next question and is no evacuation, nor is there one without another path.
-        let evacuated = verdict.is_bad() && self.paths.len() > 1;
+        let paths = self.paths.iter().filter(|path| path.seat.is_in()).count();
+        let evacuated = verdict.is_bad() && paths > 1;
         let group = &mut self.paths[path.0 as usize];
         group.left = group.left.min(now);
         group.told |= evacuated;
@@ -174,7 +175,7 @@ impl Engine {
             .lanes
             .iter()
             .enumerate()
-            .filter(|(_, lane)| which(&lane.route))
+            .filter(|(_, lane)| lane.seat.is_in() && which(&lane.route))
             .max_by_key(|(_, lane)| lane.asked);
         RouteId(newest.map_or(0, |(index, _)| index as u16))
     }
@@ -254,6 +255,7 @@ impl Engine {
         let late_or_lost = |lane: &Lane| {
             lane.route.upstream == upstream
                 && lane.route.path != path
+                && lane.seat.is_in()
                 && lane.health.onset().is_some()
                 && !self.paths[lane.route.path.0 as usize].accused()
         };
@@ -266,7 +268,9 @@ impl Engine {
     fn acquit_upstreams(&mut self, path: PathId, now: Time) {
         for index in 0..self.upstreams.len() {
             let upstream = UpstreamId(index as u16);
-            let over = |lane: &Lane| lane.route.upstream == upstream && lane.route.path == path;
+            let over = |lane: &Lane| {
+                lane.seat.is_in() && lane.route.upstream == upstream && lane.route.path == path
+            };
             let showed = self.lanes.iter().find(|lane| over(lane));
             let explained = showed.is_some_and(|lane| lane.health.onset().is_some())
                 && !self.is_bad_beyond(upstream, path);
@@ -290,7 +294,8 @@ impl Engine {
     pub(super) fn is_usable(&self, lane: &Lane) -> bool {
         let path = &self.paths[lane.route.path.0 as usize];
         let upstream = &self.upstreams[lane.route.upstream.0 as usize];
-        !(lane.drained || path.drained || path.missing || upstream.drained || upstream.loops)
+        lane.seat.is_in()
+            && !(lane.drained || path.drained || path.missing || upstream.drained || upstream.loops)
     }
 
     /// Draws the grid for the inference.

@@ -16,6 +16,7 @@ use super::selector::Rank;
 use super::tally::Row;
 use super::{Route, RouteId, Verdict};
 use crate::clock::Time;
+use crate::config::lineup::Slot;
 use crate::config::{PathConfig, UpstreamConfig};
 use crate::observe::said::Said;
 
@@ -26,6 +27,7 @@ const TASTE: f32 = 0.1;
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) route: Route,
+    pub(super) seat: Seat,
     pub(super) estimate: Estimate,
     pub(super) health: Health,
     pub(super) limit: Limit,
@@ -46,6 +48,7 @@ pub(super) struct Lane {
     pub(super) cost: f32,
     /// The same, and how little this host likes it.
     price: f32,
+    has_taste: bool,
     /// How far the policy `spread` has come with it.
     pub(super) turn: f64,
     /// When the newest attempt that was answered at all, or well, or lost, had been sent.
@@ -100,6 +103,7 @@ impl Lane {
     ) -> Lane {
         Lane {
             route,
+            seat: Seat::default(),
             estimate: Estimate::new(waits),
             health: Health::of_a_way(),
             limit: Limit::new(most),
@@ -114,6 +118,7 @@ impl Lane {
             idle: Idle::default(),
             cost: (of.cost * over.cost) as f32,
             price: (of.cost * over.cost) as f32,
+            has_taste: false,
             turn: 0.0,
             answered_sent: Time::default(),
             good_sent: Time::default(),
@@ -143,7 +148,30 @@ impl Lane {
     /// Each host likes some of what is about as good better than others, or all would ask the same server: `roll` in
     /// 0..1 says how much.
     pub(super) fn like(&mut self, roll: f32) {
+        self.has_taste = true;
         self.price = self.cost * (1.0 + TASTE * roll);
+    }
+
+    /// Whether it was told how much this host likes it.
+    pub(super) fn has_taste(&self) -> bool {
+        self.has_taste
+    }
+
+    /// What the operator says of it has changed, and nothing else.
+    pub(super) fn suit(
+        &mut self,
+        of: &UpstreamConfig,
+        over: &PathConfig,
+        waits: Waits,
+        most: usize,
+    ) {
+        let liked = self.price / self.cost;
+        self.backup = of.backup || over.backup;
+        self.metered = over.metered;
+        self.cost = (of.cost * over.cost) as f32;
+        self.price = self.cost * liked;
+        self.estimate.keep_within(waits);
+        self.limit.set_ceiling(most);
     }
 
     /// Expected time in health, in microseconds, times its price, and more as the limit fills.
@@ -185,10 +213,34 @@ impl Censored {
     }
 }
 
+/// Whether, and where, a route, a path or an upstream takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seat {
+    /// Its place in the order of the configuration; `None` once a reload has taken it out. What is under way over
+    /// it goes on then, and teaches nothing.
+    pub(super) place: Option<u16>,
+    /// Who has the number, of all that have had it.
+    pub(super) tenant: u32,
+}
+
+impl Seat {
+    pub(super) fn of<T>(slot: &Slot<T>) -> Seat {
+        Seat {
+            place: slot.place,
+            tenant: slot.tenant,
+        }
+    }
+
+    pub(super) fn is_in(self) -> bool {
+        self.place.is_some()
+    }
+}
+
 /// A path or an upstream.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) name: Arc<str>,
+    pub(super) seat: Seat,
     pub(super) health: Health,
     pub(super) drained: bool,
     /// Its interface or source address is not there.
@@ -217,6 +269,7 @@ impl Group {
     pub(super) fn new(name: &str, health: Health) -> Group {
         Group {
             name: name.into(),
+            seat: Seat::default(),
             health,
             drained: false,
             missing: false,

@@ -69,6 +69,13 @@ impl Limit {
         }
     }
 
+    /// It never exceeds `ceiling` (at least the floor of 4) from now on.
+    pub fn set_ceiling(&mut self, ceiling: usize) {
+        self.ceiling = (ceiling as f32).max(FLOOR);
+        self.floor = self.floor.min(self.ceiling);
+        self.set(self.limit.min(self.ceiling));
+    }
+
     /// Attempts that may be in flight now.
     pub fn get(&self) -> u32 {
         self.whole

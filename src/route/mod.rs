@@ -12,6 +12,7 @@
 //! [`blame`] decides whether the path or the server is the trouble, [`judgement`] draws the
 //! consequences; [`selector`] chooses among what is left, around what [`stall`] sees to hang just now,
 //! within the [`limit`] of each route and the [`budget`] of all. After a start `first_round` asks every route once.
+//! A reload changes who takes part ([`Engine::reshape`]); what stays keeps its number and all that is known of it.
 
 pub mod about;
 pub mod answered;
@@ -43,6 +44,7 @@ pub mod probe;
 pub mod race;
 mod recent;
 pub mod report;
+mod reshape;
 pub mod selector;
 pub mod stall;
 pub mod tally;
@@ -66,11 +68,11 @@ pub use terms::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
 
 pub use crate::observe::event::{Event, Evidence, Subject, Verdict};
 
-/// An upstream, as an index into [`Config::upstreams`](crate::config::Config::upstreams).
+/// An upstream, by its number in the [`Lineup`](crate::config::lineup::Lineup).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamId(pub u16);
 
-/// A path, as an index into [`Config::paths`](crate::config::Config::paths).
+/// A path, by its number in the [`Lineup`](crate::config::lineup::Lineup).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathId(pub u16);
 

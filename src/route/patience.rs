@@ -65,6 +65,11 @@ impl Patience {
         Patience::on(&USUAL, return_within, MANY.0)
     }
 
+    /// The operator has set another bound.
+    pub fn set_within(&mut self, return_within: Duration) {
+        *self = Patience::on(&USUAL, return_within, self.many);
+    }
+
     /// Where health sees more packets a second, a return can be judged by more of them, and sooner.
     pub fn suit(&mut self, healthy_rate: f64) {
         let terms = match healthy_rate < FEW {

@@ -14,6 +14,7 @@ use super::precedence::Precedence;
 use super::selector::Selector;
 use super::{Route, RouteId, UpstreamId};
 use crate::clock::Time;
+use crate::config::lineup::Lineup;
 use crate::config::{Config, PoolConfig};
 
 /// A pool, as an index into what [`Config::pools`] gives.
@@ -50,29 +51,15 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(config: &Config, pool: &PoolConfig, lanes: &[Lane], now: Time) -> Pool {
-        let of = |upstream: &usize| {
-            let upstream = UpstreamId(*upstream as u16);
-            let lanes = (0u16..).map(RouteId).zip(lanes);
-            lanes.filter(move |(_, lane)| lane.route.upstream == upstream)
-        };
-        let routes = pool.upstreams.iter().flat_map(of).map(|(id, _)| id);
-        let members: Box<[RouteId]> = routes.collect();
-        let routing = &config.routing;
-        let mut budgets = Budgets::new(routing.extra_share, routing.ceiling, now);
-        let measured = members.iter().map(|id| &lanes[usize::from(id.0)]);
-        budgets.provide_for(measured.filter(|lane| !lane.metered).count(), now);
-        let mut is_member = vec![false; lanes.len()];
-        for route in &members {
-            is_member[usize::from(route.0)] = true;
-        }
+    /// One without routes; [`Pool::seat`] gives it some.
+    pub(super) fn new(config: &Config, pool: &PoolConfig, lineup: &Lineup, now: Time) -> Pool {
         Pool {
             name: pool.name.as_deref().map(Arc::from),
-            selector: Selector::new(pool.policy, members.len()),
-            members,
-            is_member: is_member.into(),
-            precedence: Precedence::new(config, pool),
-            budgets,
+            selector: Selector::new(pool.policy, lineup.routes.len()),
+            members: Box::default(),
+            is_member: Box::default(),
+            precedence: Precedence::new(lineup, &[], pool.policy),
+            budgets: Budgets::new(config.routing.extra_share, config.routing.ceiling, now),
             standing: Standing::Clear,
             stands_since: now,
             aftermath: Time::default(),
@@ -81,6 +68,47 @@ impl Pool {
             last_question: Time::default(),
             outage_turn: 0,
         }
+    }
+
+    /// From now on its routes are those of `lineup` to the upstreams of `pool`, which are numbered as in the file.
+    pub(super) fn seat(
+        &mut self,
+        config: &Config,
+        pool: &PoolConfig,
+        lineup: &Lineup,
+        lanes: &[Lane],
+        now: Time,
+    ) {
+        let number = |place: &usize| {
+            let place = Some(*place as u16);
+            let slot = lineup.upstreams.iter().position(|slot| slot.place == place);
+            slot.map(|slot| slot as u16)
+        };
+        let upstreams: Vec<u16> = pool.upstreams.iter().filter_map(number).collect();
+        let of = |upstream: &u16| {
+            let upstream = UpstreamId(*upstream);
+            let lanes = (0u16..).map(RouteId).zip(lanes);
+            let own = lanes.filter(|(_, it)| it.route.upstream == upstream && it.seat.is_in());
+            let mut own: Vec<_> = own.collect();
+            own.sort_by_key(|(_, lane)| lane.seat.place);
+            own
+        };
+        let routes = upstreams.iter().flat_map(of).map(|(id, _)| id);
+        self.members = routes.collect();
+        let mut is_member = vec![false; lanes.len()];
+        for route in &self.members {
+            is_member[usize::from(route.0)] = true;
+        }
+        self.is_member = is_member.into();
+        self.selector.policy = pool.policy;
+        self.precedence = Precedence::new(lineup, &upstreams, pool.policy);
+        let routing = &config.routing;
+        self.budgets
+            .set_shares(routing.extra_share, routing.ceiling, now);
+        let measured = self.members.iter().map(|id| &lanes[usize::from(id.0)]);
+        let measured = measured.filter(|lane| !lane.metered).count();
+        self.budgets.provide_for(measured, now);
+        self.next_trial = now;
     }
 
     /// Whether its questions may take `route`.

@@ -13,7 +13,8 @@ use super::race::{Flight, Race};
 use super::selector::Rank;
 use super::{AttemptId, AttemptKind, Finish, PoolId, Purpose, RouteId, Step, UpstreamId};
 use crate::clock::Time;
-use crate::config::{Config, Policy, PoolConfig};
+use crate::config::Policy;
+use crate::config::lineup::Lineup;
 
 /// How often those of one server that comes first are asked before a denial by a later one counts (RFC 9520 section 3.1).
 const TRIES: usize = 3;
@@ -31,17 +32,18 @@ const OUTSIDE: u16 = u16::MAX;
 pub(super) struct Precedence(Vec<u16>);
 
 impl Precedence {
-    pub(super) fn new(config: &Config, pool: &PoolConfig) -> Precedence {
-        let count = config.upstreams.len() as u16;
-        let mut places = vec![OUTSIDE; config.upstreams.len()];
-        for (index, &upstream) in (0u16..).zip(&pool.upstreams) {
-            let place = match pool.policy {
+    /// The order of these upstreams, by their numbers.
+    pub(super) fn new(lineup: &Lineup, upstreams: &[u16], policy: Policy) -> Precedence {
+        let count = lineup.upstreams.len() as u16;
+        let mut places = vec![OUTSIDE; lineup.upstreams.len()];
+        for (index, &upstream) in (0u16..).zip(upstreams) {
+            let place = match policy {
                 Policy::Ordered => index,
                 Policy::Fastest | Policy::Spread => 0,
             };
-            let backup = |path: &usize| config.paths[*path].backup;
-            let of = &config.upstreams[upstream];
-            places[upstream] = match of.backup || of.paths.iter().all(backup) {
+            let backup = |path: &usize| lineup.paths[*path].is.backup;
+            let of = &lineup.upstreams[usize::from(upstream)].is;
+            places[usize::from(upstream)] = match of.backup || of.paths.iter().all(backup) {
                 true => place + count,
                 false => place,
             };
@@ -77,7 +79,8 @@ impl Engine {
         !precedence.is_first(upstream)
             && self.lanes_of(pool).any(|(_, lane)| {
                 let of = lane.route.upstream;
-                let drained = lane.drained
+                let drained = !lane.seat.is_in()
+                    || lane.drained
                     || self.paths[lane.route.path.0 as usize].drained
                     || self.upstreams[of.0 as usize].drained;
                 !drained && precedence.is_before(of, upstream)

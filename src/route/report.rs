@@ -20,7 +20,7 @@ pub struct Report {
     pub standing_for: Duration,
     /// The same for zones with upstreams of their own.
     pub pools: Vec<PoolReport>,
-    /// Every route, by [`RouteId`].
+    /// Every route that takes part, in the order of the configuration.
     pub routes: Vec<RouteReport>,
     /// Every path, in the order of the configuration.
     pub paths: Vec<PathReport>,
@@ -56,6 +56,8 @@ pub struct PoolReport {
 /// A route at one moment.
 #[derive(Clone, Debug)]
 pub struct RouteReport {
+    /// Its number.
+    pub id: RouteId,
     /// `upstream@path`.
     pub name: Arc<str>,
     /// What it is held for: the worst of what it, its path and its upstream are.
@@ -134,11 +136,13 @@ pub struct UnknownName {
 impl Engine {
     /// How everything is at the moment.
     pub fn report(&self, now: Time) -> Report {
-        let routes = (0u16..).map(RouteId).zip(&self.lanes).map(|(id, lane)| {
+        let routes = self.in_order().into_iter().map(|id| {
+            let lane = self.lane(id);
             let answerable = self.answerable(lane);
             let evidence = self.evidence(id, answerable.tally(), now);
             let (verdict, since) = self.shown_since(lane, now);
             RouteReport {
+                id,
                 name: lane.route.name.clone(),
                 verdict,
                 standing_for: now.since(since),
@@ -177,9 +181,7 @@ impl Engine {
                 })
                 .collect(),
             routes: routes.collect(),
-            paths: self
-                .paths
-                .iter()
+            paths: in_order(&self.paths)
                 .map(|path| PathReport {
                     name: path.name.clone(),
                     verdict: self.shown_of(path, now).0,
@@ -188,9 +190,7 @@ impl Engine {
                     drained: path.drained,
                 })
                 .collect(),
-            upstreams: self
-                .upstreams
-                .iter()
+            upstreams: in_order(&self.upstreams)
                 .map(|upstream| UpstreamReport {
                     name: upstream.name.clone(),
                     verdict: self.shown_of(upstream, now).0,
@@ -339,15 +339,24 @@ impl Engine {
             let path = &self.paths[lane.route.path.0 as usize];
             let of = &self.upstreams[upstream.0 as usize];
             lane.route.upstream == upstream
+                && lane.seat.is_in()
                 && !(lane.drained || path.drained || path.missing || of.drained)
         };
         let number = self.lanes.iter().position(open)?;
         Some(RouteId(number as u16))
     }
 
+    /// The routes that take part, in the order of the configuration.
+    pub fn in_order(&self) -> Vec<RouteId> {
+        let all = (0u16..).map(RouteId).zip(&self.lanes);
+        let mut all: Vec<_> = all.filter(|(_, lane)| lane.seat.is_in()).collect();
+        all.sort_by_key(|(_, lane)| lane.seat.place);
+        all.into_iter().map(|(id, _)| id).collect()
+    }
+
     /// Whom the name means, and whether anything changed.
     fn set_drained(&mut self, name: &str, drained: bool) -> Result<(Subject, bool), UnknownName> {
-        let find = |group: &&mut Group| *group.name == *name;
+        let find = |group: &&mut Group| group.seat.is_in() && *group.name == *name;
         let (subject, flag) = if let Some(path) = self.paths.iter_mut().find(find) {
             (Subject::Path(path.name.clone()), &mut path.drained)
         } else if let Some(upstream) = self.upstreams.iter_mut().find(find) {
@@ -355,7 +364,11 @@ impl Engine {
                 Subject::Upstream(upstream.name.clone()),
                 &mut upstream.drained,
             )
-        } else if let Some(lane) = self.lanes.iter_mut().find(|lane| *lane.route.name == *name) {
+        } else if let Some(lane) = self
+            .lanes
+            .iter_mut()
+            .find(|lane| lane.seat.is_in() && *lane.route.name == *name)
+        {
             (Subject::Route(lane.route.name.clone()), &mut lane.drained)
         } else {
             return Err(UnknownName {
@@ -368,12 +381,20 @@ impl Engine {
     }
 
     fn nearest(&self, name: &str) -> Option<String> {
-        let paths = self.paths.iter().map(|path| &path.name);
-        let upstreams = self.upstreams.iter().map(|upstream| &upstream.name);
-        let routes = self.lanes.iter().map(|lane| &lane.route.name);
+        let paths = in_order(&self.paths).map(|path| &path.name);
+        let upstreams = in_order(&self.upstreams).map(|upstream| &upstream.name);
+        let routes = self.in_order();
+        let routes = routes.iter().map(|&id| &self.lane(id).route.name);
         let known = paths.chain(upstreams).chain(routes).map(|name| &**name);
         report::nearest(name, known).map(str::to_owned)
     }
+}
+
+/// The paths or upstreams that take part, in the order of the configuration.
+fn in_order(groups: &[Group]) -> impl Iterator<Item = &Group> {
+    let mut all: Vec<&Group> = groups.iter().filter(|group| group.seat.is_in()).collect();
+    all.sort_by_key(|group| group.seat.place);
+    all.into_iter()
 }
 
 #[cfg(test)]

@@ -32,12 +32,12 @@ pub const fn leaving(most: usize) -> usize {
 /// accepted or ends.
 #[derive(Debug)]
 pub struct Connections {
-    most: usize,
-    most_per_client: usize,
+    most: AtomicUsize,
+    most_per_client: AtomicUsize,
     open: Mutex<Open>,
     /// Octets of answers that clients have not taken, and the most there may be.
     answers: AtomicUsize,
-    most_answers: usize,
+    most_answers: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -71,24 +71,36 @@ impl Connections {
     /// As many as `limits` says.
     pub fn new(limits: &Limits) -> Arc<Connections> {
         Arc::new(Connections {
-            most: limits.tcp_connections,
-            most_per_client: limits.tcp_connections_per_client,
+            most: AtomicUsize::new(limits.tcp_connections),
+            most_per_client: AtomicUsize::new(limits.tcp_connections_per_client),
             open: Mutex::default(),
             answers: AtomicUsize::new(0),
-            most_answers: limits.tcp_answers,
+            most_answers: AtomicUsize::new(limits.tcp_answers),
         })
+    }
+
+    /// Others hold from now on. Connections that are open stay.
+    pub fn suit(&self, limits: &Limits) {
+        self.most.store(limits.tcp_connections, Ordering::Relaxed);
+        let per_client = limits.tcp_connections_per_client;
+        self.most_per_client.store(per_client, Ordering::Relaxed);
+        self.most_answers
+            .store(limits.tcp_answers, Ordering::Relaxed);
     }
 
     /// A place for a connection from `peer`, that of the one idle longest if need be, whichever worker it is with.
     pub(super) fn enter(self: &Arc<Connections>, peer: IpAddr, now: Time) -> Result<Place, Full> {
         let client = client(peer);
         let mut open = self.lock();
-        if open.by_client.get(&client).copied().unwrap_or_default() >= self.most_per_client {
+        if open.by_client.get(&client).copied().unwrap_or_default()
+            >= self.most_per_client.load(Ordering::Relaxed)
+        {
             return Err(Full::Client);
         }
         let mut displaced = false;
-        if open.total >= self.most {
-            displaced = open.leaving < leaving(self.most) && open.displace(now);
+        let most = self.most.load(Ordering::Relaxed);
+        if open.total >= most {
+            displaced = open.leaving < leaving(most) && open.displace(now);
             if !displaced {
                 return Err(Full::Total);
             }
@@ -114,15 +126,16 @@ impl Connections {
     /// Tells the connection that has been idle longest to leave; false if none is idle.
     pub(super) fn displace(&self, now: Time) -> bool {
         let mut open = self.lock();
-        open.leaving < leaving(self.most) && open.displace(now)
+        open.leaving < leaving(self.most.load(Ordering::Relaxed)) && open.displace(now)
     }
 
     /// Takes room for `octets` of an answer for a connection that holds `held` already. The last of it is for those
     /// that hold nothing, or that another one has left for. To be called without a mailbox's lock.
     pub(super) fn take(&self, octets: usize, held: usize) -> bool {
+        let all = self.most_answers.load(Ordering::Relaxed);
         let most = match held == 0 || self.relieve(octets, held) {
-            true => self.most_answers,
-            false => self.most_answers - self.most_answers / RESERVED,
+            true => all,
+            false => all - all / RESERVED,
         };
         let taken = |taken: usize| Some(taken + octets).filter(|&sum| sum <= most);
         self.answers
@@ -140,7 +153,8 @@ impl Connections {
     /// Where the room for answers is short, the connection that holds most of it leaves, unless that is one that
     /// holds `held`. True if one does.
     fn relieve(&self, octets: usize, held: usize) -> bool {
-        let short = self.most_answers - self.most_answers / RESERVED;
+        let all = self.most_answers.load(Ordering::Relaxed);
+        let short = all - all / RESERVED;
         if self.answers.load(Ordering::Relaxed) + octets <= short {
             return false;
         }

@@ -48,8 +48,10 @@ pub type Intake = Pin<Box<dyn Future<Output = ()>>>;
 /// One worker's front end.
 pub struct Front {
     listeners: Vec<Listener>,
-    admission: Admission,
+    admission: RefCell<Admission>,
+    /// Of which those that a reload may change are in `terms`.
     limits: Limits,
+    terms: Cell<Terms>,
     metrics: Rc<WorkerMetrics>,
     clock: Clock,
     waiting: Arc<Waiting>,
@@ -97,7 +99,8 @@ impl Front {
             .collect();
         Rc::new(Front {
             listeners,
-            admission: Admission::new(&config.allow),
+            admission: RefCell::new(Admission::new(&config.allow)),
+            terms: Cell::new(Terms::of(&config.limits)),
             limits: config.limits.clone(),
             metrics,
             clock,
@@ -106,6 +109,12 @@ impl Front {
             letter: RefCell::new(vec![0; STREAM_LIMIT].into_boxed_slice()),
             intake: RefCell::default(),
         })
+    }
+
+    /// Takes over what a reload may change: who may ask, and what a connection may do.
+    pub fn suit(&self, config: &Config) {
+        *self.admission.borrow_mut() = Admission::new(&config.allow);
+        self.terms.set(Terms::of(&config.limits));
     }
 
     /// Starts to take queries in and ask `service`. To be called once, within the worker's runtime and its
@@ -313,6 +322,24 @@ impl Front {
     fn count_truncated(&self, answer: &[u8]) {
         if answer.get(2).is_some_and(|flags| flags & 0x02 != 0) {
             self.metrics.count(Counter::Truncated, 1);
+        }
+    }
+}
+
+/// What a connection may do.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    idle: Duration,
+    stall: Duration,
+    pipeline: usize,
+}
+
+impl Terms {
+    fn of(limits: &Limits) -> Terms {
+        Terms {
+            idle: limits.tcp_idle,
+            stall: limits.tcp_stall,
+            pipeline: limits.tcp_pipeline,
         }
     }
 }

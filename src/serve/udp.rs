@@ -154,7 +154,7 @@ impl<S: Service> Intake<S> {
         }
         // There is a slot for each datagram of a batch.
         let Some(slot) = self.send.slot() else { return };
-        let admitted = front.admission.admits(peer.ip());
+        let admitted = front.admission.borrow().admits(peer.ip());
         let inspected = inspect(packet);
         let length = match &inspected {
             // By reference: a query with its key is a third of a kilobyte.

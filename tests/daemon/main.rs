@@ -30,6 +30,7 @@ mod paths;
 mod precedence;
 mod query;
 mod recorder;
+mod reload;
 mod rotation;
 mod shortage;
 mod sleeping;

@@ -244,9 +244,13 @@ fn only_term_int_and_quit_end_it() {
     }
     eventually("they are told of", || {
         let log = daemon.log();
-        ["SIGHUP ignored", "SIGUSR1 ignored", "SIGUSR2 ignored"]
-            .iter()
-            .all(|line| log.matches(line).count() == 1)
+        [
+            "SIGHUP: the configuration was read anew",
+            "SIGUSR1 ignored",
+            "SIGUSR2 ignored",
+        ]
+        .iter()
+        .all(|line| log.matches(line).count() == 1)
     });
     daemon.signal(Signal::QUIT);
     assert_eq!(daemon.wait().code(), Some(0));

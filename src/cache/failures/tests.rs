@@ -204,7 +204,10 @@ fn what_is_held_is_tried_again_after_some_seconds_however_often_it_failed() {
             "it is over, but not forgotten"
         );
     }
-    assert_eq!(failures.last(&key, hash, now + failures.max_ttl), None);
+    assert_eq!(
+        failures.last(&key, hash, now + failures.max_ttl.get()),
+        None
+    );
     failures.clear(&key, hash, None);
     assert_eq!(failures.last(&key, hash, now), None);
 }

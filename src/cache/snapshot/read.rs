@@ -223,7 +223,7 @@ impl Load<'_> {
     fn entry(&mut self, record: &Record, octets: &[u8]) -> Option<()> {
         let mut answer = Answer::from_bytes(octets.into())?;
         let key = key(&answer, record)?;
-        let Ok(lifetime) = self.cache.rules.admit(&mut answer) else {
+        let Ok(lifetime) = self.cache.rules.get().admit(&mut answer) else {
             self.restored.expired += 1;
             return Some(());
         };

@@ -13,6 +13,9 @@ pub(super) fn status(status: &Status) -> String {
     for line in &status.trouble {
         out += &format!("  - {line}\n");
     }
+    for name in &status.reload.needs_restart {
+        out += &format!("  - {name}: the file says otherwise; that needs a restart\n");
+    }
     for drain in &status.drains {
         let until = drain.until.as_deref().unwrap_or("restored");
         let (name, by, since) = (&drain.name, &drain.by, &drain.since);

@@ -88,11 +88,11 @@ impl fmt::Display for Event {
                     Secs(*after)
                 )
             }
-            Event::FirstRound { route, said } if said.is_servers() => {
-                write!(f, "route {route} answers uselessly after the start: {said}")
+            Event::FirstRound { route, said, after } if said.is_servers() => {
+                write!(f, "route {route} answers uselessly after {after}: {said}")
             }
-            Event::FirstRound { route, said } => {
-                write!(f, "route {route} does not answer after the start: {said}")
+            Event::FirstRound { route, said, after } => {
+                write!(f, "route {route} does not answer after {after}: {said}")
             }
             Event::FirstAnswer { route } => {
                 write!(f, "route {route} answers, for the first time")
@@ -104,6 +104,11 @@ impl fmt::Display for Event {
                     None => Ok(()),
                 }
             }
+            Event::Reloaded { what } => f.write_str(what),
+            Event::ReloadRefused { why } => write!(
+                f,
+                "the configuration is refused, the one before it holds: {why}"
+            ),
             Event::Restored { subject, by } => write!(f, "{subject} restored by {by}"),
             Event::PathLost { path, why, .. } => write!(f, "path {path} lost: {why}"),
             Event::PathFound { path } => write!(f, "path {path} found again"),

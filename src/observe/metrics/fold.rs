@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use prometheus::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
-use super::super::cell::{BOUNDS, Cell64, Histogram, HistogramSum};
+use super::super::cell::{Apart, BOUNDS, Cell64, Histogram, HistogramSum};
 use super::super::log;
 use super::super::names::{self, Kind, Series};
 use super::process::Process;
 use super::worker::{Block, RouteCells, Scalars};
 use super::{
-    AnswerRcode, AskedType, AttemptKind, Counter, Drop, Evacuation, Eviction, Gauge, Label, Limit,
-    Mismatch, Outcome, QueryResult, Scope, Shared, Source, Transport, Verdict, Visit, queue,
+    AnswerRcode, AskedType, AttemptKind, Counter, Current, Drop, Evacuation, Eviction, Gauge,
+    Label, Limit, Mismatch, Outcome, QueryResult, Scope, Shared, Source, Transport, Verdict, Visit,
+    queue,
 };
 
 /// The commit that was built, if whoever built it said so.
@@ -72,13 +73,14 @@ impl Collector for Fold {
     fn collect(&self) -> Vec<proto::MetricFamily> {
         let mut page = Page::default();
         let blocks = Blocks(self.shared.blocks());
-        self.shared.queries(&blocks, &mut page);
-        self.shared.attempts(&blocks, &mut page);
-        self.shared.limits(&blocks, &mut page);
+        let current = self.shared.current();
+        self.shared.queries(&current, &blocks, &mut page);
+        self.shared.attempts(&current, &blocks, &mut page);
+        current.limits(&blocks, &mut page);
         self.shared.cache(&mut page);
         self.shared.snapshot(&mut page);
         self.shared.recorder(&mut page);
-        self.shared.engine(&mut page);
+        self.shared.engine(&current, &mut page);
         for &counter in Counter::ALL {
             let (series, labels) = counter.feeds();
             page.put(
@@ -100,6 +102,7 @@ impl Collector for Fold {
             &[env!("CARGO_PKG_VERSION"), COMMIT],
             1.0,
         );
+        self.shared.reload(&mut page);
         page.put(&names::WORKERS, &[], blocks.0.len() as f64);
         for (end, count) in Visit::ALL.iter().zip(&self.shared.visits) {
             let count = count.load(std::sync::atomic::Ordering::Relaxed);
@@ -113,8 +116,8 @@ impl Collector for Fold {
 }
 
 impl Shared {
-    fn queries(&self, blocks: &Blocks, page: &mut Page) {
-        for (index, listener) in self.roster.listeners.iter().enumerate() {
+    fn queries(&self, current: &Current, blocks: &Blocks, page: &mut Page) {
+        for (index, listener) in current.roster.listeners.iter().enumerate() {
             for &transport in Transport::ALL {
                 for &result in QueryResult::ALL {
                     let count = blocks.sum(|block| {
@@ -141,18 +144,19 @@ impl Shared {
             page.put(&names::DROPPED, &[reason.as_str()], count as f64);
         }
         let sockets = queue::sockets();
-        for listener in &self.roster.listeners {
+        for listener in &current.roster.listeners {
             if let Some(drops) = queue::drops(&sockets, listener) {
                 page.put(&names::QUEUE_DROPS, &[listener], drops as f64);
             }
         }
     }
 
-    fn attempts(&self, blocks: &Blocks, page: &mut Page) {
-        for (index, route) in self.roster.routes.iter().enumerate() {
+    fn attempts(&self, current: &Current, blocks: &Blocks, page: &mut Page) {
+        for (number, tenant, route) in current.roster.routes() {
+            let blocks = blocks.routes(number, tenant);
             let (upstream, path) = (route.upstream.as_str(), route.path.as_str());
             for &outcome in Outcome::ALL {
-                let count = blocks.route(index, |route| &route.outcomes[outcome.index()]);
+                let count = blocks.sum(|route| &route.outcomes[outcome.index()]);
                 page.put(
                     &names::ATTEMPTS,
                     &[upstream, path, outcome.as_str()],
@@ -160,7 +164,7 @@ impl Shared {
                 );
             }
             for &kind in AttemptKind::ALL {
-                let count = blocks.route(index, |route| &route.sent[kind.index()]);
+                let count = blocks.sum(|route| &route.sent[kind.index()]);
                 page.put(
                     &names::ATTEMPTS_SENT,
                     &[upstream, path, kind.as_str()],
@@ -168,16 +172,16 @@ impl Shared {
                 );
             }
             for &reason in Mismatch::ALL {
-                let count = blocks.route(index, |route| &route.mismatches[reason.index()]);
+                let count = blocks.sum(|route| &route.mismatches[reason.index()]);
                 page.put(
                     &names::MISMATCHES,
                     &[upstream, path, reason.as_str()],
                     count as f64,
                 );
             }
-            let fallbacks = blocks.route(index, |route| &route.edns_fallbacks);
+            let fallbacks = blocks.sum(|route| &route.edns_fallbacks);
             page.put(&names::EDNS_FALLBACKS, &[upstream, path], fallbacks as f64);
-            let sum = blocks.histogram(|block| &block.routes[index].0.duration);
+            let sum = blocks.histogram(|route| &route.duration);
             page.histogram(
                 &names::ATTEMPT_DURATION,
                 &[upstream, path],
@@ -185,9 +189,10 @@ impl Shared {
                 ATTEMPT_BOUND_MIN,
             );
         }
-        for (path, causes) in self.roster.paths.iter().zip(&self.evacuations) {
+        let evacuations = self.evacuations();
+        for path in &current.roster.paths {
+            let causes = evacuations.get(path).copied().unwrap_or_default();
             for (&cause, count) in Evacuation::ALL.iter().zip(causes) {
-                let count = count.load(std::sync::atomic::Ordering::Relaxed);
                 page.put(&names::EVACUATIONS, &[path, cause.as_str()], count as f64);
             }
         }
@@ -200,18 +205,17 @@ impl Shared {
         }
     }
 
-    fn limits(&self, blocks: &Blocks, page: &mut Page) {
-        for &limit in Limit::ALL {
-            page.put(
-                &names::LIMIT,
-                &[limit.as_str()],
-                limit.configured(&self.limits) as f64,
-            );
-            for &client in limit.met_by() {
-                let reached = blocks.scalar(|all| &all.limits[limit.index()][client.index()]);
-                let labels = [limit.as_str(), client.as_str()];
-                page.put(&names::LIMIT_REACHED, &labels, reached as f64);
-            }
+    fn reload(&self, page: &mut Page) {
+        let reloads = *self.reloads();
+        page.put(&names::RELOADS, &["applied"], reloads.applied as f64);
+        page.put(&names::RELOADS, &["refused"], reloads.refused as f64);
+        let last = f64::from(u8::from(!reloads.failed));
+        page.put(&names::RELOAD_SUCCESSFUL, &[], last);
+        let since = reloads
+            .since
+            .and_then(|it| it.duration_since(UNIX_EPOCH).ok());
+        if let Some(since) = since {
+            page.put(&names::RELOAD_TIMESTAMP, &[], since.as_secs_f64());
         }
     }
 
@@ -263,9 +267,13 @@ impl Shared {
         }
     }
 
-    fn engine(&self, page: &mut Page) {
+    fn engine(&self, current: &Current, page: &mut Page) {
         let engine = (self.sources.engine)();
-        for (names, route) in self.roster.routes.iter().zip(engine.routes) {
+        for (number, _, names) in current.roster.routes() {
+            // A reload may have come between.
+            let Some(route) = engine.routes.iter().find(|it| it.number == number) else {
+                continue;
+            };
             let (upstream, path) = (names.upstream.as_str(), names.path.as_str());
             for verdict in Verdict::ALL {
                 let has = f64::from(u8::from(verdict == route.verdict));
@@ -294,8 +302,8 @@ impl Shared {
                 }
             }
         }
-        for (path, missing) in self.roster.paths.iter().zip(engine.missing) {
-            page.put(&names::PATH_MISSING, &[path], f64::from(u8::from(missing)));
+        for (path, missing) in &engine.missing {
+            page.put(&names::PATH_MISSING, &[path], f64::from(u8::from(*missing)));
         }
         page.put(&names::HEDGES, &["denied"], engine.hedges_denied as f64);
         page.put(&names::RETRIES, &["denied"], engine.retries_denied as f64);
@@ -305,6 +313,23 @@ impl Shared {
         }
         if let Some(ratio) = engine.amplification {
             page.put(&names::AMPLIFICATION, &[], ratio);
+        }
+    }
+}
+
+impl Current {
+    fn limits(&self, blocks: &Blocks, page: &mut Page) {
+        for &limit in Limit::ALL {
+            page.put(
+                &names::LIMIT,
+                &[limit.as_str()],
+                limit.configured(&self.limits) as f64,
+            );
+            for &client in limit.met_by() {
+                let reached = blocks.scalar(|all| &all.limits[limit.index()][client.index()]);
+                let labels = [limit.as_str(), client.as_str()];
+                page.put(&names::LIMIT_REACHED, &labels, reached as f64);
+            }
         }
     }
 }
@@ -338,8 +363,14 @@ impl Blocks {
         self.sum(|block| cell(&block.scalars.0))
     }
 
-    fn route(&self, index: usize, cell: impl Fn(&RouteCells) -> &Cell64) -> u64 {
-        self.sum(|block| cell(&block.routes[index].0))
+    /// What every worker counted of the route that `tenant` has under this number.
+    fn routes(&self, number: usize, tenant: u32) -> Routes {
+        let of = |block: &Arc<Block>| {
+            let routes = block.routes();
+            let (who, cells) = routes.get(number)?;
+            (*who == tenant).then(|| Arc::clone(cells))
+        };
+        Routes(self.0.iter().filter_map(of).collect())
     }
 
     fn histogram(&self, of: impl Fn(&Block) -> &Histogram) -> HistogramSum {
@@ -347,6 +378,25 @@ impl Blocks {
         self.0
             .iter()
             .for_each(|block| of(block).fold_into(&mut sum));
+        sum
+    }
+}
+
+/// Every worker's numbers of one route.
+struct Routes(Vec<Arc<Apart<RouteCells>>>);
+
+impl Routes {
+    fn sum(&self, cell: impl Fn(&RouteCells) -> &Cell64) -> u64 {
+        self.0
+            .iter()
+            .fold(0, |sum, cells| sum.wrapping_add(cell(&cells.0).get()))
+    }
+
+    fn histogram(&self, of: impl Fn(&RouteCells) -> &Histogram) -> HistogramSum {
+        let mut sum = HistogramSum::default();
+        self.0
+            .iter()
+            .for_each(|cells| of(&cells.0).fold_into(&mut sum));
         sum
     }
 }

@@ -15,9 +15,11 @@ mod sample;
 pub(crate) mod tests;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use prometheus::{Registry, TextEncoder};
 
@@ -33,21 +35,24 @@ pub use super::labels::{
     Limit, Mismatch, Outcome, QueryResult, Scope, Source, Transport, Verdict, Visit,
 };
 use crate::config::Limits;
-use worker::Block;
+use worker::{Block, Tenants};
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The label values that come from the configuration, and so the only ones that are not known when
-/// byway is built. Their number is fixed for the life of the [`Metrics`].
+/// byway is built. A reload changes them ([`Metrics::reshape`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     /// The addresses that queries are accepted on, ports as bound. Each once.
     pub listeners: Vec<String>,
     /// The names of the paths. Each once.
     pub paths: Vec<String>,
-    /// The routes, in the engine's order.
+    /// The routes, by their numbers.
     pub routes: Vec<RouteNames>,
+    /// By number too, who has it of all that have had it, and whether that one takes part. Those beyond its end do, and
+    /// are the first to have theirs.
+    pub seats: Vec<(u32, bool)>,
 }
 
 /// A route, by the names in the configuration.
@@ -69,18 +74,36 @@ pub struct Metrics {
 /// What both [`Metrics`] and its collector in the registry hold.
 #[derive(Debug)]
 struct Shared {
-    roster: Roster,
-    limits: Limits,
+    /// The labels and limits that hold now.
+    current: RwLock<Arc<Current>>,
     sources: Sources,
     /// One for each worker there has been: a worker that ends takes nothing back.
     blocks: Mutex<Vec<Arc<Block>>>,
-    /// By path, then by cause. Rare, and written by whichever worker the engine told, so an
-    /// ordinary atomic addition.
-    evacuations: Vec<[AtomicU64; Evacuation::COUNT]>,
+    /// By path, then by cause. Rare.
+    evacuations: Mutex<BTreeMap<String, [u64; Evacuation::COUNT]>>,
+    reloads: Mutex<Reloads>,
     /// Of the watch's own thread.
     visits: [AtomicU64; Visit::COUNT],
     /// Troubles that began, and that go on now.
     troubles: [[AtomicU64; Scope::COUNT]; 2],
+}
+
+/// What became of reloads.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reloads {
+    applied: u64,
+    refused: u64,
+    /// The last one was refused.
+    failed: bool,
+    /// When the configuration that holds was read.
+    since: Option<SystemTime>,
+}
+
+/// What a reload changes.
+#[derive(Debug)]
+struct Current {
+    roster: Roster,
+    limits: Limits,
 }
 
 /// How often each [`Limit`] was reached, by [`Client`].
@@ -100,16 +123,14 @@ impl Metrics {
     /// # Errors
     /// If the roster names a listener, a path or a route twice.
     pub fn new(roster: Roster, limits: &Limits, sources: Sources) -> Result<Metrics, Twice> {
-        once("listener", roster.listeners.iter().cloned())?;
-        once("path", roster.paths.iter().cloned())?;
-        once("route", roster.routes.iter().map(RouteNames::to_string))?;
-        let evacuations = roster.paths.iter().map(|_| Default::default()).collect();
+        roster.check()?;
+        let limits = limits.clone();
         let shared = Arc::new(Shared {
-            roster,
-            limits: limits.clone(),
+            current: RwLock::new(Arc::new(Current { roster, limits })),
             sources,
             blocks: Mutex::default(),
-            evacuations,
+            evacuations: Mutex::default(),
+            reloads: Mutex::default(),
             visits: Default::default(),
             troubles: Default::default(),
         });
@@ -121,16 +142,16 @@ impl Metrics {
 
     /// The numbers of one more worker.
     pub fn worker(&self) -> WorkerMetrics {
-        let Roster {
-            listeners, routes, ..
-        } = &self.shared.roster;
-        let block = Arc::new(Block::new(listeners.len(), routes.len()));
+        let current = self.shared.current();
+        let block = Arc::new(Block::new(current.roster.listeners.len()));
         self.shared
             .blocks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::clone(&block));
-        WorkerMetrics::new(block)
+        let metrics = WorkerMetrics::new(block);
+        metrics.reshape(&current.roster.tenants());
+        metrics
     }
 
     /// Counts a connection to the watch that has ended.
@@ -138,18 +159,55 @@ impl Metrics {
         self.shared.visits[end.index()].fetch_add(1, Relaxed);
     }
 
-    /// Counts an evacuation of the path of that name. One that the [`Roster`] lacks is a defect in
-    /// the caller and counts nowhere.
+    /// Other labels and limits hold from now on. Every worker has been told of the routes
+    /// ([`WorkerMetrics::reshape`]). What was counted of those that stay goes on being counted.
+    ///
+    /// # Errors
+    /// If the roster names something twice; the one before holds on.
+    pub fn reshape(&self, roster: Roster, limits: &Limits) -> Result<(), Twice> {
+        roster.check()?;
+        self.shared
+            .evacuations()
+            .retain(|path, _| roster.paths.contains(path));
+        let limits = limits.clone();
+        let current = Arc::new(Current { roster, limits });
+        let mut held = self.shared.current.write();
+        match &mut held {
+            Ok(held) => **held = current,
+            Err(poisoned) => **poisoned.get_mut() = current,
+        }
+        Ok(())
+    }
+
+    /// Counts an evacuation of the path of that name. One that the [`Roster`] lacks has been taken out meanwhile and
+    /// counts nowhere.
     pub fn evacuated(&self, path: &str, cause: Evacuation) {
-        let index = self
+        if self
             .shared
+            .current()
             .roster
             .paths
             .iter()
-            .position(|known| known == path);
-        debug_assert!(index.is_some(), "no path {path}");
-        if let Some(causes) = index.and_then(|index| self.shared.evacuations.get(index)) {
-            causes[cause.index()].fetch_add(1, Relaxed);
+            .any(|known| known == path)
+        {
+            let mut evacuations = self.shared.evacuations();
+            evacuations.entry(path.to_owned()).or_default()[cause.index()] += 1;
+        }
+    }
+
+    /// The configuration that holds was read at `at`, and no reload was refused since.
+    pub fn configured_at(&self, at: SystemTime) {
+        let mut reloads = self.shared.reloads();
+        (reloads.failed, reloads.since) = (false, Some(at));
+    }
+
+    /// The configuration was read anew at `at`, and holds, or was refused.
+    pub fn reloaded(&self, applied: bool, at: SystemTime) {
+        let mut reloads = self.shared.reloads();
+        reloads.failed = !applied;
+        match applied {
+            true => (reloads.applied, reloads.since) = (reloads.applied + 1, Some(at)),
+            false => reloads.refused += 1,
         }
     }
 
@@ -173,8 +231,8 @@ impl Metrics {
     }
 
     /// Where queries are accepted.
-    pub fn listeners(&self) -> &[String] {
-        &self.shared.roster.listeners
+    pub fn listeners(&self) -> Vec<String> {
+        self.shared.current().roster.listeners.clone()
     }
 
     /// How often each limit was reached since the start, by who met it.
@@ -188,7 +246,7 @@ impl Metrics {
 
     /// What a limit is set to.
     pub fn configured(&self, limit: Limit) -> usize {
-        limit.configured(&self.shared.limits)
+        limit.configured(&self.shared.current().limits)
     }
 
     /// All series now, in the Prometheus text format 0.0.4.
@@ -203,7 +261,51 @@ impl Metrics {
     }
 }
 
+impl Roster {
+    fn check(&self) -> Result<(), Twice> {
+        once("listener", self.listeners.iter().cloned())?;
+        once("path", self.paths.iter().cloned())?;
+        once(
+            "route",
+            self.routes().map(|(_, _, names)| names.to_string()),
+        )
+    }
+
+    /// The number, the tenant and the names of each route that takes part.
+    fn routes(&self) -> impl Iterator<Item = (usize, u32, &RouteNames)> {
+        let all = self.routes.iter().enumerate();
+        all.filter_map(|(number, names)| match self.seats.get(number) {
+            Some((_, false)) => None,
+            Some((tenant, true)) => Some((number, *tenant, names)),
+            None => Some((number, 0, names)),
+        })
+    }
+
+    /// Every route's tenant.
+    fn tenants(&self) -> Tenants {
+        let tenant = |number: usize| self.seats.get(number).map_or(0, |(tenant, _)| *tenant);
+        (0..self.routes.len()).map(tenant).collect()
+    }
+}
+
 impl Shared {
+    fn current(&self) -> Arc<Current> {
+        match self.current.read() {
+            Ok(current) => Arc::clone(&current),
+            Err(poisoned) => Arc::clone(&poisoned.into_inner()),
+        }
+    }
+
+    fn reloads(&self) -> std::sync::MutexGuard<'_, Reloads> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn evacuations(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, [u64; Evacuation::COUNT]>> {
+        self.evacuations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn blocks(&self) -> Vec<Arc<Block>> {
         self.blocks
             .lock()

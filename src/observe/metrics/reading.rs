@@ -38,7 +38,7 @@ pub enum Value {
 
 impl Metrics {
     /// Every series that `/metrics` has, and those that it would have if their values were known, so that the list is
-    /// the same each time.
+    /// the same each time, until a reload.
     pub fn readings(&self) -> Vec<Reading> {
         let mut readings = Vec::new();
         for family in self.registry.gather() {
@@ -58,7 +58,8 @@ impl Metrics {
             .iter()
             .map(|it| (it.series.name, it.labels.clone()))
             .collect();
-        let roster = &self.shared.roster;
+        let current = self.shared.current();
+        let roster = &current.roster;
         let mut missing = Vec::new();
         for &series in names::ALL {
             let possible: Vec<Vec<String>> = match (series.kind, series.labels) {
@@ -66,9 +67,9 @@ impl Metrics {
                 (_, []) => vec![Vec::new()],
                 (_, ["listener"]) => roster.listeners.iter().map(|it| vec![it.clone()]).collect(),
                 (_, ["upstream", "path"]) => {
-                    let names = roster.routes.iter();
+                    let names = roster.routes();
                     names
-                        .map(|it| vec![it.upstream.clone(), it.path.clone()])
+                        .map(|(_, _, it)| vec![it.upstream.clone(), it.path.clone()])
                         .collect()
                 }
                 _ => continue,

@@ -80,10 +80,10 @@ pub struct SnapshotFile {
 /// The routing engine, now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EngineSample {
-    /// The routes, in the order of [`Roster::routes`](super::Roster::routes).
+    /// The routes.
     pub routes: Vec<RouteSample>,
-    /// Whether each path is missing, in the order of [`Roster::paths`](super::Roster::paths).
-    pub missing: Vec<bool>,
+    /// Whether each path is missing, by its name.
+    pub missing: Vec<(String, bool)>,
     /// The budgets, each under a name of its own.
     pub budgets: Vec<BudgetSample>,
     /// Hedges that were due and found no budget, since the start.
@@ -99,6 +99,8 @@ pub struct EngineSample {
 /// One route, now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteSample {
+    /// Its number in [`Roster::routes`](super::Roster::routes).
+    pub number: usize,
     /// What is believed of it.
     pub verdict: Verdict,
     /// Lowest round trip of the last minutes; `None` before the first.

@@ -5,7 +5,7 @@ mod page;
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::super::names::{self, Kind};
 use super::*;
@@ -50,11 +50,13 @@ fn roster() -> Roster {
             route("dc1", "eth1"),
             route("quo\"te\\\n", "eth0"),
         ],
+        seats: Vec::new(),
     }
 }
 
 fn sources() -> Sources {
     let route = RouteSample {
+        number: 0,
         verdict: Verdict::Congested,
         base: Some(Duration::from_millis(2)),
         excess: Some(Duration::from_millis(480)),
@@ -68,15 +70,19 @@ fn sources() -> Sources {
     let engine = EngineSample {
         routes: vec![
             route.clone(),
-            route.clone(),
             RouteSample {
+                number: 1,
+                ..route.clone()
+            },
+            RouteSample {
+                number: 2,
                 base: None,
                 tcp_retransmits: None,
                 tcp_round_trip: None,
                 ..route
             },
         ],
-        missing: vec![true; 2],
+        missing: ["eth0", "eth1"].map(|path| (path.into(), true)).into(),
         budgets: vec![BudgetSample {
             name: "extra",
             tokens: 12.5,
@@ -169,6 +175,9 @@ fn feed(metrics: &Metrics) -> WorkerMetrics {
         metrics.trouble_began(scope);
         metrics.troubles(scope, 2);
     }
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    metrics.reloaded(false, at);
+    metrics.reloaded(true, at);
     worker
 }
 
@@ -271,6 +280,49 @@ fn what_is_counted_is_what_is_read() {
     // 30 us lie below the first bound of 100 us and are in it.
     let first = r#"byway_attempt_duration_seconds_bucket{upstream="dc1",path="eth1",le="0.0001"}"#;
     assert_eq!(read.get(first), 2.0 * returned);
+}
+
+#[test]
+fn after_a_reload_who_stays_goes_on_counting_and_who_is_new_begins() {
+    let metrics = metrics();
+    let worker = feed(&metrics);
+    let sent = |upstream: &str, path: &str| {
+        format!(r#"byway_attempts_sent_total{{upstream="{upstream}",path="{path}",kind="hedge"}}"#)
+    };
+    // The second route has gone, the third number is somebody else's now, and there is a fourth.
+    let mut next = roster();
+    next.routes[2].upstream = "dc2".into();
+    next.routes.push(RouteNames {
+        upstream: "dc1".into(),
+        path: "eth2".into(),
+    });
+    next.paths = vec!["eth0".into(), "eth2".into()];
+    next.seats = vec![(0, true), (0, false), (9, true), (10, true)];
+    worker.reshape(&next.tenants());
+    worker.sent(3, AttemptKind::Hedge);
+    let more = Limits {
+        questions: 77,
+        ..limits()
+    };
+    metrics.reshape(next, &more).expect("no doubles");
+    worker.sent(0, AttemptKind::Hedge);
+    worker.sent(2, AttemptKind::Hedge);
+    let read = Read::page(&metrics.text());
+    assert_eq!(read.get(&sent("dc1", "eth0")), 2.0);
+    assert_eq!(read.get(&sent("dc2", "eth0")), 1.0);
+    assert_eq!(read.get(&sent("dc1", "eth2")), 1.0);
+    let names: Vec<&String> = read.samples.keys().collect();
+    assert!(!names.iter().any(|it| it.contains(r#"path="eth1",kind"#)));
+    assert_eq!(read.get(r#"byway_limit{limit="questions"}"#), 77.0);
+    let evacuated =
+        |path: &str| format!(r#"byway_evacuations_total{{path="{path}",cause="dead"}}"#);
+    assert_eq!(read.get(&evacuated("eth0")), 1.0);
+    assert_eq!(read.get(&evacuated("eth2")), 0.0);
+    // A worker that comes later has the same.
+    let later = metrics.worker();
+    later.sent(3, AttemptKind::Hedge);
+    let read = Read::page(&metrics.text());
+    assert_eq!(read.get(&sent("dc1", "eth2")), 2.0);
 }
 
 #[test]

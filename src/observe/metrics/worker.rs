@@ -1,8 +1,8 @@
 //! What one worker counts.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::super::cell::{Apart, Cell64, Histogram};
@@ -16,8 +16,12 @@ use super::{
 pub(super) struct Block {
     pub(super) scalars: Apart<Scalars>,
     pub(super) listeners: Box<[Apart<ListenerCells>]>,
-    pub(super) routes: Box<[Apart<RouteCells>]>,
+    /// By number: who has it, and what was counted of that one.
+    routes: Mutex<Vec<(u32, Arc<Apart<RouteCells>>)>>,
 }
+
+/// By number, who has it of all that have had it.
+pub type Tenants = Vec<u32>;
 
 #[derive(Debug, Default)]
 pub(super) struct Scalars {
@@ -44,11 +48,11 @@ pub(super) struct RouteCells {
 }
 
 impl Block {
-    pub(super) fn new(listeners: usize, routes: usize) -> Block {
+    pub(super) fn new(listeners: usize) -> Block {
         Block {
             scalars: Apart::default(),
             listeners: (0..listeners).map(|_| Apart::default()).collect(),
-            routes: (0..routes).map(|_| Apart::default()).collect(),
+            routes: Mutex::default(),
         }
     }
 
@@ -59,6 +63,10 @@ impl Block {
                 *sum = sum.wrapping_add(count.get());
             }
         }
+    }
+
+    pub(super) fn routes(&self) -> MutexGuard<'_, Vec<(u32, Arc<Apart<RouteCells>>)>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds the queries that it has answered, by result.
@@ -83,6 +91,8 @@ impl Block {
 #[derive(Debug)]
 pub struct WorkerMetrics {
     block: Arc<Block>,
+    /// The routes' numbers again, where no lock is needed.
+    routes: RefCell<Vec<Arc<Apart<RouteCells>>>>,
     not_sync: PhantomData<Cell<()>>,
 }
 
@@ -90,7 +100,28 @@ impl WorkerMetrics {
     pub(super) fn new(block: Arc<Block>) -> WorkerMetrics {
         WorkerMetrics {
             block,
+            routes: RefCell::default(),
             not_sync: PhantomData,
+        }
+    }
+
+    /// Routes have changed: who is new under a number is counted from nothing, the others go on. There are never fewer.
+    pub fn reshape(&self, tenants: &Tenants) {
+        let mut shown = self.block.routes();
+        let mut own = self.routes.borrow_mut();
+        for (number, tenant) in tenants.iter().enumerate() {
+            match shown.get(number) {
+                Some((same, _)) if same == tenant => continue,
+                _ => {}
+            }
+            let cells = Arc::<Apart<RouteCells>>::default();
+            if number < shown.len() {
+                shown[number] = (*tenant, Arc::clone(&cells));
+                own[number] = cells;
+            } else {
+                shown.push((*tenant, Arc::clone(&cells)));
+                own.push(cells);
+            }
         }
     }
 
@@ -140,14 +171,15 @@ impl WorkerMetrics {
     /// Counts an attempt sent over `route`.
     #[inline]
     pub fn sent(&self, route: usize, kind: AttemptKind) {
-        self.block.routes[route].0.sent[kind.index()].add(1);
+        self.routes.borrow()[route].0.sent[kind.index()].add(1);
     }
 
     /// Counts an attempt over `route` that ended after `took`. Its time goes into the histogram
     /// unless it never made a round trip (see [`Outcome::has_round_trip`]).
     #[inline]
     pub fn attempt(&self, route: usize, outcome: Outcome, took: Duration) {
-        let cells = &self.block.routes[route].0;
+        let routes = self.routes.borrow();
+        let cells = &routes[route].0;
         cells.outcomes[outcome.index()].add(1);
         if outcome.has_round_trip() {
             cells.duration.add(took, 1);
@@ -157,13 +189,13 @@ impl WorkerMetrics {
     /// Counts a datagram on a socket of `route` that does not match what was sent.
     #[inline]
     pub fn mismatched(&self, route: usize, reason: Mismatch) {
-        self.block.routes[route].0.mismatches[reason.index()].add(1);
+        self.routes.borrow()[route].0.mismatches[reason.index()].add(1);
     }
 
     /// Counts a query asked again over `route` without EDNS.
     #[inline]
     pub fn edns_fallback(&self, route: usize) {
-        self.block.routes[route].0.edns_fallbacks.add(1);
+        self.routes.borrow()[route].0.edns_fallbacks.add(1);
     }
 }
 

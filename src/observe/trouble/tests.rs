@@ -493,6 +493,7 @@ fn a_network_that_is_not_there_yet_is_waited_for_unless_somebody_asks() {
 fn what_is_silent_since_the_start_is_told_until_it_answers() {
     let mut world = World::new();
     world.hear(Event::FirstRound {
+        after: "the start",
         route: "dc2@b".into(),
         said: Said::Kernel(Reason::REFUSED),
     });
@@ -518,6 +519,7 @@ fn an_upstream_that_is_silent_since_the_start_over_every_path_is_one_line() {
     let mut world = World::new();
     for path in ["a", "b"] {
         world.hear(Event::FirstRound {
+            after: "the start",
             route: format!("dc2@{path}").into(),
             said: Said::Nothing,
         });
@@ -553,6 +555,7 @@ fn when_nothing_answers_after_the_start_that_is_one_line() {
     world.pass(0.1);
     for path in ["a", "b"] {
         world.hear(Event::FirstRound {
+            after: "the start",
             route: format!("dc1@{path}").into(),
             said: Said::Kernel(Reason::REFUSED),
         });

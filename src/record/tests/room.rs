@@ -23,8 +23,10 @@ fn metrics() -> Metrics {
         listeners: vec!["127.0.0.1:53".into(), "[::1]:53".into()],
         paths: vec!["eth0".into(), "eth1".into()],
         routes: (0..8).map(names).collect(),
+        ..Roster::default()
     };
     let route = |index: u64| RouteSample {
+        number: index as usize,
         verdict: Verdict::Clear,
         base: Some(Duration::from_micros(1_900 + 317 * index)),
         excess: Some(Duration::from_micros(140 + 11 * index)),
@@ -37,7 +39,7 @@ fn metrics() -> Metrics {
     };
     let engine = move || EngineSample {
         routes: (0..8).map(route).collect(),
-        missing: vec![false; 2],
+        missing: ["eth0", "eth1"].map(|path| (path.into(), false)).into(),
         budgets: ["steady", "burst", "ceiling"]
             .map(|name| BudgetSample { name, tokens: 12.5 })
             .to_vec(),

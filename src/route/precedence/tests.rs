@@ -2,6 +2,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::config::Config;
 use crate::observe::said::Reason;
 use crate::route::testing::grid;
 use crate::route::{Ask, Outcome, PathId, Send};
@@ -216,11 +217,11 @@ fn among_equals_the_first_word_counts() {
 fn a_path_that_is_a_backup_does_not_part_what_upstreams_know() {
     let mut config = grid(2, &["eth1", "eth2"]);
     config.paths[1].backup = true;
-    let equal = Precedence::new(&config, &config.pools().0[0]);
+    let equal = Precedence::new(&Lineup::new(&config), &[0, 1], config.routing.policy);
     assert!(equal.is_first(UpstreamId(0)) && equal.is_first(UpstreamId(1)));
     // But who can be reached over a backup only is one.
     config.upstreams[1].paths = vec![1];
-    let parted = Precedence::new(&config, &config.pools().0[0]);
+    let parted = Precedence::new(&Lineup::new(&config), &[0, 1], config.routing.policy);
     assert!(parted.is_before(UpstreamId(0), UpstreamId(1)));
     assert!(!parted.is_first(UpstreamId(1)));
 }

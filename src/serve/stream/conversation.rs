@@ -123,7 +123,7 @@ impl<S: Service> Conversation<S> {
         let idle = seated
             .front
             .clock
-            .instant(now + seated.front.limits.tcp_idle);
+            .instant(now + seated.front.terms.get().idle);
         Conversation {
             stream,
             seated,
@@ -305,7 +305,7 @@ impl<S: Service> Conversation<S> {
     }
 
     fn may_answer(&self) -> bool {
-        self.in_flight < self.seated.front.limits.tcp_pipeline && self.outbox.len() < QUEUE
+        self.in_flight < self.seated.front.terms.get().pipeline && self.outbox.len() < QUEUE
     }
 
     /// Takes in what was read, behind an inbox that holds no whole query.
@@ -428,7 +428,8 @@ impl<S: Service> Conversation<S> {
     /// Notes that a query waits for the pipeline to shorten.
     fn hold_back(&mut self) {
         let front = &self.seated.front;
-        if self.in_flight >= front.limits.tcp_pipeline && !mem::replace(&mut self.held_back, true) {
+        if self.in_flight >= front.terms.get().pipeline && !mem::replace(&mut self.held_back, true)
+        {
             front
                 .metrics
                 .limited(Limit::TcpPipeline, self.seated.place.class);
@@ -483,14 +484,14 @@ impl<S: Service> Conversation<S> {
         if let Input::Lingering { until } = self.input {
             return Some((until, Ending::Done));
         }
-        let limits = &self.seated.front.limits;
+        let terms = self.seated.front.terms.get();
         let slow_since = [self.incomplete_since, self.blocked_since]
             .into_iter()
             .flatten()
             .min();
         match slow_since {
-            Some(since) => Some((since + limits.tcp_stall, Ending::Stalled)),
-            None if self.in_flight == 0 => Some((self.idle_since + limits.tcp_idle, Ending::Done)),
+            Some(since) => Some((since + terms.stall, Ending::Stalled)),
+            None if self.in_flight == 0 => Some((self.idle_since + terms.idle, Ending::Done)),
             None => None,
         }
     }

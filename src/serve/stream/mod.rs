@@ -183,7 +183,7 @@ fn welcome<S: Service + 'static>(
     service: &Rc<S>,
     listener: u16,
 ) {
-    if !front.admission.admits(peer.ip()) {
+    if !front.admission.borrow().admits(peer.ip()) {
         // It takes nobody's place, not even for as long as a refusal would need.
         return front.metrics.dropped(Dropped::Stranger, 1);
     }

@@ -1,0 +1,382 @@
+//! The configuration read anew while queries are answered.
+//!
+//! The main thread does it, one reload after the other. What the new file says is checked whole before anything
+//! changes; then every worker learns to send over the new routes, and only then does the engine choose among them. So
+//! nobody meets a route that it does not know, and what is under way over one that has gone ends in its own time.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rand::rngs::StdRng;
+use tokio::sync::{oneshot, watch};
+use tracing::{error, info, warn};
+
+use super::desk::rfc3339;
+use super::paths::Handle;
+use super::survival::Keeper;
+use super::teller::Teller;
+use super::{descriptors, service, watch as samples};
+use crate::admin::api;
+use crate::clock::Clock;
+use crate::config::host::Host;
+use crate::config::lineup::Lineup;
+use crate::config::{Config, Listen, Loaded, Sources, ZoneConfig, reloading};
+use crate::observe::event::Event;
+use crate::observe::metrics::Metrics;
+use crate::resolve::Shared;
+use crate::serve::Connections;
+
+/// How long workers may take to learn of new routes. One that takes longer is stuck, and everything stays as it is.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Lines of a refusal that are told in one: the whole of it stands in the log.
+const TOLD: usize = 300;
+
+/// Somebody wants the configuration to be read anew.
+#[derive(Debug)]
+pub(super) struct Wish {
+    /// Who.
+    pub(super) by: String,
+    /// Where to say what came of it.
+    pub(super) answer: Option<oneshot::Sender<Result<String, String>>>,
+}
+
+/// What workers are told before the engine is.
+pub(super) struct Order {
+    pub(super) lineup: Arc<Lineup>,
+    pub(super) config: Arc<Config>,
+    done: Mutex<mpsc::Sender<u16>>,
+}
+
+impl Order {
+    /// Worker `number` has done what it says.
+    pub(super) fn done(&self, number: u16) {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have come too late.
+        let _ = done.send(number);
+    }
+}
+
+/// The latest order, for workers to follow.
+pub(super) type Orders = watch::Receiver<Option<Arc<Order>>>;
+
+/// What an operator is to know of the configuration that holds.
+#[derive(Debug)]
+pub(super) struct Record(Mutex<Known>);
+
+#[derive(Debug)]
+struct Known {
+    /// Where it came from.
+    origin: String,
+    since: SystemTime,
+    /// When the last reload was refused, and why, unless one was carried out since.
+    refused: Option<(SystemTime, String)>,
+    needs_restart: Vec<&'static str>,
+}
+
+impl Record {
+    pub(super) fn new(origin: String) -> Arc<Record> {
+        Arc::new(Record(Mutex::new(Known {
+            origin,
+            since: SystemTime::now(),
+            refused: None,
+            needs_restart: Vec::new(),
+        })))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the configuration came from.
+    pub(super) fn origin(&self) -> String {
+        self.known().origin.clone()
+    }
+
+    /// What is wrong with the file as it was read last, in a sentence.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let known = self.known();
+        let (when, why) = known.refused.as_ref()?;
+        Some(format!(
+            "the configuration was refused at {}, the one before it holds: {why}",
+            rfc3339(*when)
+        ))
+    }
+
+    /// What the API shows.
+    pub(super) fn document(&self) -> api::Configuration {
+        let known = self.known();
+        api::Configuration {
+            since: rfc3339(known.since),
+            refused: known.refused.as_ref().map(|(_, why)| why.clone()),
+            refused_at: known.refused.as_ref().map(|(when, _)| rfc3339(*when)),
+            needs_restart: known
+                .needs_restart
+                .iter()
+                .map(|it| (*it).to_owned())
+                .collect(),
+        }
+    }
+}
+
+/// What a reload works with.
+pub(super) struct Reloader {
+    pub(super) sources: Sources,
+    /// As it was read last without an error.
+    pub(super) loaded: Loaded,
+    /// What holds, before it was fitted to the process's descriptors.
+    pub(super) config: Config,
+    /// Those that the process may have, and had when it started.
+    pub(super) descriptors: (Option<u64>, usize),
+    pub(super) lineup: Arc<Lineup>,
+    pub(super) listen: Vec<Listen>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) paths: Handle,
+    pub(super) orders: watch::Sender<Option<Arc<Order>>>,
+    pub(super) record: Arc<Record>,
+    pub(super) teller: Arc<Teller>,
+    pub(super) clock: Clock,
+    pub(super) rng: StdRng,
+}
+
+impl Reloader {
+    /// Does what is wished, and says what came of it.
+    pub(super) fn reload(&mut self, wish: Wish) {
+        service::reloading();
+        let result = self.sources.reload(&self.loaded, &Host::this());
+        let result = result.map_err(|error| error.to_string());
+        let result = result.and_then(|loaded| self.take(loaded, &wish.by));
+        match &result {
+            Ok(done) => {
+                info!("{done}");
+                self.metrics.reloaded(true, SystemTime::now());
+            }
+            Err(why) => {
+                error!(
+                    "{}: the configuration is refused, the one before it holds: {why}",
+                    wish.by
+                );
+                self.refuse(why);
+            }
+        }
+        service::reloaded();
+        if let Some(answer) = wish.answer {
+            // Who asked may have gone.
+            let _ = answer.send(result);
+        }
+    }
+
+    fn refuse(&self, why: &str) {
+        let (now, short) = (SystemTime::now(), shorten(why));
+        self.metrics.reloaded(false, now);
+        let event = Event::ReloadRefused { why: short.clone() };
+        self.shared.engine().note(self.clock.now(), event);
+        self.record.known().refused = Some((now, short));
+    }
+
+    /// Has `loaded` hold from now on; says what that has changed.
+    fn take(&mut self, loaded: Loaded, by: &str) -> Result<String, String> {
+        let mut config = loaded.config.clone();
+        keep_zones(&mut config, &self.config)?;
+        let mut held = reloading::hold_back(&mut config, &self.config);
+        let (before, after) = (self.config.pools().1, config.pools().1);
+        if before != after || self.config.pools().0.len() != config.pools().0.len() {
+            // With another policy some zones would be asked together that are not now.
+            config.routing.policy = self.config.routing.policy;
+            held.push("[routing] policy");
+        }
+        if config.cache.size != self.config.cache.size
+            && !self.shared.cache.can_be_resized(config.cache.size)
+        {
+            config.cache.size = self.config.cache.size;
+            held.push("[cache] size");
+        }
+        let changed = reloading::differences(&config, &self.config);
+        if !changed.is_empty() {
+            self.carry_out(&config)?;
+        }
+        loaded.remarks.iter().for_each(|remark| warn!("{remark}"));
+        let origin = loaded.describe();
+        let mut done = format!("{by}: the configuration was read anew from {origin}: ");
+        done += &match changed.is_empty() {
+            true => "nothing in it has changed".to_owned(),
+            false => self.words(&config, &changed),
+        };
+        for name in &held {
+            done += &format!("; {name}: needs a restart");
+        }
+        {
+            let mut known = self.record.known();
+            known.origin = origin;
+            known.refused = None;
+            known.since = SystemTime::now();
+            known.needs_restart = held;
+        }
+        (self.config, self.loaded) = (config, loaded);
+        let event = Event::Reloaded {
+            what: shorten(&done),
+        };
+        self.shared.engine().note(self.clock.now(), event);
+        Ok(done)
+    }
+
+    /// What has changed, in words.
+    fn words(&self, config: &Config, changed: &[&str]) -> String {
+        let gone = |one: &[String], other: &[String]| -> Vec<String> {
+            one.iter()
+                .filter(|it| !other.contains(it))
+                .cloned()
+                .collect()
+        };
+        let upstreams = |of: &Config| -> Vec<String> {
+            let all = of.upstreams.iter();
+            all.map(|it| match it.endpoint().to_string() {
+                endpoint if endpoint.starts_with(&it.name) => it.name.clone(),
+                endpoint => format!("{} = {endpoint}", it.name),
+            })
+            .collect()
+        };
+        let paths =
+            |of: &Config| -> Vec<String> { of.paths.iter().map(|it| it.name.clone()).collect() };
+        let mut parts = Vec::new();
+        for (what, before, after) in [
+            ("upstream", upstreams(&self.config), upstreams(config)),
+            ("path", paths(&self.config), paths(config)),
+        ] {
+            for name in gone(&after, &before) {
+                parts.push(format!("{what} {name} is new"));
+            }
+            for name in gone(&before, &after) {
+                parts.push(format!("{what} {name} has gone"));
+            }
+        }
+        let names = changed
+            .iter()
+            .filter(|name| !name.starts_with("[[") || parts.is_empty());
+        let names: Vec<&str> = names.copied().collect();
+        if !names.is_empty() {
+            parts.push(format!("changed: {}", names.join(", ")));
+        }
+        parts.join(", ")
+    }
+
+    /// Everything that `config` has otherwise than what holds.
+    fn carry_out(&mut self, config: &Config) -> Result<(), String> {
+        let (most, open) = self.descriptors;
+        let share = descriptors::share(config, most, open);
+        if let Some(warning) = share.warning {
+            warn!("{warning}");
+        }
+        let fitted = Config {
+            limits: share.limits,
+            ..config.clone()
+        };
+        let now = self.clock.now();
+        let lineup = self.lineup.succeed(&fitted, now);
+        let lineup = Arc::new(lineup.map_err(|full| full.to_string())?);
+        let ports = &fitted.limits.source_ports;
+        let paths = self.paths.succeed(&lineup, ports, &mut self.rng);
+        let paths = paths.map_err(|error| error.to_string())?;
+        let roster = samples::roster(&lineup, &self.listen);
+        order(&self.orders, &lineup, &fitted, self.config.workers)?;
+        self.metrics
+            .reshape(roster, &fitted.limits)
+            .map_err(|twice| twice.to_string())?;
+        // From here on nothing fails.
+        self.shared.reshape(&self.lineup, &lineup, &fitted, now);
+        paths.complete(&self.shared, now);
+        self.shared.suit(&fitted, self.clock.life());
+        self.connections.suit(&fitted.limits);
+        if *lineup != *self.lineup {
+            self.teller.reshape(&fitted, &lineup, now);
+        }
+        if let Some(keeper) = &self.keeper {
+            keeper.set_every(fitted.cache.snapshot_every);
+        }
+        self.lineup = lineup;
+        Ok(())
+    }
+}
+
+/// The zones name upstreams by their places in the file. Those of `config` that say the same as those that hold do so
+/// from now on by the places in the new file.
+///
+/// # Errors
+/// If they say something else, for which a restart is needed.
+fn keep_zones(config: &mut Config, running: &Config) -> Result<(), String> {
+    let named = |of: &Config| {
+        let zones = of.zones.iter().map(|zone| {
+            let names = zone
+                .upstreams
+                .iter()
+                .map(|it| of.upstreams[*it].name.clone());
+            let names: Vec<String> = names.collect();
+            let rest = ZoneConfig {
+                upstreams: Vec::new(),
+                ..zone.clone()
+            };
+            (names, rest)
+        });
+        zones.collect::<Vec<_>>()
+    };
+    match named(config) == named(running) {
+        true => Ok(()),
+        false => Err("[[zone]]: another zone, or other upstreams of one: needs a restart".into()),
+    }
+}
+
+/// Tells the workers, and waits until all of them can do as they are told.
+fn order(
+    orders: &watch::Sender<Option<Arc<Order>>>,
+    lineup: &Arc<Lineup>,
+    config: &Config,
+    workers: usize,
+) -> Result<(), String> {
+    let (done, all_done) = mpsc::channel();
+    orders.send_replace(Some(Arc::new(Order {
+        lineup: Arc::clone(lineup),
+        config: Arc::new(config.clone()),
+        done: Mutex::new(done),
+    })));
+    let end = Instant::now() + PATIENCE;
+    let mut missing: Vec<u16> = (0..workers as u16).collect();
+    while let Some(first) = missing.first() {
+        let left = end.saturating_duration_since(Instant::now());
+        match all_done.recv_timeout(left) {
+            Ok(number) => missing.retain(|it| *it != number),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                return Err(format!(
+                    "worker {first} has not taken it in within {} s; see /healthz",
+                    PATIENCE.as_secs()
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The beginning, in one line.
+fn shorten(text: &str) -> String {
+    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(TOLD) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_line_of_some_length() {
+        assert_eq!(shorten("error: a\n  |\n3 | b"), "error: a | 3 | b");
+        let long = shorten(&"ü ".repeat(1000));
+        assert_eq!(long.chars().count(), TOLD + 1);
+    }
+}

@@ -1,0 +1,122 @@
+//! A reload: who takes part, in which order and by which rules.
+//!
+//! Numbers stay what they are ([`Lineup`]): a route that stays keeps its lane with all that is known of it, what is
+//! under way included. One that is taken out keeps its lane too, ranks as [`Rank::Out`](super::selector::Rank::Out) and
+//! learns nothing any more, until its number is given to another one, long after anything could still refer to it.
+
+use super::engine::Engine;
+use super::estimate::Waits;
+use super::health::Health;
+use super::lane::{Group, Lane, Seat};
+use super::pool::Pool;
+use super::{PathId, Route, UpstreamId};
+use crate::clock::Time;
+use crate::config::Config;
+use crate::config::lineup::{Lineup, Slot};
+
+impl Engine {
+    /// From now on the routes of `lineup`, which follows the one that this engine has, take part by the rules of
+    /// `config`, whose pools must be those that there are, be it with other upstreams. The new ones are asked once before
+    /// anybody waits for them.
+    pub fn reshape(&mut self, lineup: &Lineup, config: &Config, now: Time) {
+        let fresh = self.seat(lineup, config, now);
+        if fresh.contains(&true) {
+            self.begin_round_of(&fresh);
+        }
+        self.settle(now);
+    }
+
+    /// Seats everybody; says of each route whether it is new.
+    pub(super) fn seat(&mut self, lineup: &Lineup, config: &Config, now: Time) -> Vec<bool> {
+        let (routing, most) = (&config.routing, config.limits.attempts_per_route);
+        self.waits = Waits {
+            min: routing.hedge_min,
+            max: routing.hedge_max,
+        };
+        self.deadline = routing.deadline;
+        self.unknown_after = routing.unknown_after;
+        self.patience.set_within(routing.return_within);
+        let name = |slot: &Slot<crate::config::PathConfig>| slot.is.name.clone();
+        seat_groups(&mut self.paths, &lineup.paths, name, Health::of_a_way, now);
+        let name = |slot: &Slot<crate::config::UpstreamConfig>| slot.is.name.clone();
+        let of_a_server = Health::of_a_server;
+        seat_groups(
+            &mut self.upstreams,
+            &lineup.upstreams,
+            name,
+            of_a_server,
+            now,
+        );
+        let mut fresh = Vec::with_capacity(lineup.routes.len());
+        for (number, slot) in lineup.routes.iter().enumerate() {
+            let (of, over) = lineup.ends(slot.is);
+            let seat = Seat::of(slot);
+            let known = self.lanes.get_mut(number);
+            if let Some(lane) = known.filter(|lane| lane.seat.tenant == seat.tenant) {
+                if seat.is_in() {
+                    if !lane.seat.is_in() {
+                        lane.health.try_now(now);
+                    }
+                    lane.suit(of, over, self.waits, most);
+                }
+                lane.seat = seat;
+                fresh.push(false);
+                continue;
+            }
+            let route = Route {
+                upstream: UpstreamId(slot.is.upstream),
+                path: PathId(slot.is.path),
+                name: lineup.name(slot.is).into(),
+            };
+            let mut lane = Lane::new(route, of, over, self.waits, most);
+            lane.seat = seat;
+            put(&mut self.lanes, number, lane);
+            fresh.push(true);
+        }
+        self.routes = self.lanes.iter().map(|lane| lane.route.clone()).collect();
+        for (number, pool) in config.pools().0.iter().enumerate() {
+            if self.pools.len() == number {
+                self.pools.push(Pool::new(config, pool, lineup, now));
+            }
+            self.pools[number].seat(config, pool, lineup, &self.lanes, now);
+        }
+        self.has_tastes = false;
+        self.stalls.look_again();
+        fresh
+    }
+}
+
+/// Seats the paths or the upstreams.
+fn seat_groups<T>(
+    groups: &mut Vec<Group>,
+    slots: &[Slot<T>],
+    name: impl Fn(&Slot<T>) -> String,
+    health: impl Fn() -> Health,
+    now: Time,
+) {
+    for (number, slot) in slots.iter().enumerate() {
+        let seat = Seat::of(slot);
+        let known = groups.get_mut(number);
+        if let Some(group) = known.filter(|group| group.seat.tenant == seat.tenant) {
+            if seat.is_in() && !group.seat.is_in() {
+                group.health.try_now(now);
+            }
+            group.seat = seat;
+            continue;
+        }
+        let mut group = Group::new(&name(slot), health());
+        group.seat = seat;
+        put(groups, number, group);
+    }
+}
+
+/// Puts `it` at `number`, which is at most one beyond what there is.
+fn put<T>(all: &mut Vec<T>, number: usize, it: T) {
+    match all.get_mut(number) {
+        Some(place) => *place = it,
+        None => all.push(it),
+    }
+}
+
+#[cfg(test)]
+mod tests;
