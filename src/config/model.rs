@@ -121,6 +121,10 @@ pub struct ZoneConfig {
     pub deadline: Option<Duration>,
     /// Whether answers past their TTL may be given when nothing better comes.
     pub stale: bool,
+    /// Types for which there is said to be no data, whatever there is.
+    pub filter: Vec<RecordType>,
+    /// Whether an answer may hold addresses that are not reached from the Internet. What is against it is DNS rebinding.
+    pub private_addresses: bool,
 }
 
 /// Records of one name and type that are answered here.
@@ -200,6 +204,8 @@ impl ZoneConfig {
             policy: None,
             deadline: None,
             stale: true,
+            filter: Vec::new(),
+            private_addresses: true,
         }
     }
 }

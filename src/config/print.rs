@@ -170,6 +170,8 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
         policy,
         deadline,
         stale,
+        filter,
+        private_addresses,
     } = zone;
     let names = names.iter().map(|it| text(name_to_text(it)));
     writeln!(out, "\n[[zone]]")?;
@@ -184,7 +186,9 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
     if let Some(deadline) = deadline {
         write_durations(out, &[("deadline", *deadline)])?;
     }
-    writeln!(out, "stale = {stale}")
+    writeln!(out, "stale = {stale}")?;
+    writeln!(out, "filter = {}", list(filter.iter().map(text)))?;
+    writeln!(out, "private-addresses = {private_addresses}")
 }
 
 fn write_record(out: &mut String, record: &RecordConfig) -> fmt::Result {

@@ -86,6 +86,8 @@ pub(super) struct ZoneSpec {
     pub(super) policy: Key<Policy>,
     pub(super) deadline: Key<Duration>,
     pub(super) stale: Key<bool>,
+    pub(super) filter: Key<Vec<Written<RecordType>>>,
+    pub(super) private_addresses: Key<bool>,
 }
 
 /// `[[record]]`
@@ -360,6 +362,8 @@ impl ZoneSpec {
             policy: t.read("policy", |it| it.choice(POLICIES)),
             deadline: t.read("deadline", |it| it.duration(bounds::DEADLINE)),
             stale: t.read("stale", Value::flag),
+            filter: t.list("filter", |it| it.choice(FILTERED)),
+            private_addresses: t.read("private-addresses", Value::flag),
         }
     }
 }
@@ -404,6 +408,14 @@ impl SpecialSpec {
         }
     }
 }
+
+/// What may be kept from clients: what makes them try a way that does not work here.
+const FILTERED: &[(&str, RecordType)] = &[
+    ("A", RecordType::A),
+    ("AAAA", RecordType::AAAA),
+    ("HTTPS", RecordType::HTTPS),
+    ("SVCB", RecordType::SVCB),
+];
 
 const POLICIES: &[(&str, Policy)] = &[
     ("fastest", Policy::Fastest),

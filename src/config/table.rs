@@ -283,7 +283,15 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ),
     (
         "[[zone]]",
-        &["name", "upstreams", "policy", "deadline", "stale"],
+        &[
+            "name",
+            "upstreams",
+            "policy",
+            "deadline",
+            "stale",
+            "filter",
+            "private-addresses",
+        ],
     ),
     ("[[record]]", &["name", "type", "data", "ttl"]),
     (

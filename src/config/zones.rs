@@ -44,6 +44,11 @@ pub(super) fn zones(
             policy: it.policy.as_ref().map(|it| it.value),
             deadline: it.deadline.as_ref().map(|it| it.value),
             stale: value_or(&it.stale, true),
+            filter: match &it.filter {
+                Some(filter) => filter.value.iter().map(|it| it.value).collect(),
+                None => Vec::new(),
+            },
+            private_addresses: value_or(&it.private_addresses, true),
         });
     }
     zones

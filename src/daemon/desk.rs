@@ -289,6 +289,9 @@ impl Desk for Counter {
             record_type: key.record_type().to_string(),
             decision: match (names.source_of(key.name()), own) {
                 (Some(source), _) => words::known_from(source),
+                _ if names.zones.filters(key.name(), key.record_type()) => {
+                    words::FILTERED.to_owned()
+                }
                 (None, Some(said)) => words::own(&said),
                 (None, None) => {
                     words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first)

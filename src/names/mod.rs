@@ -9,7 +9,7 @@ mod special;
 mod zones;
 
 pub use local::{Hosts, Records, Table};
-pub use special::{Said, Special};
+pub use special::{Said, Special, is_private};
 pub use zones::{Terms, ZoneId, Zones};
 
 use std::sync::{Arc, PoisonError, RwLock};

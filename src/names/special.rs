@@ -227,8 +227,8 @@ impl Special {
 }
 
 /// An address that is not reached from the Internet: who has one may know names that nobody else does.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [first, second, ..] = ip.octets();
             let shared = first == 100 && second & 0xc0 == 64;

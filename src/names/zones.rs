@@ -6,6 +6,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 
 use crate::config::{Config, ZoneConfig};
+use crate::wire::RecordType;
 
 /// A zone of the configuration, as an index into [`Config::zones`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +23,8 @@ pub struct Zones {
     terms: Box<[Terms]>,
     /// Those of names in no zone.
     others: Terms,
+    /// The types that each has no data of, whatever there is.
+    filters: Box<[Box<[RecordType]>]>,
     /// What each is called.
     titles: Box<[String]>,
 }
@@ -35,6 +38,8 @@ pub struct Terms {
     pub deadline: Duration,
     /// Whether answers past their TTL may be given when nothing better comes.
     pub stale: bool,
+    /// Whether they may be answered with addresses that are not reached from the Internet.
+    pub private_addresses: bool,
 }
 
 impl Zones {
@@ -45,15 +50,19 @@ impl Zones {
             pool: 0,
             deadline: config.routing.deadline,
             stale: true,
+            private_addresses: true,
         };
         let terms = config.zones.iter().zip(pools).map(|(zone, pool)| Terms {
             pool,
             deadline: zone.deadline.unwrap_or(others.deadline),
             stale: zone.stale,
+            private_addresses: zone.private_addresses,
         });
+        let filters = config.zones.iter().map(|zone| zone.filter.clone().into());
         let mut zones = Zones {
             terms: terms.collect(),
             others,
+            filters: filters.collect(),
             titles: config.zones.iter().map(ZoneConfig::title).collect(),
             ..Zones::default()
         };
@@ -92,6 +101,20 @@ impl Zones {
     pub fn title_of(&self, name: &[u8]) -> Option<&str> {
         let zone = self.find(name)?;
         Some(&self.titles[usize::from(zone.0)])
+    }
+
+    /// Whether `name` is said to have no data of this type, whatever there is.
+    pub fn filters(&self, name: &[u8], record_type: RecordType) -> bool {
+        let zone = self.find(name);
+        zone.is_some_and(|zone| self.filters[usize::from(zone.0)].contains(&record_type))
+    }
+
+    /// Whether something of what upstreams say of `name` is kept from clients.
+    pub fn changes(&self, name: &[u8]) -> bool {
+        self.find(name).is_some_and(|zone| {
+            let zone = usize::from(zone.0);
+            !self.filters[zone].is_empty() || !self.terms[zone].private_addresses
+        })
     }
 
     /// How questions for `name` are asked.

@@ -389,6 +389,8 @@ feeders! {
         RecordsCostly = DROPPED_RECORDS "costly",
         /// The end of a chain of aliases was asked for.
         Chased = CHASED,
+        /// An answer led to a private address, which its zone forbids.
+        RebindingRefused = REBINDING,
         /// An answer over UDP went out with TC set.
         Truncated = TRUNCATED,
         /// A TCP connection was accepted.

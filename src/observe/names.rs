@@ -81,6 +81,8 @@ series! {
         "Records of upstreams' responses that were neither kept nor passed on.";
     CHASED = Counter "byway_chased_aliases_total" []
         "Ends of alias chains that were asked for, because the upstreams had left them out.";
+    REBINDING = Counter "byway_rebinding_refused_total" []
+        "Answers with private addresses that were kept from clients, because the zone forbids them.";
     TCP_CONNECTIONS = Gauge "byway_tcp_connections" []
         "TCP connections open from clients.";
     TCP_ACCEPTED = Counter "byway_tcp_connections_accepted_total" []

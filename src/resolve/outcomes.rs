@@ -107,7 +107,10 @@ impl<X: Exchanges> Core<X> {
                 if question.stage == Stage::Racing && question.second.partial.is_none() =>
             {
                 let partial = kept(response, &self.metrics);
-                if partial.has_answers() {
+                let key = self.questions[slot].key.by_ref();
+                let forbidden = self.is_forbidden(key, &partial);
+                let question = &mut self.questions[slot];
+                if partial.has_answers() && !forbidden {
                     question.second.partial = question.whole(partial);
                     if let Some(race) = &mut question.race {
                         race.hold_partial();

@@ -6,16 +6,22 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::core::Core;
 use super::front::Turn;
 use super::question::{Chase, New, Why};
-use crate::names::{Names, Records, Said};
+use crate::names::{Names, Records, Said, is_private};
 use crate::net::Exchanges;
-use crate::observe::metrics::QueryResult;
+use crate::observe::metrics::{Counter, QueryResult};
 use crate::wire::{
     Answer, Asked, Ede, KeyRef, Own, QuestionKey, Rcode, RecordType, Render, TtlRule, own_answer,
-    write_own,
+    own_denial, write_own,
 };
 
 /// The longest chain of aliases that is followed here.
 const STEPS: usize = 8;
+/// TTL of what says that a type is filtered, in seconds.
+const FILTERED_TTL: u32 = 300;
+/// TTL of what stands in place of an answer that leads into this network, in seconds.
+const FORBIDDEN_TTL: u32 = 60;
+const FORBIDDEN: Ede<'static> =
+    Ede::FILTERED.with_text("the answer leads to a private address (DNS rebinding)");
 
 impl<X: Exchanges> Core<X> {
     /// Answers a question for a name that nobody is asked for, if it is one.
@@ -48,6 +54,15 @@ impl<X: Exchanges> Core<X> {
                     answer.write(asked, &render, out)
                 }
             },
+            None if names.zones.filters(key.name(), key.record_type()) => {
+                let own = Own {
+                    rcode: Rcode::NOERROR,
+                    zone_at: 0,
+                    negative_ttl: FILTERED_TTL,
+                    ede: Some(Ede::FILTERED),
+                };
+                write_own(asked, &own, std::iter::empty(), limit, payload, out)
+            }
             None => {
                 let said = names
                     .special
@@ -59,6 +74,22 @@ impl<X: Exchanges> Core<X> {
             length,
             result: QueryResult::Local,
         })
+    }
+
+    /// Takes an answer that leads into this network back, where its zone forbids that (DNS rebinding).
+    pub(super) fn protect(&self, slot: usize, answer: &mut Answer) {
+        let key = self.questions[slot].key.by_ref();
+        if self.is_forbidden(key, answer)
+            && let Some(denial) = own_denial(key.question(), FORBIDDEN_TTL, FORBIDDEN)
+        {
+            self.metrics.count(Counter::RebindingRefused, 1);
+            *answer = denial;
+        }
+    }
+
+    /// Whether an answer leads into this network, and must not.
+    pub(super) fn is_forbidden(&self, key: KeyRef<'_>, answer: &Answer) -> bool {
+        !self.shared.terms_of(key).private_addresses && answer.addresses().any(is_private)
     }
 
     /// A question for an alias of the configuration is one for where it leads.

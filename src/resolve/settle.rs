@@ -58,6 +58,7 @@ impl<X: Exchanges> Core<X> {
         now: Time,
     ) {
         self.last_route = Some(route);
+        self.protect(slot, &mut answer);
         if self.questions[slot].prompt_by < Time::NEVER {
             let pool = self.questions[slot].pool;
             self.shared.promptness(pool).in_time();
@@ -96,7 +97,9 @@ impl<X: Exchanges> Core<X> {
             return;
         }
         question.answered = true;
-        let lifetime = self.shared.admit(&mut answer, question.pool, route);
+        self.protect(slot, &mut answer);
+        let pool = self.questions[slot].pool;
+        let lifetime = self.shared.admit(&mut answer, pool, route);
         self.keep(&self.questions[slot], answer, lifetime, route);
     }
 

@@ -149,14 +149,13 @@ impl Shared {
         self.forget_local()
     }
 
-    /// Forgets what the cache holds for names whose records are known here: they were asked for before that was so.
+    /// Forgets what the cache holds for names whose records are known here, or whose answers are changed here: they were
+    /// asked for before that was so.
     pub fn forget_local(&self) -> usize {
         let (records, hosts) = (&self.names.records, self.names.hosts());
-        if records.is_empty() && hosts.is_empty() {
-            return 0;
-        }
         let is_local = |name: &[u8]| records.find(name).or(hosts.find(name)).is_some();
-        self.cache.forget(is_local)
+        self.cache
+            .forget(|name| is_local(name) || self.names.zones.changes(name))
     }
 
     /// Whether fresh answers of a pool come soon enough to be waited for.

@@ -10,6 +10,8 @@
 //! The octets are the same in memory and in a snapshot. [`Answer::from_bytes`] believes nothing
 //! of what it reads.
 
+use std::net::IpAddr;
+
 use super::chain::Walk;
 use super::header::{self, Header};
 use super::keep::kind_of;
@@ -172,6 +174,21 @@ impl Answer {
     /// Whether there are records in its answer section.
     pub fn has_answers(&self) -> bool {
         self.parts().header().answers > 0
+    }
+
+    /// The addresses in its answer section.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let parts = self.parts();
+        let answers = parts.header().answers.into();
+        parts.ttl_places().take(answers).filter_map(move |place| {
+            let data = place + TTL_TO_DATA;
+            let data = parts.message.get(data..record_end(parts.message, place)?)?;
+            match record_type(parts.message, place)? {
+                RecordType::A => Some(IpAddr::from(<[u8; 4]>::try_from(data).ok()?)),
+                RecordType::AAAA => Some(IpAddr::from(<[u8; 16]>::try_from(data).ok()?)),
+                _ => None,
+            }
+        })
     }
 
     /// Whether the upstream sent Extended DNS Errors along (RFC 8914).

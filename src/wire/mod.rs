@@ -41,7 +41,7 @@ mod upstream;
 pub use answer::Answer;
 pub use keep::Dropped;
 pub use name::{NameError, name_from_text, name_to_text};
-pub use own::{Own, OwnRecord, own_answer, write_own};
+pub use own::{Own, OwnRecord, own_answer, own_denial, write_own};
 pub use present::{Escaped, Lines};
 pub use purpose::ede_purpose;
 pub use query::{Garbage, Inspected, Query, inspect};

@@ -5,7 +5,7 @@
 
 use super::answer::Answer;
 use super::header::{self, Header};
-use super::question::Asked;
+use super::question::{Asked, ClientEdns};
 use super::reply::{OPT_LEN, Writer};
 use super::response::{Sent, examine};
 use super::types::{CLASS_IN, Ede, Rcode, RecordType};
@@ -105,6 +105,37 @@ pub fn own_answer<'r>(
     };
     let mut packet = vec![0; header::MAX_MESSAGE];
     let length = write_own(&asked, &own, records, header::MAX_MESSAGE, 512, &mut packet);
+    let sent = Sent {
+        id: 0,
+        question,
+        exact_case: false,
+    };
+    let response = examine(packet.get(..length)?, &sent).ok()?;
+    Some(response.to_answer())
+}
+
+/// "No such data" as an answer to `question`, for so many seconds, with what there is to say about it. `None` if `question`
+/// is none.
+pub fn own_denial(question: &[u8], ttl: u32, ede: Ede<'_>) -> Option<Answer> {
+    let asked = Asked {
+        id: 0,
+        rd: true,
+        cd: false,
+        ad: false,
+        edns: Some(ClientEdns {
+            payload: 512,
+            dnssec_ok: false,
+        }),
+        question,
+    };
+    let own = Own {
+        rcode: Rcode::NOERROR,
+        zone_at: 0,
+        negative_ttl: ttl,
+        ede: Some(ede),
+    };
+    let mut packet = [0; 1024];
+    let length = write_own(&asked, &own, std::iter::empty(), 1024, 512, &mut packet);
     let sent = Sent {
         id: 0,
         question,

@@ -182,6 +182,8 @@ impl<'a> Ede<'a> {
     pub const NOT_READY: Ede<'static> = Ede::new(14);
     /// 15: the operator blocks this name.
     pub const BLOCKED: Ede<'static> = Ede::new(15);
+    /// 17: the operator keeps this from clients.
+    pub const FILTERED: Ede<'static> = Ede::new(17);
     /// 18: this client may not ask.
     pub const PROHIBITED: Ede<'static> = Ede::new(18);
     /// 19: the NXDOMAIN is stale.

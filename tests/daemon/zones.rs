@@ -154,3 +154,76 @@ fn why_names_the_zone() {
         "{outside}"
     );
 }
+
+/// An upstream whose answers lead into this network, behind an alias.
+fn rebinding(asked: &Asked) -> Build {
+    asked
+        .reply()
+        .answer(cname(&asked.name(), 60, "inside.example.net"))
+        .answer(a("inside.example.net", 60, [10, 0, 0, 5]))
+}
+
+#[test]
+fn answers_that_lead_into_this_network_are_refused_but_for_exceptions() {
+    let upstream = Upstream::saying(rebinding);
+    let tables = "[[zone]]\nname = \".\"\nprivate-addresses = false\n\
+                  [[zone]]\nname = \"corp.example\"\n";
+    let daemon = Setup::to(&[&upstream]).tables(tables).start();
+    let stub = Stub::new(daemon.dns());
+    for _ in 0..2 {
+        let reply = stub.ask(&Build::query("evil.example", A).edns(Edns::new(1232)));
+        assert_eq!(
+            (reply.rcode(), reply.answers.len()),
+            (NOERROR, 0),
+            "{reply:?}"
+        );
+        assert_eq!(reply.edes(), [17]);
+        assert_eq!(reply.authorities[0].rtype, SOA);
+    }
+    daemon.expect_questions(1);
+    daemon.expect_metric("byway_rebinding_refused_total", &[], 1.0);
+    let reply = stub.ask(&Build::query("www.corp.example", A));
+    assert_eq!(reply.addresses(), ["10.0.0.5"]);
+}
+
+#[test]
+fn public_addresses_pass_where_private_ones_are_refused() {
+    let upstream =
+        Upstream::saying(|asked| asked.reply().answer(a(&asked.name(), 60, [192, 0, 2, 5])));
+    let tables = "[[zone]]\nname = \".\"\nprivate-addresses = false\n";
+    let daemon = Setup::to(&[&upstream]).tables(tables).start();
+    let reply = Stub::new(daemon.dns()).ask(&Build::query("www.example", A));
+    assert_eq!(reply.addresses(), ["192.0.2.5"]);
+    daemon.expect_metric("byway_rebinding_refused_total", &[], 0.0);
+}
+
+#[test]
+fn a_type_that_a_zone_filters_has_no_data() {
+    let split = Split::new(
+        Upstream::good(),
+        Upstream::good(),
+        "filter = [\"AAAA\", \"HTTPS\"]\n",
+    );
+    let stub = Stub::new(split.daemon.dns());
+    for rtype in [AAAA, 65] {
+        let query = Build::query("www.corp.example", rtype).edns(Edns::new(1232));
+        let reply = stub.ask(&query);
+        assert_eq!(
+            (reply.rcode(), reply.answers.len(), reply.edes()),
+            (NOERROR, 0, vec![17])
+        );
+    }
+    assert_eq!(split.heard(), [vec![], Vec::<String>::new()]);
+    assert_eq!(
+        stub.ask(&Build::query("www.corp.example", A)).answers.len(),
+        1
+    );
+    assert_eq!(
+        stub.ask(&Build::query("www.example", AAAA)).answers.len(),
+        1
+    );
+    let (_, why) = split
+        .daemon
+        .http("/api/v1/why?name=www.corp.example&type=AAAA");
+    assert!(why.contains("the zone filters this type"), "{why}");
+}

@@ -260,6 +260,11 @@ fn any_zones(upstreams: usize) -> impl Strategy<Value = Vec<ZoneConfig>> {
                 policy,
                 deadline,
                 stale,
+                filter: match stale {
+                    true => vec![crate::wire::RecordType::AAAA],
+                    false => Vec::new(),
+                },
+                private_addresses: !stale,
             })
             .collect()
     })

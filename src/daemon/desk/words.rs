@@ -174,6 +174,10 @@ pub(super) fn state(report: &Report, troubles: usize, barren: bool) -> (api::Sta
     }
 }
 
+/// What is done with a question for a type that is kept from clients.
+pub(super) const FILTERED: &str =
+    "answered here, and nobody is asked: the zone filters this type, so there is no such data";
+
 /// What is done with a name whose records are known here, in a sentence.
 pub(super) fn known_from(source: &str) -> String {
     format!(
