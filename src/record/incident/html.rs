@@ -6,7 +6,6 @@ use super::chart::{Chart, Line};
 use super::document::{Block, document};
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
 <meta name=\"viewport\" content=\"width=device-width\">";
 
 const STYLE: &str = "<style>\
