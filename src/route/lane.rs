@@ -87,7 +87,7 @@ pub(super) struct Lane {
     pub(super) recent: Recent,
     /// Why an attempt over it failed last, and when.
     pub(super) said: Option<(Time, Said)>,
-    /// Attempts ever made, modulo 2^32.
+    /// Attempts ever made that may tell something, modulo 2^32.
     pub(super) departed: u32,
     pub(super) sent: u32,
 }

@@ -23,6 +23,8 @@ use super::world::{World, config};
 pub const SECOND: Duration = Duration::from_secs(1);
 /// What fails begins to be asked; a row is looked at until its end.
 pub const BEGIN: Duration = Duration::from_secs(20);
+/// Within this every question has been answered.
+const GRACE: Duration = Duration::from_secs(5);
 /// Packets that one failing question may cost, on average, if a server says so, or if nothing does.
 pub const PACKETS: (f64, f64) = (2.0, 3.0);
 
@@ -170,7 +172,8 @@ impl Row {
         for &grid in grids {
             for seed in 1..=2 {
                 let mut world = self.world(seed, grid);
-                world.run(BEGIN + self.lasts);
+                // Those asked last are given their time.
+                world.run(BEGIN + self.lasts + GRACE);
                 let seen = Seen::of(&world, BEGIN, BEGIN + self.lasts);
                 println!("{:<44} {}x{} {seed} {seen}", self.name, grid.0, grid.1);
                 if std::env::var_os("BYWAY_STORY").is_some() {
