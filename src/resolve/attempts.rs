@@ -75,8 +75,10 @@ impl<X: Exchanges> Core<X> {
 
     /// What the engine is told of a question.
     fn about(&self, question: &Question) -> About {
-        if let Why::Probe(_) = question.why {
-            return About::PLAIN;
+        match question.why {
+            Why::Probe(_) => return About::ROOT,
+            Why::Loop(_) => return About::PLAIN,
+            _ => {}
         }
         let key = question.key.by_ref();
         About {
