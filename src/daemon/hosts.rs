@@ -28,6 +28,7 @@ pub(super) struct Reader {
     shared: Arc<Shared>,
     /// What the file was when it was last read; `None` if it was not there.
     seen: Option<Seen>,
+    started: bool,
     /// What was said of it last.
     complaint: Option<String>,
 }
@@ -54,9 +55,11 @@ impl Reader {
             ttl: config.hosts_ttl.as_secs() as u32,
             shared: Arc::clone(shared),
             seen: None,
+            started: false,
             complaint: None,
         };
         reader.look();
+        reader.started = true;
         Some(reader)
     }
 
@@ -127,7 +130,11 @@ impl Reader {
                 "{path}: {count} lines cannot be read, the first is line {first}; the others count"
             );
         }
-        info!("{} names from {path}", hosts.table.len());
+        // What is there at the start is no news.
+        match self.started {
+            true => info!("{} names from {path}", hosts.table.len()),
+            false => debug!("{} names from {path}", hosts.table.len()),
+        }
         let forgotten = self.shared.take_hosts(hosts.table);
         debug!("{forgotten} answers for such names are forgotten");
     }
