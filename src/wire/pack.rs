@@ -388,10 +388,11 @@ impl<'e> Pack<'e> {
             return;
         }
         let count = records.len();
+        let effort = Effort::new();
         for (step, index) in (0..count).chain((0..count).rev()).enumerate() {
             let record = &records[index];
             let mut earlier = records[index.saturating_sub(WINDOW)..index].iter().rev();
-            let Some(earlier) = earlier.find(|it| it.same_set(record)) else {
+            let Some(earlier) = earlier.find(|it| it.same_set(record, message, &effort)) else {
                 continue;
             };
             let (Some(one), Some(other)) = (ttl(message, earlier), ttl(message, record)) else {
@@ -405,10 +406,12 @@ impl<'e> Pack<'e> {
 }
 
 impl Written {
-    /// Whether both belong to one record set. All are of one class; a signature belongs to what it covers.
-    fn same_set(&self, other: &Written) -> bool {
-        (self.owner, self.record_type, self.covered)
-            == (other.owner, other.record_type, other.covered)
+    /// Whether both belong to one record set. All are of one class; a signature belongs to what it covers; a name
+    /// in other letters was written twice.
+    fn same_set(&self, other: &Written, message: &[u8], effort: &Effort) -> bool {
+        let owner = |it: &Written| Place::new(message, it.owner.into());
+        (self.record_type, self.covered) == (other.record_type, other.covered)
+            && (self.owner == other.owner || owner(self).same(owner(other), effort))
     }
 }
 

@@ -1,8 +1,10 @@
 //! A resource record where it lies (RFC 1035 section 4.1.3).
 
+use super::effort::Effort;
 use super::header;
 use super::name;
 use super::off_limits::OffLimits;
+use super::place::Place;
 use super::types::{CLASS_IN, RecordType};
 
 /// What stands between the owner name and the data: type, class, TTL, length.
@@ -87,15 +89,15 @@ impl Record {
         self.record_type == record_type && self.class == CLASS_IN
     }
 
-    /// Whether `self` and `other` belong to one record set of a message that byway has compressed: owner,
+    /// Whether `self` and `other` belong to one record set of a message: owner,
     /// type and class, and for signatures also the type they cover (RFC 4034 section 3).
     pub fn same_set(&self, other: &Record, packet: &[u8]) -> bool {
         let covered = |record: &Record| header::word(packet, record.data);
-        let owner = |record: &Record| name::resolve(packet, record.owner);
+        let owner = |record: &Record| Place::new(packet, record.owner);
         self.record_type == other.record_type
             && self.class == other.class
             && (self.record_type != RecordType::RRSIG || covered(self) == covered(other))
-            && owner(self) == owner(other)
+            && owner(self).same(owner(other), &Effort::new())
     }
 }
 
