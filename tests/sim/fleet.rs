@@ -493,7 +493,8 @@ fn a_fleet_moves_to_the_server_that_is_left() {
     };
     row.run(|size, fleet, _| {
         let hit = seen(fleet, BEGIN, BEGIN + 5 * SECOND);
-        assert!(hit.x <= 1.5 && hit.worst <= 2.0, "{size:?} {hit}");
+        // At 2/s what measures an idle route alone is 0.05.
+        assert!(hit.x <= 1.6 && hit.worst <= 2.0, "{size:?} {hit}");
         size.judge(&seen(fleet, BEGIN + 10 * SECOND, END));
     });
 }

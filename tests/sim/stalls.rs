@@ -90,7 +90,8 @@ fn unmoved<S: Subject>(world: &World<S>, case: &str) {
     println!("{case:<44} {seen}");
     assert_eq!(verdicts(world), [], "{case}");
     assert_eq!(seen.failed, 0, "{case}");
-    assert!(seen.x <= 1.01, "{case}: x {:.3}", seen.x);
+    // To measure an idle route takes up to 0.1 packets a second: one in a hundred where ten are asked.
+    assert!(seen.x <= 1.02, "{case}: x {:.3}", seen.x);
 }
 
 #[test]
