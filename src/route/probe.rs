@@ -4,7 +4,7 @@
 //! probes where no real question comes along. Trials come further apart each time they fail, with
 //! jitter, so that many hosts don't knock in step; a path or a server in trouble is tried over one
 //! of its routes at a time, however many it has. Routes that are new are asked a few times
-//! beside questions, so that a hedge doesn't meet a stranger; those that are idle are measured in [`idle`](super::idle). When everything is dead, probes are all that goes out.
+//! beside questions, so that a hedge doesn't meet a stranger; those that are idle are measured in `idle`. When everything is dead, probes are all that goes out.
 
 use std::time::Duration;
 

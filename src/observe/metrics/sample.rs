@@ -99,7 +99,7 @@ pub struct EngineSample {
 /// One route, now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteSample {
-    /// Its number in [`Roster::routes`](super::Roster::routes).
+    /// Its number among the routes of the roster.
     pub number: usize,
     /// What is believed of it.
     pub verdict: Verdict,
