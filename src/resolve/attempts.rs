@@ -75,10 +75,8 @@ impl<X: Exchanges> Core<X> {
 
     /// What the engine is told of a question.
     fn about(&self, question: &Question) -> About {
-        match question.why {
-            Why::Probe(_) => return About::ROOT,
-            Why::Loop(_) => return About::PLAIN,
-            _ => {}
+        if let Why::Probe(_) = question.why {
+            return About::PLAIN;
         }
         let key = question.key.by_ref();
         About {

@@ -22,11 +22,8 @@ pub struct About {
 /// Of what kind a question is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One that every resolver answers: for an address.
+    /// One that every resolver answers: for an address or for the root's servers.
     Plain,
-    /// The probe's, for the root's servers. Most resolvers answer it; something on the way may drop it, and a server
-    /// without the Internet may fail to. It speaks against one that has answered it before, or answers nothing at all.
-    Root,
     /// Of a type, by its place among those that are told apart, that some server or something on the way may not answer. It
     /// speaks against a server as long as that one answers such questions.
     Typed(u8),
@@ -36,14 +33,7 @@ pub enum Kind {
 }
 
 impl About {
-    /// The probe's question, `. NS`.
-    pub const ROOT: About = About {
-        name: 0,
-        zone: 0,
-        kind: Kind::Root,
-    };
-
-    /// One of which nothing is known.
+    /// The probe's question, or one of which nothing is known.
     pub const PLAIN: About = About {
         name: 0,
         zone: 0,

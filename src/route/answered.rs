@@ -20,10 +20,6 @@ pub struct Answered {
     last: Time,
     /// The usual gap between two.
     gap: Duration,
-    /// It has answered for the root's servers, and something else, ever; it was asked something else.
-    root: bool,
-    names: bool,
-    asked: bool,
 }
 
 impl Default for Answered {
@@ -32,19 +28,11 @@ impl Default for Answered {
             kinds: [Time::default(); KINDS + 1],
             last: Time::default(),
             gap: Duration::ZERO,
-            root: false,
-            names: false,
-            asked: false,
         }
     }
 }
 
 impl Answered {
-    /// It is asked a question of this kind.
-    pub fn ask(&mut self, kind: Kind) {
-        self.asked |= kind != Kind::Root;
-    }
-
     /// It answered a question of this kind usefully.
     pub fn note(&mut self, kind: Kind, now: Time) {
         let known = self.last != Time::default();
@@ -54,9 +42,7 @@ impl Answered {
             false => LATELY.0,
         };
         self.last = now;
-        self.names |= kind != Kind::Root;
         match kind {
-            Kind::Root => self.root = true,
             Kind::Plain => self.kinds[KINDS] = now,
             Kind::Typed(place) => self.kinds[usize::from(place) % KINDS] = now,
             Kind::Odd => {}
@@ -73,8 +59,6 @@ impl Answered {
     pub fn knows(&self, kind: Kind) -> bool {
         match kind {
             Kind::Plain => true,
-            // Of one that has answered nothing at all both are needed: what was asked in earnest hangs too.
-            Kind::Root => self.root || (self.asked && !self.names),
             Kind::Odd => false,
             Kind::Typed(place) => {
                 self.last.since(self.kinds[usize::from(place) % KINDS]) <= FORGETS
@@ -110,20 +94,6 @@ mod tests {
         answered.note(Kind::Plain, at(13));
         assert!(!answered.knows(https) && answered.knows(Kind::Plain));
         assert!(!answered.knows(Kind::Odd));
-    }
-
-    #[test]
-    fn for_the_root_one_is_held_that_has_answered_for_it_or_answers_nothing() {
-        let mut answered = Answered::default();
-        assert!(!answered.knows(Kind::Root), "it was asked nothing else");
-        answered.ask(Kind::Root);
-        assert!(!answered.knows(Kind::Root));
-        answered.ask(Kind::Plain);
-        assert!(answered.knows(Kind::Root), "it answers nothing");
-        answered.note(Kind::Plain, at(1));
-        assert!(!answered.knows(Kind::Root));
-        answered.note(Kind::Root, at(2));
-        assert!(answered.knows(Kind::Root));
     }
 
     #[test]

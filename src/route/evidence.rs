@@ -24,8 +24,6 @@ impl Engine {
     ) -> AttemptId {
         let mute = self.is_mute(about, route, now);
         let lane = &mut self.lanes[route.0 as usize];
-        let of = &mut self.upstreams[lane.route.upstream.0 as usize];
-        of.answered.ask(about.kind);
         lane.asked = now;
         lane.sent += 1;
         match kind {

@@ -20,7 +20,7 @@ impl Engine {
         self.is_mute_at(about, self.lane(route).route.upstream, now)
     }
 
-    pub(super) fn is_mute_at(&self, about: About, upstream: UpstreamId, now: Time) -> bool {
+    fn is_mute_at(&self, about: About, upstream: UpstreamId, now: Time) -> bool {
         let answered = &self.upstreams[upstream.0 as usize].answered;
         let last = answered.last();
         !answered.knows(about.kind)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::lane::Lane;
 use super::selector::{Rank, unit};
-use super::{Event, Kind, RouteId};
+use super::{Event, RouteId};
 use crate::clock::Time;
 use crate::observe::said::Said;
 
@@ -98,10 +98,7 @@ impl Engine {
         let mut waiting = false;
         for (index, call) in round.calls.iter_mut().enumerate() {
             let lane = &self.lanes[index];
-            // One that answers names is asked once all the same: whether it answers `. NS` is to be known.
-            let root = &self.upstreams[usize::from(lane.route.upstream.0)].answered;
-            let is_known = call.asked > 0 || root.knows(Kind::Root);
-            if lane.rank == Rank::Out || (is_known && answers(lane)) {
+            if lane.rank == Rank::Out || answers(lane) {
                 call.due = Time::NEVER;
             }
             waiting |= call.due != Time::NEVER || (call.asked > 0 && !lane.queue.is_empty());
@@ -172,7 +169,7 @@ mod tests {
             let tick = engine.tick(now, &mut rng);
             for route in tick.probes {
                 let ask = Ask {
-                    about: crate::route::About::ROOT,
+                    about: crate::route::About::PLAIN,
                     purpose: Purpose::Probe(route),
                     deadline: now + Duration::from_secs(4),
                     again: false,

@@ -56,7 +56,7 @@ impl Race {
         step: &mut Step,
     ) {
         if matches!(self.ask.purpose, Purpose::Probe(_)) {
-            return engine.probe_was_poor(flight.route, self.ask.about, rcode, now);
+            return engine.probe_was_poor(flight.route, rcode, now);
         }
         let upstream = engine.lane(flight.route).route.upstream;
         if self.finished {

@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::lane::{Group, Lane};
 use super::pool::Pool;
 use super::selector::{Rank, unit};
-use super::{About, Kind, Route, RouteId, UpstreamId, Verdict};
+use super::{About, Route, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::wire::Rcode;
 
@@ -85,23 +85,17 @@ impl Engine {
 
     /// A probe over `route` was answered uselessly. A server that refuses to say who serves the root is alive and may serve
     /// its own names all the same; one that fails to, where another does not, is worth another look.
-    pub(super) fn probe_was_poor(
-        &mut self,
-        route: RouteId,
-        about: About,
-        rcode: Option<Rcode>,
-        now: Time,
-    ) {
-        let own = self.lane(route).route.upstream;
-        if rcode != Some(Rcode::SERVFAIL) || self.is_mute_at(about, own, now) {
+    pub(super) fn probe_was_poor(&mut self, route: RouteId, rcode: Option<Rcode>, now: Time) {
+        if rcode != Some(Rcode::SERVFAIL) {
             return;
         }
+        let own = self.lane(route).route.upstream;
         let answers = |of: &Group| {
             of.answered.last() != Time::default() && now.since(of.answered.last()) < LATELY
         };
         let mut others = (0u16..).zip(&self.upstreams);
         let compared = others.any(|(id, of)| UpstreamId(id) != own && answers(of));
-        self.was_poor(own, about, rcode, compared, now);
+        self.was_poor(own, About::PLAIN, rcode, compared, now);
         let idle = &mut self.lane_mut(route).idle;
         if !idle.poor {
             (idle.asked, idle.times, idle.poor) = (now, 1, true);
@@ -201,10 +195,7 @@ impl Engine {
         let (path, onset) = (self.lanes[bad].route.path, self.lanes[bad].health.onset()?);
         let unheard = |lane: &Lane| {
             let of = &self.upstreams[lane.route.upstream.0 as usize];
-            let well = lane.health.onset().is_none()
-                && of.answered.knows(Kind::Root)
-                && !of.accused()
-                && self.is_usable(lane);
+            let well = lane.health.onset().is_none() && !of.accused() && self.is_usable(lane);
             lane.route.path == path && well && !lane.metered && lane.good_sent < onset
         };
         let other = self.lanes.iter().position(unheard)?;
@@ -270,9 +261,7 @@ impl Engine {
             poor,
         } = lane.idle;
         // What was asked over it since, by a question, tells as much.
-        let of = &self.upstreams[lane.route.upstream.0 as usize];
-        let telling = of.answered.knows(Kind::Root);
-        if telling && (1..MOST).contains(&times) && lane.asked <= asked {
+        if (1..MOST).contains(&times) && lane.asked <= asked {
             let wait = match times {
                 // Once it is lost. To ask again what is only late would be felt where a server has little to spare.
                 1 if !poor => lane.estimate.rto(),

@@ -15,8 +15,8 @@ use smallvec::SmallVec;
 use super::engine::{Engine, Standing};
 use super::precedence::Denial;
 use super::selector::Rank;
+use super::{About, AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
 use super::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
-use super::{AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::wire::Rcode;
 
@@ -426,7 +426,11 @@ impl Race {
         now: Time,
     ) -> Send {
         let stream = kind == AttemptKind::StreamFallback;
-        let attempt = engine.depart(route, kind, stream, self.ask.about, now);
+        let about = match self.ask.purpose {
+            Purpose::Probe(_) => About::PLAIN,
+            _ => self.ask.about,
+        };
+        let attempt = engine.depart(route, kind, stream, about, now);
         let estimate = &engine.lane(route).estimate;
         let lost_at = now + patient(estimate.rto(), kind);
         let flight = Flight {

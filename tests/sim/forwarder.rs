@@ -144,7 +144,7 @@ impl Forwarder {
         let ask = Ask {
             purpose: asking.purpose,
             about: match asking.purpose {
-                Purpose::Probe(_) => About::ROOT,
+                Purpose::Probe(_) => About::PLAIN,
                 _ => about(asking.name),
             },
             deadline: asking.deadline,
