@@ -71,15 +71,16 @@ impl Teller {
         let (events, sight, lost) = {
             let mut engine = self.shared.engine();
             let events: Vec<(Time, Event)> = engine.take_events().collect();
-            let useful = engine
+            let of_pools = engine
                 .pools()
-                .map(|pool| engine.last_useful(pool))
-                .collect();
-            (
-                events,
-                self.sight(useful, engine.hedges(), now),
-                engine.events_lost(),
-            )
+                .map(|pool| (engine.last_useful(pool), engine.in_vain(pool)));
+            let (useful, vain) = of_pools.unzip();
+            let sight = Sight {
+                useful,
+                vain,
+                ..self.sight(engine.hedges(), now)
+            };
+            (events, sight, engine.events_lost())
         };
         for (at, event) in events {
             state.troubles.hear(at, &event);
@@ -134,7 +135,7 @@ impl Teller {
         self.state().troubles.is_outage()
     }
 
-    fn sight(&self, useful: Vec<Time>, hedges: crate::route::Hedges, now: Time) -> Sight {
+    fn sight(&self, hedges: crate::route::Hedges, now: Time) -> Sight {
         let answers = self.metrics.answers();
         let count = |result: QueryResult| answers[result.index()];
         let turned_away = count(QueryResult::Refused) + count(QueryResult::Rejected);
@@ -146,9 +147,9 @@ impl Teller {
                 stale: count(QueryResult::Stale),
                 again: hedges.sent + hedges.retries,
             },
-            useful,
             known: self.shared.cache.stats().entries as u64,
             slept: alive.saturating_sub(now.since(Time::START)),
+            ..Sight::default()
         }
     }
 

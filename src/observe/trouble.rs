@@ -16,6 +16,7 @@ use super::event::{Evidence, Subject, Verdict};
 use super::labels::Scope;
 use super::said::Said;
 use crate::clock::Time;
+use crate::wire::Rcode;
 
 pub use watch::Troubles;
 
@@ -125,6 +126,9 @@ pub struct Sight {
     pub felt: Felt,
     /// When an upstream of each pool last gave a useful answer; [`Time::default`] if none has.
     pub useful: Vec<Time>,
+    /// Names of each pool that clients have asked for in vain since then, as far as they are told apart, and the response
+    /// code that came last.
+    pub vain: Vec<(usize, Option<Rcode>)>,
     /// Answers in the cache.
     pub known: u64,
     /// What the host slept since the start.

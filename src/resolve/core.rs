@@ -24,7 +24,7 @@ use super::waiters::Waiters;
 use crate::clock::{Life, Time};
 use crate::net::{Exchanges, Tag};
 use crate::observe::metrics::{Counter, Gauge, Limit, WorkerMetrics};
-use crate::route::{Outcome, PoolId, RouteId, Tick, UpstreamId};
+use crate::route::{Outcome, PoolId, ProbeAsks, RouteId, Tick, UpstreamId};
 use crate::wire::{Ede, QuestionKey};
 
 /// One worker's questions. See the module's description.
@@ -138,9 +138,13 @@ impl<X: Exchanges> Core<X> {
         engine.tick(now, &mut self.rng)
     }
 
-    /// Sends the probe that the engine wants: for the root's name servers, which every resolver knows.
+    /// Sends the probe that the engine wants.
     pub fn probe(&mut self, route: RouteId, now: Time) {
-        let key = QuestionKey::root_name_servers();
+        let asks = self.shared.engine().probe_asks(route);
+        let key = match asks {
+            ProbeAsks::Root => QuestionKey::root_name_servers(),
+            ProbeAsks::Invalid => QuestionKey::invalid_address(),
+        };
         let new = New {
             hash: self.shared.cache.hash(&key),
             key: key.by_ref(),

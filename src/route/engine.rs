@@ -120,7 +120,7 @@ pub enum Prospect {
 /// What a tick asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Tick {
-    /// Routes to send a probe (`. NS`) over now, as races of [`Purpose::Probe`](super::Purpose::Probe).
+    /// Routes to send a probe over now, as races of [`Purpose::Probe`](super::Purpose::Probe).
     pub probes: Vec<RouteId>,
     /// When to tick next.
     pub next: Time,

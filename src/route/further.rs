@@ -76,7 +76,7 @@ impl Race {
                 // Two servers say so: it is the name, and nobody's fault.
                 self.held = None;
                 engine.unanswered(self.ask.about, &self.tried, self.started, now);
-                self.finish(Finish::Poor(held.attempt), step);
+                self.end_in_vain(engine, Finish::Poor(held.attempt), held.rcode, step);
                 return;
             }
             Some(_) => {}
@@ -116,7 +116,7 @@ impl Race {
         if let Some(held) = self.held.take() {
             engine.was_poor(held.upstream, self.ask.about, held.rcode, false, now);
             engine.unanswered(self.ask.about, &self.tried, self.started, now);
-            self.finish(Finish::Poor(held.attempt), step);
+            self.end_in_vain(engine, Finish::Poor(held.attempt), held.rcode, step);
         }
     }
 

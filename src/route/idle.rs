@@ -3,8 +3,8 @@
 //!
 //! A server and a path are heard of over any route that answers. So it is not each route that is asked, but the fewest that
 //! bring a word of every server and every path; the others, of which both are known, take their turn every few minutes. Who does not
-//! answer is asked again at once, a few times, and is found dead or well within seconds. It is `. NS` that is asked, which
-//! every resolver has at hand, out of the probes' budget, at no steps that hosts have in common, and never over a metered path.
+//! answer is asked again at once, a few times, and is found dead or well within seconds. What is asked is what every
+//! resolver has at hand ([`ProbeAsks`](super::ProbeAsks)), out of the probes' budget, at no steps that hosts have in common, and never over a metered path.
 
 use std::time::Duration;
 
@@ -84,7 +84,8 @@ impl Engine {
     }
 
     /// A probe over `route` was answered uselessly. A server that refuses to say who serves the root is alive and may serve
-    /// its own names all the same; one that fails to, where another does not, is worth another look.
+    /// its own names all the same; one that fails to, where another does not, is worth another look: what it says to the
+    /// first question counts once it fails at the other one, too.
     pub(super) fn probe_was_poor(&mut self, route: RouteId, rcode: Option<Rcode>, now: Time) {
         if rcode != Some(Rcode::SERVFAIL) {
             return;
@@ -95,11 +96,12 @@ impl Engine {
         };
         let mut others = (0u16..).zip(&self.upstreams);
         let compared = others.any(|(id, of)| UpstreamId(id) != own && answers(of));
-        self.was_poor(own, About::PLAIN, rcode, compared, now);
         let idle = &mut self.lane_mut(route).idle;
         if !idle.poor {
             (idle.asked, idle.times, idle.poor) = (now, 1, true);
+            return;
         }
+        self.was_poor(own, About::PLAIN, rcode, compared, now);
     }
 
     fn is_unknown(&self, heard: Time, now: Time) -> bool {

@@ -11,6 +11,7 @@ use super::hardness::Hardness;
 use super::health::Health;
 use super::idle::Idle;
 use super::limit::Limit;
+use super::probe::Asking;
 use super::recent::Recent;
 use super::selector::Rank;
 use super::tally::Row;
@@ -44,6 +45,7 @@ pub(super) struct Lane {
     /// When something last came back over it.
     pub(super) heard: Time,
     pub(super) idle: Idle,
+    pub(super) asking: Asking,
     /// Of path and upstream together.
     pub(super) cost: f32,
     /// The same, and how little this host likes it.
@@ -116,6 +118,7 @@ impl Lane {
             metered: over.metered,
             heard: Time::default(),
             idle: Idle::default(),
+            asking: Asking::default(),
             cost: (of.cost * over.cost) as f32,
             price: (of.cost * over.cost) as f32,
             has_taste: false,

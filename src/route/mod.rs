@@ -51,6 +51,7 @@ pub mod tally;
 pub mod terms;
 #[cfg(test)]
 mod testing;
+mod vain;
 
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ pub use flight::AttemptId;
 pub use outcome::{AttemptKind, Outcome};
 pub use pool::PoolId;
 pub use preview::{Candidate, PassedOver, Preview};
+pub use probe::ProbeAsks;
 pub use race::Race;
 pub use report::{PathReport, PoolReport, Report, RouteReport, UnknownName, UpstreamReport};
 pub use terms::{Ask, Failure, Finish, Purpose, Refused, Send, Step};

@@ -12,6 +12,7 @@ use super::engine::{Engine, Standing};
 use super::lane::Lane;
 use super::precedence::Precedence;
 use super::selector::Selector;
+use super::vain::InVain;
 use super::{Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::lineup::Lineup;
@@ -48,6 +49,7 @@ pub(super) struct Pool {
     pub(super) pressed: Time,
     pub(super) last_question: Time,
     pub(super) outage_turn: u16,
+    pub(super) vain: InVain,
 }
 
 impl Pool {
@@ -67,6 +69,7 @@ impl Pool {
             pressed: Time::default(),
             last_question: Time::default(),
             outage_turn: 0,
+            vain: InVain::default(),
         }
     }
 

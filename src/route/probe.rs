@@ -62,7 +62,42 @@ impl Trial {
     }
 }
 
+/// What a probe asks: what every resolver has at hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProbeAsks {
+    /// `. NS`, which some routers drop, and which a resolver without the Internet may fail to answer.
+    #[default]
+    Root,
+    /// `invalid. A`, for which there is no address by RFC 6761 section 6.4: many resolvers answer it by themselves.
+    Invalid,
+}
+
+/// What the probes over one route ask: where one has brought nothing the next asks the other question, so that nobody is
+/// held for dead who leaves out one of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asking {
+    asks: ProbeAsks,
+    in_vain: bool,
+}
+
 impl Engine {
+    /// What the probe that goes over `route` now asks. To be called once for each of [`Tick::probes`](super::Tick::probes).
+    pub fn probe_asks(&mut self, route: RouteId) -> ProbeAsks {
+        let asking = &mut self.lane_mut(route).asking;
+        if std::mem::replace(&mut asking.in_vain, true) {
+            asking.asks = match asking.asks {
+                ProbeAsks::Root => ProbeAsks::Invalid,
+                ProbeAsks::Invalid => ProbeAsks::Root,
+            };
+        }
+        asking.asks
+    }
+
+    /// A probe over `route` was answered.
+    pub(super) fn probe_answered(&mut self, route: RouteId) {
+        self.lane_mut(route).asking.in_vain = false;
+    }
+
     /// A route to send a duplicate of the question at hand over, which goes over `beside` itself.
     pub(super) fn trial(
         &mut self,

@@ -345,6 +345,9 @@ impl Race {
         now: Time,
         step: &mut Step,
     ) {
+        if matches!(self.ask.purpose, Purpose::Probe(_)) {
+            engine.probe_answered(flight.route);
+        }
         if self.is_out_of_turn(engine, flight) {
             return;
         }
@@ -506,7 +509,21 @@ impl Race {
         ) {
             engine.unanswered(self.ask.about, &self.tried, self.started, now);
         }
-        self.finish(Finish::Failed(failure), step);
+        self.end_in_vain(engine, Finish::Failed(failure), None, step);
+    }
+
+    /// The question comes to nothing, or to a useless answer of this `rcode`.
+    pub(super) fn end_in_vain(
+        &mut self,
+        engine: &mut Engine,
+        finish: Finish,
+        rcode: Option<Rcode>,
+        step: &mut Step,
+    ) {
+        if self.ask.purpose == Purpose::Client {
+            engine.asked_in_vain(self.ask.pool, self.ask.about, rcode);
+        }
+        self.finish(finish, step);
     }
 
     /// Whether the question was answered.

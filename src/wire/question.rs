@@ -56,6 +56,11 @@ impl QuestionKey {
         QuestionKey::of(&[0, high, low, 0, 1], false, false)
     }
 
+    /// The question for the address of `invalid`, a name that does not exist (RFC 6761 section 6.4).
+    pub fn invalid_address() -> QuestionKey {
+        QuestionKey::of(b"\x07invalid\0\0\x01\0\x01", false, false)
+    }
+
     /// The key of a question section that [`question_at`] has passed.
     #[inline]
     pub(super) fn of(question: &[u8], dnssec_ok: bool, checking_disabled: bool) -> QuestionKey {

@@ -29,7 +29,9 @@ impl Split {
         [&self.public, &self.corp].map(|upstream| {
             let asked = upstream.asked();
             let names = asked.iter().map(|asked| asked.lower());
-            let mut names: Vec<String> = names.filter(|name| name != ".").collect();
+            let mut names: Vec<String> = names
+                .filter(|name| ![".", "invalid."].contains(&name.as_str()))
+                .collect();
             names.sort();
             names.dedup();
             names

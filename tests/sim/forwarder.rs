@@ -11,14 +11,20 @@ use byway::clock::Time;
 use byway::config::Config;
 use byway::resolve::lookout::{Lookout, STALL};
 use byway::route::{
-    About, Ask, AttemptId, Engine, Event, Finish, Kind, Outcome, PoolId, Purpose, Race, Refused,
-    Send, Step,
+    About, Ask, AttemptId, Engine, Event, Finish, Kind, Outcome, PoolId, ProbeAsks, Purpose, Race,
+    Refused, Send, Step,
 };
 use byway::wire::Rcode;
 use rand::rngs::StdRng;
 
 use super::subject::{Action, Name, Query, Subject, Tag};
 
+/// See [`Engine::last_useful`] and [`Engine::in_vain`].
+pub type Seen = (Time, (usize, Option<Rcode>));
+
+/// What probes ask, which no client does.
+const ROOT: Name = Name::Unknown(u64::MAX);
+const INVALID: Name = Name::Unknown(u64::MAX - 1);
 const DEADLINE: Duration = Duration::from_millis(4500);
 const STALE_MAX: Duration = Duration::from_secs(24 * 3600);
 const STALE_WAIT: Duration = Duration::from_millis(200);
@@ -42,6 +48,8 @@ pub struct Forwarder {
     pub engine: Engine,
     /// Everything it told.
     pub events: Vec<(Time, Event)>,
+    /// When something useful had come last, and what was asked in vain since then, from each time on.
+    pub seen: Vec<(Time, Seen)>,
     /// Races started for clients and refreshes, by purpose.
     pub races: u64,
     /// Shed because no route had room.
@@ -69,6 +77,7 @@ impl Forwarder {
         Forwarder {
             engine: Engine::new(config, now),
             events: Vec::new(),
+            seen: Vec::new(),
             races: 0,
             shed: 0,
             rng,
@@ -181,7 +190,7 @@ impl Forwarder {
             asking.tags.push((tag, attempt));
             self.leaving.1.push((id, attempt));
             self.by_tag.insert(tag, id);
-            let name = (!matches!(asking.purpose, Purpose::Probe(_))).then_some(asking.name);
+            let name = (asking.name != ROOT).then_some(asking.name);
             out.push(Action::Send {
                 tag,
                 route,
@@ -253,8 +262,15 @@ impl Forwarder {
         }
     }
 
-    fn listen(&mut self) {
+    fn listen(&mut self, now: Time) {
         self.events.extend(self.engine.take_events());
+        let sees = (
+            self.engine.last_useful(PoolId::MAIN),
+            self.engine.in_vain(PoolId::MAIN),
+        );
+        if self.seen.last().is_none_or(|(_, last)| *last != sees) {
+            self.seen.push((now, sees));
+        }
     }
 }
 
@@ -299,12 +315,12 @@ impl Subject for Forwarder {
                 self.by_name.insert(name, id);
                 self.start(id, false, now, out);
             }
-            return self.listen();
+            return self.listen(now);
         }
         let any_clear = self.engine.any_clear(now);
         if stale.is_some() && !any_clear {
             out.push(answer(query, true));
-            return self.listen();
+            return self.listen(now);
         }
         if let Some(&id) = self.by_name.get(&name) {
             let asking = self.asking.get_mut(&id).expect("a question in hand");
@@ -314,7 +330,7 @@ impl Subject for Forwarder {
                 asking.stale_at = asking.stale_at.min(at);
                 self.timers.push(Reverse((at, id)));
             }
-            return self.listen();
+            return self.listen(now);
         }
         let id = self.begin(name, Purpose::Client, vec![query], now);
         self.by_name.insert(name, id);
@@ -329,7 +345,7 @@ impl Subject for Forwarder {
             self.timers.push(Reverse((until, id)));
             self.queued.push(id);
         }
-        self.listen();
+        self.listen(now);
     }
 
     fn packet(&mut self, tag: Tag, rcode: Rcode, now: Time, out: &mut Vec<Action>) {
@@ -361,7 +377,7 @@ impl Subject for Forwarder {
         );
         self.apply(id, step, now, out);
         self.work_off(now, out);
-        self.listen();
+        self.listen(now);
     }
 
     fn timer(&mut self, now: Time, out: &mut Vec<Action>) {
@@ -410,13 +426,16 @@ impl Subject for Forwarder {
             assert!(tick.next > now, "a tick in the past");
             self.tick = tick.next;
             for route in tick.probes {
-                let name = Name::Unknown(u64::MAX - self.next);
+                let name = match self.engine.probe_asks(route) {
+                    ProbeAsks::Root => ROOT,
+                    ProbeAsks::Invalid => INVALID,
+                };
                 let id = self.begin(name, Purpose::Probe(route), Vec::new(), now);
                 self.start(id, false, now, out);
             }
         }
         self.work_off(now, out);
-        self.listen();
+        self.listen(now);
     }
 
     fn needed(&self) -> u64 {

@@ -11,7 +11,7 @@ use byway::observe::names;
 use byway::observe::trouble::{Felt, Place, Sight, Troubles};
 use byway::record::incident::{self, Account, Incident};
 use byway::record::{Layout, Log, Recorder, Stamp};
-use byway::route::AttemptKind;
+use byway::route::{AttemptKind, PoolId};
 use serde_json::json;
 
 use super::clients::Load;
@@ -129,7 +129,6 @@ fn record(world: &mut World<Forwarder>, stop: Duration) -> Log {
     let mut recorder = Recorder::new(None, Layout::of(16 << 20));
     let mut troubles = troubles(world);
     let (mut heard, mut events) = (0, Vec::new());
-    let mut useful = Time::default();
     let mut elapsed = Duration::ZERO;
     while elapsed < stop {
         elapsed += LOOK;
@@ -140,18 +139,6 @@ fn record(world: &mut World<Forwarder>, stop: Duration) -> Log {
             told.push((*at, event.clone()));
         }
         heard = world.subject.events.len();
-        // The latest ones are enough: nothing older comes back.
-        let recent = world
-            .packets
-            .iter()
-            .rev()
-            .take(5_000)
-            .filter(|it| it.came_back);
-        useful = recent
-            .map(|it| it.at)
-            .chain([useful])
-            .max()
-            .unwrap_or_default();
         let [asked, failed, stale] = match elapsed.subsec_millis() {
             0 => felt(world),
             // Counting is dear; a second's end is near.
@@ -164,7 +151,8 @@ fn record(world: &mut World<Forwarder>, stop: Duration) -> Log {
                 stale,
                 again: 0,
             },
-            useful: vec![useful],
+            useful: vec![world.subject.engine.last_useful(PoolId::MAIN)],
+            vain: vec![world.subject.engine.in_vain(PoolId::MAIN)],
             known: 1,
             slept: Duration::ZERO,
         };

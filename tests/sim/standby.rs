@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use byway::clock::Time;
 use byway::config::Policy;
-use byway::route::{Event, Verdict};
+use byway::route::{AttemptKind, Event, Verdict};
 use byway::wire::Rcode;
 
 use super::clients::Load;
-use super::failing::{Failing, Fate, Whose};
+use super::failing::{Asked, Beside, Failing, Fate, Whose};
 use super::forwarder::Forwarder;
 use super::names::SECOND;
 use super::world::{World, config};
@@ -118,7 +118,9 @@ fn a_dead_path_is_known_too_and_idle_routes_cost_little() {
             let from = world.start + 10 * SECOND;
             let idle = world.packets.iter().filter(|it| {
                 let over = (it.upstream, it.path) == (upstream, path);
-                over && it.name.is_none() && it.at >= from && it.at < world.start + quiet
+                over && it.kind == AttemptKind::Probe
+                    && it.at >= from
+                    && it.at < world.start + quiet
             });
             let rate = idle.count() as f64 / (quiet - 10 * SECOND).as_secs_f64();
             println!("dc{} over {path}: {rate:.3} packets a second", upstream + 1);
@@ -188,7 +190,7 @@ fn a_standby_that_refuses_to_name_the_roots_servers_is_alive() {
             let probes = world
                 .packets
                 .iter()
-                .filter(|it| it.name.is_none() && it.upstream == 1);
+                .filter(|it| it.kind == AttemptKind::Probe && it.upstream == 1);
             let rate = probes.count() as f64 / 600.0;
             assert!(rate <= 0.1, "{rate}");
             assert!(
@@ -245,7 +247,7 @@ fn no_question_goes_first_to_a_standby_that_is_known_dead() {
             world.at(jams, |world| world.upstreams[0].slowness = SECOND);
             world.run(jams + 20 * SECOND);
             let asked = world.packets.iter().filter(|it| {
-                let clients = !it.kind.is_extra() || it.kind == byway::route::AttemptKind::Hedge;
+                let clients = !it.kind.is_extra() || it.kind == AttemptKind::Hedge;
                 it.upstream == 1 && it.at >= world.start + jams && clients
             });
             assert_eq!(asked.count(), 0, "{policy:?} {seed}");
@@ -279,6 +281,82 @@ fn two_standbys_that_die_together_do_not_accuse_the_path_that_others_answer_over
             let wrong =
                 |(_, what): &(Duration, String)| !what.contains("dc2") && !what.contains("dc4");
             assert!(!told.iter().any(wrong), "{policy:?} {seed}\n{story}");
+        }
+    }
+}
+
+/// What some do to `. NS` who answer names.
+const NOT_THE_ROOT: [Fate; 3] = [
+    Fate::Silent,
+    Fate::Says(Rcode::SERVFAIL),
+    Fate::Late(Duration::from_secs(2), Rcode::SERVFAIL),
+];
+
+fn not_for_the_root(seed: u64, upstreams: usize, fate: Fate) -> World<Forwarder> {
+    let mut world = world(seed, (upstreams, 1), Policy::Ordered, 5.0);
+    world.failing.push(Failing {
+        whose: Whose::Root,
+        at: None,
+        fate,
+    });
+    // As the daemon does.
+    world.subject.engine.begin_first_round(&[]);
+    world
+}
+
+fn troubles(world: &World<Forwarder>) -> usize {
+    let is = |(_, event): &&(Time, Event)| {
+        matches!(event, Event::Outage { .. } | Event::NothingClear { .. })
+    };
+    world.subject.events.iter().filter(is).count()
+}
+
+#[test]
+fn who_answers_names_and_not_for_the_root_is_never_accused_of_it() {
+    for fate in NOT_THE_ROOT {
+        for (upstreams, asks) in [(1, true), (1, false), (2, true), (2, false)] {
+            for seed in 1..=4 {
+                // A minute of questions or none, and then an hour without.
+                let mut world = not_for_the_root(seed, upstreams, fate);
+                if asks {
+                    world.at(60 * SECOND, |world| world.load.rate = 0.0);
+                } else {
+                    world.load.rate = 0.0;
+                }
+                world.run(3600 * SECOND);
+                let case = format!("{fate:?} by {upstreams}, asked {asks}, seed {seed}");
+                assert_eq!(told(&world, Duration::ZERO), [], "{case}");
+                assert_eq!(troubles(&world), 0, "{case}");
+                let idle = world.packets.iter().filter(|it| it.kind.is_extra());
+                let rate = idle.count() as f64 / 3600.0 / upstreams as f64;
+                assert!(rate <= 0.12, "{case}: {rate}");
+                // The first who wakes up is served.
+                let before = world.records.len();
+                world.load.rate = 5.0;
+                let asked = Asked::New { first: 0, zones: 5 };
+                world.ask_beside(3601 * SECOND, Beside { rate: 5.0, asked });
+                world.run(3630 * SECOND);
+                let mut asked = world.records[before..].iter();
+                assert!(asked.len() > 50, "{case}");
+                assert!(asked.all(|it| it.good || it.answered.is_none()), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_outage_of_one_who_does_not_answer_for_the_root_ends() {
+    for fate in NOT_THE_ROOT {
+        for seed in 1..=4 {
+            let mut world = not_for_the_root(seed, 1, fate);
+            world.at(60 * SECOND, |world| world.upstreams[0].dead = true);
+            world.at(90 * SECOND, |world| world.upstreams[0].dead = false);
+            world.run(120 * SECOND);
+            assert!(troubles(&world) > 0, "{fate:?}, seed {seed}: unnoticed");
+            let since = world.start + 95 * SECOND;
+            let asked = world.records.iter().filter(|it| it.asked >= since);
+            let bad = asked.filter(|it| !it.good && it.answered.is_some());
+            assert_eq!(bad.count(), 0, "{fate:?}, seed {seed}");
         }
     }
 }

@@ -11,7 +11,10 @@ use byway::config::Config;
 use byway::observe::event::Gravity;
 use byway::observe::trouble::{Felt, Place, Sight, Troubles};
 
+use byway::wire::Rcode;
+
 use super::clients::{Load, Record};
+use super::failing::{Asked, Beside, Failing, Fate, Whose};
 use super::forwarder::Forwarder;
 use super::network::{Link, Upstream};
 use super::rows::{self, SEEDS};
@@ -46,29 +49,31 @@ fn lines(world: &World<Forwarder>, config: &Config) -> [Vec<String>; 2] {
         .filter_map(|record| Some((record.answered?, *record)))
         .collect();
     answers.sort_by_key(|(at, _)| *at);
-    let (mut answers, mut events) = (
+    let (mut answers, mut events, mut seen) = (
         answers.into_iter().peekable(),
         world.subject.events.iter().peekable(),
+        world.subject.seen.iter().peekable(),
     );
-    let (mut felt, mut useful) = (Felt::default(), Time::default());
+    let (mut felt, mut useful, mut vain) = (Felt::default(), Time::default(), (0, None));
     let mut told = [Vec::new(), Vec::new()];
     let mut now = world.start;
     while now < world.now {
         now = now + LOOK;
-        while let Some((at, record)) = answers.next_if(|(at, _)| *at <= now) {
+        while let Some((_, record)) = answers.next_if(|(at, _)| *at <= now) {
             felt.asked += 1;
             felt.failed += u64::from(!record.good);
             felt.stale += u64::from(record.stale);
-            if record.good && !record.stale {
-                useful = at;
-            }
         }
         while let Some((at, event)) = events.next_if(|(at, _)| *at <= now) {
             troubles.hear(*at, event);
         }
+        while let Some((_, sees)) = seen.next_if(|(at, _)| *at <= now) {
+            (useful, vain) = *sees;
+        }
         let sight = Sight {
             felt,
             useful: vec![useful],
+            vain: vec![vain],
             known: 0,
             slept: Duration::ZERO,
         };
@@ -180,6 +185,83 @@ fn a_total_outage_is_a_line_or_two_at_each_end() {
                 },
             );
         }
+    }
+}
+
+#[test]
+fn where_everybody_refuses_everything_no_name_can_be_resolved() {
+    for grid in [(1, 1), (2, 1), (2, 2)] {
+        for rate in [2.0, 10.0, 200.0] {
+            told_of(
+                "all refuse",
+                grid,
+                rate,
+                |_, upstreams| {
+                    upstreams
+                        .iter_mut()
+                        .for_each(|it| it.sick = (1.0, Rcode::REFUSED))
+                },
+                |[warnings, news]| {
+                    // One of two may be accused before the other one is tried.
+                    assert!((1..=2).contains(&warnings.len()), "{warnings:?}");
+                    let outage = warnings.last().expect("at least one");
+                    assert!(
+                        outage.starts_with("no name can be resolved: upstream"),
+                        "{outage}"
+                    );
+                    assert!(outage.contains("(REFUSED)"), "{outage}");
+                    assert_eq!(news.len(), 1, "{news:?}");
+                    assert!(
+                        news[0].starts_with("names resolve again after "),
+                        "{news:?}"
+                    );
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_primary_that_dies_before_a_standby_that_refuses_everything_is_an_outage() {
+    told_of(
+        "dc1 dies, dc2 refuses",
+        (2, 1),
+        10.0,
+        |_, upstreams| {
+            upstreams[0].dead = true;
+            upstreams[1].sick = (1.0, Rcode::REFUSED);
+        },
+        |[warnings, _]| {
+            let outage = warnings
+                .iter()
+                .find(|it| it.starts_with("no name can be resolved: "));
+            assert!(
+                outage.is_some_and(|it| it.contains("REFUSED")),
+                "{warnings:?}"
+            );
+        },
+    );
+}
+
+#[test]
+fn names_of_one_zone_that_is_refused_are_no_outage() {
+    for seed in SEEDS {
+        let config = config(2, 1);
+        let load = Load {
+            rate: 0.001,
+            ..Load::SIDECAR
+        };
+        let mut world = World::new(seed, &config, load);
+        world.failing.push(Failing {
+            whose: Whose::Zone(0),
+            at: None,
+            fate: Fate::Says(Rcode::REFUSED),
+        });
+        let asked = Asked::New { first: 0, zones: 1 };
+        world.ask_beside(BEGIN, Beside { rate: 5.0, asked });
+        world.run(BEGIN + Duration::from_secs(600));
+        let told = lines(&world, &config);
+        assert_eq!(told, [Vec::<String>::new(), Vec::new()], "seed {seed}");
     }
 }
 

@@ -445,6 +445,25 @@ fn names_that_fail_while_their_server_is_clear_are_no_outage() {
 }
 
 #[test]
+fn five_names_in_vain_and_nothing_useful_for_twelve_seconds_are_an_outage() {
+    let mut world = World::of(2, &["default"]);
+    world.failing = 100;
+    world.sight.vain = vec![(4, Some(Rcode::REFUSED))];
+    world.pass(60.0);
+    assert_eq!(world.take(), [""; 0], "a few names");
+    world.sight.vain = vec![(5, Some(Rcode::REFUSED))];
+    world.pass(2.0);
+    let told = world.take();
+    let expected = "! no name can be resolved: upstreams dc1 and dc2 (REFUSED); ";
+    assert!(told[0].starts_with(expected), "{told:?}");
+    assert!(world.troubles.is_outage());
+    world.failing = 0;
+    world.sight.vain = vec![(0, None)];
+    world.pass(6.0);
+    assert!(world.take()[0].starts_with("  names resolve again after"));
+}
+
+#[test]
 fn a_network_that_is_not_there_yet_is_waited_for_unless_somebody_asks() {
     let start = |asking: u64| {
         let mut world = World::of(1, &["a"]);

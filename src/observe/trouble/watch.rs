@@ -95,6 +95,7 @@ impl Troubles {
                 standing: Standing::Clear,
                 ways: own.map(|(_, way)| *way).collect(),
                 useful: Default::default(),
+                vain: Default::default(),
             }
         };
         let pools = zones.iter().enumerate().map(pool).collect();
@@ -250,6 +251,9 @@ impl Troubles {
             if *useful != pool.useful.0 {
                 pool.useful = (*useful, sight.felt);
             }
+        }
+        for (pool, vain) in self.pools.iter_mut().zip(&sight.vain) {
+            pool.vain = *vain;
         }
         let last = self.noted.back().map_or(Time::default(), |(at, _)| *at);
         if now.since(last) >= NOTED_EVERY {

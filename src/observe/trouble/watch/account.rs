@@ -43,7 +43,14 @@ impl Troubles {
     /// What is wrong with each way, with whom that is about: a path or an upstream in place of all its routes.
     fn reasons(&self, index: usize) -> Vec<(String, Vec<Arc<str>>)> {
         let mut reasons: Vec<(String, Vec<Arc<str>>)> = Vec::new();
-        let ways = self.pool_of(index).map_or(&[][..], |pool| &pool.ways);
+        let pool = self.pool_of(index);
+        let ways = pool.map_or(&[][..], |pool| &pool.ways);
+        let vain = pool.map_or((0, None), |pool| pool.vain);
+        let useless = || match vain {
+            (0, _) => None,
+            (_, Some(rcode)) => Some(rcode.to_string()),
+            (_, None) => Some("useless answers".into()),
+        };
         for way in ways {
             let unused = |index: &usize| {
                 let mind = &self.minds[*index];
@@ -55,7 +62,8 @@ impl Troubles {
                 Some(index) => Some((index, "drained by the operator".into())),
                 None => all
                     .into_iter()
-                    .find_map(|index| Some((index, self.minds[index].gist()?))),
+                    .find_map(|index| Some((index, self.minds[index].gist()?)))
+                    .or_else(|| Some((way.upstream, useless()?))),
             };
             let Some((mut index, reason)) = found else {
                 continue;

@@ -8,10 +8,16 @@ use super::super::Felt;
 use super::mind::Mind;
 use super::{Troubles, Way};
 use crate::clock::Time;
+use crate::wire::Rcode;
 
 /// Nothing useful has come for so long, of at least so many that asked: nobody answers, whatever is believed.
 const BARREN: Duration = Duration::from_secs(2);
 const BARREN_QUESTIONS: u64 = 3;
+
+/// ... or for so long, longer than a server that is asked little goes unheard, and so many names were asked for: all are
+/// refused, say, and nobody is accused of it.
+const REFUSED: Duration = Duration::from_secs(12);
+const REFUSED_NAMES: usize = 5;
 
 /// How things stand altogether, as the events tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub(super) struct Pool {
     pub(super) ways: Vec<Way>,
     /// When an upstream last gave a useful answer, and what clients had got by then.
     pub(super) useful: (Time, Felt),
+    /// How many names were asked for in vain since then, and what was said last.
+    pub(super) vain: (usize, Option<Rcode>),
 }
 
 impl Pool {
@@ -82,11 +90,10 @@ impl Troubles {
         let mut usable = pool.ways.iter().filter(|way| self.usable(**way));
         match useful == Time::default() {
             true => usable.all(|way| self.is_bad_way(*way)),
-            false => {
-                pool.standing != Standing::Clear
-                    && now.since(useful) >= BARREN
-                    && vain.failed + vain.stale >= BARREN_QUESTIONS
+            false if pool.standing == Standing::Clear => {
+                now.since(useful) >= REFUSED && pool.vain.0 >= REFUSED_NAMES
             }
+            false => now.since(useful) >= BARREN && vain.failed + vain.stale >= BARREN_QUESTIONS,
         }
     }
 
