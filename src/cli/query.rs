@@ -110,6 +110,9 @@ fn directly(args: &QueryArgs, upstream: Vec<Endpoint>, questions: &[QuestionKey]
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    if loaded.has_nobody() {
+        return fail("there is nobody to ask");
+    }
     let mut codes = Codes::default();
     let each = |key: &QuestionKey, once: once::Once| {
         let how = match &once.route {

@@ -8,7 +8,7 @@ use super::address::Endpoint;
 use super::host::Host;
 use super::report::{Place, Remark, Report, Severity, Source, Written};
 use super::spec::{AdminListen, ListenSpec, Spec, UpstreamSpec};
-use super::{Config, file, meaning, syntax};
+use super::{Config, UpstreamConfig, file, meaning, syntax};
 
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "/etc/byway/byway.toml";
@@ -55,6 +55,9 @@ pub struct Loaded {
     pub text: String,
     /// Where its upstreams come from.
     pub upstreams_from: UpstreamsFrom,
+    /// If that is a resolv.conf: the files that are to be looked at for others, and how many upstreams it names, which
+    /// are the last ones.
+    pub followed: Option<(Vec<PathBuf>, usize)>,
     /// Warnings and notes, rendered, for the operator's eyes.
     pub remarks: Vec<String>,
     /// The same, for programs.
@@ -72,6 +75,18 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// The upstreams that a resolv.conf names.
+    pub fn found(&self) -> &[UpstreamConfig] {
+        let all = &self.config.upstreams;
+        let count = self.followed.as_ref().map_or(0, |(_, count)| *count);
+        &all[all.len() - count..]
+    }
+
+    /// Whether nobody can be asked before a resolv.conf names somebody.
+    pub fn has_nobody(&self) -> bool {
+        matches!(self.followed, Some((_, 0)))
+    }
+
     /// Where it and its upstreams come from, for an operator.
     pub fn describe(&self) -> String {
         format!("{}; upstreams from {}", self.origin(), self.upstreams_from)
@@ -111,7 +126,8 @@ impl Sources {
                 report.help("start byway with `--config FILE`"),
             ));
         }
-        let loaded = self.load(host)?;
+        let known = before.found();
+        let loaded = read_and_parse(self.file.as_deref(), &self.overrides, host, known)?;
         if let (Some(file), None) = (&before.file, &loaded.file) {
             let place = Place::Whole(name_of(file));
             let message = "the configuration file is gone";
@@ -119,16 +135,24 @@ impl Sources {
             let help = "put it back, or restart byway to run by the built-in defaults";
             return Err(refuse_unread(report.help(help)));
         }
+        if loaded.has_nobody() && !before.has_nobody() {
+            let remarks = loaded.remarks.join("\n\n");
+            return Err(ConfigError {
+                rendered: format!("nobody could be asked any more\n\n{remarks}"),
+                reports: loaded.reports,
+            });
+        }
         Ok(loaded)
     }
 
     /// What `before` means now, by what its file said then: where upstreams come from the host's resolver
-    /// configuration, that may have changed.
+    /// configuration, that may have changed. If it names nobody any more, those stay that it named.
     ///
     /// # Errors
     /// As [`parse`].
     pub fn look_again(&self, before: &Loaded, host: &Host) -> Result<Loaded, ConfigError> {
-        parse(before.file.as_deref(), &before.text, &self.overrides, host)
+        let (file, known) = (before.file.as_deref(), before.found());
+        parse_after(file, &before.text, &self.overrides, host, known)
     }
 }
 
@@ -151,11 +175,20 @@ pub fn load(
     overrides: &Overrides,
     host: &Host,
 ) -> Result<Loaded, ConfigError> {
+    read_and_parse(file, overrides, host, &[])
+}
+
+fn read_and_parse(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    host: &Host,
+    known: &[UpstreamConfig],
+) -> Result<Loaded, ConfigError> {
     let name = file.unwrap_or(Path::new(DEFAULT_FILE));
     match read(name) {
-        Ok(text) => parse(Some(name), &text, overrides, host),
+        Ok(text) => parse_after(Some(name), &text, overrides, host, known),
         Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            parse(None, "version = 1", overrides, host)
+            parse_after(None, "version = 1", overrides, host, known)
         }
         Err(error) => {
             let name = name_of(name);
@@ -214,12 +247,24 @@ fn read(name: &Path) -> io::Result<String> {
 /// Makes the configuration of `text`, the contents of `file`.
 ///
 /// # Errors
-/// Everything that is wrong with it, or that it names no upstream and the host's resolv.conf has none.
+/// Everything that is wrong with it, or that it names no upstream and the host's resolv.conf has none that could be asked.
+/// A resolv.conf that is not there, or names nobody, is none: it may be written later ([`Loaded::has_nobody`]).
 pub fn parse(
     file: Option<&Path>,
     text: &str,
     overrides: &Overrides,
     host: &Host,
+) -> Result<Loaded, ConfigError> {
+    parse_after(file, text, overrides, host, &[])
+}
+
+/// The same, where a resolv.conf named those that are `known` before.
+fn parse_after(
+    file: Option<&Path>,
+    text: &str,
+    overrides: &Overrides,
+    host: &Host,
+    known: &[UpstreamConfig],
 ) -> Result<Loaded, ConfigError> {
     let name = file.map_or_else(String::new, name_of);
     let source = Source { name: &name, text };
@@ -227,7 +272,7 @@ pub fn parse(
     let document = syntax::parse(text).map_err(|report| refuse(&[report], &source))?;
     let mut spec = Spec::read(&document, &mut reports);
     overrides.apply(&mut spec);
-    let meant = meaning::config(&spec, host, &mut reports);
+    let meant = meaning::config(&spec, host, known, &mut reports);
     reports.sort_by_key(Report::position);
     let Some(meant) = meant else {
         return Err(refuse(&reports, &source));
@@ -236,8 +281,9 @@ pub fn parse(
         config: meant.config,
         file: file.map(Path::to_owned),
         text: text.to_owned(),
-        upstreams_from: match meant.resolv_conf {
-            Some(file) => UpstreamsFrom::ResolvConf(file),
+        followed: meant.found.as_ref().map(|it| (it.files.clone(), it.count)),
+        upstreams_from: match meant.found {
+            Some(found) => UpstreamsFrom::ResolvConf(found.from),
             None if spec.upstreams_replaced => UpstreamsFrom::CommandLine,
             None => UpstreamsFrom::File,
         },

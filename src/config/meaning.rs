@@ -23,12 +23,28 @@ use super::{
 /// What a file means.
 pub(super) struct Meant {
     pub(super) config: Config,
-    /// The resolv.conf that the upstreams come from, if they come from one.
-    pub(super) resolv_conf: Option<PathBuf>,
+    /// Which resolv.conf the upstreams come from, if they come from one.
+    pub(super) found: Option<Found>,
 }
 
-/// Makes the configuration of `spec`. `None` if `reports` holds an error, from here or from before.
-pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Option<Meant> {
+/// Upstreams of a resolv.conf.
+pub(super) struct Found {
+    /// The file that they come from.
+    pub(super) from: PathBuf,
+    /// The files that are to be looked at for others.
+    pub(super) files: Vec<PathBuf>,
+    /// How many they are: the last ones of the configuration's.
+    pub(super) count: usize,
+}
+
+/// Makes the configuration of `spec`. `None` if `reports` holds an error, from here or from before. A resolv.conf named
+/// the upstreams that are `known` before.
+pub(super) fn config(
+    spec: &Spec,
+    host: &Host,
+    known: &[UpstreamConfig],
+    reports: &mut Vec<Report>,
+) -> Option<Meant> {
     let whole = !any_error(reports);
     let listen = listeners(&spec.listen, host, reports);
     let admin = admin(spec, &listen, host, reports);
@@ -41,7 +57,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
     };
     let mut paths = Paths::read(&spec.paths, whole, reports);
     let mut routing = settings::routing(spec);
-    let mut resolv_conf = None;
+    let mut in_resolv_conf = None;
     let cache = settings::cache(spec, host);
     let recorder = settings::recorder(spec, host);
     let limits = settings::limits(spec, reports);
@@ -62,10 +78,14 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
     if zones::leave_nobody(&zones, &upstreams) && !any_error(reports) {
         let default = paths.kernels_choice();
         let named = spec.host.resolv_conf.as_ref();
-        let (mut found, from) = system::upstreams(named, host, &listen, reports);
-        resolv_conf = Some(from);
+        let (mut found, from) = system::upstreams(named, host, &listen, known, reports);
         found.retain(|it| zones::is_new(it, &upstreams, reports));
         found.iter_mut().for_each(|it| it.paths = vec![default]);
+        in_resolv_conf = Some(Found {
+            from,
+            files: system::files(named, host),
+            count: found.len(),
+        });
         upstreams.append(&mut found);
         if spec.routing.policy.is_none() {
             // The order of a resolv.conf says who is asked first (resolv.conf(5)): the second may not know what
@@ -102,7 +122,7 @@ pub(super) fn config(spec: &Spec, host: &Host, reports: &mut Vec<Report>) -> Opt
     };
     Some(Meant {
         config,
-        resolv_conf,
+        found: in_resolv_conf,
     })
 }
 

@@ -28,24 +28,42 @@ const RESOLVED: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54)),
 ];
 
+/// The files that say which name servers the host has, whichever of them it is that counts.
+pub(super) fn files(named: Option<&Written<PathBuf>>, host: &Host) -> Vec<PathBuf> {
+    match named {
+        Some(named) => vec![named.value.clone()],
+        None => {
+            let own = std::iter::once(&host.resolv_conf);
+            own.chain(&host.stand_ins).cloned().collect()
+        }
+    }
+}
+
 /// The name servers of the host's resolv.conf, or of the file `named` in its place, in its order, named by their
 /// addresses; and in `reports` a note on each that is left out, and on a list that was read in place of the host's
-/// file. An error if none remains. What is returned beside them is the file that they come from.
+/// file. What is returned beside them is the file that they come from.
+///
+/// If there is none, those that were `known` before go on, with a warning. If none were, there is none yet, with a
+/// warning, where the file is not there or names nobody: at boot it is written later. Otherwise that is an error.
 pub(super) fn upstreams(
     named: Option<&Written<PathBuf>>,
     host: &Host,
     listen: &[Listen],
+    known: &[UpstreamConfig],
     reports: &mut Vec<Report>,
 ) -> (Vec<UpstreamConfig>, PathBuf) {
     let name = named.map_or(&host.resolv_conf, |it| &it.value);
     let own = match List::read(name, host, listen) {
         Ok(list) => list,
         Err(error) => {
-            let message = "no upstream: the system's resolver configuration cannot be read";
             let place = named.map_or_else(|| whole(name), |it| it.place.clone());
-            let report = Report::error(message, &place, error.to_string());
-            reports.push(report.help(WHAT_TO_DO));
-            return (Vec::new(), name.to_owned());
+            let none = Nobody {
+                message: "the system's resolver configuration cannot be read",
+                place,
+                why: error.to_string(),
+                may_come: error.kind() == io::ErrorKind::NotFound,
+            };
+            return (none.so(known, reports), name.to_owned());
         }
     };
     let between = own.only_a_go_between().filter(|_| named.is_none());
@@ -62,7 +80,42 @@ pub(super) fn upstreams(
         None => own,
     };
     let from = list.name.clone();
-    (list.taken(reports), from)
+    (list.taken(known, reports), from)
+}
+
+/// That a resolver configuration has nobody to ask.
+struct Nobody {
+    message: &'static str,
+    place: Place,
+    why: String,
+    /// Whether it is as likely as not that it will have somebody soon.
+    may_come: bool,
+}
+
+impl Nobody {
+    /// Who is asked then; what that means is reported.
+    fn so(self, known: &[UpstreamConfig], reports: &mut Vec<Report>) -> Vec<UpstreamConfig> {
+        let Nobody { place, why, .. } = &self;
+        let report = match (known, self.may_come) {
+            ([], false) => {
+                Report::error(format!("no upstream: {}", self.message), place, why.clone())
+                    .help(WHAT_TO_DO)
+            }
+            ([], true) => {
+                let message = format!("no upstream yet: {}", self.message);
+                Report::warning(message, place, why.clone()).help(format!(
+                    "byway asks those that it will name, within a second; or {WHAT_TO_DO}"
+                ))
+            }
+            (known, _) => {
+                let names: Vec<&str> = known.iter().map(|it| it.name.as_str()).collect();
+                let message = format!("{}; {} stays in use", self.message, names.join(", "));
+                Report::warning(message, place, why.clone())
+            }
+        };
+        reports.push(report);
+        known.to_vec()
+    }
 }
 
 /// What a resolv.conf names where it names no resolver of the network.
@@ -177,8 +230,8 @@ impl List {
         }
     }
 
-    /// The servers that can be asked, each once, and notes on the others; an error if there is none.
-    fn taken(self, reports: &mut Vec<Report>) -> Vec<UpstreamConfig> {
+    /// The servers that can be asked, each once, and notes on the others; if there is none, those that were `known`.
+    fn taken(self, known: &[UpstreamConfig], reports: &mut Vec<Report>) -> Vec<UpstreamConfig> {
         let name = self.name().to_string();
         let mut found: Vec<UpstreamConfig> = Vec::new();
         let mut left_out = Vec::new();
@@ -199,10 +252,13 @@ impl List {
                 [] => "it names no server".to_owned(),
                 all => all.iter().map(reason).collect::<Vec<_>>().join("; "),
             };
-            let message =
-                "no upstream: the system's resolver configuration has none that can be asked";
-            let report = Report::error(message, &Place::Whole(name), label);
-            reports.push(report.help(WHAT_TO_DO));
+            let none = Nobody {
+                message: "the system's resolver configuration has none that can be asked",
+                place: Place::Whole(name),
+                why: label,
+                may_come: left_out.is_empty(),
+            };
+            return none.so(known, reports);
         } else {
             reports.extend(left_out.into_iter().map(|(line, text, why)| {
                 let place = Place::Whole(format!("{name}:{line}"));

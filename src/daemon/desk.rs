@@ -424,7 +424,7 @@ impl Desk for Counter {
 
     fn reload(&self, by: &str) -> oneshot::Receiver<Result<String, String>> {
         let (answer, answered) = oneshot::channel();
-        self.alarm.tell(News::Reload(Wish {
+        self.alarm.tell(News::Reload(Wish::Anew {
             by: by.to_owned(),
             answer: Some(answer),
         }));

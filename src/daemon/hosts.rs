@@ -3,29 +3,23 @@
 use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
-use super::vital::Pulse;
-use crate::clock::Clock;
 use crate::config::{Config, file};
 use crate::names::Hosts;
 use crate::resolve::Shared;
 
-/// How often it is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// No more of it is read.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Who reads it.
 pub(super) struct Reader {
-    path: PathBuf,
-    ttl: u32,
     shared: Arc<Shared>,
+    /// Which file, and the TTL of what it says in seconds; `None` if none is to be read.
+    of: Option<(PathBuf, u32)>,
     /// What the file was when it was last read; `None` if it was not there.
     seen: Option<Seen>,
     started: bool,
@@ -49,64 +43,58 @@ fn seen(metadata: &Metadata) -> Seen {
 
 impl Reader {
     /// Reads the file that `config` names, if it names one.
-    pub(super) fn open(config: &Config, shared: &Arc<Shared>) -> Option<Reader> {
+    pub(super) fn open(config: &Config, shared: &Arc<Shared>) -> Reader {
+        let ttl = config.hosts_ttl.as_secs() as u32;
         let mut reader = Reader {
-            path: config.hosts.clone()?,
-            ttl: config.hosts_ttl.as_secs() as u32,
             shared: Arc::clone(shared),
+            of: None,
             seen: None,
             started: false,
             complaint: None,
         };
-        reader.look();
+        reader.follow(config.hosts.clone().map(|path| (path, ttl)).as_ref());
         reader.started = true;
-        Some(reader)
+        reader
     }
 
-    /// Goes on looking at it, on a thread of its own.
-    ///
-    /// # Errors
-    /// If there is no thread to be had.
-    pub(super) fn run(mut self, clock: Clock, pulse: Arc<Pulse>) -> io::Result<()> {
-        std::thread::Builder::new()
-            .name("byway-hosts".into())
-            .stack_size(256 * 1024)
-            .spawn(move || {
-                loop {
-                    pulse.beat(clock.now() + LOOK_EVERY);
-                    std::thread::sleep(LOOK_EVERY);
-                    pulse.beat(clock.now());
-                    if catch_unwind(AssertUnwindSafe(|| self.look())).is_err() {
-                        error!("a look at {} was lost to a panic", self.path.display());
-                    }
-                }
-            })?;
-        Ok(())
+    /// Takes in what this file says now; what another one said does not hold any more.
+    pub(super) fn follow(&mut self, of: Option<&(PathBuf, u32)>) {
+        if self.of.as_ref() != of {
+            if self.seen.take().is_some() && of.map(|it| &it.0) != self.of.as_ref().map(|it| &it.0)
+            {
+                self.shared.take_hosts(Hosts::default().table);
+            }
+            self.of = of.cloned();
+            self.complaint = None;
+        }
+        if let Some((path, ttl)) = self.of.clone() {
+            self.look(&path, ttl);
+        }
     }
 
-    fn look(&mut self) {
-        let metadata = std::fs::metadata(&self.path);
+    fn look(&mut self, path: &Path, ttl: u32) {
+        let metadata = std::fs::metadata(path);
         let current = metadata.as_ref().ok().map(seen);
         if current == self.seen && self.complaint.is_none() {
             return;
         }
-        match self.read() {
+        match read(path, ttl) {
             Ok(hosts) => {
                 if current != self.seen || self.complaint.take().is_some() {
-                    self.take(hosts);
+                    self.take(path, hosts);
                 }
                 self.seen = current;
             }
             // Without one there is nothing to say.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if self.seen.take().is_some() {
-                    self.take(Hosts::default());
+                    self.take(path, Hosts::default());
                 }
                 self.complaint = None;
             }
             Err(error) => {
                 // What it said when it could be read still holds.
-                let complaint = format!("{} cannot be read: {error}", self.path.display());
+                let complaint = format!("{} cannot be read: {error}", path.display());
                 if self.complaint.as_ref() != Some(&complaint) {
                     warn!("{complaint}");
                 }
@@ -115,16 +103,8 @@ impl Reader {
         }
     }
 
-    fn read(&self) -> io::Result<Hosts> {
-        let mut bytes = Vec::new();
-        file::open(&self.path)?
-            .take(MOST_BYTES)
-            .read_to_end(&mut bytes)?;
-        Ok(Hosts::read(&String::from_utf8_lossy(&bytes), self.ttl))
-    }
-
-    fn take(&self, hosts: Hosts) {
-        let path = self.path.display();
+    fn take(&self, path: &Path, hosts: Hosts) {
+        let path = path.display();
         if let Some((count, first)) = hosts.bad {
             warn!(
                 "{path}: {count} lines cannot be read, the first is line {first}; the others count"
@@ -138,4 +118,10 @@ impl Reader {
         let forgotten = self.shared.take_hosts(hosts.table);
         debug!("{forgotten} answers for such names are forgotten");
     }
+}
+
+fn read(path: &Path, ttl: u32) -> io::Result<Hosts> {
+    let mut bytes = Vec::new();
+    file::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(Hosts::read(&String::from_utf8_lossy(&bytes), ttl))
 }

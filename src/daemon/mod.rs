@@ -4,6 +4,8 @@ mod crew;
 mod descriptors;
 mod desk;
 mod drains;
+mod files;
+mod follow;
 mod hosts;
 pub mod once;
 mod paths;
@@ -43,6 +45,7 @@ use crate::serve::{BindError, Connections, Listeners};
 use crate::sys;
 use crew::{Crew, Ending, Means};
 use desk::Counter;
+use follow::Follower;
 use paths::Paths;
 use reload::{Record, Reloader, Wish};
 use signals::Signals;
@@ -105,12 +108,13 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
     let clock = Clock::start();
     let (alarm, news) = vital::alarm();
     let serving = Arc::new(AtomicBool::new(false));
-    let (to_main, for_reloads) = (alarm.clone(), alarm.clone());
+    let (for_the_end, for_reloads) = (alarm.clone(), alarm.clone());
+    let to_main = alarm.clone();
     Signals::catch(clock)?.watch(
         Arc::clone(&serving),
-        move |name| to_main.tell(News::Stop(name)),
+        move |name| for_the_end.tell(News::Stop(name)),
         move |name| {
-            for_reloads.tell(News::Reload(Wish {
+            for_reloads.tell(News::Reload(Wish::Anew {
                 by: name.to_owned(),
                 answer: None,
             }));
@@ -203,10 +207,10 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         tape.run(Arc::clone(&metrics), journal, &origin, pulse)
     });
     let recording = recording.transpose()?;
-    if let Some(hosts) = hosts {
-        let pulse = pulses.beside("the reader of the hosts file".into(), clock.now());
-        hosts.run(clock, pulse)?;
-    }
+    let pulse = pulses.beside("the reader of the host's files".into(), clock.now());
+    let follower = Follower::new()?;
+    follower.follow(&loaded, config);
+    follower.run(hosts, to_main, clock, pulse)?;
     paths.confess();
     let mut reloader = Reloader {
         sources,
@@ -223,6 +227,7 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         orders,
         record,
         teller: for_reloads,
+        follower,
         clock,
         rng,
     };
@@ -252,7 +257,7 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         }
         is_alive
     };
-    let reload = |wish| reloader.reload(wish);
+    let reload = |wish| reloader.carry_out(wish);
     let ended = work(crew, &shared, &stopping, writing, (alive, reload));
     if let Some(recording) = recording {
         recording.finish(match &ended {

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::desk::rfc3339;
+use super::follow::Follower;
 use super::paths::Handle;
 use super::survival::Keeper;
 use super::teller::Teller;
@@ -33,13 +34,18 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Lines of a refusal that are told in one: the whole of it stands in the log.
 const TOLD: usize = 300;
 
-/// Somebody wants the configuration to be read anew.
+/// What the main thread is to do about the configuration.
 #[derive(Debug)]
-pub(super) struct Wish {
-    /// Who.
-    pub(super) by: String,
-    /// Where to say what came of it.
-    pub(super) answer: Option<oneshot::Sender<Result<String, String>>>,
+pub(super) enum Wish {
+    /// Somebody wants it to be read anew.
+    Anew {
+        /// Who.
+        by: String,
+        /// Where to say what came of it.
+        answer: Option<oneshot::Sender<Result<String, String>>>,
+    },
+    /// The host's resolver configuration, which upstreams come from, may have changed.
+    Follow,
 }
 
 /// What workers are told before the engine is.
@@ -139,35 +145,91 @@ pub(super) struct Reloader {
     pub(super) orders: watch::Sender<Option<Arc<Order>>>,
     pub(super) record: Arc<Record>,
     pub(super) teller: Arc<Teller>,
+    pub(super) follower: Arc<Follower>,
     pub(super) clock: Clock,
     pub(super) rng: StdRng,
 }
 
 impl Reloader {
-    /// Does what is wished, and says what came of it.
-    pub(super) fn reload(&mut self, wish: Wish) {
+    /// Does it.
+    pub(super) fn carry_out(&mut self, wish: Wish) {
+        match wish {
+            Wish::Anew { by, answer } => self.reload(&by, answer),
+            Wish::Follow => self.follow(),
+        }
+    }
+
+    /// Reads the configuration anew, has it hold and says what came of it.
+    fn reload(&mut self, by: &str, answer: Option<oneshot::Sender<Result<String, String>>>) {
         service::reloading();
         let result = self.sources.reload(&self.loaded, &Host::this());
         let result = result.map_err(|error| error.to_string());
-        let result = result.and_then(|loaded| self.take(loaded, &wish.by));
+        let result = result.and_then(|loaded| self.take(loaded, by));
         match &result {
             Ok(done) => {
                 info!("{done}");
                 self.metrics.reloaded(true, SystemTime::now());
             }
             Err(why) => {
-                error!(
-                    "{}: the configuration is refused, the one before it holds: {why}",
-                    wish.by
-                );
+                error!("{by}: the configuration is refused, the one before it holds: {why}");
                 self.refuse(why);
             }
         }
         service::reloaded();
-        if let Some(answer) = wish.answer {
+        if let Some(answer) = answer {
             // Who asked may have gone.
             let _ = answer.send(result);
         }
+    }
+
+    /// Has the name servers hold that the host's resolver configuration names now, and says what has changed.
+    fn follow(&mut self) {
+        let found = match self.sources.look_again(&self.loaded, &Host::this()) {
+            Ok(found) => found,
+            Err(error) => return self.complain(vec![error.to_string()]),
+        };
+        self.complain(found.remarks.clone());
+        if found.config.upstreams == self.loaded.config.upstreams {
+            self.loaded.upstreams_from = found.upstreams_from;
+            return;
+        }
+        let config = Config {
+            upstreams: found.config.upstreams.clone(),
+            ..self.config.clone()
+        };
+        let from = &found.upstreams_from;
+        if let Err(why) = self.apply(&config) {
+            let line = format!("other name servers in {from} are not taken yet: {why}");
+            self.complain(vec![line]);
+            self.follower.tell_again();
+            return;
+        }
+        let done = match self.words(&config, &[]) {
+            words if words.is_empty() => {
+                format!("{from} has changed: other name servers come first")
+            }
+            words => format!("{from} has changed: {words}"),
+        };
+        info!("{done}");
+        self.config = config;
+        self.loaded.config.upstreams = found.config.upstreams;
+        self.loaded.upstreams_from = found.upstreams_from;
+        self.loaded.followed = found.followed;
+        self.record.known().origin = self.loaded.describe();
+        let event = Event::Reloaded {
+            what: shorten(&done),
+        };
+        self.shared.engine().note(self.clock.now(), event);
+    }
+
+    /// Says what is odd about the host's resolver configuration, once.
+    fn complain(&mut self, remarks: Vec<String>) {
+        for remark in &remarks {
+            if !self.loaded.remarks.contains(remark) {
+                warn!("{remark}");
+            }
+        }
+        self.loaded.remarks = remarks;
     }
 
     fn refuse(&self, why: &str) {
@@ -197,7 +259,7 @@ impl Reloader {
         }
         let changed = reloading::differences(&config, &self.config);
         if !changed.is_empty() {
-            self.carry_out(&config)?;
+            self.apply(&config)?;
         }
         loaded.remarks.iter().for_each(|remark| warn!("{remark}"));
         let origin = loaded.describe();
@@ -216,6 +278,7 @@ impl Reloader {
             known.since = SystemTime::now();
             known.needs_restart = held;
         }
+        self.follower.follow(&loaded, &config);
         (self.config, self.loaded) = (config, loaded);
         let event = Event::Reloaded {
             what: shorten(&done),
@@ -265,7 +328,7 @@ impl Reloader {
     }
 
     /// Everything that `config` has otherwise than what holds.
-    fn carry_out(&mut self, config: &Config) -> Result<(), String> {
+    fn apply(&mut self, config: &Config) -> Result<(), String> {
         let (most, open) = self.descriptors;
         let share = descriptors::share(config, most, open);
         if let Some(warning) = share.warning {

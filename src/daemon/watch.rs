@@ -162,6 +162,9 @@ fn ready(shared: &Shared, clock: Clock) -> Result<(), String> {
     if alive || shared.cache.stats().entries > 0 {
         return Ok(());
     }
+    if report.routes.is_empty() {
+        return Err("no upstream is known yet, and the cache is empty".into());
+    }
     Err(format!(
         "all {} routes are dead, drained or lost and the cache is empty",
         report.routes.len()

@@ -14,6 +14,7 @@ mod counts;
 mod crowd;
 mod edns;
 mod first_minute;
+mod follow;
 mod forgery;
 mod forwarding;
 mod front_end;

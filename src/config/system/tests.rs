@@ -15,7 +15,7 @@ fn read(text: &str, listen: &str) -> (Vec<String>, Vec<String>) {
         ..Listen::default()
     }];
     let mut reports = Vec::new();
-    let (found, _) = upstreams(None, &host, &listen, &mut reports);
+    let (found, _) = upstreams(None, &host, &listen, &[], &mut reports);
     let found = found
         .iter()
         .map(|it| format!("{} {}", it.name, it.address))
@@ -75,13 +75,55 @@ fn none_left_says_what_to_do() {
     let expected = "error: no upstream: the system's resolver configuration has none that can be asked\n --> resolv.conf\n  \
                     = note: `127.0.0.1`: it is byway itself";
     assert_eq!(reports, [format!("{expected}{help}")]);
-    let (_, reports) = read("# empty\n", "0.0.0.0:53");
+    let mut reports = Vec::new();
+    let host = Host {
+        resolv_conf: "/".into(),
+        ..Host::example()
+    };
+    upstreams(None, &host, &[], &[], &mut reports);
+    let text = reports[0].render(&Source { name: "", text: "" });
+    assert!(text.starts_with(
+        "error: no upstream: the system's resolver configuration cannot be read\n --> /\n"
+    ));
+    assert!(text.ends_with(help));
+}
+
+#[test]
+fn one_that_is_missing_or_empty_may_come_yet() {
+    let (found, reports) = read("# empty\n", "0.0.0.0:53");
+    assert_eq!(found, [""; 0]);
     assert!(reports[0].contains("it names no server"), "{}", reports[0]);
     let mut reports = Vec::new();
-    upstreams(None, &Host::example(), &[], &mut reports);
+    upstreams(None, &Host::example(), &[], &[], &mut reports);
     let text = reports[0].render(&Source { name: "", text: "" });
-    assert!(text.starts_with("error: no upstream: the system's resolver configuration cannot be read\n --> /nonexistent/resolv.conf\n"));
-    assert!(text.ends_with(help));
+    let expected = "warning: no upstream yet: the system's resolver configuration cannot be read\n --> /nonexistent/resolv.conf\n";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains("--upstream"), "{text}");
+}
+
+#[test]
+fn those_that_were_known_stay_where_nobody_is_named_any_more() {
+    let known = [UpstreamConfig {
+        name: "10.0.0.2".into(),
+        ..UpstreamConfig::at(([10, 0, 0, 2], 53).into())
+    }];
+    for text in [None, Some("# empty\n"), Some("nameserver 127.0.0.1\n")] {
+        let files = Files::new([text, None, None]);
+        let host = Host {
+            resolv_conf: files.0.path().join("resolv.conf"),
+            ..Host::example()
+        };
+        let listen = [Listen {
+            address: PORT_53.parse().unwrap(),
+            ..Listen::default()
+        }];
+        let mut reports = Vec::new();
+        let (found, _) = upstreams(None, &host, &listen, &known, &mut reports);
+        assert_eq!(found, known, "{text:?}");
+        let said = reports[0].render(&Source { name: "", text: "" });
+        assert!(said.starts_with("warning: "), "{said}");
+        assert!(said.contains("10.0.0.2 stays in use"), "{said}");
+    }
 }
 
 #[test]
@@ -137,7 +179,7 @@ impl Files {
             ..Listen::default()
         }];
         let mut reports = Vec::new();
-        let (found, from) = upstreams(None, &host, &listen, &mut reports);
+        let (found, from) = upstreams(None, &host, &listen, &[], &mut reports);
         let folder = format!("{}/", self.0.path().display());
         let source = Source { name: "", text: "" };
         (
@@ -228,14 +270,14 @@ fn what_names_a_resolver_beside_a_local_listener_is_read_itself() {
 
 #[test]
 fn a_local_listener_that_asks_byway_is_never_asked() {
-    for list in [
-        "nameserver 127.0.0.1\n",
-        "nameserver 127.0.0.53\n",
-        "# nobody\n",
+    for (list, said_so) in [
+        ("nameserver 127.0.0.1\n", "error: no upstream: "),
+        ("nameserver 127.0.0.53\n", "error: no upstream: "),
+        ("# nobody\n", "warning: no upstream yet: "),
     ] {
         let (found, file, said) = Files::new([Some(STUB), Some(list), None]).read(PORT_53);
         assert_eq!((found, file.as_str()), (Vec::new(), "resolved"), "{list}");
-        assert!(said[0].starts_with("error: no upstream"), "{said:?}");
+        assert!(said[0].starts_with(said_so), "{said:?}");
     }
     // What it has besides is asked.
     let list = "nameserver 127.0.0.1\nnameserver 10.53.0.1\n";

@@ -143,6 +143,12 @@ pub(super) fn state(report: &Report, troubles: usize, barren: bool) -> (api::Sta
     let since = span(report.standing_for);
     const DOWN: &str = "names that are not in the cache do not resolve";
     match report.standing {
+        _ if all == 0 => (
+            api::State::Down,
+            format!(
+                "{DOWN}: no upstream is known yet; the host's resolver configuration names none"
+            ),
+        ),
         _ if usable == 0 => (
             api::State::Down,
             format!("{DOWN}: every route is drained by the operator or not usable on this host"),
