@@ -6,6 +6,7 @@ use std::rc::Rc;
 use byway::clock::{Clock, Time};
 use byway::config::{CacheConfig, Config, Limits, Listen, Routing};
 use byway::observe::metrics::{CacheSample, EngineSample, Metrics, QueryResult, Roster, Sources};
+use byway::observe::top::Top;
 use byway::resolve::front::{Asker, Service, Turn};
 use byway::serve::{Connections, Front, Listeners};
 use byway::wire::Query;
@@ -35,6 +36,7 @@ pub fn serve() {
         routing: Routing::default(),
         cache: CacheConfig::default(),
         recorder: byway::config::RecorderConfig::default(),
+        top: byway::config::TopConfig::default(),
         admin: None,
         control: None,
         limits,
@@ -59,7 +61,15 @@ pub fn serve() {
         let clock = Clock::start();
         let worker = Rc::new(metrics.worker());
         let connections = Connections::new(&config.limits);
-        let front = Front::new(listeners, &config, connections, worker, clock);
+        let top = Top::new(&config.top, 1, clock.now());
+        let front = Front::new(
+            listeners,
+            &config,
+            connections,
+            worker,
+            top.sampler(1),
+            clock,
+        );
         front
             .open(&Rc::new(Blind), |_, task| {
                 tokio::task::spawn_local(task).abort_handle()

@@ -1,5 +1,6 @@
 //! One request, one response: what each address of the watch answers.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -55,6 +56,10 @@ const OCTETS: &str = "application/octet-stream";
 const EVENTS_MOST: usize = 1000;
 const EVENTS_USUAL: usize = 100;
 
+/// The most names and clients told at once, and how many if the request does not say.
+const TOP_MOST: usize = 1000;
+const TOP_USUAL: usize = 10;
+
 /// What the API says, for programs. A test compares it with real answers.
 const OPENAPI: &str = include_str!("../../docs/openapi.json");
 
@@ -68,6 +73,7 @@ byway, read-only:
   /api/v1/events   what happened, oldest first; ?after=NUMBER, ?most=NUMBER, ?details=true
   /api/v1/why      what would be done for a question now; ?name=NAME&type=TYPE
   /api/v1/cache    what is held for a name; ?name=NAME
+  /api/v1/top      what is asked for most and who asks most; ?most=NUMBER; from this host only
   /api/v1/openapi.json   the same for programs: every request and every field
   /api/v1/record   what the flight recorder keeps in memory for want of a file
 ";
@@ -83,7 +89,7 @@ pub(super) fn respond(wanted: &Wanted<'_>, door: &Door, state: &AdminState) -> A
         );
     }
     match (wanted.method, door) {
-        (&Method::GET | &Method::HEAD, _) if wanted.body.is_empty() => read(wanted, state),
+        (&Method::GET | &Method::HEAD, _) if wanted.body.is_empty() => read(wanted, door, state),
         (&Method::GET | &Method::HEAD, _) => {
             refuse(StatusCode::PAYLOAD_TOO_LARGE, "such a request has no body")
         }
@@ -100,7 +106,7 @@ pub(super) fn respond(wanted: &Wanted<'_>, door: &Door, state: &AdminState) -> A
     }
 }
 
-fn read(wanted: &Wanted<'_>, state: &AdminState) -> Answer {
+fn read(wanted: &Wanted<'_>, door: &Door, state: &AdminState) -> Answer {
     let desk = &state.desk;
     match wanted.path {
         "/" => text(StatusCode::OK, INDEX),
@@ -127,6 +133,15 @@ fn read(wanted: &Wanted<'_>, state: &AdminState) -> Answer {
             let name = parameter(wanted.query, "name").unwrap_or_default();
             told(desk.cache(&name))
         }
+        "/api/v1/top" => match door {
+            Door::Network { loopback: false } => refuse(
+                StatusCode::FORBIDDEN,
+                "what clients ask is for this host alone: ask over the control socket (`byway top`)",
+            ),
+            _ => told(
+                number(wanted.query, "most", TOP_USUAL).map(|most| desk.top(most.min(TOP_MOST))),
+            ),
+        },
         "/api/v1/openapi.json" => {
             let mut document = text(StatusCode::OK, OPENAPI);
             let media_type = HeaderValue::from_static(JSON);
@@ -144,15 +159,9 @@ fn read(wanted: &Wanted<'_>, state: &AdminState) -> Answer {
 }
 
 fn events(query: &str, desk: &dyn Desk) -> Answer {
-    let number = |key, usual: u64| match parameter(query, key) {
-        None => Ok(usual),
-        Some(text) => text
-            .parse()
-            .map_err(|_| Refused::Wrong(format!("`{key}` is a whole number"))),
-    };
     let told_events = || {
-        let (after, most) = (number("after", 0)?, number("most", EVENTS_USUAL as u64)?);
-        let most = usize::try_from(most).map_or(EVENTS_MOST, |most| most.min(EVENTS_MOST));
+        let after = number(query, "after", 0)?;
+        let most = number(query, "most", EVENTS_USUAL)?.min(EVENTS_MOST);
         let details = match parameter(query, "details").as_deref() {
             None | Some("false") => false,
             Some("true") => true,
@@ -161,6 +170,16 @@ fn events(query: &str, desk: &dyn Desk) -> Answer {
         Ok(desk.events(after, most, details))
     };
     told(told_events())
+}
+
+/// A whole number that a parameter gives; `usual` if it is not given.
+fn number<T: FromStr>(query: &str, key: &str, usual: T) -> Result<T, Refused> {
+    match parameter(query, key) {
+        None => Ok(usual),
+        Some(text) => text
+            .parse()
+            .map_err(|_| Refused::Wrong(format!("`{key}` is a whole number"))),
+    }
 }
 
 fn change(wanted: &Wanted<'_>, by: &str, desk: &dyn Desk) -> Answer {

@@ -347,6 +347,38 @@ pub struct Event {
     pub text: String,
 }
 
+/// `GET /api/v1/top?most=N`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Top {
+    /// Whether that is counted: `[top] enabled`.
+    pub enabled: bool,
+    /// The span that it is about, in seconds; it ends now.
+    pub seconds: f64,
+    /// Answers that left within it.
+    pub answers: u64,
+    /// Of those, looked at: all while they are few.
+    pub looked_at: u64,
+    /// The names that were asked for most, the most frequent first.
+    pub names: Vec<TopEntry>,
+    /// The clients that asked most, by address.
+    pub clients: Vec<TopEntry>,
+}
+
+/// A name, or a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TopEntry {
+    /// The name, in lower case, or the address.
+    pub name: String,
+    /// Answers, estimated from those that were looked at.
+    pub answers: u64,
+    /// By how many that may be too many, because it is not known who had the place before.
+    pub excess: u64,
+    /// Of the answers, those that an upstream was asked for.
+    pub from_upstream: u64,
+    /// Those that failed: SERVFAIL for want of a useful answer, or because a limit was reached.
+    pub failed: u64,
+}
+
 /// `POST /api/v1/drain` on the control socket
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -38,6 +38,9 @@ pub trait Desk: Send + Sync {
     /// The events behind number `after`, at most `most` of them; `details` too, if wanted.
     fn events(&self, after: u64, most: usize, details: bool) -> api::Events;
 
+    /// The `most` names that are asked for most, and the clients that ask most.
+    fn top(&self, most: usize) -> api::Top;
+
     /// Takes something out of use. `by` says who wants it.
     ///
     /// # Errors

@@ -57,6 +57,13 @@ impl Desk for Lectern {
         api::Events { events: Vec::new() }
     }
 
+    fn top(&self, most: usize) -> api::Top {
+        api::Top {
+            answers: most as u64,
+            ..api::Top::default()
+        }
+    }
+
     fn drain(&self, order: &api::DrainOrder, by: &str) -> Result<api::Done, desk::Refused> {
         self.note(format!("drain {} {:?} by {by}", order.name, order.seconds))
     }
@@ -520,4 +527,25 @@ fn what_makes_no_sense_is_told_so() {
     let (status, _, body) = get(address, "/api/v1/events?after=soon");
     assert_eq!(status, 400, "{body}");
     assert_eq!(get(address, "/api/v1/events?after=3&most=99999").0, 200);
+}
+
+#[test]
+fn what_clients_ask_is_told_on_this_host_only() {
+    let state = healthy(metrics());
+    let headers = hyper::HeaderMap::new();
+    let ask = |door: &Door, query| {
+        let wanted = Wanted {
+            method: &hyper::Method::GET,
+            path: "/api/v1/top",
+            query,
+            headers: &headers,
+            body: &[],
+        };
+        respond(&wanted, door, &state).status().as_u16()
+    };
+    let control = Door::Control { by: "uid 0".into() };
+    assert_eq!(ask(&control, ""), 200);
+    assert_eq!(ask(&Door::Network { loopback: true }, "most=5"), 200);
+    assert_eq!(ask(&Door::Network { loopback: true }, "most=-5"), 400);
+    assert_eq!(ask(&Door::Network { loopback: false }, ""), 403);
 }

@@ -133,6 +133,8 @@ enum Command {
     Why(running::WhyArgs),
     /// Everything that is decided about the questions for one name, as it happens
     Trace(running::TraceArgs),
+    /// Which names are asked for most, and which clients ask most
+    Top(running::TopArgs),
     /// What happened, oldest first
     Events(running::EventsArgs),
     /// What clients felt and how each route fared, from the flight recorder; works without a daemon too
@@ -175,6 +177,7 @@ pub fn main() -> ExitCode {
         Command::Routes(args) => running::routes(&args),
         Command::Why(args) => running::why(&args),
         Command::Trace(args) => running::trace(&args),
+        Command::Top(args) => running::top(&args),
         Command::Events(args) => running::events(&args),
         Command::History(args) => history::history(&args),
         Command::Incident(args) => incident::incident(&args),

@@ -130,6 +130,27 @@ pub(super) fn trace(args: &TraceArgs) -> u8 {
     }
 }
 
+/// Which names are asked for most, and which clients ask most
+#[derive(Args, Debug)]
+pub(super) struct TopArgs {
+    /// So many of each, 1000 at most
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 10)]
+    most: u32,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn top(args: &TopArgs) -> u8 {
+    let path = format!("/api/v1/top?most={}", args.most);
+    match args.reach.show(&path, show::top) {
+        Ok(api::Top { enabled: false, .. }) if !args.reach.json => {
+            fail("nothing is counted: `[top] enabled` is false")
+        }
+        Ok(_) => exit::OK,
+        Err(code) => code,
+    }
+}
+
 /// What happened, oldest first
 #[derive(Args, Debug)]
 pub(super) struct EventsArgs {

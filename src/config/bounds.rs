@@ -191,6 +191,14 @@ pub const SNAPSHOT_EVERY: Bounds<Duration> = bounds(secs(5 * MINUTE), secs(10), 
 /// holds half an hour, the most is what a reader goes through in a few seconds.
 pub const RECORDER_SIZE: Bounds<usize> = bounds(64 * MIB, MIB, GIB);
 
+/// Names and clients kept of those that ask most: whoever makes up more than one in so many is among them.
+pub const TOP_ENTRIES: Bounds<usize> = bounds(256, 16, 4096);
+/// Long enough for what is rare to show, short enough for it to be what happens now.
+pub const TOP_WINDOW: Bounds<Duration> = bounds(secs(10 * MINUTE), secs(10), secs(DAY));
+/// Answers a second that are looked at: one in a hundred is told to three digits or so within the window, and it costs
+/// a worker a ten-thousandth of its time.
+pub const TOP_RATE: Bounds<usize> = bounds(1000, 10, 2000);
+
 /// Questions in flight: 8,192 at a round trip of 4.5 s (everything lost) is 1,800 new names a second, at
 /// 20 ms it is 400,000.
 pub const QUESTIONS: Bounds<usize> = bounds(8192, 16, 1 << 20);

@@ -115,6 +115,7 @@ pub(super) fn config(
         routing,
         cache,
         recorder,
+        top: settings::top(spec),
         admin,
         control,
         limits,

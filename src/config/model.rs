@@ -37,6 +37,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What is recorded, and where.
     pub recorder: RecorderConfig,
+    /// What is seen of what clients ask.
+    pub top: TopConfig,
     /// Where metrics and health are served; `None` turns them off.
     pub admin: Option<SocketAddr>,
     /// The Unix socket for the operator's commands; `None` turns it off.
@@ -288,6 +290,19 @@ pub struct RecorderConfig {
     pub size: usize,
 }
 
+/// Which names are asked for most, and which clients ask most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopConfig {
+    /// Whether that is counted.
+    pub enabled: bool,
+    /// Names and clients that are kept, each.
+    pub entries: usize,
+    /// How far back it reaches: half of that at least, all of it at most.
+    pub window: Duration,
+    /// Answers a second that are looked at, all workers together.
+    pub rate: usize,
+}
+
 /// The bounds of everything that could grow. What happens at each is in its documentation and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -353,6 +368,7 @@ impl Config {
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: RecorderConfig::default(),
+            top: TopConfig::default(),
             admin: Some(bounds::ADMIN),
             control: None,
             limits: Limits::default(),
@@ -483,6 +499,17 @@ impl Default for RecorderConfig {
             enabled: true,
             path: None,
             size: bounds::RECORDER_SIZE.default,
+        }
+    }
+}
+
+impl Default for TopConfig {
+    fn default() -> TopConfig {
+        TopConfig {
+            enabled: true,
+            entries: bounds::TOP_ENTRIES.default,
+            window: bounds::TOP_WINDOW.default,
+            rate: bounds::TOP_RATE.default,
         }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::units::{format_duration, format_size};
 use super::{
     Answering, CacheConfig, Config, Limits, Listen, PathConfig, Policy, RecordConfig,
-    RecorderConfig, Routing, SpecialNames, UpstreamConfig, UpstreamTransport, ZoneConfig,
+    RecorderConfig, Routing, SpecialNames, TopConfig, UpstreamConfig, UpstreamTransport,
+    ZoneConfig,
 };
 use crate::wire::name_to_text;
 
@@ -36,6 +37,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         routing,
         cache,
         recorder,
+        top,
         admin,
         control,
         limits,
@@ -63,6 +65,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     write_routing(out, routing)?;
     write_cache(out, cache)?;
     write_recorder(out, recorder)?;
+    write_top(out, top)?;
     writeln!(out, "\n[host]")?;
     match hosts {
         Some(path) => writeln!(out, "hosts = {}", text(path.display()))?,
@@ -94,6 +97,20 @@ fn write_recorder(out: &mut String, recorder: &RecorderConfig) -> fmt::Result {
         None => writeln!(out, "path = \"off\"")?,
     }
     writeln!(out, "size = {}", text(format_size(*size)))
+}
+
+fn write_top(out: &mut String, top: &TopConfig) -> fmt::Result {
+    let TopConfig {
+        enabled,
+        entries,
+        window,
+        rate,
+    } = top;
+    writeln!(out, "\n[top]")?;
+    writeln!(out, "enabled = {enabled}")?;
+    writeln!(out, "entries = {entries}")?;
+    write_durations(out, &[("window", *window)])?;
+    writeln!(out, "rate = {rate}")
 }
 
 fn write_listen(out: &mut String, listen: &Listen) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! What a reload changes while byway runs, and what needs a restart.
 
-use super::{CacheConfig, Config, Limits, RecorderConfig, Routing, SpecialNames};
+use super::{CacheConfig, Config, Limits, RecorderConfig, Routing, SpecialNames, TopConfig};
 
 /// When a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,10 @@ settings! {
     "[recorder] enabled" Restart recorder.enabled;
     "[recorder] path" Restart recorder.path;
     "[recorder] size" Restart recorder.size;
+    "[top] enabled" Reload top.enabled;
+    "[top] entries" Reload top.entries;
+    "[top] window" Reload top.window;
+    "[top] rate" Reload top.rate;
     "[limits] questions" Reload limits.questions;
     "[limits] waiting" Reload limits.waiting;
     "[limits] waiting-per-question" Reload limits.waiting_per_question;
@@ -185,6 +189,13 @@ const _: fn(Config) = |config| {
                 enabled: _,
                 path: _,
                 size: _,
+            },
+        top:
+            TopConfig {
+                enabled: _,
+                entries: _,
+                window: _,
+                rate: _,
             },
         limits:
             Limits {

@@ -8,7 +8,9 @@ use super::meaning::value_or;
 use super::report::{Report, Written};
 use super::spec::{Key, SnapshotSpec, Spec};
 use super::units::format_duration;
-use super::{CacheConfig, Limits, PortRule, RecorderConfig, Routing, SourcePorts, SpecialNames};
+use super::{
+    CacheConfig, Limits, PortRule, RecorderConfig, Routing, SourcePorts, SpecialNames, TopConfig,
+};
 
 pub(super) fn special(spec: &Spec) -> SpecialNames {
     let (written, default) = (&spec.special, SpecialNames::default());
@@ -87,6 +89,16 @@ pub(super) fn recorder(spec: &Spec, host: &Host) -> RecorderConfig {
         enabled: value_or(&written.enabled, default.enabled),
         path,
         size: value_or(&written.size, default.size),
+    }
+}
+
+pub(super) fn top(spec: &Spec) -> TopConfig {
+    let (written, default) = (&spec.top, TopConfig::default());
+    TopConfig {
+        enabled: value_or(&written.enabled, default.enabled),
+        entries: value_or(&written.entries, default.entries),
+        window: value_or(&written.window, default.window),
+        rate: value_or(&written.rate, default.rate),
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) struct Spec {
     pub(super) routing: RoutingSpec,
     pub(super) cache: CacheSpec,
     pub(super) recorder: RecorderSpec,
+    pub(super) top: TopSpec,
     pub(super) admin: Key<AdminListen>,
     pub(super) host: HostSpec,
     pub(super) control: Key<SnapshotSpec>,
@@ -154,6 +155,15 @@ pub(super) struct RecorderSpec {
     pub(super) size: Key<usize>,
 }
 
+/// `[top]`
+#[derive(Debug, Default)]
+pub(super) struct TopSpec {
+    pub(super) enabled: Key<bool>,
+    pub(super) entries: Key<usize>,
+    pub(super) window: Key<Duration>,
+    pub(super) rate: Key<usize>,
+}
+
 /// `[cache] snapshot`, `[recorder] path`, `[admin] control`
 #[derive(Clone, Debug)]
 pub(super) enum SnapshotSpec {
@@ -253,6 +263,7 @@ impl Spec {
             recorder: t
                 .table("recorder", "[recorder]", RecorderSpec::read)
                 .unwrap_or_default(),
+            top: t.table("top", "[top]", TopSpec::read).unwrap_or_default(),
             admin,
             control,
             host: t
@@ -467,6 +478,17 @@ impl RecorderSpec {
                 file(it, "the place of the flight recorder's file")
             }),
             size: t.read("size", |it| it.size(bounds::RECORDER_SIZE, false)),
+        }
+    }
+}
+
+impl TopSpec {
+    fn read(t: &mut Table<'_, '_>) -> TopSpec {
+        TopSpec {
+            enabled: t.read("enabled", Value::flag),
+            entries: t.read("entries", |it| it.count(bounds::TOP_ENTRIES)),
+            window: t.read("window", |it| it.duration(bounds::TOP_WINDOW)),
+            rate: t.read("rate", |it| it.count(bounds::TOP_RATE)),
         }
     }
 }

@@ -259,6 +259,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "routing",
             "cache",
             "recorder",
+            "top",
             "admin",
             "host",
             "limits",
@@ -342,6 +343,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
         ],
     ),
     ("[recorder]", &["enabled", "path", "size"]),
+    ("[top]", &["enabled", "entries", "window", "rate"]),
     ("[admin]", &["listen", "control"]),
     ("[host]", &["resolv-conf", "hosts", "hosts-ttl"]),
     (

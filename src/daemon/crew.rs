@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::sync::watch as stopping;
 use tracing::error;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::config::lineup::Lineup;
 use crate::net::Sockets;
 use crate::observe::metrics::{Metrics, WorkerMetrics};
+use crate::observe::top::Top;
 use crate::resolve::{Core, Shared};
 use crate::serve::{Connections, Front, Listeners};
 
@@ -45,6 +47,7 @@ pub(super) struct Means {
     pub(super) connections: Arc<Connections>,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) top: Arc<Top>,
     pub(super) teller: Arc<Teller>,
     pub(super) clock: Clock,
     pub(super) fate: Fate,
@@ -89,6 +92,7 @@ impl Crew {
                 number,
                 listeners,
                 rngs: [entropy()?, entropy()?],
+                chance: entropy()?.next_u64(),
                 means: means.clone(),
                 stopped: stopped.clone(),
             };
@@ -206,6 +210,8 @@ struct Seat {
     number: u16,
     listeners: Listeners,
     rngs: [StdRng; 2],
+    /// Decides which answers are looked at.
+    chance: u64,
     means: Means,
     stopped: stopping::Receiver<bool>,
 }
@@ -238,6 +244,7 @@ impl Seat {
             number,
             listeners,
             rngs: [for_sockets, for_core],
+            chance,
             means,
             mut stopped,
         } = self;
@@ -247,6 +254,7 @@ impl Seat {
             connections,
             shared,
             metrics: all_metrics,
+            top,
             teller,
             clock,
             fate,
@@ -258,7 +266,14 @@ impl Seat {
         let manner = manner(&config, &shared, &metrics);
         let ways = ways(&lineup, &config);
         let sockets = Sockets::new(ways, manner, &config.limits, for_sockets)?;
-        let front = Front::new(listeners, &config, connections, Rc::clone(&metrics), clock);
+        let front = Front::new(
+            listeners,
+            &config,
+            connections,
+            Rc::clone(&metrics),
+            top.sampler(chance),
+            clock,
+        );
         let core = Core::new(
             sockets,
             Arc::clone(&shared),

@@ -1,6 +1,7 @@
 //! What the API shows and the orders that it takes, put together from what the daemon has.
 
 mod limits;
+mod top;
 mod trace;
 mod words;
 
@@ -28,6 +29,7 @@ use crate::clock::{Clock, Time};
 use crate::observe::event::Gravity;
 use crate::observe::log;
 use crate::observe::metrics::{Label, Metrics, QueryResult};
+use crate::observe::top::Top;
 use crate::record::Watcher;
 use crate::resolve::Shared;
 use crate::route::RouteId;
@@ -48,6 +50,8 @@ pub(super) struct Counter {
     /// Where the configuration came from, and what became of reloads.
     pub(super) record: Arc<Record>,
     alarm: Alarm,
+    /// What clients ask most.
+    top: Arc<Top>,
     pub(super) started: Time,
     drains: Drains,
     /// Answers by result, a sample each second, the oldest first.
@@ -67,7 +71,7 @@ impl Counter {
         teller: Arc<Teller>,
         recorder: Option<Watcher>,
         clock: Clock,
-        (record, alarm): (Arc<Record>, Alarm),
+        (record, alarm, top): (Arc<Record>, Alarm, Arc<Top>),
     ) -> Counter {
         let file = keeper.as_ref().map(|keeper| Drains::beside(keeper.path()));
         let drains = Drains::open(file, &shared, clock);
@@ -81,6 +85,7 @@ impl Counter {
             clock,
             record,
             alarm,
+            top,
             started: clock.now(),
             felt: Mutex::new([(clock.now(), Results::default())].into()),
             limits: Mutex::default(),
@@ -349,6 +354,12 @@ impl Desk for Counter {
         }
     }
 
+    fn top(&self, most: usize) -> api::Top {
+        let now = self.clock.now();
+        self.top.collect(now);
+        top::document(&self.top.report(most, now))
+    }
+
     fn drain(&self, order: &api::DrainOrder, by: &str) -> Result<api::Done, No> {
         let lasts = order.seconds.map(Duration::from_secs);
         self.drains.drain(&order.name, by, lasts)
@@ -436,6 +447,7 @@ impl Desk for Counter {
         self.drains.end_what_is_over(now);
         self.tell_limits(now);
         self.shared.tracer.tidy(now);
+        self.top.collect(now);
         let mut felt = self.felt.lock().unwrap_or_else(PoisonError::into_inner);
         if felt.len() > SPAN {
             felt.pop_front();

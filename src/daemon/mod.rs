@@ -39,6 +39,7 @@ use crate::net::path::Path;
 use crate::net::{Manner, Way};
 use crate::observe::log;
 use crate::observe::metrics::WorkerMetrics;
+use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::route::{Route, UpstreamId};
 use crate::serve::{BindError, Connections, Listeners};
@@ -156,6 +157,7 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
     );
     let metrics = Arc::new(metrics.map_err(|error| StartError::Names(error.to_string()))?);
     metrics.configured_at(SystemTime::now());
+    let top = Arc::new(Top::new(&config.top, config.workers, clock.now()));
     let teller = Arc::new(Teller::new(config, &lineup, &shared, &metrics, clock));
     let journal = Arc::clone(&teller.journal);
     let short_buffer = listeners.short_buffer();
@@ -168,6 +170,7 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         connections: Arc::clone(&connections),
         shared: Arc::clone(&shared),
         metrics: Arc::clone(&metrics),
+        top: Arc::clone(&top),
         teller: Arc::clone(&teller),
         clock,
         fate: paths.fate(),
@@ -193,7 +196,7 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         teller,
         tape.as_ref().map(Tape::watcher),
         clock,
-        (Arc::clone(&record), alarm),
+        (Arc::clone(&record), alarm, Arc::clone(&top)),
     );
     let state = watch::state(&metrics, &shared, &pulses, &stopping, desk, clock);
     admin::spawn(doors, state, share.watch)?;
@@ -222,6 +225,7 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         shared: Arc::clone(&shared),
         connections,
         metrics,
+        top,
         keeper: keeper.clone(),
         paths: paths.handle(),
         orders,

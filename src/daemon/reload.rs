@@ -25,6 +25,7 @@ use crate::config::lineup::Lineup;
 use crate::config::{Config, Listen, Loaded, Sources, ZoneConfig, reloading};
 use crate::observe::event::Event;
 use crate::observe::metrics::Metrics;
+use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::serve::Connections;
 
@@ -140,6 +141,7 @@ pub(super) struct Reloader {
     pub(super) shared: Arc<Shared>,
     pub(super) connections: Arc<Connections>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) top: Arc<Top>,
     pub(super) keeper: Option<Arc<Keeper>>,
     pub(super) paths: Handle,
     pub(super) orders: watch::Sender<Option<Arc<Order>>>,
@@ -354,6 +356,7 @@ impl Reloader {
         paths.complete(&self.shared, now);
         self.shared.suit(&fitted, self.clock.life());
         self.connections.suit(&fitted.limits);
+        self.top.suit(&fitted.top, now);
         if *lineup != *self.lineup {
             self.teller.reshape(&fitted, &lineup, now);
         }

@@ -9,6 +9,7 @@
 //! service only says what kind of answer it is.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -121,6 +122,9 @@ impl fmt::Debug for Way {
 
 /// A connection that awaits answers from any thread; implemented by `serve`.
 pub trait Connection: Send + Sync {
+    /// Who is at the other end.
+    fn peer(&self) -> SocketAddr;
+
     /// Whether the client could still get an answer.
     fn is_open(&self) -> bool;
 
@@ -142,6 +146,11 @@ impl Return {
         self.0
             .as_ref()
             .is_some_and(|connection| connection.is_open())
+    }
+
+    /// Who waits for the answer.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.0.as_ref().map(|connection| connection.peer())
     }
 
     /// Hands over the answer, without the length prefix.
@@ -213,6 +222,10 @@ mod tests {
     struct Settled(Mutex<Vec<Option<Vec<u8>>>>);
 
     impl Connection for Settled {
+        fn peer(&self) -> SocketAddr {
+            SocketAddr::from(([127, 0, 0, 1], 4053))
+        }
+
         fn is_open(&self) -> bool {
             true
         }

@@ -2,7 +2,7 @@
 //! workers together.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -89,8 +89,12 @@ impl Connections {
     }
 
     /// A place for a connection from `peer`, that of the one idle longest if need be, whichever worker it is with.
-    pub(super) fn enter(self: &Arc<Connections>, peer: IpAddr, now: Time) -> Result<Place, Full> {
-        let client = client(peer);
+    pub(super) fn enter(
+        self: &Arc<Connections>,
+        peer: SocketAddr,
+        now: Time,
+    ) -> Result<Place, Full> {
+        let client = client(peer.ip());
         let mut open = self.lock();
         if open.by_client.get(&client).copied().unwrap_or_default()
             >= self.most_per_client.load(Ordering::Relaxed)
@@ -107,7 +111,7 @@ impl Connections {
         }
         *open.by_client.entry(client).or_default() += 1;
         open.total += 1;
-        let mailbox = Arc::new(Mailbox::new(Arc::clone(self), now));
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(self), peer, now));
         let key = open.guests.insert(Guest {
             mailbox: Arc::clone(&mailbox),
             since: Some(now),
@@ -116,7 +120,7 @@ impl Connections {
         Ok(Place {
             connections: Arc::clone(self),
             client,
-            class: peer.into(),
+            class: peer.ip().into(),
             key,
             mailbox,
             displaced,
@@ -256,6 +260,10 @@ mod tests {
 
     use super::*;
 
+    fn from(text: &str) -> SocketAddr {
+        SocketAddr::new(ip(text), 4053)
+    }
+
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
@@ -275,7 +283,7 @@ mod tests {
     #[test]
     fn places_are_bounded_by_client_and_in_all() {
         let connections = connections(3, 2);
-        let enter = |text| connections.enter(ip(text), at(0));
+        let enter = |text| connections.enter(from(text), at(0));
         let first = enter("10.0.0.1").unwrap();
         let second = enter("::ffff:10.0.0.1").unwrap();
         assert_eq!(enter("10.0.0.1").unwrap_err(), Full::Client);
@@ -292,14 +300,14 @@ mod tests {
     fn the_one_idle_longest_makes_room_whoever_it_is_with() {
         let connections = connections(16, 16);
         let mut places: Vec<Place> = (0..16)
-            .map(|n| connections.enter(ip("10.0.0.1"), at(n)).unwrap())
+            .map(|n| connections.enter(from("10.0.0.1"), at(n)).unwrap())
             .collect();
         // The first is busy, the second was busy since.
         places[0].mailbox.set_idle_since(None);
         places[1].mailbox.set_idle_since(Some(at(20)));
         let left = |place: &Place| place.mailbox.was_told_to_leave();
         for expected in [2, 3] {
-            let new = connections.enter(ip("10.0.0.2"), at(30)).unwrap();
+            let new = connections.enter(from("10.0.0.2"), at(30)).unwrap();
             assert!(new.displaced);
             new.mailbox.set_idle_since(None);
             assert!(left(&places[expected]), "number {expected}");
@@ -307,10 +315,10 @@ mod tests {
         }
         // Two are on their way out; no more until one of them is gone.
         assert_eq!(leaving(16), 2);
-        let refused = connections.enter(ip("10.0.0.2"), at(31)).unwrap_err();
+        let refused = connections.enter(from("10.0.0.2"), at(31)).unwrap_err();
         assert_eq!(refused, Full::Total);
         drop(places.remove(2));
-        let new = connections.enter(ip("10.0.0.2"), at(33)).unwrap();
+        let new = connections.enter(from("10.0.0.2"), at(33)).unwrap();
         assert!(new.displaced && left(&places[3]));
     }
 
@@ -318,37 +326,37 @@ mod tests {
     fn where_all_are_busy_none_is_displaced() {
         let connections = connections(4, 4);
         let places: Vec<Place> = (0..4)
-            .map(|n| connections.enter(ip("10.0.0.1"), at(n)).unwrap())
+            .map(|n| connections.enter(from("10.0.0.1"), at(n)).unwrap())
             .collect();
         for place in &places {
             place.mailbox.set_idle_since(None);
         }
         for n in 10..20 {
-            assert!(connections.enter(ip("10.0.0.2"), at(n)).is_err());
+            assert!(connections.enter(from("10.0.0.2"), at(n)).is_err());
         }
         places[3].mailbox.set_idle_since(Some(at(15)));
-        assert!(connections.enter(ip("10.0.0.2"), at(20)).is_ok());
+        assert!(connections.enter(from("10.0.0.2"), at(20)).is_ok());
         assert!(places[3].mailbox.was_told_to_leave());
     }
 
     #[test]
     fn an_ipv6_client_is_its_network() {
         let connections = connections(10, 1);
-        let _place = connections.enter(ip("2001:db8:0:1::1"), at(0)).unwrap();
+        let _place = connections.enter(from("2001:db8:0:1::1"), at(0)).unwrap();
         assert_eq!(
             connections
-                .enter(ip("2001:db8:0:1:ffff::9"), at(0))
+                .enter(from("2001:db8:0:1:ffff::9"), at(0))
                 .unwrap_err(),
             Full::Client
         );
-        assert!(connections.enter(ip("2001:db8:0:2::1"), at(0)).is_ok());
+        assert!(connections.enter(from("2001:db8:0:2::1"), at(0)).is_ok());
     }
 
     #[test]
     fn nothing_is_kept_of_clients_that_have_left() {
         let connections = connections(10, 1);
         for i in 0..100u8 {
-            drop(connections.enter(ip(&format!("10.0.0.{i}")), at(0)));
+            drop(connections.enter(from(&format!("10.0.0.{i}")), at(0)));
         }
         let open = connections.lock();
         assert_eq!((open.total, open.leaving), (0, 0));

@@ -31,9 +31,10 @@ use tokio::task::AbortHandle;
 use crate::clock::{Clock, Time};
 use crate::config::{Config, Limits};
 use crate::observe::metrics::{Counter, Drop, QueryResult, Source, Transport, WorkerMetrics};
+use crate::observe::top::Sampler;
 use crate::resolve::front::{Asker, Replies, Service, Waiting, Way};
 use crate::sys::{self, SendBatch};
-use crate::wire::{Ede, Inspected, Rcode, RecordType, asked_type, write_error};
+use crate::wire::{Ede, Inspected, Rcode, RecordType, asked_name, asked_type, write_error};
 use admit::Admission;
 pub use bind::{BindError, Listeners};
 pub use limits::Connections;
@@ -53,6 +54,8 @@ pub struct Front {
     limits: Limits,
     terms: Cell<Terms>,
     metrics: Rc<WorkerMetrics>,
+    /// Looks at some of the answers.
+    top: Sampler,
     clock: Clock,
     waiting: Arc<Waiting>,
     streams: Streams,
@@ -83,6 +86,7 @@ impl Front {
         config: &Config,
         connections: Arc<Connections>,
         metrics: Rc<WorkerMetrics>,
+        top: Sampler,
         clock: Clock,
     ) -> Rc<Front> {
         let slot = usize::from(config.limits.udp_payload);
@@ -103,6 +107,7 @@ impl Front {
             terms: Cell::new(Terms::of(&config.limits)),
             limits: config.limits.clone(),
             metrics,
+            top,
             clock,
             waiting: Arc::default(),
             streams: Streams::new(connections),
@@ -111,8 +116,9 @@ impl Front {
         })
     }
 
-    /// Takes over what a reload may change: who may ask, and what a connection may do.
+    /// Takes over what a reload may change: who may ask, what a connection may do, and what is seen of answers.
     pub fn suit(&self, config: &Config) {
+        self.top.suit(&config.top);
         *self.admission.borrow_mut() = Admission::new(&config.allow);
         self.terms.set(Terms::of(&config.limits));
     }
@@ -266,6 +272,9 @@ impl Replies for Front {
                 }
                 self.count_truncated(slot);
                 self.count_late(&slot[..length]);
+                if let Some(peer) = origin.peer() {
+                    self.show(&slot[..length], peer, result, now);
+                }
                 late.push(length, &origin);
                 Transport::Udp
             }
@@ -279,6 +288,9 @@ impl Replies for Front {
                     return;
                 }
                 self.count_late(&letter[..length]);
+                if let Some(peer) = back.peer() {
+                    self.show(&letter[..length], peer, result, now);
+                }
                 back.settle(&letter[..length]);
                 Transport::Tcp
             }
@@ -315,6 +327,15 @@ impl Front {
     fn count_late(&self, answer: &[u8]) {
         let asked = asked_type(answer).unwrap_or(RecordType(0));
         self.count_answer(asked, answer);
+    }
+
+    /// Shows an answer to those who look at some of them.
+    #[inline]
+    fn show(&self, answer: &[u8], peer: SocketAddr, result: QueryResult, now: Time) {
+        if self.top.is_due() {
+            let name = asked_name(answer).unwrap_or_default();
+            self.top.look(name, peer.ip(), result, now);
+        }
     }
 
     /// Counts an answer over UDP that has TC set (RFC 1035 section 4.1.1).

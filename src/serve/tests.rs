@@ -8,6 +8,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::config::{CacheConfig, Listen, Routing};
 use crate::observe::metrics::{CacheSample, EngineSample, Metrics, Roster, Sources};
+use crate::observe::top::Top;
 use crate::resolve::front::Turn;
 use crate::wire::Query;
 
@@ -80,6 +81,7 @@ impl Rig {
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: crate::config::RecorderConfig::default(),
+            top: crate::config::TopConfig::default(),
             admin: None,
             control: None,
             limits: setup.limits,
@@ -103,7 +105,15 @@ impl Rig {
         let clock = Clock::start();
         let connections = Connections::new(&config.limits);
         let worker = Rc::new(metrics.worker());
-        let front = Front::new(listeners, &config, connections, worker, clock);
+        let top = Top::new(&config.top, 1, clock.now());
+        let front = Front::new(
+            listeners,
+            &config,
+            connections,
+            worker,
+            top.sampler(1),
+            clock,
+        );
         let service = Rc::new(Puppet::new(&front, clock));
         let spawn = |_, task| tokio::task::spawn_local(task).abort_handle();
         front.open(&service, spawn).unwrap();

@@ -156,7 +156,7 @@ impl<S: Service> Intake<S> {
         let Some(slot) = self.send.slot() else { return };
         let admitted = front.admission.borrow().admits(peer.ip());
         let inspected = inspect(packet);
-        let length = match &inspected {
+        let (length, result) = match &inspected {
             // By reference: a query with its key is a third of a kilobyte.
             Inspected::Query(query) if admitted => {
                 let limit = query.asked.udp_limit(front.limits.udp_payload);
@@ -184,18 +184,16 @@ impl<S: Service> Intake<S> {
                     Turn::Pending | Turn::Drop => return,
                 };
                 front.count_answer(query.asked.record_type(), slot);
-                tally.add(result);
-                length
+                (length, result)
             }
             _ => match front.turn_away(inspected, admitted, slot) {
                 (0, _) => return,
-                (length, result) => {
-                    tally.add(result);
-                    length
-                }
+                answered => answered,
             },
         };
+        tally.add(result);
         front.count_truncated(slot);
+        front.show(&slot[..length], peer, result, now);
         self.send.push(length, &origin);
     }
 }

@@ -45,7 +45,9 @@ pub use own::{Own, OwnRecord, own_answer, own_denial, write_own};
 pub use present::{Escaped, Lines};
 pub use purpose::ede_purpose;
 pub use query::{Garbage, Inspected, Query, inspect};
-pub use question::{Asked, ClientEdns, KeptKey, KeyRef, OwnedAsked, QuestionKey, asked_type};
+pub use question::{
+    Asked, ClientEdns, KeptKey, KeyRef, OwnedAsked, QuestionKey, asked_name, asked_type,
+};
 pub use refusal::Refusal;
 pub use reply::{Render, TtlRule, write_error};
 pub use response::{Kind, Mismatch, Response, Sent, examine};

@@ -431,6 +431,14 @@ pub fn asked_type(message: &[u8]) -> Option<RecordType> {
     Some(type_and_class(question).0)
 }
 
+/// The name that a message with one question asks, or was asked, for, in wire form; `None` if it has none that can be
+/// read.
+pub fn asked_name(message: &[u8]) -> Option<&[u8]> {
+    let one = message.get(4..6) == Some(&[0, 1]);
+    let question = question_at(message).filter(|_| one)?;
+    Some(&question[..question.len() - 4])
+}
+
 /// The question section of a message with one question: uncompressed name, type and class.
 #[inline]
 pub(super) fn question_at(packet: &[u8]) -> Option<&[u8]> {

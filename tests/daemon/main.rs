@@ -44,6 +44,7 @@ mod streams;
 mod survival;
 mod tcp;
 mod told;
+mod top;
 mod trace;
 mod truncation;
 mod upstream_tcp;

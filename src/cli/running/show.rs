@@ -215,6 +215,50 @@ fn answer(cached: &api::Cached) -> String {
     )
 }
 
+/// Names, then clients, each with its share.
+pub(super) fn top(top: &api::Top) -> String {
+    if !top.enabled {
+        return String::new();
+    }
+    let looked = match top.looked_at {
+        all if all == top.answers => String::new(),
+        some => format!(", estimated from {some} of them"),
+    };
+    let mut out = format!(
+        "{} answers in the last {}{looked}\n",
+        top.answers,
+        span(top.seconds)
+    );
+    for (what, entries) in [("name", &top.names), ("client", &top.clients)] {
+        let head = ["answers", "share", "from upstream", "failed", what];
+        let mut rows = vec![head.map(String::from)];
+        for entry in entries {
+            let of = |count: u64| match count {
+                0 => "-".to_owned(),
+                count => format!(
+                    "{:.0} %",
+                    count as f64 / entry.answers.max(1) as f64 * 100.0
+                ),
+            };
+            let answers = match entry.excess {
+                0 => entry.answers.to_string(),
+                excess => format!("{} (or {} less)", entry.answers, excess),
+            };
+            let share = entry.answers as f64 / top.answers.max(1) as f64;
+            rows.push([
+                answers,
+                format!("{:.1} %", share * 100.0),
+                of(entry.from_upstream),
+                of(entry.failed),
+                entry.name.clone(),
+            ]);
+        }
+        out += "\n";
+        out += &table(&rows);
+    }
+    out
+}
+
 pub(super) fn event(event: &api::Event) -> String {
     let mark = if event.trouble { '!' } else { ' ' };
     format!("{} {mark} {}\n", event.time, event.text)

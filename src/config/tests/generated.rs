@@ -123,6 +123,21 @@ fn any_recorder() -> impl Strategy<Value = RecorderConfig> {
         })
 }
 
+fn any_top() -> impl Strategy<Value = TopConfig> {
+    (
+        any::<bool>(),
+        count(bounds::TOP_ENTRIES),
+        duration(bounds::TOP_WINDOW),
+        count(bounds::TOP_RATE),
+    )
+        .prop_map(|(enabled, entries, window, rate)| TopConfig {
+            enabled,
+            entries,
+            window,
+            rate,
+        })
+}
+
 fn any_limits() -> impl Strategy<Value = Limits> {
     (
         (
@@ -308,11 +323,11 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
         network,
         any_routing(),
         any_cache(),
-        (any::<bool>(), any_recorder()),
+        (any::<bool>(), any_recorder(), any_top()),
         any_limits(),
     )
         .prop_map(
-            |(workers, listen, network, routing, cache, (admin, recorder), limits)| Config {
+            |(workers, listen, network, routing, cache, (admin, recorder, top), limits)| Config {
                 workers,
                 listen: listen
                     .iter()
@@ -341,6 +356,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 routing,
                 cache,
                 recorder,
+                top,
                 admin: admin.then_some(bounds::ADMIN),
                 control: admin.then(|| PathBuf::from("/run/byway/control.sock")),
                 limits,

@@ -34,7 +34,7 @@ use super::mailbox::Order;
 use super::{Desk, READ, Seated};
 use crate::clock::Time;
 use crate::observe::metrics::{Drop, Limit, Transport};
-use crate::resolve::front::{Asker, Return, Service, Turn, Way};
+use crate::resolve::front::{Asker, Connection, Return, Service, Turn, Way};
 use crate::wire::{Inspected, inspect};
 
 /// While this many octets of answers wait for the client, none of its queries is read.
@@ -419,6 +419,7 @@ impl<S: Service> Conversation<S> {
             }
             other => front.turn_away(other, true, room),
         };
+        front.show(&room[..length], self.seated.mailbox().peer(), result, now);
         frame.copy_from_slice(&(length as u16).to_be_bytes());
         sheet.used += 2 + length;
         sheet.tally.add(result);

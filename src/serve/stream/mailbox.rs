@@ -1,6 +1,7 @@
 //! Where a connection finds the answers that were not known at once.
 
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -15,6 +16,8 @@ const BUSY: u64 = u64::MAX;
 /// One connection's mailbox: filled from any thread, emptied by the connection.
 #[derive(Debug)]
 pub(in crate::serve) struct Mailbox {
+    /// Who is at the other end.
+    peer: SocketAddr,
     open: AtomicBool,
     mail: Mutex<Mail>,
     /// Since when nothing is in flight, as [`Time::nanos`].
@@ -51,8 +54,13 @@ pub(in crate::serve) enum Order {
 }
 
 impl Mailbox {
-    pub(in crate::serve) fn new(connections: Arc<Connections>, now: Time) -> Mailbox {
+    pub(in crate::serve) fn new(
+        connections: Arc<Connections>,
+        peer: SocketAddr,
+        now: Time,
+    ) -> Mailbox {
         Mailbox {
+            peer,
             open: AtomicBool::new(true),
             mail: Mutex::default(),
             idle_since: AtomicU64::new(now.nanos()),
@@ -146,6 +154,10 @@ fn wake(mut mail: MutexGuard<'_, Mail>) {
 }
 
 impl Connection for Mailbox {
+    fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
     fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
@@ -181,10 +193,13 @@ impl Connection for Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
     use crate::config::Limits;
 
     const MIB: usize = 1024 * 1024;
+    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4053);
 
     fn connections(tcp_answers: usize) -> Arc<Connections> {
         Connections::new(&Limits {
@@ -195,13 +210,13 @@ mod tests {
 
     fn boxes(connections: &Arc<Connections>, count: usize) -> Vec<Mailbox> {
         (0..count)
-            .map(|_| Mailbox::new(Arc::clone(connections), Time::START))
+            .map(|_| Mailbox::new(Arc::clone(connections), PEER, Time::START))
             .collect()
     }
 
     #[test]
     fn answers_are_framed_and_counted() {
-        let mailbox = Mailbox::new(connections(MIB), Time::START);
+        let mailbox = Mailbox::new(connections(MIB), PEER, Time::START);
         mailbox.settle(Some(b"abc"));
         mailbox.settle(None);
         mailbox.settle(Some(b""));
@@ -245,14 +260,14 @@ mod tests {
         (0..5).for_each(|_| boxes[0].settle(Some(&answer)));
         assert!(boxes[1].hold(MIB / 4));
         boxes.iter().for_each(Mailbox::close);
-        let last = Mailbox::new(Arc::clone(&connections), Time::START);
+        let last = Mailbox::new(Arc::clone(&connections), PEER, Time::START);
         assert!(last.hold(MIB), "all of it is free again");
         assert!(!last.hold(1));
     }
 
     #[test]
     fn a_closed_box_takes_nothing() {
-        let mailbox = Mailbox::new(connections(MIB), Time::START);
+        let mailbox = Mailbox::new(connections(MIB), PEER, Time::START);
         mailbox.settle(Some(b"abc"));
         mailbox.close();
         assert!(!mailbox.is_open());

@@ -84,7 +84,7 @@ impl Streams {
 
     /// A place for a connection from `peer`, another's if need be.
     fn place(&self, peer: SocketAddr, metrics: &WorkerMetrics, now: Time) -> Option<Place> {
-        let entered = self.connections.enter(peer.ip(), now);
+        let entered = self.connections.enter(peer, now);
         let limit = match &entered {
             Ok(place) if !place.displaced => return entered.ok(),
             Ok(_) | Err(Full::Total) => Limit::TcpConnections,
