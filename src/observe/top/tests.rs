@@ -98,9 +98,8 @@ fn a_full_place_loses_no_count() {
     };
     let top = Top::new(&terms, 1, at(0));
     let sampler = top.sampler(7);
-    let mut long = b"\x3f".repeat(1);
-    long.extend([b'a'; 63]);
-    let long = [long.repeat(3), vec![0]].concat();
+    let long = [vec![63], vec![b'a'; 63]].concat().repeat(3);
+    let long = [long, vec![0]].concat();
     for _ in 0..100_000 {
         answer(&sampler, &long, 1, QueryResult::Hit, at(1));
     }
