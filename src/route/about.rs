@@ -3,10 +3,8 @@
 //! Names fail too, and zones, and types that somebody on the way does not understand. So the engine is told,
 //! of each question, what tells it from another one, in which zone its name lies, and of what kind it is.
 
+use super::constants::measure::answered::KINDS;
 use crate::wire::{CLASS_IN, RecordType};
-
-/// Types that are told apart; what is beyond shares places.
-pub(super) const KINDS: usize = 16;
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

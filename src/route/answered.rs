@@ -2,14 +2,9 @@
 
 use std::time::Duration;
 
-use super::about::{KINDS, Kind};
+use super::about::Kind;
+use super::constants::measure::answered::*;
 use crate::clock::Time;
-
-/// Kinds of questions that it has left unanswered for so long, while it answered others, are not for it.
-const FORGETS: Duration = Duration::from_secs(10);
-/// Usual gaps between useful answers after which it is no longer one that answers, within these bounds.
-const GAPS: u32 = 4;
-const LATELY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// A server's useful answers.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +31,10 @@ impl Answered {
     /// It answered a question of this kind usefully.
     pub fn note(&mut self, kind: Kind, now: Time) {
         let known = self.last != Time::default();
-        let gap = now.since(self.last).min(LATELY.1);
+        let gap = now.since(self.last).min(LATELY_MOST);
         self.gap = match known {
-            true => (self.gap * 7 + gap) / 8,
-            false => LATELY.0,
+            true => (self.gap * (GAP_MEAN - 1) + gap) / GAP_MEAN,
+            false => LATELY_LEAST,
         };
         self.last = now;
         match kind {
@@ -68,7 +63,7 @@ impl Answered {
 
     /// Whether it is answering: as lately as it usually does.
     pub fn is_answering(&self, now: Time) -> bool {
-        let lately = (self.gap * GAPS).clamp(LATELY.0, LATELY.1);
+        let lately = (self.gap * GAPS).clamp(LATELY_LEAST, LATELY_MOST);
         self.last != Time::default() && now.since(self.last) <= lately
     }
 }

@@ -18,6 +18,7 @@
 //! bad one, and one duplicate of a real question asks the same server over another path: its answer
 //! tells the two apart at the price of one packet.
 
+use super::constants::judge::proof::GRID_BAD;
 use super::{HeldUp, PathId, RouteId, UpstreamId};
 use crate::clock::Time;
 
@@ -75,7 +76,8 @@ pub fn culprit(grid: &[Seen], bad: RouteId, order: impl Fn(RouteId) -> f32) -> C
     let path_good = same_path().any(|o| o.is_good(onset));
     let path_bad = same_path().any(Seen::is_bad);
     let upstream_good = same_upstream().any(|o| o.is_good(onset));
-    let upstream_bad = same_upstream().all(Seen::is_bad) && same_upstream().any(|o| o.bad >= 2);
+    let upstream_bad =
+        same_upstream().all(Seen::is_bad) && same_upstream().any(|o| o.bad >= GRID_BAD);
     let has_other_paths = same_upstream().next().is_some();
     let has_other_upstreams = same_path().next().is_some();
 
@@ -123,7 +125,7 @@ fn witness(
     (0u16..)
         .map(RouteId)
         .zip(grid)
-        .filter(|(_, o)| o.usable && o.good < onset && o.bad < 2)
+        .filter(|(_, o)| o.usable && o.good < onset && o.bad < GRID_BAD)
         .filter(|(_, o)| match has_other_paths {
             true => o.upstream == it.upstream && o.path != it.path,
             false => o.path == it.path && o.upstream != it.upstream,

@@ -9,61 +9,8 @@
 
 use std::time::Duration;
 
+use super::constants::spend::budget::*;
 use crate::clock::Time;
-
-/// Seconds of primaries whose share the steady purse holds at most.
-const STEADY_WINDOW_SECS: f64 = 5.0;
-/// The steady purse always holds this much: at two questions a second a share is nothing.
-const STEADY_MIN: f64 = 10.0;
-/// Seconds of healthy traffic that a burst may move.
-const BURST_SECS: f64 = 0.1;
-/// A burst always moves this much.
-const BURST_MIN: f64 = 16.0;
-/// Seconds until an emptied burst is whole again.
-const BURST_REFILL_SECS: f64 = 30.0;
-/// Seconds of the ceiling's rate that may go out at once,
-const CEILING_BURST_SECS: f64 = 0.1;
-/// and so many always: few questions a second come in bunches, which are no storm.
-const CEILING_BURST_MIN: f64 = 10.0;
-/// Packets a second that the ceiling allows beyond what is asked, where a multiple of it is nothing.
-const CEILING_MORE: f64 = 0.5;
-/// So many questions a second are let out under it however quiet health was, if they are asked at present: a quiet
-/// host that wakes up is no retry.
-const CEILING_WAKES: f64 = 10.0;
-/// What the demand is taken over, and the least of that it is trusted after.
-const DEMAND_SECS: (f64, f64) = (3.0, 0.5);
-/// Seconds of health until it is known what that asks for. A start in the middle of an outage must be able to work.
-const KNOWN_SECS: f64 = 10.0;
-/// Share of the ceiling's purse that is kept for questions asked for the first time.
-const FIRST_ASK_RESERVE: f64 = 0.25;
-/// What an answer earns for asking again while nothing is clear: where nothing answers, nothing asks again.
-const ANSWER_EARNS: f64 = 0.4;
-/// Seconds of answers whose earnings are kept, but so many packets always,
-const EARNED_SECS: f64 = 2.0;
-const EARNED_MIN: f64 = 2.0;
-/// and so many a second come for nothing: who asks once a minute is no storm.
-const EARNED_FREE: f64 = 0.1;
-/// Share of the ceiling that renews what is in use, whatever else is asked, and how many at once.
-const RENEWALS: (f64, f64) = (0.25, 4.0);
-/// Probes a second at most, and how many at once.
-const PROBES: (f64, f64) = (8.0, 4.0);
-/// ... and as a share of the ceiling.
-const PROBES_SHARE: f64 = 0.3;
-/// ... and at least so many a second for each route that may be idle, whatever is asked.
-const IDLE: f64 = 0.1;
-/// Trials a second, and at once, that don't depend on how much is asked.
-const RETURNS: (f64, f64) = (0.5, 4.0);
-/// Refreshes a second at least, however quiet health was.
-const REFRESH_MIN: f64 = 50.0;
-/// What the present rate is taken over.
-const PRESENT_SECS: f64 = 0.1;
-/// A present rate above this multiple of health's is a surge of byway's own, above this many a second.
-const SURGE: f64 = 1.5;
-const SURGE_MIN: f64 = 20.0;
-/// Above this multiple known names do not even wait for a round trip.
-const FLOOD: f64 = 5.0;
-/// Memory of the healthy rate, in seconds of health.
-const HEALTH_SECS: f64 = 60.0;
 
 /// A bucket of tokens that fills with time.
 #[derive(Clone, Debug)]
@@ -174,9 +121,9 @@ impl Budgets {
             burst: Bucket::new(BURST_MIN / BURST_REFILL_SECS, BURST_MIN, now),
             ceiling: Bucket::new(0.0, CEILING_BURST_MIN, now),
             earned: Bucket::new(EARNED_FREE, EARNED_MIN, now),
-            renewals: Bucket::new(0.0, RENEWALS.1, now),
-            probes: Bucket::new(PROBES.0, PROBES.1, now),
-            returns: Bucket::new(RETURNS.0, RETURNS.1, now),
+            renewals: Bucket::new(0.0, RENEWALS_BURST, now),
+            probes: Bucket::new(PROBES_RATE, PROBES_BURST, now),
+            returns: Bucket::new(RETURNS_RATE, RETURNS_BURST, now),
             refreshes: Bucket::new(REFRESH_MIN, REFRESH_MIN, now),
             healthy: 0.0,
             healthy_seconds: 0.0,
@@ -246,7 +193,8 @@ impl Budgets {
     /// Whether a measurement may be made now: the last tokens are for questions that hang. `owed`: somebody
     /// waits to be let back, and few questions must not keep it waiting.
     pub fn measurement(&mut self, owed: bool, now: Time) -> bool {
-        let paid = self.steady.take(1.0, 2.0, now) || (owed && self.returns.take(1.0, 0.0, now));
+        let paid =
+            self.steady.take(1.0, STEADY_KEPT, now) || (owed && self.returns.take(1.0, 0.0, now));
         self.this_second.extras += u32::from(paid);
         paid
     }
@@ -383,7 +331,7 @@ impl Budgets {
 
     /// A question came, in an outage too: it counts in what the floors of the purses follow.
     pub fn asked(&mut self, now: Time) {
-        self.demand = self.demand_left(now) + 1.0 / DEMAND_SECS.0;
+        self.demand = self.demand_left(now) + 1.0 / DEMAND_SECS;
         self.demand_at = now;
         self.asked_since.get_or_insert(now);
         // Where health sees more than that, it alone decides.
@@ -393,16 +341,15 @@ impl Budgets {
     }
 
     fn demand_left(&self, now: Time) -> f64 {
-        self.demand * (-now.since(self.demand_at).as_secs_f64() / DEMAND_SECS.0).exp()
+        self.demand * (-now.since(self.demand_at).as_secs_f64() / DEMAND_SECS).exp()
     }
 
     /// Questions a second at present, over three seconds or for as long as there are any.
     fn demand(&self, now: Time) -> f64 {
-        let (window, least) = DEMAND_SECS;
         let age = self
             .asked_since
             .map_or(0.0, |since| now.since(since).as_secs_f64());
-        self.demand_left(now) / (1.0 - (-age.max(least) / window).exp())
+        self.demand_left(now) / (1.0 - (-age.max(DEMAND_LEAST_SECS) / DEMAND_SECS).exp())
     }
 
     /// How far it is known what health asks for, in 0..1.
@@ -434,7 +381,7 @@ impl Budgets {
     pub fn recall_rate(&mut self, rate: f64, now: Time) {
         if self.healthy_seconds == 0.0 && rate.is_finite() && rate > 0.0 {
             // Half a memory's worth: soon corrected.
-            (self.healthy, self.healthy_seconds) = (rate, HEALTH_SECS / 2.0);
+            (self.healthy, self.healthy_seconds) = (rate, HEALTH_SECS * RECALLED);
             self.resize(now);
         }
     }
@@ -483,7 +430,7 @@ impl Budgets {
             + self.burst.most_in(window)
             + self.returns.most_in(window)
             + IDLE * self.idle * window.as_secs_f64()
-            + PROBES.1
+            + PROBES_BURST
     }
 
     fn resize(&mut self, now: Time) {
@@ -499,12 +446,12 @@ impl Budgets {
             (CEILING_BURST_SECS * ceiling).max(CEILING_BURST_MIN),
             now,
         );
-        let renewals = RENEWALS.0 * ceiling;
-        let most = (CEILING_BURST_SECS * renewals).max(RENEWALS.1);
+        let renewals = RENEWALS_SHARE * ceiling;
+        let most = (CEILING_BURST_SECS * renewals).max(RENEWALS_BURST);
         self.renewals.set(renewals, most, now);
-        let probes = (PROBES_SHARE * ceiling).min(PROBES.0);
+        let probes = (PROBES_SHARE * ceiling).min(PROBES_RATE);
         let probes = probes.max(IDLE * self.idle);
-        self.probes.set(probes, PROBES.1, now);
+        self.probes.set(probes, PROBES_BURST, now);
         let refreshes = self.healthy.max(REFRESH_MIN);
         self.refreshes.set(refreshes, refreshes, now);
     }

@@ -12,9 +12,7 @@
 
 use std::time::Duration;
 
-/// A peer may hold an acknowledgement back to send it along with its answer; Linux does for 40 ms. What a
-/// round trip rose by less than this may be the server's.
-const DELAYED_ACK: Duration = Duration::from_millis(50);
+use super::constants::measure::stream::DELAYED_ACK;
 
 /// The connection that an attempt is out on, or was until now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

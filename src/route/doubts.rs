@@ -6,20 +6,9 @@
 //! evidence, one is none; how many it takes follows from the share of names that hang while others are answered:
 //! so many as hang in a row by chance once in ten thousand times.
 
-use std::time::Duration;
-
+use super::constants::judge::doubts::*;
 use super::flight::{Attempt, AttemptId};
 use crate::clock::Time;
-
-/// Losses that are kept, and names that must hang before they speak at most: where nine in ten fail.
-const MOST: usize = 64;
-/// ... and for how long: a host that asks for ten dead names at once may be answered another one in a moment.
-const SPAN: Duration = Duration::from_millis(120);
-/// What is put down to chance.
-const CHANCE: f32 = 1e-4;
-/// The share of names that hang is not taken for less than this (three names then), and what one of them moves it.
-const LEAST: f32 = 0.03;
-const GAIN: f32 = 1.0 / 32.0;
 
 /// A loss.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +33,7 @@ impl Usual {
 
     /// How many names must hang together.
     pub fn needed(self) -> usize {
-        let share = self.0.clamp(LEAST, 0.99);
+        let share = self.0.clamp(SHARE_LEAST, SHARE_MOST);
         ((CHANCE.ln() / share.ln()).ceil() as usize).min(MOST)
     }
 }

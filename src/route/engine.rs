@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blame::Seen;
+use super::constants::engine::pace::*;
 use super::doubts::Usual;
 use super::estimate::Waits;
 use super::failing::Failing;
@@ -27,17 +28,6 @@ use crate::clock::Time;
 use crate::config::Config;
 use crate::config::lineup::Lineup;
 use crate::observe::event::{Event, Verdict};
-
-/// Events kept until someone takes them; older ones are dropped first.
-const EVENTS: usize = 256;
-/// The least that a hedge is given: hosts stall for tens of milliseconds now and then.
-const HEDGE_LEAST: Duration = Duration::from_millis(40);
-
-/// What a route in trouble has answered is no longer news after this.
-const LATELY: Duration = Duration::from_secs(5);
-
-/// After the start the first answers are awaited for so long before a route that gave none comes after those that did.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// How things stand altogether.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -402,10 +392,10 @@ impl Engine {
         let soon = soon.min(self.measure_idle(&mut probes, now, rng));
         let quiet = |lane: &Lane| matches!(lane.rank, Rank::Clear | Rank::Unknown);
         let troubled = !self.lanes.iter().all(quiet);
-        let pause = if troubled { 50 } else { 250 };
+        let pause = if troubled { TICK_TROUBLED } else { TICK };
         Tick {
             probes,
-            next: soon.min(now + Duration::from_millis(pause)),
+            next: soon.min(now + pause),
         }
     }
 
@@ -453,7 +443,7 @@ impl Engine {
                 lane.limit.relax();
             }
             if healthy {
-                lane.healthy += (rate - lane.healthy) * (passed / 60.0).min(1.0);
+                lane.healthy += (rate - lane.healthy) * (passed / ROUTE_RATE_SECS).min(1.0);
             }
             if lane.seat.is_in() && lane.health.verdict() != Verdict::Clear {
                 let lossless = lane.health.tally().lost == 0;

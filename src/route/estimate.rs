@@ -10,39 +10,9 @@
 
 use std::time::Duration;
 
+use super::constants::measure::round_trip::*;
 use super::hardness::Tail;
 use crate::clock::Time;
-
-/// Minutes of minima that `base` is the least of.
-const BASE_MINUTES: usize = 10;
-/// Round trips that count as recent.
-const RECENT: usize = 32;
-/// ... if they are no older than this.
-const RECENT_AGE: Duration = Duration::from_secs(10);
-/// How far the far tail lies: one attempt in two hundred of a clear route is later.
-const TAIL: f32 = 0.995;
-/// What is late is learnt no faster than so many round trips a second would teach it, once so many were seen: or a queue
-/// that fills more slowly than answers come would pass for health all the way up.
-const LESSONS: f32 = 16.0;
-const FIRST_LESSONS: u32 = 64;
-/// Expected of a route that was never measured (unbound's first guess is 376 ms, linkerd's 30 ms).
-const UNKNOWN_US: f32 = 30_000.0;
-/// An answer this much later than the mean may be the host's own doing: timers tick in milliseconds,
-/// and a process waits its turn.
-const HOST_NOISE_US: f32 = 2_000.0;
-/// The retransmission timeout of a route that was never measured.
-const UNKNOWN_RTO: Duration = Duration::from_millis(400);
-/// ... and of a measured one as long as nothing is known of its server's hard questions (RFC 6298 section 2.1).
-const FIRST_RTO: Duration = Duration::from_secs(1);
-/// The least retransmission timeout. Far below RFC 6298's second: the peers of a forwarder are
-/// milliseconds away, and an answer that comes later still corrects the record.
-const RTO_MIN: Duration = Duration::from_millis(25);
-/// The most: with a deadline of 4.5 s, later is too late to ask again.
-const RTO_MAX: Duration = Duration::from_millis(1500);
-/// An excess below this is no trouble: there are faster routes, but this one isn't jammed.
-const EXCESS: Duration = Duration::from_millis(8);
-/// How fast a peak is forgotten (peak EWMA as in Finagle and linkerd2).
-const PEAK_TAU_SECS: f32 = 2.0;
 
 /// The floor and the ceiling of the hedge timer.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +79,7 @@ impl Estimate {
     /// That of a route never measured, whose hedges keep within `waits`.
     pub fn new(waits: Waits) -> Estimate {
         let [floor, ceiling] = [waits.min, waits.max].map(|wait| wait.as_nanos() as u64);
-        let unknown = Duration::from_millis(100).clamp(waits.min, waits.max);
+        let unknown = UNKNOWN_HEDGE.clamp(waits.min, waits.max);
         Estimate {
             outlook: Outlook {
                 typical_us: UNKNOWN_US,
@@ -155,10 +125,10 @@ impl Estimate {
         self.samples += 1;
 
         if self.samples == 1 {
-            (self.srtt, self.rttvar) = (us, us / 2.0);
+            (self.srtt, self.rttvar) = (us, us * RTTVAR_FIRST);
         } else {
-            self.rttvar += ((self.srtt - us).abs() - self.rttvar) / 4.0;
-            self.srtt += (us - self.srtt) / 8.0;
+            self.rttvar += ((self.srtt - us).abs() - self.rttvar) * RTTVAR_GAIN;
+            self.srtt += (us - self.srtt) * SRTT_GAIN;
         }
         self.peak = us.max(self.peak(now));
         self.peak_at = now;
@@ -168,8 +138,8 @@ impl Estimate {
             self.learn_health(us, timely);
             self.learn_slowly(us, timely, now);
         }
-        if self.samples < RECENT as u64 || self.next.is_multiple_of(8) {
-            self.low = self.quantile(now, 4);
+        if self.samples < RECENT as u64 || self.next.is_multiple_of(LOW_EVERY) {
+            self.low = self.quantile(now, LOW_PART);
         }
         self.look_ahead();
     }
@@ -181,7 +151,7 @@ impl Estimate {
 
     /// How much the lower quartile of recent round trips lies over `base`.
     pub fn excess(&self, now: Time) -> Option<Duration> {
-        let over = self.quantile(now, 4)?.saturating_sub(self.base?);
+        let over = self.quantile(now, LOW_PART)?.saturating_sub(self.base?);
         Some(Duration::from_micros(over.into()))
     }
 
@@ -270,7 +240,7 @@ impl Estimate {
         self.srtt = self.mean;
         self.rttvar = self.deviation;
         // Enough to be trusted, few enough to be corrected soon.
-        self.clear_samples = 8;
+        self.clear_samples = RECALLED;
         self.look_ahead();
     }
 
@@ -283,9 +253,13 @@ impl Estimate {
     /// and drops packets; a longer way is steady. After ten minutes of steady round trips without loss
     /// the new length becomes the base, and this returns the old and the new one.
     pub fn rebase(&mut self, now: Time, lossless: bool) -> Option<(Duration, Duration)> {
-        let (low, high) = (self.quantile(now, 4)?, self.quantile_from_top(now, 4)?);
+        let (low, high) = (
+            self.quantile(now, LOW_PART)?,
+            self.quantile_from_top(now, LOW_PART)?,
+        );
         let old = self.base?;
-        let steady = lossless && low > old && high - low <= (low - old) / 10 + 500;
+        let steady =
+            lossless && low > old && high - low <= (low - old) / REBASE_SPREAD + REBASE_SPREAD_US;
         if !steady {
             self.steady_since = None;
             return None;
@@ -321,14 +295,14 @@ impl Estimate {
     fn look_ahead(&mut self) {
         let Some(base) = self.base else { return };
         let (min, max) = self.waits;
-        let overdue = self.mean + (3.0 * self.deviation).max(HOST_NOISE_US);
+        let overdue = self.mean + (OVERDUE_DEVIATIONS * self.deviation).max(HOST_NOISE_US);
         let of_the_way = nanos(overdue.max(self.tail)).clamp(min, max);
         let base = u64::from(base) * 1_000;
         let hard = |over: Duration| base + over.as_nanos() as u64;
         let hedge_wait = of_the_way.max(hard(self.hard.far)).min(max);
-        let usual = self.slow_mean + (3.0 * self.slow_deviation).max(HOST_NOISE_US);
-        let check_wait = nanos(2.0 * self.mean + HOST_NOISE_US).max(min);
-        let learnt = nanos(self.srtt + (4.0 * self.rttvar).max(1_000.0));
+        let usual = self.slow_mean + (OVERDUE_DEVIATIONS * self.slow_deviation).max(HOST_NOISE_US);
+        let check_wait = nanos(CHECK_MEANS * self.mean + HOST_NOISE_US).max(min);
+        let learnt = nanos(self.srtt + (RTO_DEVIATIONS * self.rttvar).max(RTO_GRAIN_US));
         let late = (base + EXCESS.as_nanos() as u64).max(hard(self.hard.usual));
         // A hard question that was taken for lost before any was known of would be the first of many.
         let least = match self.hard.known {
@@ -342,7 +316,7 @@ impl Estimate {
             },
             hedge_wait: Duration::from_nanos(hedge_wait),
             check_wait: Duration::from_nanos(check_wait.min(hedge_wait)),
-            rto: Duration::from_nanos(learnt.max(2 * of_the_way.max(hard(self.hard.far))))
+            rto: Duration::from_nanos(learnt.max(RTO_TAILS * of_the_way.max(hard(self.hard.far))))
                 .clamp(least, RTO_MAX),
             late: Duration::from_nanos(late.max(nanos(usual.max(self.slow_tail)).clamp(min, max))),
         };
@@ -370,9 +344,9 @@ impl Estimate {
 
     fn learn_health(&mut self, us: f32, timely: bool) {
         self.clear_samples = self.clear_samples.saturating_add(1);
-        let gain = 1.0 / self.clear_samples.min(16) as f32;
+        let gain = 1.0 / self.clear_samples.min(HEALTH_GAIN) as f32;
         if self.clear_samples == 1 {
-            (self.mean, self.deviation, self.tail) = (us, us / 4.0, us);
+            (self.mean, self.deviation, self.tail) = (us, us * FIRST_DEVIATION, us);
             return;
         }
         if timely {
@@ -401,7 +375,7 @@ impl Estimate {
 
     fn peak(&self, now: Time) -> f32 {
         let age = now.since(self.peak_at).as_secs_f32();
-        if age < 0.001 {
+        if age < PEAK_AGE_SECS {
             return self.peak;
         }
         let floor = self.srtt.min(self.peak);
@@ -427,7 +401,7 @@ impl Estimate {
             for back in 1..=filled {
                 let index = (self.next + RECENT - back) % RECENT;
                 // At least the last three, however old: a sidecar asks twice a second.
-                if len >= 3 && self.stamps[index] < expired {
+                if len >= RECENT_LEAST && self.stamps[index] < expired {
                     break;
                 }
                 fresh[len] = self.recent[index];
@@ -449,7 +423,7 @@ impl Estimate {
 /// A quantile by stochastic approximation: each step is weighed so that the ups and downs balance where one sample
 /// in two hundred lies above.
 fn tail_step(tail: f32, us: f32) -> f32 {
-    let step = 0.05 * tail.max(500.0);
+    let step = TAIL_STEP * tail.max(TAIL_STEP_LEAST_US);
     if us > tail {
         step * TAIL
     } else {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::UpstreamId;
+use super::constants::load::limit::IN_USE;
 use super::engine::Engine;
 use super::flight::{Attempt, AttemptId, Departure};
 use super::hardness::Tail;
@@ -342,7 +343,7 @@ impl Engine {
     /// The route's limit is in use and byway sends far more than in health: what is late or lost now, is so
     /// by byway's own load, and the limit answers to that first.
     fn is_self_made(&self, route: RouteId, in_flight: u32, now: Time) -> bool {
-        self.lane(route).limit.load(in_flight) > 0.5 && self.is_surging_over(route, now)
+        self.lane(route).limit.load(in_flight) > IN_USE && self.is_surging_over(route, now)
     }
 
     /// Whether byway's own load is what this route suffers from now.

@@ -4,18 +4,10 @@
 //! nothing of whom it was asked. So does a new name of a zone of which several have failed and none was answered
 //! since. What is kept is bounded: a newer one takes the place of an older one.
 
-use std::time::Duration;
-
 use super::UpstreamId;
 use super::about::About;
+use super::constants::judge::failing::*;
 use crate::clock::Time;
-
-/// Places for names and zones.
-const PLACES: usize = 4096;
-/// What failed is remembered for so long after the last time.
-const MEMORY: Duration = Duration::from_secs(300);
-/// Names of a zone that must have failed in a row before its others are expected to.
-const ZONE: u16 = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -169,6 +161,8 @@ fn index(key: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::route::about::Kind;
 

@@ -1,23 +1,13 @@
 //! The first round: after the start every route is asked once before anybody waits for it, so that one that leads
 //! nowhere is known, and said, within a second.
 
-use std::time::Duration;
-
+use super::constants::probe::first_round::*;
 use super::engine::Engine;
 use super::lane::Lane;
 use super::selector::{Rank, unit};
 use super::{Event, RouteId};
 use crate::clock::Time;
 use crate::observe::said::Said;
-
-/// The first questions go out within this, at random: many hosts may start at once.
-const SPREAD: Duration = Duration::from_millis(100);
-/// What has brought nothing until then is asked once more, so that one packet lost is no news.
-const AGAIN: Duration = Duration::from_millis(400);
-/// When what has brought nothing is said.
-const OVER: Duration = Duration::from_millis(900);
-/// How often it is looked after.
-const STEP: Duration = Duration::from_millis(20);
 
 /// How far it has come.
 #[derive(Debug)]
@@ -149,6 +139,8 @@ fn answers(lane: &Lane) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 

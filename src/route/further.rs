@@ -1,39 +1,14 @@
 //! A question's further attempts, or its end: hedges, retries, another server after a useless answer, and
 //! what it waits for meanwhile.
 
-use std::time::Duration;
-
+use super::constants::race::attempts::*;
 use super::engine::{Engine, Standing};
 use super::pool::Pool;
-use super::race::{Flight, Held, POOR_HELD, REFUSED_STEP, Race};
+use super::race::{Flight, Held, Race};
 use super::selector::{Tried, unit};
 use super::{AttemptKind, Failure, Finish, Purpose, Refused, RouteId, Send, Step};
 use crate::clock::Time;
 use crate::wire::Rcode;
-
-/// How long a question waits for the end of an outage, or of a surge in which it was lost, before it fails.
-const HOLD: Duration = Duration::from_millis(500);
-/// For so long after an outage began, those that were asked before wait on: their answers may be on
-/// their way from an upstream that is slow, not gone. The second where it has never been measured, so that
-/// nobody knows how slow it is.
-const HOLD_ASKED: (Duration, Duration) = (Duration::from_millis(850), Duration::from_secs(3));
-/// How long a question waits for the means to ask it, before it fails. It is tried again within that time.
-const SHORT: Duration = Duration::from_secs(1);
-/// How often it looks.
-const HOLD_STEP: Duration = Duration::from_millis(100);
-/// While nothing is clear a question is asked again no sooner and no later than this: three tries must
-/// fit a deadline of 4.5 s.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(1200));
-/// The same over a route that was tried already while others are clear but cannot be had: a hard question
-/// takes an upstream longer than a packet does.
-const SAME_AGAIN: Duration = Duration::from_millis(800);
-/// A question that two packets have brought no answer to is not helped by haste (RFC 8085 section 3.1.1): the third
-/// goes out this long after the first, each further one after a step twice as long as the one before.
-const BACK_OFF: Duration = Duration::from_millis(200);
-/// So many packets are enough for a question that brings none of them back over ways that answer others.
-const ENOUGH: usize = 3;
-/// Attempts of a question that was truncated and asked over a stream twice.
-const TWICE: usize = 4;
 
 /// What came of the wish to ask another server.
 enum Elsewhere {
@@ -212,8 +187,8 @@ impl Race {
         }
         if engine.pool(self.ask.pool).standing == Standing::Outage {
             let doubt = |flight: &Flight| match engine.lane(flight.route).estimate.is_measured() {
-                true => HOLD_ASKED.0,
-                false => HOLD_ASKED.1,
+                true => HOLD_ASKED,
+                false => HOLD_UNMEASURED,
             };
             let asked = self.flying().filter(|it| it.kind != AttemptKind::Probe);
             let doubted = asked.map(doubt).max();
@@ -299,7 +274,7 @@ impl Race {
             return;
         };
         let lane = engine.lane(route);
-        let has_room = lane.limit.load(lane.queue.len()) < 0.5;
+        let has_room = lane.limit.load(lane.queue.len()) < ROOM;
         let urgent = lane.rank.is_clear() && has_room;
         // A question that has nothing left under way is asked again as it would be under the ceiling.
         let stranded = !waiting && has_room;
@@ -371,7 +346,7 @@ impl Race {
             return;
         }
         let last = engine.lane(self.tried[self.tried.len() - 1]);
-        let due = self.last_sent + last.estimate.rto().clamp(AGAIN.0, AGAIN.1);
+        let due = self.last_sent + last.estimate.rto().clamp(AGAIN_LEAST, AGAIN_MOST);
         if now < due {
             self.next_try = due;
             return;
@@ -398,6 +373,8 @@ impl Race {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 

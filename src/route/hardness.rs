@@ -10,21 +10,8 @@
 
 use std::time::Duration;
 
+use super::constants::measure::service_time::*;
 use crate::clock::Time;
-
-/// Quarters of an octave, from a millisecond to four seconds.
-const STEPS: usize = 48;
-const FIRST_US: f64 = 1_000.0;
-const PER_OCTAVE: f64 = 4.0;
-/// Answers that are remembered: at twice as many all counts are halved.
-const MEMORY: u32 = 2048;
-/// One answer in ten is later than what is usual, and one in two hundred than the far tail.
-const USUAL: f64 = 0.1;
-const FAR: f64 = 0.005;
-/// Before so many answers, and so long after the first one, nothing is known of the tail: what is asked at once at the
-/// start is all under way when the first answer comes. Where questions are few nobody waits for more than the second.
-const KNOWN: u32 = 32;
-const KNOWN_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// What is known of one server's hard questions.
 #[derive(Clone, Debug)]
@@ -85,15 +72,15 @@ impl Hardness {
             self.total = self.counts.iter().map(|&count| u32::from(count)).sum();
         }
         // One at the bottom moves a quantile but slowly.
-        if step == 0 && self.tail.known && !self.total.is_multiple_of(16) {
+        if step == 0 && self.tail.known && !self.total.is_multiple_of(QUICK_EVERY) {
             return false;
         }
         let (before, since) = (self.tail, now.since(first));
-        let enough = self.total >= KNOWN && since >= KNOWN_AFTER.0;
+        let enough = self.total >= KNOWN && since >= KNOWN_AFTER;
         self.tail = Tail {
             usual: self.beyond(USUAL),
             far: self.beyond(FAR),
-            known: enough || since >= KNOWN_AFTER.1,
+            known: enough || since >= KNOWN_AT_LAST,
         };
         self.tail != before
     }

@@ -14,54 +14,12 @@
 use std::time::Duration;
 
 use super::Verdict;
+use super::constants::judge::probation::{RELAPSES, SHARE_FIRST, SHARE_SECOND, SHARE_THIRD};
+use super::constants::judge::proof::*;
+use super::constants::judge::suspicion::*;
 use super::patience::Patience;
-use super::tally::{BUNCH, Change, Row, Sample, Shown, Tally};
+use super::tally::{Change, Row, Sample, Shown, Tally};
 use crate::clock::Time;
-
-/// ln(0.05 / 0.005): a lost attempt.
-const LOST: f32 = 2.3;
-/// -ln(0.95 / 0.995): an answered one.
-const CARRIED: f32 = 0.046;
-/// Sum at which loss makes suspicious: one loss with half a second of trust at ten a second.
-const SUSPECT_LOSS: f32 = 2.5;
-/// The most trust, one loss' worth, and the time in which it fades.
-const TRUST: f32 = 2.3;
-const TRUST_FADES: Duration = Duration::from_secs(1);
-/// The most suspicion by loss: two losses' worth.
-const DISTRUST: f32 = 4.6;
-/// ln(0.75 / 0.3) and ln(0.7 / 0.25): an answer later than health's far tail, and one in time.
-const LATE: f32 = 0.92;
-const TIMELY: f32 = 1.03;
-/// Sum at which lateness makes suspicious: three in a row.
-const SUSPECT_LATE: f32 = 2.5;
-const LATE_MAX: f32 = 4.0;
-/// ln(0.2 / 0.02) and ln(0.98 / 0.8): a useless answer where another upstream knew, and a useful one.
-const POOR: f32 = 2.3;
-const USEFUL: f32 = 0.2;
-/// A useless answer that nothing could be compared with.
-const POOR_ALONE: f32 = 0.6;
-/// Sum at which a server is sick: two useless answers close together, or seven without comparison.
-const SICK: f32 = 4.0;
-const POOR_MAX: f32 = 6.0;
-/// What was seen of a clear route before a pause this long doesn't count any more.
-const STALE: Duration = Duration::from_secs(5);
-/// Below this a sum no longer counts.
-const FORGIVEN: f32 = 0.3;
-
-/// A bad verdict needs this many bad attempts ...
-const PROOF: u32 = 3;
-/// ... over this long,
-const PROOF_SPAN: Duration = Duration::from_millis(100);
-/// and death this long without any answer: a queue that holds less is not taken for it.
-const DEATH_SPAN: Duration = Duration::from_millis(700);
-/// Where most is lost the first losses are proof. Elsewhere so many are, and one more for each so many attempts: of
-/// one in a hundred, which is ordinary, two come close together now and then, and a third soon after.
-const MOSTLY: f32 = 0.5;
-const PROOF_AMONG: u32 = 5;
-const ORDINARY: u32 = 25;
-/// Loss that congestion is made of, and lateness (the lower quartile is late).
-const LOSSY: f32 = 0.04;
-const LATE_SHARE: f32 = 0.75;
 
 /// What is believed of one route, path or upstream, and why.
 #[derive(Clone, Debug, Default)]
@@ -163,12 +121,12 @@ impl Health {
             Verdict::Recovering => {
                 let done =
                     now.since(self.since).as_secs_f32() / patience.ramp.as_secs_f32().max(1e-3);
-                if done < 0.33 {
-                    0.1
-                } else if done < 0.67 {
-                    0.3
+                if done < SHARE_FIRST.1 {
+                    SHARE_FIRST.0
+                } else if done < SHARE_SECOND.1 {
+                    SHARE_SECOND.0
                 } else {
-                    0.6
+                    SHARE_THIRD
                 }
             }
             _ => 0.0,
@@ -359,7 +317,7 @@ impl Health {
 
     fn is_dead(&self, now: Time) -> bool {
         // One that answered after all is given longer the next time.
-        let span = DEATH_SPAN * (1 << self.deaths.min(3));
+        let span = DEATH_SPAN * (1 << self.deaths.min(DEATHS));
         self.lost_in_row >= PROOF
             && now.since(self.answered) >= span
             && now.since(self.tally.from) >= span
@@ -417,7 +375,7 @@ impl Health {
         if matches!(from, Verdict::Clear | Verdict::Recovering) {
             let broken = from == Verdict::Recovering || now.since(self.cleared) < patience.memory;
             self.relapses = if broken {
-                (self.relapses + 1).min(3)
+                (self.relapses + 1).min(RELAPSES)
             } else {
                 0
             };
@@ -437,7 +395,7 @@ impl Health {
 
     fn fade(&mut self, now: Time) {
         let dt = now.since(self.faded);
-        if dt < Duration::from_millis(10) {
+        if dt < FADE_STEP {
             return;
         }
         self.faded = now;
@@ -449,9 +407,9 @@ impl Health {
             self.loss *= (-dt.as_secs_f32() / TRUST_FADES.as_secs_f32()).exp();
         } else {
             // Old suspicion of one that stayed clear is forgotten too, over ten times as long.
-            self.loss *= (-dt.as_secs_f32() / (10.0 * TRUST_FADES.as_secs_f32())).exp();
+            self.loss *= (-dt.as_secs_f32() / (SUSPICION_FADES * TRUST_FADES.as_secs_f32())).exp();
         }
-        self.poor *= (-dt.as_secs_f32() / (10.0 * TRUST_FADES.as_secs_f32())).exp();
+        self.poor *= (-dt.as_secs_f32() / (SUSPICION_FADES * TRUST_FADES.as_secs_f32())).exp();
     }
 }
 

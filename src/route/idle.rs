@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::blame::Culprit;
+use super::constants::probe::idle::*;
 use super::engine::Engine;
 use super::lane::{Group, Lane};
 use super::pool::Pool;
@@ -16,29 +17,6 @@ use super::selector::{Rank, unit};
 use super::{About, Route, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::wire::Rcode;
-
-/// A server or a path is asked after when it was not heard of for so long, and a second of chance: so that one that died
-/// just then is found out within 15 s, for less than a packet in ten seconds.
-const PAUSE: Duration = Duration::from_millis(9_700);
-const CHANCE: Duration = Duration::from_secs(1);
-/// The first time it is less, by chance: hosts that start together go on apart.
-const FIRST: Duration = Duration::from_secs(2);
-/// A route that tells of a server or a path only, and not of both, lets others go first for so long.
-const DEFER: Duration = Duration::from_millis(400);
-/// A route whose server and path were both heard of elsewhere has its turn after so long.
-const TURN: Duration = Duration::from_secs(150);
-/// Between two questions to one that does not answer, and twice as long each time.
-const AGAIN: Duration = Duration::from_millis(300);
-/// How often it is asked in a row.
-const MOST: u32 = 6;
-/// A server that answered so lately can, whoever is asked for it.
-const LATELY: Duration = Duration::from_secs(30);
-/// With no question for so long nobody waits for a verdict.
-const UNASKED: Duration = Duration::from_secs(1);
-/// After it woke up, a host's network takes a while.
-const WAKING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(10));
-/// ... and what is not heard meanwhile is asked as if it had been.
-const AWAKE: Duration = Duration::from_secs(20);
 
 /// How far the asking has come with one route.
 #[derive(Clone, Copy, Debug, Default)]
@@ -250,7 +228,7 @@ impl Engine {
             probes.push(id);
         }
         // At the time itself: hosts tick in step.
-        due.max(now + AGAIN / 6)
+        due.max(now + LOOK)
     }
 
     /// Whether `route` was asked and has not answered well, and when it is to be asked next.
@@ -279,7 +257,8 @@ impl Engine {
             true => DEFER,
             false => Duration::ZERO,
         };
-        let turn = TURN.min(self.unknown_after / 2) + (pause - PAUSE.min(pause)) * 5;
+        let turn =
+            TURN.min(self.unknown_after / TURN_PART) + (pause - PAUSE.min(pause)) * TURN_CHANCE;
         let due = (older + pause + defer).min(lane.heard + turn);
         (false, due.max(asked + pause))
     }

@@ -1,9 +1,8 @@
 //! From a changed verdict to what follows from it: who answers for a bad route, what is told, and how
 //! every route ranks.
 
-use std::time::Duration;
-
 use super::blame::{Culprit, Seen, culprit};
+use super::constants::judge::proof::TOGETHER;
 use super::engine::{Engine, Standing};
 use super::lane::{Group, Lane};
 use super::pool::Pool;
@@ -12,9 +11,6 @@ use super::tally::{Change, Row, Tally};
 use super::{PathId, PoolId, Route, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::observe::event::{Event, Evidence, Subject, Verdict};
-
-/// What goes wrong within this of each other may have one cause.
-const TOGETHER: Duration = Duration::from_secs(3);
 
 impl Engine {
     pub(super) fn route_changed(&mut self, route: RouteId, change: Change, now: Time) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answered::Answered;
+use super::constants::choose::choice::{LOAD_WEIGHT, TASTE};
 use super::doubts::Doubts;
 use super::estimate::{Estimate, Waits};
 use super::flight::Queue;
@@ -20,9 +21,6 @@ use crate::clock::Time;
 use crate::config::lineup::Slot;
 use crate::config::{PathConfig, UpstreamConfig};
 use crate::observe::said::Said;
-
-/// By how much a host may like one route less than another.
-const TASTE: f32 = 0.1;
 
 /// One route and all that is known of it.
 #[derive(Debug)]
@@ -180,7 +178,7 @@ impl Lane {
     /// Expected time in health, in microseconds, times its price, and more as the limit fills.
     pub(super) fn expected_us(&self) -> f32 {
         let load = self.limit.load(self.queue.len());
-        self.estimate.typical_us() * self.price * (1.0 + 3.0 * load * load)
+        self.estimate.typical_us() * self.price * (1.0 + LOAD_WEIGHT * load * load)
     }
 
     /// Its limit allows another attempt.

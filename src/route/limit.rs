@@ -11,31 +11,8 @@
 
 use std::time::Duration;
 
+use super::constants::load::limit::*;
 use crate::clock::Time;
-
-/// The least that names held stale may have beyond the limit: a few of them are no queue.
-const HELD_ROOM: u32 = 4;
-/// Where it starts.
-const START: f32 = 64.0;
-/// What a second of health gives back of it without proof.
-const EASY: f32 = 16.0;
-/// The least, so that a route can always be measured.
-pub const FLOOR: f32 = 4.0;
-/// Low round trips up to this multiple of the base are no queue.
-const TOLERANCE: f32 = 1.5;
-/// The most that one round takes off it.
-const STEEPEST: f32 = 0.5;
-/// How many may stand in the queue, so that the server is never idle for want of questions.
-const QUEUED: f32 = 4.0;
-/// Of the way to where a round points, this much is gone at once.
-const SMOOTHING: f32 = 0.3;
-/// What a round without a queue makes of it, and what before the first queue was ever seen.
-const GROWTH: f32 = 1.25;
-const FIRST_GROWTH: f32 = 2.0;
-/// What one loss leaves of it.
-const BACK_OFF: f32 = 0.9;
-/// The least between two rounds, and between two back-offs: losses come in bunches and are one message.
-const ROUND: Duration = Duration::from_millis(20);
 
 /// An adaptive limit.
 #[derive(Clone, Debug)]
@@ -84,7 +61,7 @@ impl Limit {
     /// Attempts that may be in flight for names that are held stale: some more, so that those of names that fail
     /// cannot take all the room, but no more than it may ever be.
     pub fn with_room_for_held(&self) -> u32 {
-        let more = (self.whole / 4).max(HELD_ROOM);
+        let more = (self.whole / HELD_PART).max(HELD_ROOM);
         (self.whole + more).min((self.ceiling as u32).max(self.whole))
     }
 
@@ -115,7 +92,7 @@ impl Limit {
     /// trip over the base.
     pub fn answered(&mut self, in_flight: u32, stretch: f32, rtt: Duration, now: Time) {
         // What is not used teaches nothing about what the route could carry.
-        if (in_flight as f32) < self.limit / 2.0 {
+        if (in_flight as f32) < self.limit * IN_USE {
             return;
         }
         self.answers = self.answers.saturating_add(1);
@@ -142,7 +119,7 @@ impl Limit {
 
     /// An attempt was lost while at least half the limit was in use.
     pub fn lost(&mut self, in_flight: u32, now: Time) {
-        if (in_flight as f32) < self.limit / 2.0 || now.since(self.backed_off) < ROUND {
+        if (in_flight as f32) < self.limit * IN_USE || now.since(self.backed_off) < ROUND {
             return;
         }
         self.backed_off = now;

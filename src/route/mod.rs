@@ -20,6 +20,7 @@ pub mod baseline;
 pub mod blame;
 pub mod budget;
 pub mod carriage;
+pub mod constants;
 pub mod doubts;
 pub mod engine;
 pub mod estimate;

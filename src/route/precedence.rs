@@ -5,8 +5,8 @@
 //! long as one before it may still say otherwise, as the system's resolver would have waited for that one first. And a
 //! duplicate that was sent to measure a later one never answers a question that one before it was asked.
 
-use std::time::Duration;
-
+use super::constants::choose::choice::TRIES_PER_SERVER;
+use super::constants::race::denial::*;
 use super::engine::{Engine, Standing};
 use super::pool::Pool;
 use super::race::{Flight, Race};
@@ -15,14 +15,6 @@ use super::{AttemptId, AttemptKind, Finish, PoolId, Purpose, RouteId, Step, Upst
 use crate::clock::Time;
 use crate::config::Policy;
 use crate::config::lineup::Lineup;
-
-/// How often those of one server that comes first are asked before a denial by a later one counts (RFC 9520 section 3.1).
-const TRIES: usize = 3;
-/// How long a denial is held back at most: longer than a full queue holds an answer, and not so long that a client asks
-/// again.
-const HELD: Duration = Duration::from_millis(1_500);
-/// How often it is looked whether it may still answer.
-const STEP: Duration = Duration::from_millis(50);
 
 /// The place of who is not in the pool.
 const OUTSIDE: u16 = u16::MAX;
@@ -182,7 +174,7 @@ impl Race {
                 && engine.may_answer(pool, *id)
                 && lane.has_room()
                 && !self.useless.contains(&upstream)
-                && engine.tries_at(&self.tried, upstream) < TRIES
+                && engine.tries_at(&self.tried, upstream) < TRIES_PER_SERVER
         });
         let order = |(id, lane): &(RouteId, &super::lane::Lane)| {
             let again = self.tried.contains(id);

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::constants::probe::probes::*;
 use super::engine::{Engine, Standing};
 use super::health::Health;
 use super::lane::{Group, Lane};
@@ -15,32 +16,6 @@ use super::selector::{Rank, unit};
 use super::{PathId, PoolId, RouteId, UpstreamId, Verdict};
 use crate::clock::Time;
 use crate::config::Policy;
-
-/// How long a due trial waits for a real question to ride along with.
-const RIDE: Duration = Duration::from_millis(150);
-/// With no question for this long nobody waits for anything, and trials slow down to
-const QUIET: Duration = Duration::from_secs(10);
-/// this.
-const QUIET_STEP: Duration = Duration::from_secs(5);
-/// Between two questions to the same witness.
-const WITNESS_STEP: Duration = Duration::from_millis(60);
-/// Where one question alone hangs for so long, and no other one comes along to tell what it means,
-const SOUND_AFTER: Duration = Duration::from_millis(700);
-/// its route is sounded. So long lies between the first two soundings; twice as long each time, so often at most.
-const SOUND_STEP: Duration = Duration::from_millis(300);
-const SOUND_DOUBLINGS: u32 = 4;
-/// A route is new until it was measured this often, and is asked again after
-const FIRST_SAMPLES: u64 = 3;
-/// this.
-const FIRST_STEP: Duration = Duration::from_millis(100);
-/// While nothing is clear, what was not asked for this long is tried out of its turn,
-pub(super) const PRESSED: Duration = Duration::from_millis(500);
-/// for this share of the packets that the ceiling allows, and at least so many a second where they are few.
-const PRESSED_SHARE: f64 = 0.03;
-const PRESSED_LEAST: f64 = 0.1;
-/// In an outage: a tenth of the healthy rate, within these bounds.
-const OUTAGE_SHARE: f64 = 0.1;
-const OUTAGE_STEP: (f64, f64) = (0.2, 0.5);
 
 /// Whose trial it is.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +35,11 @@ impl Trial {
     fn is_owed(self) -> bool {
         !matches!(self, Trial::Survey(_))
     }
+}
+
+/// A step made shorter or longer by chance: `roll` in 0..1.
+fn jittered(roll: f32) -> f32 {
+    1.0 - STEP_JITTER + 2.0 * STEP_JITTER * roll
 }
 
 /// What a probe asks: what every resolver has at hand.
@@ -217,9 +197,9 @@ impl Engine {
         let step = match quiet {
             true => QUIET_STEP,
             false => {
-                let (least, most) = OUTAGE_STEP;
-                let secs = 1.0 / (OUTAGE_SHARE * of.budgets.healthy_rate()).max(1.0 / most);
-                Duration::from_secs_f64(secs.max(least))
+                let secs =
+                    1.0 / (OUTAGE_SHARE * of.budgets.healthy_rate()).max(1.0 / OUTAGE_STEP_MOST);
+                Duration::from_secs_f64(secs.max(OUTAGE_STEP_LEAST))
             }
         };
         let count = of.members.len() as u16;
@@ -227,7 +207,7 @@ impl Engine {
             .map(|step| (of.outage_turn + step) % count)
             .find(|&turn| self.lane(of.members[usize::from(turn)]).rank != Rank::Out);
         let of = self.pool_mut(pool);
-        of.next_trial = now + step.mul_f32(0.8 + 0.4 * unit(rng));
+        of.next_trial = now + step.mul_f32(jittered(unit(rng)));
         of.outage_turn = turn?;
         let route = of.members[usize::from(of.outage_turn)];
         of.budgets.probe(now).then_some(route)
@@ -394,7 +374,7 @@ impl Engine {
         let of = self.pool_mut(pool);
         if !of.is_clear() {
             let secs = 1.0 / (PRESSED_SHARE * of.budgets.ceiling_rate()).max(PRESSED_LEAST);
-            of.pressed = now + Duration::from_secs_f64(secs).mul_f32(0.8 + 0.4 * jitter);
+            of.pressed = now + Duration::from_secs_f64(secs).mul_f32(jittered(jitter));
         }
         of.next_trial = now;
     }

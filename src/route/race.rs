@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::constants::race::attempts::*;
 use super::engine::{Engine, Standing};
 use super::precedence::Denial;
 use super::selector::Rank;
@@ -19,15 +20,6 @@ use super::{About, AttemptId, AttemptKind, Outcome, RouteId, UpstreamId};
 use super::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
 use crate::clock::Time;
 use crate::wire::Rcode;
-
-/// Attempts of one question at most, duplicates for measurement included.
-const MOST: usize = 8;
-/// Where the budget refused, it is asked again after this, and twice as long each time.
-pub(super) const REFUSED_STEP: Duration = Duration::from_millis(50);
-/// How long a useless answer, or a truncated one, is held back for a better one.
-pub(super) const POOR_HELD: Duration = Duration::from_secs(1);
-/// A stream needs a handshake before its round trip: it is given this many timeouts.
-const STREAM_PATIENCE: u32 = 4;
 
 /// What an attempt is given of a route's wait.
 fn patient(wait: Duration, kind: AttemptKind) -> Duration {
@@ -173,7 +165,7 @@ impl Race {
                     .lane(route)
                     .limit
                     .load(engine.lane(route).queue.len())
-                    > 0.5
+                    > ROOM
                     || !engine.pool_mut(ask.pool).budgets.refresh(now)
                 {
                     return Err(Refused::Denied);
@@ -270,7 +262,7 @@ impl Race {
             }
             Outcome::Local if !self.finished && flight.kind != AttemptKind::Probe => {
                 // Nothing was sent, and what is short now will be in a moment.
-                let pause = REFUSED_STEP * (1 << self.tried.len().min(4));
+                let pause = REFUSED_STEP * (1 << self.tried.len().min(REFUSED_DOUBLINGS as usize));
                 self.next_try = now + pause;
                 self.hedge_at = now + pause;
                 self.short = !self.is_waiting();
@@ -550,11 +542,11 @@ impl Race {
                 wake = wake.min(held.until);
             }
         }
-        step.wake = Some(wake.max(now + Duration::from_micros(100)));
+        step.wake = Some(wake.max(now + WAKE_LEAST));
     }
 
     pub(super) fn refused_until(&mut self, now: Time) -> Time {
-        let wait = REFUSED_STEP * (1 << self.refused.min(4));
+        let wait = REFUSED_STEP * (1 << self.refused.min(REFUSED_DOUBLINGS));
         self.refused += 1;
         now + wait
     }

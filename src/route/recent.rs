@@ -5,12 +5,8 @@
 
 use std::time::Duration;
 
+use super::constants::measure::recent::*;
 use crate::clock::Time;
-
-/// Parts of the window.
-const PARTS: usize = 6;
-/// The length of a part.
-const PART: Duration = Duration::from_secs(10);
 
 /// Attempts over one route that ended lately, and how.
 #[derive(Clone, Debug, Default)]

@@ -5,12 +5,11 @@
 //! until another is clearly better; among those about as good the one with less in flight takes the question,
 //! of two drawn at random where there are more (the power of two choices).
 
-use std::time::Duration;
-
+use super::constants::choose::choice::*;
+use super::constants::probe::probes::PRESSED;
 use super::engine::{Engine, Standing};
 use super::lane::Lane;
 use super::pool::Pool;
-use super::probe::PRESSED;
 use super::{PathId, PoolId, Refused, RouteId, UpstreamId};
 use crate::clock::Time;
 use crate::config::Policy;
@@ -44,14 +43,6 @@ impl Rank {
         matches!(self, Rank::Clear)
     }
 }
-
-/// Traffic changes over only to a route that takes less than this share of the present one's time.
-const SWITCH: f32 = 0.8;
-/// ... and not within this long of the last change, unless the present one is not clear.
-const STAY: Duration = Duration::from_secs(2);
-/// Routes within this ratio of the best are about as good, or within this many microseconds.
-const PEERS: f32 = 1.25;
-const PEERS_US: f32 = 300.0;
 
 /// The policy and what it remembers.
 #[derive(Debug)]
@@ -107,14 +98,6 @@ pub struct Tried<'a> {
     /// Only a clear route will do: it is a hedge.
     pub clear_only: bool,
 }
-
-/// What it costs, in microseconds, to ask again what was lost while nothing is clear.
-const AGAIN_US: f32 = 800_000.0;
-/// What the answers of a server that is useless are held to take longer, in microseconds.
-const USELESS_US: f32 = 500_000.0;
-
-/// At most this many tries of one question at one server (RFC 9520 section 3.1).
-const TRIES_PER_SERVER: usize = 3;
 
 /// What is compared before the expected time, least first.
 type Order = (bool, bool, bool, u8);
@@ -338,7 +321,7 @@ impl Engine {
             }
             let times = tried.iter().filter(|&&route| route == id).count();
             let order = (times, self.shares_path(tried, lane.route.path), lane.rank);
-            let cost = self.expected_now(lane, now) * (0.75 + 0.5 * unit(rng));
+            let cost = self.expected_now(lane, now) * (DRAW_AGAIN + DRAW_AGAIN_WIDTH * unit(rng));
             let better = best
                 .is_none_or(|(least, than, _)| order < least || (order == least && cost < than));
             if better {
@@ -453,7 +436,7 @@ impl Engine {
         }
         let lane = self.lane_mut(chosen);
         // One that was away does not make up for it.
-        lane.turn = lane.turn.max(furthest - 2.0 * f64::from(lane.cost)) + f64::from(lane.cost);
+        lane.turn = lane.turn.max(furthest - TURNS * f64::from(lane.cost)) + f64::from(lane.cost);
         Some(chosen)
     }
 
@@ -461,7 +444,7 @@ impl Engine {
         let drawn = open.iter().map(|&Open { id, .. }| {
             // Every way is tried: which one heals first is not known.
             (
-                self.expected_now(self.lane(id), now) * (0.5 + unit(rng)),
+                self.expected_now(self.lane(id), now) * (DRAW_FIRST + unit(rng)),
                 id,
             )
         });
@@ -478,7 +461,7 @@ impl Engine {
         // probable is it that the next one is lost and has to be asked again (the rule of succession).
         let again = match lane.rank {
             rank if rank < Rank::Suspect => 0.0,
-            _ => AGAIN_US / (lane.row.count + 2) as f32,
+            _ => AGAIN_US / (lane.row.count + SUCCESSION) as f32,
         };
         let server = &self.upstreams[lane.route.upstream.0 as usize].health;
         // Fast is not healthy: what is useless is asked again elsewhere, if not by byway then by the client.

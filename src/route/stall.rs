@@ -8,15 +8,11 @@
 use std::time::Duration;
 
 use super::Route;
+use super::constants::choose::stalls::*;
 use super::engine::Engine;
 use super::lane::Lane;
 use super::selector::Rank;
 use crate::clock::Time;
-
-/// How long a loss after which nothing was answered keeps questions away.
-const SILENCE: Duration = Duration::from_secs(1);
-/// Attempts that must hang together before a route counts as stalled early.
-const HANGING: u32 = 3;
 
 /// Paths and upstreams with a route that stalls: until it is known which of the two is the trouble, the
 /// next question rather keeps away from both. Those beyond the 64th are not told apart.

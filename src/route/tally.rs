@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
+use super::constants::judge::probation::SOLID;
+use super::constants::judge::proof::{
+    AT_THE_SERVER, AT_THE_SERVER_SHARE, BUNCH, ON_THE_WAY, ON_THE_WAY_RATIO,
+};
 use super::{Evidence, HeldUp, Verdict};
 use crate::clock::Time;
 use crate::wire::Rcode;
-
-/// What comes closer together than this counts as one.
-pub(super) const BUNCH: Duration = Duration::from_millis(1);
-
-/// Attempts that TCP saw held up on the way, or at the server, before it is believed.
-const ON_THE_WAY: u32 = 2;
-const AT_THE_SERVER: u32 = 4;
 
 /// One outcome, as the verdict sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,11 +156,13 @@ impl Tally {
     /// looks as if the server were late: one is accused only if nearly all are.
     pub(super) fn held_up(&self) -> Option<HeldUp> {
         let bad = self.lost + self.late;
-        if self.on_the_way >= ON_THE_WAY && 2 * self.on_the_way >= self.at_the_server {
+        if self.on_the_way >= ON_THE_WAY && ON_THE_WAY_RATIO * self.on_the_way >= self.at_the_server
+        {
             Some(HeldUp::OnTheWay)
         } else if self.at_the_server >= AT_THE_SERVER
             && self.on_the_way == 0
-            && 4 * u64::from(bad) >= 3 * u64::from(self.attempts)
+            && AT_THE_SERVER_SHARE.1 * u64::from(bad)
+                >= AT_THE_SERVER_SHARE.0 * u64::from(self.attempts)
         {
             Some(HeldUp::AtTheServer)
         } else {
@@ -232,7 +231,7 @@ impl Row {
     /// 8985 section 3: what was sent later and came first tells of a loss).
     pub(super) fn is_solid(&self) -> bool {
         let spanned = self.last.wrapping_sub(self.first).saturating_add(1);
-        (u64::from(self.count) + u64::from(self.censored)) * 4 >= u64::from(spanned) * 3
+        (u64::from(self.count) + u64::from(self.censored)) * SOLID.1 >= u64::from(spanned) * SOLID.0
     }
 }
 

@@ -3,18 +3,16 @@
 
 use smallvec::SmallVec;
 
+use super::constants::engine::pace::IN_VAIN;
 use super::engine::Engine;
 use super::{About, Kind, PoolId};
 use crate::clock::Time;
 use crate::wire::Rcode;
 
-/// Names told apart.
-const MOST: usize = 8;
-
 /// Those of one pool.
 #[derive(Debug, Default)]
 pub(super) struct InVain {
-    names: SmallVec<[u64; MOST]>,
+    names: SmallVec<[u64; IN_VAIN]>,
     rcode: Option<Rcode>,
     /// When something useful had last come by then.
     useful: Time,
@@ -33,12 +31,12 @@ impl Engine {
             vain.useful = useful;
         }
         vain.rcode = rcode;
-        if vain.names.len() < MOST && !vain.names.contains(&about.name) {
+        if vain.names.len() < IN_VAIN && !vain.names.contains(&about.name) {
             vain.names.push(about.name);
         }
     }
 
-    /// How many names of `pool` were asked for in vain since something useful came, eight at most, and what a server said to the
+    /// How many names of `pool` were asked for in vain since something useful came, at most [`IN_VAIN`], and what a server said to the
     /// last of them.
     pub fn in_vain(&self, pool: PoolId) -> (usize, Option<Rcode>) {
         let vain = &self.pool(pool).vain;

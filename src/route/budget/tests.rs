@@ -110,7 +110,7 @@ fn who_asks_little_has_no_right_to_much_more() {
         let probes = (0..6_000).filter(|&step| budgets.probe(now + minute / 6_000 * step));
         let probes = probes.count() as f64;
         assert!(
-            probes <= 0.3 * most * 60.0 + PROBES.1,
+            probes <= 0.3 * most * 60.0 + PROBES_BURST,
             "{probes} at {rate}/s"
         );
     }

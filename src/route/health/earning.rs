@@ -2,25 +2,13 @@
 
 use std::time::Duration;
 
-use super::{FORGIVEN, Health};
+use super::Health;
 use crate::clock::Time;
 use crate::observe::event::Verdict;
-use crate::route::patience::{JITTER, Patience};
+use crate::route::constants::judge::probation::*;
+use crate::route::constants::judge::suspicion::FORGIVEN;
+use crate::route::patience::Patience;
 use crate::route::tally::{Sample, Shown};
-
-/// While nothing is clear, real questions are the trial: this many good answers in a row, or fewer
-/// over a second. At a loss of 25 % a row of 24 happens by chance once in a thousand tries.
-const ROW: u32 = 24;
-const ROW_SLOW: u32 = 8;
-const ROW_SLOW_SPAN: Duration = Duration::from_secs(1);
-/// A return that did not last doubles both, so often at most.
-const RELAPSES_DESPERATE: u32 = 3;
-/// The least between two trials.
-const TRIAL_STEP: Duration = Duration::from_millis(20);
-/// A trial that took this share of the one before, or less, shows a queue that drains: it is tried again after
-const DRAINS: f32 = 0.7;
-/// this.
-const DRAIN_STEP: Duration = Duration::from_millis(500);
 
 impl Health {
     /// When it should be tried again.
