@@ -1,7 +1,6 @@
 //! One request, one response: what each address of the watch answers.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -12,7 +11,6 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot::error::RecvError;
 
 use super::desk::{Desk, Refused};
 use super::{AdminState, Check, api};
@@ -45,9 +43,6 @@ pub(super) struct Wanted<'a> {
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// The order that takes longer than others.
-const RELOAD: &str = "/api/v1/reload";
-
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const OCTETS: &str = "application/octet-stream";
@@ -74,19 +69,15 @@ byway, read-only:
   /api/v1/why      what would be done for a question now; ?name=NAME&type=TYPE
   /api/v1/cache    what is held for a name; ?name=NAME
   /api/v1/top      what is asked for most and who asks most; ?most=NUMBER; from this host only
+  /api/v1/history  what clients felt and how each route fared; ?from=TIME&to=TIME&step=SECONDS
   /api/v1/openapi.json   the same for programs: every request and every field
   /api/v1/record   what the flight recorder keeps in memory for want of a file
 ";
 
 /// What a request is answered.
 pub(super) fn respond(wanted: &Wanted<'_>, door: &Door, state: &AdminState) -> Answer {
-    if let Door::Network { loopback: true } = door
-        && !is_local_host(wanted.headers)
-    {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "this address is for this host only: ask it by its IP address or as localhost",
-        );
+    if let Some(refusal) = turn_away(wanted, door) {
+        return refusal;
     }
     match (wanted.method, door) {
         (&Method::GET | &Method::HEAD, _) if wanted.body.is_empty() => read(wanted, door, state),
@@ -104,6 +95,18 @@ pub(super) fn respond(wanted: &Wanted<'_>, door: &Door, state: &AdminState) -> A
             refusal
         }
     }
+}
+
+/// What a request gets that came by a name that is not this host's.
+pub(super) fn turn_away(wanted: &Wanted<'_>, door: &Door) -> Option<Answer> {
+    let foreign =
+        matches!(door, Door::Network { loopback: true }) && !is_local_host(wanted.headers);
+    foreign.then(|| {
+        refuse(
+            StatusCode::FORBIDDEN,
+            "this address is for this host only: ask it by its IP address or as localhost",
+        )
+    })
 }
 
 fn read(wanted: &Wanted<'_>, door: &Door, state: &AdminState) -> Answer {
@@ -212,63 +215,19 @@ fn ordered<T: DeserializeOwned, R: Serialize>(
     }
 }
 
-/// Whether the request orders a snapshot, and who gives the order.
-pub(super) fn orders_snapshot<'a>(wanted: &Wanted<'_>, door: &'a Door) -> Option<&'a str> {
-    match door {
-        Door::Control { by } if wanted.method == Method::POST => {
-            (wanted.path == "/api/v1/snapshot").then_some(by.as_str())
-        }
-        _ => None,
-    }
-}
-
-/// Who asks for the configuration to be read anew, if that is what is wanted. It is answered apart, for it takes longer
-/// than others may wait.
-pub(super) fn asks_for_reload<'a>(wanted: &Wanted<'_>, door: &'a Door) -> Option<&'a str> {
-    match door {
-        Door::Control { by } if wanted.method == Method::POST && wanted.path == RELOAD => Some(by),
-        _ => None,
-    }
-}
-
-/// Has the snapshot written and waits for it: the only order that takes longer than a look.
-pub(super) async fn snapshot(by: &str, state: &AdminState, patience: Duration) -> Answer {
-    let later = match state.desk.snapshot(by) {
-        Ok(later) => later,
-        Err(refused) => return told::<api::Done>(Err(refused)),
-    };
-    let done = match tokio::time::timeout(patience, later).await {
-        Ok(Ok(Ok(done))) => Ok(api::Done { done }),
-        Ok(Ok(Err(why))) => Err(why),
-        Ok(Err(_)) => Err("nobody writes it any more: byway stops".into()),
-        Err(_) => Err(format!(
-            "not written within {} s; it goes on",
-            patience.as_secs()
-        )),
-    };
-    told(done.map_err(Refused::Failed))
-}
-
-/// What came of it, as far as that is known.
-pub(super) fn reloaded(result: Result<Result<String, String>, RecvError>) -> Answer {
-    told(match result {
-        Ok(Ok(done)) => Ok(api::Done { done }),
-        Ok(Err(why)) => Err(Refused::Failed(why)),
-        Err(_) => Err(Refused::Failed("byway is about to end".into())),
-    })
-}
-
-fn told<T: Serialize>(result: Result<T, Refused>) -> Answer {
+/// A document, or why there is none.
+pub(super) fn told<T: Serialize>(result: Result<T, Refused>) -> Answer {
     match result {
         Ok(document) => json(StatusCode::OK, &document),
         Err(Refused::Wrong(why)) => refuse(StatusCode::BAD_REQUEST, &why),
         Err(Refused::Unknown(why)) => refuse(StatusCode::NOT_FOUND, &why),
+        Err(Refused::Busy(why)) => refuse(StatusCode::SERVICE_UNAVAILABLE, &why),
         Err(Refused::Failed(why)) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &why),
     }
 }
 
 /// The value of a parameter, percent-decoded. One that cannot be decoded is as good as none.
-fn parameter(query: &str, key: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, key: &str) -> Option<String> {
     let found = query
         .split('&')
         .filter_map(|pair| pair.split_once('='))

@@ -4,6 +4,9 @@
 //! describes them, and a test compares it with real answers. Times are RFC 3339 in UTC,
 //! durations seconds, and what is not known is `null`.
 
+mod history;
+
+pub use history::{History, HistoryEvent, HistoryFelt, HistoryOrder, HistoryRoute, HistoryStep};
 use serde::{Deserialize, Serialize};
 
 /// How byway fares as a whole.

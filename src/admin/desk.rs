@@ -11,6 +11,8 @@ pub enum Refused {
     Wrong(String),
     /// What it names is not there: answered 404.
     Unknown(String),
+    /// Not now: answered 503.
+    Busy(String),
     /// It could not be done: answered 500.
     Failed(String),
 }
@@ -85,6 +87,16 @@ pub trait Desk: Send + Sync {
 
     /// What the flight recorder keeps in memory for want of a file: frames, as they would stand in the file.
     fn record(&self) -> Vec<u8>;
+
+    /// Reads the flight recorder, on a thread of its own.
+    ///
+    /// # Errors
+    /// [`Refused::Wrong`] if that is no span of time, [`Refused::Unknown`] if nothing is recorded,
+    /// [`Refused::Busy`] if it is being read already.
+    fn history(
+        &self,
+        order: &api::HistoryOrder,
+    ) -> Result<oneshot::Receiver<Result<api::History, Refused>>, Refused>;
 
     /// Has the configuration read anew. What came of it comes later, from a thread that may take its time.
     fn reload(&self, by: &str) -> oneshot::Receiver<Result<String, String>>;

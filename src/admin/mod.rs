@@ -11,6 +11,7 @@ mod answer;
 pub mod api;
 pub mod control;
 pub mod desk;
+mod later;
 #[cfg(test)]
 mod tests;
 
@@ -36,9 +37,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::observe::metrics::{Metrics, Visit};
-use answer::{Answer, Door, Wanted, asks_for_reload, orders_snapshot, refuse, respond, snapshot};
+use answer::{Answer, Door, Wanted, refuse, respond};
 pub use control::ControlSocket;
 pub use desk::Desk;
+use later::Errand;
 
 /// A question that the rest of the daemon answers: `Ok`, perhaps with a line about what else is worth knowing,
 /// or one line that says what is wrong.
@@ -321,11 +323,8 @@ async fn attend(request: Request<Incoming>, door: &Door, state: &AdminState) -> 
         headers: &head.headers,
         body: &body,
     };
-    if let Some(by) = asks_for_reload(&wanted, door) {
-        return answer::reloaded(state.desk.reload(by).await);
-    }
-    match orders_snapshot(&wanted, door) {
-        Some(by) => snapshot(by, state, SNAPSHOT_PATIENCE).await,
+    match Errand::of(&wanted, door) {
+        Some(errand) => errand.run(state).await,
         None => respond(&wanted, door, state),
     }
 }

@@ -100,6 +100,23 @@ impl Desk for Lectern {
         Err(desk::Refused::Unknown(format!("no trace {}", order.id)))
     }
 
+    fn history(
+        &self,
+        order: &api::HistoryOrder,
+    ) -> Result<tokio::sync::oneshot::Receiver<Result<api::History, desk::Refused>>, desk::Refused>
+    {
+        if order.from == "busy" {
+            return Err(desk::Refused::Busy("not now".into()));
+        }
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let _ = answer.send(Ok(api::History {
+            step: order.step.map_or(30.0, |step| step as f64),
+            steps: Vec::new(),
+            events: Vec::new(),
+        }));
+        Ok(answered)
+    }
+
     fn reload(&self, by: &str) -> tokio::sync::oneshot::Receiver<Result<String, String>> {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let _ = answer.send(Ok(format!("reload by {by}")));
@@ -510,7 +527,7 @@ fn nothing_is_changed_over_the_network() {
 #[test]
 fn a_page_that_rebinds_its_name_reads_nothing() {
     let address = start(healthy(metrics()), Bounds::DEFAULT);
-    for path in ["/metrics", "/api/v1/events", "/"] {
+    for path in ["/metrics", "/api/v1/events", "/api/v1/history", "/"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n");
         let (status, head, body) = split(&talk(address, &request));
         assert_eq!(status, 403, "{body}");
@@ -548,4 +565,22 @@ fn what_clients_ask_is_told_on_this_host_only() {
     assert_eq!(ask(&Door::Network { loopback: true }, "most=5"), 200);
     assert_eq!(ask(&Door::Network { loopback: true }, "most=-5"), 400);
     assert_eq!(ask(&Door::Network { loopback: false }, ""), 403);
+}
+
+#[test]
+fn the_record_is_read_for_who_asks_sensibly() {
+    let address = start(healthy(metrics()), Bounds::DEFAULT);
+    let (status, _, body) = get(address, "/api/v1/history?from=-1h&to=now&step=60");
+    assert_eq!(
+        (status, body.contains("\"step\":60.0")),
+        (200, true),
+        "{body}"
+    );
+    for (query, expected) in [("step=0", 400), ("step=86401", 400), ("step=x", 400)] {
+        let (status, _, body) = get(address, &format!("/api/v1/history?{query}"));
+        assert_eq!(status, expected, "{query}: {body}");
+    }
+    assert_eq!(get(address, "/api/v1/history?from=busy").0, 503);
+    let posted = "POST /api/v1/history HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(split(&talk(address, posted)).0, 405);
 }

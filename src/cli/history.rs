@@ -57,12 +57,6 @@ enum Format {
 /// The most steps that are made: each holds every series.
 const STEPS_MOST: u64 = 10_000;
 
-/// Steps that people like, in seconds.
-const STEPS: &[u64] = &[
-    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200,
-    86_400,
-];
-
 fn step(text: &str) -> Result<Duration, String> {
     let step = parse_duration(text).map_err(|error| error.to_string())?;
     match step.subsec_nanos() {
@@ -96,7 +90,7 @@ pub(super) fn history(args: &HistoryArgs) -> u8 {
     let step = match (args.step, args.format) {
         (Some(step), _) => u64::try_from(step.as_millis()).unwrap_or(u64::MAX),
         (None, Format::Openmetrics) => 15_000,
-        (None, _) => comfortable(to - from),
+        (None, _) => history::comfortable(to - from),
     };
     if (to - from) / step > STEPS_MOST {
         fail(&format!(
@@ -128,28 +122,12 @@ pub(super) fn history(args: &HistoryArgs) -> u8 {
     print(text.as_bytes())
 }
 
-/// The shortest step that makes at most thirty of them.
-fn comfortable(span: u64) -> u64 {
-    let fits = |step: &&u64| span <= **step * 1_000 * 30;
-    STEPS
-        .iter()
-        .find(fits)
-        .map_or(span / 30, |step| step * 1_000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_comfortable() {
-        for (minutes, seconds) in [(1, 2), (15, 30), (60, 120), (24 * 60, 3_600)] {
-            assert_eq!(
-                comfortable(minutes * 60_000),
-                seconds * 1_000,
-                "{minutes} min"
-            );
-        }
+    fn steps_are_whole_seconds() {
         assert_eq!(step("10s"), Ok(Duration::from_secs(10)));
         for wrong in ["0s", "500ms", "1", "x"] {
             assert!(step(wrong).is_err(), "{wrong}");

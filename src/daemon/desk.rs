@@ -1,5 +1,6 @@
 //! What the API shows and the orders that it takes, put together from what the daemon has.
 
+mod history;
 mod limits;
 mod top;
 mod trace;
@@ -52,6 +53,7 @@ pub(super) struct Counter {
     alarm: Alarm,
     /// What clients ask most.
     top: Arc<Top>,
+    reading: history::Reading,
     pub(super) started: Time,
     drains: Drains,
     /// Answers by result, a sample each second, the oldest first.
@@ -86,6 +88,7 @@ impl Counter {
             record,
             alarm,
             top,
+            reading: history::Reading::default(),
             started: clock.now(),
             felt: Mutex::new([(clock.now(), Results::default())].into()),
             limits: Mutex::default(),
@@ -431,6 +434,14 @@ impl Desk for Counter {
     fn record(&self) -> Vec<u8> {
         let recorder = self.recorder.as_ref();
         recorder.map(Watcher::memory).unwrap_or_default()
+    }
+
+    fn history(
+        &self,
+        order: &api::HistoryOrder,
+    ) -> Result<oneshot::Receiver<Result<api::History, No>>, No> {
+        let now = self.clock.wall_millis();
+        self.reading.begin(self.recorder.as_ref(), order, now)
     }
 
     fn reload(&self, by: &str) -> oneshot::Receiver<Result<String, String>> {

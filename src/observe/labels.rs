@@ -447,14 +447,25 @@ impl Label for Verdict {
 }
 
 impl Outcome {
-    /// Whether such an attempt says how long the route takes, be it only "longer than we waited".
-    /// A refused connection ends in microseconds; counted as a round trip it would make a broken
-    /// route look fast.
+    /// Whether something came back that answers the attempt, so that its time is a round trip. The wait for what
+    /// was lost is none: it says how patient byway was. A refused connection ends in microseconds; counted as
+    /// a round trip it would make a broken route look fast.
     pub fn has_round_trip(self) -> bool {
-        !matches!(
-            self,
-            Outcome::Unreachable | Outcome::HandshakeFailed | Outcome::Closed | Outcome::Local
-        )
+        match self {
+            Outcome::Answered
+            | Outcome::Poor
+            | Outcome::Lame
+            | Outcome::Unfinished
+            | Outcome::Truncated
+            | Outcome::Garbled
+            | Outcome::Outrun => true,
+            Outcome::Mismatched
+            | Outcome::TimedOut
+            | Outcome::Unreachable
+            | Outcome::HandshakeFailed
+            | Outcome::Closed
+            | Outcome::Local => false,
+        }
     }
 }
 

@@ -124,7 +124,7 @@ series! {
     ATTEMPTS = Counter "byway_attempts_total" ["upstream", "path", "outcome"]
         "Attempts ended, by what they came to.";
     ATTEMPT_DURATION = Histogram "byway_attempt_duration_seconds" ["upstream", "path"]
-        "Round trips of attempts, those that came late or lost the race included; a lost attempt counts with the time it was waited for.";
+        "Round trips of attempts that were answered, those that came late or lost the race included.";
     ATTEMPTS_SENT = Counter "byway_attempts_sent_total" ["upstream", "path", "kind"]
         "Attempts sent, by why they were made.";
     HEDGES = Counter "byway_hedges_total" ["result"]

@@ -9,7 +9,7 @@ mod tests;
 
 pub(super) use figures::{Buckets, upstream_answers};
 pub use figures::{Felt, RouteFelt, Step, steps};
-pub use grid::{Grid, Row};
+pub use grid::{Grid, Row, comfortable};
 pub use openmetrics::write as openmetrics;
 pub(super) use show::{columns, millis, percent};
 pub use show::{csv, json, table};

@@ -9,6 +9,7 @@ use super::encoder::{Draft, Encoder};
 use super::file::{FileError, Layout, Recording};
 use super::frame::{Kind, Stamp};
 use super::memory::Memory;
+use super::reader::Log;
 use crate::observe::metrics::Reading;
 
 /// How long a file that cannot be had is left alone, and how often one that is written is looked for. In
@@ -66,6 +67,30 @@ impl Watcher {
     /// How it stands.
     pub fn standing(&self) -> Standing {
         lock(&self.0.standing).clone()
+    }
+
+    /// Everything that is recorded, in the file and in memory. It may be written meanwhile.
+    ///
+    /// # Errors
+    /// [`FileError`] if the file that is written cannot be read.
+    pub fn log(&self) -> Result<Log, FileError> {
+        let standing = self.standing();
+        let mut log = match &standing.path {
+            Some(path) => match Log::open(path) {
+                Ok(log) => log,
+                Err(error) if standing.on_disk => return Err(error),
+                Err(_) => Log::default(),
+            },
+            None => Log::default(),
+        };
+        let memory = self.memory();
+        let size = memory.len() as u64;
+        let added = log.add(Box::new(memory), size);
+        added.map_err(|cause| FileError::System {
+            path: standing.path.unwrap_or_default(),
+            cause,
+        })?;
+        Ok(log)
     }
 
     /// The frames that are kept in memory, one after another, as in a file.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use byway::record::Log;
 use serde_json::{Map, Value, json};
 
 use crate::kit::*;
@@ -207,7 +209,7 @@ fn every_documented_request_is_answered_as_documented() {
                 let given: Vec<String> = given.collect();
                 // What is unknown of AAAA is known of A.
                 let query = given.join("&").replace("type=AAAA", "type=A");
-                daemon_get(&daemon, &format!("{path}?{query}"))
+                daemon_get(&daemon, &format!("{path}?{query}"), operation)
             } else {
                 let content = &operation["requestBody"]["content"]["application/json"];
                 let example = &content["example"];
@@ -252,12 +254,43 @@ fn every_documented_request_is_answered_as_documented() {
     assert_eq!(unseen, Vec::<&String>::new(), "fields that no answer had");
 }
 
-fn daemon_get(daemon: &Daemon, path: &str) -> (u16, String) {
-    match path.starts_with("/api/v1/record") {
-        // Octets, not text.
-        true => (200, String::new()),
-        false => daemon.http(path),
+/// What a reader gets: status, media type, body.
+fn read(daemon: &Daemon, path: &str) -> (u16, String, Vec<u8>) {
+    let admin = daemon.admin.expect("an admin endpoint");
+    let mut stream = TcpStream::connect(admin).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("asked");
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).expect("a response");
+    let end = response.windows(4).position(|it| it == b"\r\n\r\n");
+    let body = response.split_off(end.expect("a head") + 4);
+    let head = String::from_utf8(response).expect("text");
+    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
+    let media_type = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-type: "));
+    let media_type = media_type.expect("a media type").to_owned();
+    (status.expect("a status"), media_type, body)
+}
+
+/// What a GET is answered, once it is sure to be what the file says: the media type, and of octets what they hold.
+fn daemon_get(daemon: &Daemon, path: &str, operation: &Value) -> (u16, String) {
+    let (status, media_type, body) = read(daemon, path);
+    let content = operation["responses"][status.to_string()]["content"].as_object();
+    let documented: Vec<&String> = content.into_iter().flatten().map(|(it, _)| it).collect();
+    assert_eq!(documented, [&media_type], "{path}");
+    if media_type == "application/octet-stream" {
+        let size = body.len() as u64;
+        let mut log = Log::default();
+        log.add(Box::new(body), size).expect("frames");
+        assert!(
+            !log.frames().is_empty() && !log.told().is_empty(),
+            "{log:?}"
+        );
+        return (status, String::new());
     }
+    (status, String::from_utf8(body).expect("text"))
 }
 
 #[test]
@@ -266,9 +299,12 @@ fn what_is_served_is_documented_and_the_file_is_served() {
     let daemon = Daemon::to(&[&upstream]);
     let (status, served) = daemon.http("/api/v1/openapi.json");
     assert_eq!((status, served.as_str()), (200, FILE));
-    let source = include_str!("../../src/admin/answer.rs");
-    let paths = source.split('"').filter(|it| it.starts_with("/api/v1/"));
-    let in_code: BTreeSet<&str> = paths.collect();
+    let sources = [
+        include_str!("../../src/admin/answer.rs"),
+        include_str!("../../src/admin/later.rs"),
+    ];
+    let paths = sources.iter().flat_map(|it| it.split('"'));
+    let in_code: BTreeSet<&str> = paths.filter(|it| it.starts_with("/api/v1/")).collect();
     let file = file();
     let documented = file["paths"].as_object().expect("paths");
     let in_file: BTreeSet<&str> = documented

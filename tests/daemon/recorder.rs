@@ -166,6 +166,8 @@ fn a_record_is_not_for_everybody_and_none_is_kept_where_none_is_wanted() {
         .tables("[recorder]\nenabled = false\n")
         .start();
     assert!(!status(&off).contains("recorded in"));
+    let (code, body) = off.http("/api/v1/history");
+    assert_eq!(code, 404, "{body}");
     assert!(
         !off.metrics()
             .kinds
@@ -198,6 +200,14 @@ fn history_is_read_with_the_daemon_running_and_gone() {
     };
     eventually("all questions are shown", || {
         questions(&["--socket", socket]) == 30
+    });
+    eventually("over HTTP too", || {
+        // 503 while another request is served.
+        let (_, body) = daemon.http("/api/v1/history?from=-1h&step=3600");
+        let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let steps = json["steps"].as_array().cloned().unwrap_or_default();
+        let count = |it: &serde_json::Value| it["clients"]["questions"].as_u64();
+        steps.iter().filter_map(count).sum::<u64>() == 30
     });
     let table = stdout(&history(&["--socket", socket, "--events"]));
     assert!(table.starts_with("time "), "{table}");
@@ -429,4 +439,25 @@ fn an_incident_names_the_culprit_and_what_was_done() {
     let scenario: serde_json::Value = serde_json::from_str(&scenario).expect("an object");
     assert_eq!(scenario["blamed"][0], "upstream u0");
     assert_eq!(scenario["routes"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn the_wait_for_what_is_never_answered_is_no_round_trip() {
+    let (silent, good) = (Upstream::silent(), Upstream::good());
+    let daemon = Setup::to(&[&silent, &good]).start();
+    eventually("something is lost, and something answered", || {
+        let name = format!("n{}.known.test", rand::random::<u32>());
+        Stub::new(daemon.dns()).ask(&Build::query(&name, A));
+        let (_, body) = daemon.http("/api/v1/history?from=-1h&step=86400");
+        let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        // A day may have ended meanwhile.
+        let steps = json["steps"].as_array().cloned().unwrap_or_default();
+        let Some(routes) = steps.last().and_then(|it| it["routes"].as_array()) else {
+            return false;
+        };
+        let of = |name: &str| routes.iter().find(|it| it["name"] == name).expect("it");
+        let (silent, good) = (of("u0@default"), of("u1@default"));
+        assert!(silent["rtt"].is_null(), "{silent}");
+        silent["lost"].as_u64() > Some(0) && good["rtt"].as_f64().is_some_and(|it| it < 1.0)
+    });
 }

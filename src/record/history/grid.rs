@@ -6,6 +6,21 @@ use super::super::frame::Kind;
 use super::super::reader::{Found, Log, Numbers};
 use super::super::shape::{Column, Form, Shape};
 
+/// Steps that people like, in seconds.
+const STEPS: &[u64] = &[
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200,
+    86_400,
+];
+
+/// The shortest step that people like and that makes at most thirty of so many milliseconds; in milliseconds.
+pub fn comfortable(span: u64) -> u64 {
+    let fits = |step: &&u64| span <= **step * 1_000 * 30;
+    STEPS
+        .iter()
+        .find(fits)
+        .map_or(span / 30, |step| step * 1_000)
+}
+
 /// The record between two moments, a row for each step in which there was a frame.
 #[derive(Debug)]
 pub struct Grid {

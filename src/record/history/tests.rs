@@ -298,3 +298,14 @@ fn openmetrics_has_the_names_labels_and_kinds_of_the_page() {
     assert_eq!(kinds["byway_query_duration_seconds"], "histogram");
     assert_eq!(kinds["byway_limit"], "gauge");
 }
+
+#[test]
+fn steps_are_comfortable() {
+    for (minutes, seconds) in [(1, 2), (15, 30), (60, 120), (24 * 60, 3_600)] {
+        assert_eq!(
+            comfortable(minutes * 60_000),
+            seconds * 1_000,
+            "{minutes} min"
+        );
+    }
+}

@@ -81,7 +81,7 @@ pub struct Worth {
     pub samples: u64,
     /// Of those, without an answer.
     pub lost: u64,
-    /// Half of them took no longer, the lost ones with the time that they were waited for, in seconds.
+    /// Half of those that were answered took no longer, in seconds; `None` if none was.
     pub p50: Option<f64>,
     /// 99 of 100 took no longer.
     pub p99: Option<f64>,

@@ -286,7 +286,7 @@ fn worth(worth: &Worth) -> String {
     );
     if let (Some(p50), Some(p99)) = (p50, p99) {
         let (p50, p99) = (millis(*p50), millis(*p99));
-        out += &format!("; half took {p50}, 99 of 100 took {p99} at most");
+        out += &format!("; of those answered, half took {p50} and 99 of 100 took {p99} at most");
     }
     out += ".";
     if *questions > 0 {
