@@ -125,7 +125,15 @@ fn hits(cache: &Cache, stop: &AtomicBool) -> Vec<Duration> {
 }
 
 fn write(cache: &Cache, file: &Path, pause: impl FnMut()) {
-    snapshot::write(file, cache, &[], Life::START, wall(), pause).expect("written");
+    snapshot::write(
+        file,
+        cache,
+        snapshot::Besides::default(),
+        Life::START,
+        wall(),
+        pause,
+    )
+    .expect("written");
 }
 
 fn wall() -> u64 {

@@ -28,6 +28,7 @@ pub fn serve() {
         listen,
         paths: Vec::new(),
         upstreams: Vec::new(),
+        guards: Vec::new(),
         zones: Vec::new(),
         special: byway::config::SpecialNames::default(),
         records: Vec::new(),
@@ -48,6 +49,7 @@ pub fn serve() {
     };
     let sources = Sources {
         cache: Box::new(CacheSample::default),
+        guard: Box::new(|| None),
         engine: Box::new(EngineSample::default),
         snapshot: None,
         recorder: None,

@@ -70,6 +70,7 @@ byway, read-only:
   /api/v1/cache    what is held for a name; ?name=NAME
   /api/v1/top      what is asked for most and who asks most; ?most=NUMBER; from this host only
   /api/v1/history  what clients felt and how each route fared; ?from=TIME&to=TIME&step=SECONDS
+  /api/v1/guard    names under guard, and which of them have vanished
   /api/v1/openapi.json   the same for programs: every request and every field
   /api/v1/record   what the flight recorder keeps in memory for want of a file
 ";
@@ -145,6 +146,7 @@ fn read(wanted: &Wanted<'_>, door: &Door, state: &AdminState) -> Answer {
                 number(wanted.query, "most", TOP_USUAL).map(|most| desk.top(most.min(TOP_MOST))),
             ),
         },
+        "/api/v1/guard" => json(StatusCode::OK, &desk.guard()),
         "/api/v1/openapi.json" => {
             let mut document = text(StatusCode::OK, OPENAPI);
             let media_type = HeaderValue::from_static(JSON);
@@ -191,12 +193,13 @@ fn change(wanted: &Wanted<'_>, by: &str, desk: &dyn Desk) -> Answer {
         "/api/v1/drain" => ordered(body, |order| desk.drain(order, by)),
         "/api/v1/restore" => ordered(body, |order| desk.restore(order, by)),
         "/api/v1/flush" => ordered(body, |order| desk.flush(order, by)),
+        "/api/v1/guard/release" => ordered(body, |order| desk.release(order, by)),
         "/api/v1/trace" => ordered(body, |order| desk.trace(order, by)),
         "/api/v1/trace/lines" => ordered(body, |order| desk.trace_lines(order)),
         "/api/v1/log" => ordered(body, |order| desk.log(order, by)),
         _ => refuse(
             StatusCode::NOT_FOUND,
-            "no such order; there are drain, restore, flush, trace, trace/lines, log, snapshot and reload",
+            "no such order; there are drain, restore, flush, guard/release, trace, trace/lines, log, snapshot and reload",
         ),
     }
 }

@@ -266,6 +266,8 @@ pub struct Why {
     pub decision: String,
     /// The zone of the configuration that the name lies in, if it is in one.
     pub zone: Option<String>,
+    /// Whether the name is under guard, and what is kept of it.
+    pub guard: Option<String>,
     /// What the cache holds for it, if anything.
     pub cached: Option<Cached>,
     /// What is remembered of its last failure, in words.
@@ -411,6 +413,49 @@ pub struct FlushOrder {
     /// All names below it too.
     #[serde(default)]
     pub subtree: bool,
+}
+
+/// `GET /api/v1/guard`: names under guard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Whether any names are under guard.
+    pub enabled: bool,
+    /// Names whose addresses are remembered.
+    pub watched: u64,
+    /// Those that have vanished, by type.
+    pub count: u64,
+    /// The first thousand of them.
+    pub kept: Vec<GuardedName>,
+}
+
+/// A name that has vanished, and whose last known addresses are given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GuardedName {
+    /// The name.
+    pub name: String,
+    /// The type of its addresses, `A` or `AAAA`.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// Its last known addresses.
+    pub addresses: Vec<String>,
+    /// What is said of it: `NXDOMAIN`, `no data` or `fails validation`.
+    pub said: String,
+    /// The route over which that was said.
+    pub by: String,
+    /// How long it has been gone, in seconds.
+    pub gone_for: f64,
+    /// For how long it is kept from now, in seconds.
+    pub left: f64,
+    /// Answers that were given meanwhile.
+    pub given: u64,
+}
+
+/// `POST /api/v1/guard/release` on the control socket
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseOrder {
+    /// The name to be let go.
+    pub name: String,
 }
 
 /// `POST /api/v1/log` on the control socket

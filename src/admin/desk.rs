@@ -61,6 +61,15 @@ pub trait Desk: Send + Sync {
     /// [`Refused::Wrong`] if that is no name.
     fn flush(&self, order: &api::FlushOrder, by: &str) -> Result<api::Done, Refused>;
 
+    /// Names under guard, and which of them have vanished.
+    fn guard(&self) -> api::Guard;
+
+    /// Lets a name under guard go: what upstreams say of it counts from now on.
+    ///
+    /// # Errors
+    /// [`Refused::Wrong`] if that is no name, [`Refused::Unknown`] if nothing is kept of it.
+    fn release(&self, order: &api::ReleaseOrder, by: &str) -> Result<api::Done, Refused>;
+
     /// Begins to tell everything that is decided about the questions for a name.
     ///
     /// # Errors

@@ -404,6 +404,15 @@ impl Cache {
         self.each_shard().map(|mut shard| shard.clear()).sum()
     }
 
+    /// Forgets the answer to `key`, whose hash is `hash`.
+    pub fn forget_key<'k>(&self, key: impl Into<KeyRef<'k>>, hash: u64) {
+        if let Some(mut shard) = self.shard(hash)
+            && shard.peek(hash).is_some_and(|it| it.answers(key.into()))
+        {
+            shard.remove(hash);
+        }
+    }
+
     /// Forgets every answer for names, in wire form, for which `is_one` holds. Returns how many.
     pub fn forget(&self, is_one: impl Fn(&[u8]) -> bool) -> usize {
         self.retain(|entry| !is_one(entry.name()))

@@ -233,6 +233,14 @@ impl Segments {
         }
     }
 
+    /// Removes an entry that is not true any more.
+    pub(super) fn remove(&mut self, hash: u64) {
+        let removed = self.protected.remove(hash);
+        if removed.is_none() {
+            self.probation.remove(hash);
+        }
+    }
+
     /// Shows every entry, moving none.
     pub(super) fn visit_all(&self, mut visit: impl FnMut(&Entry)) {
         for segment in [&self.probation, &self.protected] {

@@ -18,7 +18,8 @@
 //! After the last block the file ends. A block of kind 1 holds entries: each the length of the
 //! answer (4), its age in milliseconds (8), its count (1), flags (1: DO 1, CD 2, protected 4, asked
 //! for 8) and the octets of the [`Answer`](crate::wire::Answer). Blocks of kind 2 hold, one after
-//! another, what the caller wants kept besides: the baselines of the routes.
+//! another, what the caller wants kept besides: the baselines of the routes; blocks of kind 3 likewise what is remembered of
+//! names under guard.
 //!
 //! # Clocks
 //! Ages count across a restart by wall clock. If that has gone forward by more than an answer may
@@ -64,6 +65,17 @@ pub struct Restored {
     pub age: Option<Duration>,
     /// What was kept besides the answers, as it was given to [`write`](fn@write).
     pub baselines: Vec<u8>,
+    /// The same of names under guard.
+    pub guard: Vec<u8>,
+}
+
+/// What is kept besides the answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Besides<'a> {
+    /// The baselines of the routes.
+    pub baselines: &'a [u8],
+    /// What is remembered of names under guard.
+    pub guard: &'a [u8],
 }
 
 /// Why a snapshot could not be written or read. Each is one line that names the file.

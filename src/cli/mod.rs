@@ -149,6 +149,8 @@ enum Command {
     Cache(running::CacheArgs),
     /// Forget answers: of one name, of all names below it, or all
     Flush(running::FlushArgs),
+    /// Names that must not vanish: which have, and `release NAME` to let one go
+    Guard(running::GuardArgs),
     /// Log more or less from now on, until the restart
     Log(running::LogArgs),
     /// Write the cache to its file now
@@ -185,6 +187,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => running::restore(&args),
         Command::Cache(args) => running::cache(&args),
         Command::Flush(args) => running::flush(&args),
+        Command::Guard(args) => running::guard(&args),
         Command::Log(args) => running::log(&args),
         Command::Snapshot(args) => running::snapshot(&args),
         Command::Reload(args) => running::reload(&args),

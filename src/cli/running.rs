@@ -282,6 +282,40 @@ pub(super) fn flush(args: &FlushArgs) -> u8 {
     args.reach.order("/api/v1/flush", &order)
 }
 
+/// Names that must not vanish: which have, and for how long their last known addresses are kept
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct GuardArgs {
+    #[command(subcommand)]
+    order: Option<GuardOrder>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum GuardOrder {
+    /// Let a name go: what upstreams say of it counts from now on
+    Release {
+        /// The name, as in a zone file
+        name: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
+pub(super) fn guard(args: &GuardArgs) -> u8 {
+    match &args.order {
+        Some(GuardOrder::Release { name, reach }) => {
+            let name = name.clone();
+            reach.order("/api/v1/guard/release", &api::ReleaseOrder { name })
+        }
+        None => {
+            let shown = args.reach.show("/api/v1/guard", show::guard);
+            shown.err().unwrap_or(exit::OK)
+        }
+    }
+}
+
 /// Write the cache to its file now, and wait until it is written
 #[derive(Args, Debug)]
 pub(super) struct SnapshotArgs {

@@ -209,6 +209,18 @@ pub const WAITING: Bounds<usize> = bounds(65_536, 16, 1 << 22);
 /// Clients waiting for one answer: a quarter of all. At a deadline of 4.5 s that is 3,600 a second for one silent name.
 pub const WAITING_PER_QUESTION: Bounds<usize> = bounds(16_384, 1, 1 << 22);
 
+/// The most guards. See [`MOST_LISTENERS`].
+pub const MOST_GUARDS: usize = 1024;
+/// How long addresses of a name that has vanished are kept. An hour is what it takes to find out why a name is gone and
+/// to put it back; nothing that was removed on purpose should be found for longer than a week.
+pub const GUARD_KEEP: Bounds<Duration> = bounds(secs(HOUR), secs(1), secs(7 * DAY));
+/// How long a name must have had addresses before they are kept: longer than what comes and goes by itself.
+pub const GUARD_AFTER: Bounds<Duration> = bounds(secs(10 * MINUTE), secs(0), secs(DAY));
+/// The share of a name's usual number of addresses under which an answer is reported. 0: none is.
+pub const GUARD_FLOOR: Bounds<f64> = bounds(0.0, 0.0, 1.0);
+/// Names under guard that are remembered: about a kilobyte each.
+pub const GUARDED_NAMES: Bounds<usize> = bounds(10_000, 16, 1 << 20);
+
 /// How long a question waits for room on a route. Longer than any burst that routes can work off; short of the
 /// second after which a client that hears nothing asks again.
 pub const QUEUE_PATIENCE: Bounds<Duration> = bounds(millis(500), millis(10), secs(10));

@@ -17,7 +17,7 @@ use super::report::{Place, Report, Severity, Written, quoted};
 use super::spec::{AdminListen, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
 use super::{
     Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
-    allowed_by_default, bounds, records, settings, system, zones,
+    allowed_by_default, bounds, guards, records, settings, system, zones,
 };
 
 /// What a file means.
@@ -67,6 +67,7 @@ pub(super) fn config(
         settings::check_order(spec, &routing, &cache, &limits, reports);
     }
     let records = records::records(&spec.records, reports);
+    let guards = guards::guards(&spec.guards, reports);
     let hosts = match spec.host.hosts.as_ref().map(|it| &it.value) {
         Some(SnapshotSpec::Off) => None,
         Some(SnapshotSpec::At(path)) => Some(path.clone()),
@@ -110,6 +111,7 @@ pub(super) fn config(
         zones,
         special: settings::special(spec),
         records,
+        guards,
         hosts,
         hosts_ttl: value_or(&spec.host.hosts_ttl, bounds::HOSTS_TTL.default),
         routing,

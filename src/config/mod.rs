@@ -10,6 +10,7 @@
 pub mod address;
 pub mod bounds;
 pub mod file;
+mod guards;
 pub mod host;
 pub mod lineup;
 pub mod live;

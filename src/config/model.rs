@@ -27,6 +27,8 @@ pub struct Config {
     pub special: SpecialNames,
     /// Records that are answered here.
     pub records: Vec<RecordConfig>,
+    /// Names that must not vanish.
+    pub guards: Vec<GuardConfig>,
     /// The host's own file of names (hosts(5)); `None` if it is not to be read.
     pub hosts: Option<PathBuf>,
     /// The TTL of what it says.
@@ -212,6 +214,19 @@ impl ZoneConfig {
     }
 }
 
+/// Names whose addresses are kept for a while when upstreams say all of a sudden that there are none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardConfig {
+    /// In wire form and lower case; each stands for all names below it too.
+    pub zones: Vec<Vec<u8>>,
+    /// For how long they are kept at most.
+    pub keep: Duration,
+    /// For how long a name must have had addresses before.
+    pub after: Duration,
+    /// The share of its usual number of addresses under which an answer is reported, 0 to 1; 0 for none.
+    pub floor: f64,
+}
+
 /// Which of the clear routes is asked first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -312,6 +327,8 @@ pub struct Limits {
     pub waiting: usize,
     /// Clients waiting for the answer to one question. Beyond it: a stale answer, or SERVFAIL, at once.
     pub waiting_per_question: usize,
+    /// Names under guard whose addresses are remembered. Beyond it the newest are not guarded.
+    pub guarded_names: usize,
     /// How long a question waits for room while every route it may use is at its limit. Beyond it: SERVFAIL.
     pub queue_patience: Duration,
     /// Attempts in flight on one route: the ceiling of its adaptive limit.
@@ -363,6 +380,7 @@ impl Config {
             zones: Vec::new(),
             special: SpecialNames::default(),
             records: Vec::new(),
+            guards: Vec::new(),
             hosts: None,
             hosts_ttl: bounds::HOSTS_TTL.default,
             routing: Routing::default(),
@@ -520,6 +538,7 @@ impl Default for Limits {
             questions: bounds::QUESTIONS.default,
             waiting: bounds::WAITING.default,
             waiting_per_question: bounds::WAITING_PER_QUESTION.default,
+            guarded_names: bounds::GUARDED_NAMES.default,
             queue_patience: bounds::QUEUE_PATIENCE.default,
             attempts_per_route: bounds::ATTEMPTS_PER_ROUTE.default,
             source_ports: SourcePorts::default(),

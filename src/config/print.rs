@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::units::{format_duration, format_size};
 use super::{
-    Answering, CacheConfig, Config, Limits, Listen, PathConfig, Policy, RecordConfig,
+    Answering, CacheConfig, Config, GuardConfig, Limits, Listen, PathConfig, Policy, RecordConfig,
     RecorderConfig, Routing, SpecialNames, TopConfig, UpstreamConfig, UpstreamTransport,
     ZoneConfig,
 };
@@ -32,6 +32,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         zones,
         special,
         records,
+        guards,
         hosts,
         hosts_ttl,
         routing,
@@ -60,6 +61,9 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     }
     for it in records {
         write_record(out, it)?;
+    }
+    for it in guards {
+        write_guard(out, it)?;
     }
     write_special(out, special)?;
     write_routing(out, routing)?;
@@ -223,6 +227,20 @@ fn write_record(out: &mut String, record: &RecordConfig) -> fmt::Result {
     write_durations(out, &[("ttl", *ttl)])
 }
 
+fn write_guard(out: &mut String, guard: &GuardConfig) -> fmt::Result {
+    let GuardConfig {
+        zones,
+        keep,
+        after,
+        floor,
+    } = guard;
+    let zones = zones.iter().map(|it| text(name_to_text(it)));
+    writeln!(out, "\n[[guard]]")?;
+    writeln!(out, "zones = {}", list(zones))?;
+    write_durations(out, &[("keep", *keep), ("after", *after)])?;
+    writeln!(out, "floor = {floor:?}")
+}
+
 fn write_special(out: &mut String, special: &SpecialNames) -> fmt::Result {
     let SpecialNames {
         localhost,
@@ -345,6 +363,7 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
         questions,
         waiting,
         waiting_per_question,
+        guarded_names,
         queue_patience,
         attempts_per_route,
         source_ports,
@@ -364,6 +383,7 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
     writeln!(out, "questions = {questions}")?;
     writeln!(out, "waiting = {waiting}")?;
     writeln!(out, "waiting-per-question = {waiting_per_question}")?;
+    writeln!(out, "guarded-names = {guarded_names}")?;
     write_durations(out, &[("queue-patience", *queue_patience)])?;
     let ports = source_ports.ranges().iter().map(text);
     writeln!(out, "source-ports = {}", list(ports))?;

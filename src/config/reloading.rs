@@ -52,6 +52,7 @@ settings! {
     "[special-names] private-reverse" Restart special.private_reverse;
     "[special-names] use-application-dns" Restart special.use_application_dns;
     "[[record]]" Restart records;
+    "[[guard]]" Reload guards;
     "[host] hosts" Restart hosts;
     "[host] hosts-ttl" Restart hosts_ttl;
     "[routing] policy" Reload routing.policy;
@@ -88,6 +89,7 @@ settings! {
     "[limits] questions" Reload limits.questions;
     "[limits] waiting" Reload limits.waiting;
     "[limits] waiting-per-question" Reload limits.waiting_per_question;
+    "[limits] guarded-names" Reload limits.guarded_names;
     "[limits] queue-patience" Reload limits.queue_patience;
     "[limits] attempts-per-route" Reload limits.attempts_per_route;
     "[limits] source-ports" Reload limits.source_ports;
@@ -139,6 +141,7 @@ const _: fn(Config) = |config| {
         upstreams: _,
         zones: _,
         records: _,
+        guards: _,
         hosts: _,
         hosts_ttl: _,
         special:
@@ -202,6 +205,7 @@ const _: fn(Config) = |config| {
                 questions: _,
                 waiting: _,
                 waiting_per_question: _,
+                guarded_names: _,
                 queue_patience: _,
                 attempts_per_route: _,
                 source_ports: _,

@@ -109,6 +109,7 @@ pub(super) fn limits(spec: &Spec, reports: &mut Vec<Report>) -> Limits {
         questions: value_or(&written.questions, default.questions),
         waiting: value_or(&written.waiting, default.waiting),
         waiting_per_question: value_or(&written.waiting_per_question, default.waiting_per_question),
+        guarded_names: value_or(&written.guarded_names, default.guarded_names),
         queue_patience: value_or(&written.queue_patience, default.queue_patience),
         attempts_per_route: value_or(&written.attempts_per_route, default.attempts_per_route),
         source_ports: source_ports(&written.source_ports, reports),

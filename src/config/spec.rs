@@ -37,6 +37,7 @@ pub(super) struct Spec {
     pub(super) zones: Vec<ZoneSpec>,
     pub(super) special: SpecialSpec,
     pub(super) records: Vec<RecordSpec>,
+    pub(super) guards: Vec<GuardSpec>,
     pub(super) routing: RoutingSpec,
     pub(super) cache: CacheSpec,
     pub(super) recorder: RecorderSpec,
@@ -98,6 +99,16 @@ pub(super) struct RecordSpec {
     pub(super) record_type: Key<RecordType>,
     pub(super) data: Key<Vec<Written<String>>>,
     pub(super) ttl: Key<Duration>,
+}
+
+/// `[[guard]]`
+#[derive(Debug)]
+pub(super) struct GuardSpec {
+    /// Each a name in wire form.
+    pub(super) zones: Key<Vec<Written<Vec<Vec<u8>>>>>,
+    pub(super) keep: Key<Duration>,
+    pub(super) after: Key<Duration>,
+    pub(super) floor: Key<f64>,
 }
 
 /// `[special-names]`
@@ -216,6 +227,7 @@ pub(super) struct LimitsSpec {
     pub(super) questions: Key<usize>,
     pub(super) waiting: Key<usize>,
     pub(super) waiting_per_question: Key<usize>,
+    pub(super) guarded_names: Key<usize>,
     pub(super) queue_patience: Key<Duration>,
     pub(super) attempts_per_route: Key<usize>,
     pub(super) source_ports: Key<Vec<Written<PortRule>>>,
@@ -251,6 +263,7 @@ impl Spec {
             upstreams_replaced: false,
             zones: t.tables("zone", "[[zone]]", ZoneSpec::read),
             records: t.tables("record", "[[record]]", RecordSpec::read),
+            guards: t.tables("guard", "[[guard]]", GuardSpec::read),
             special: t
                 .table("special-names", "[special-names]", SpecialSpec::read)
                 .unwrap_or_default(),
@@ -397,6 +410,23 @@ impl RecordSpec {
     }
 }
 
+impl GuardSpec {
+    fn read(t: &mut Table<'_, '_>) -> GuardSpec {
+        GuardSpec {
+            zones: match t.is_string("zones") {
+                true => t.read("zones", zone_name).map(|it| Written {
+                    place: it.place.clone(),
+                    value: vec![it],
+                }),
+                false => t.require_list("zones", zone_name),
+            },
+            keep: t.read("keep", |it| it.duration(bounds::GUARD_KEEP)),
+            after: t.read("after", |it| it.duration(bounds::GUARD_AFTER)),
+            floor: t.read("floor", |it| it.number(bounds::GUARD_FLOOR)),
+        }
+    }
+}
+
 impl SpecialSpec {
     fn read(t: &mut Table<'_, '_>) -> SpecialSpec {
         const ANSWERING: &[(&str, Answering)] = &[
@@ -501,6 +531,7 @@ impl LimitsSpec {
             waiting_per_question: t.read("waiting-per-question", |it| {
                 it.count(bounds::WAITING_PER_QUESTION)
             }),
+            guarded_names: t.read("guarded-names", |it| it.count(bounds::GUARDED_NAMES)),
             queue_patience: t.read("queue-patience", |it| it.duration(bounds::QUEUE_PATIENCE)),
             attempts_per_route: t.read("attempts-per-route", |it| {
                 it.count(bounds::ATTEMPTS_PER_ROUTE)

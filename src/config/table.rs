@@ -255,6 +255,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "upstream",
             "zone",
             "record",
+            "guard",
             "special-names",
             "routing",
             "cache",
@@ -295,6 +296,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
         ],
     ),
     ("[[record]]", &["name", "type", "data", "ttl"]),
+    ("[[guard]]", &["zones", "keep", "after", "floor"]),
     (
         "[special-names]",
         &[
@@ -352,6 +354,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "questions",
             "waiting",
             "waiting-per-question",
+            "guarded-names",
             "queue-patience",
             "attempts-per-route",
             "source-ports",

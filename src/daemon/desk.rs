@@ -61,6 +61,9 @@ pub(super) struct Counter {
     limits: Mutex<Limits>,
 }
 
+/// Names that have vanished and are told one by one.
+const VANISHED_MOST: usize = 5;
+
 type Results = [u64; QueryResult::COUNT];
 
 impl Counter {
@@ -150,6 +153,11 @@ impl Counter {
     }
 }
 
+/// Whether it is answered from the cache.
+fn is_fresh(look: Option<&Look>) -> bool {
+    look.is_some_and(|it| matches!(it.freshness, Freshness::Fresh { .. }))
+}
+
 /// A name in wire form.
 fn name(text: &str) -> Result<Vec<u8>, No> {
     if text.is_empty() {
@@ -180,6 +188,14 @@ impl Desk for Counter {
         trouble.extend(words::out_of_use(&report, &troubles));
         trouble.extend(words::doubts(&report));
         trouble.extend(self.keeper.as_ref().and_then(|keeper| keeper.trouble()));
+        let (vanished, count) = self.shared.guard.list(self.clock.life());
+        trouble.extend(vanished.iter().take(VANISHED_MOST).map(words::vanished));
+        if count > VANISHED_MOST {
+            let more = count - VANISHED_MOST;
+            trouble.push(format!(
+                "{more} more names have vanished: see `byway guard`"
+            ));
+        }
         let (state, headline) = words::state(&report, trouble.len(), self.teller.is_outage());
         // A file that is wrong is no trouble that clients would feel.
         trouble.extend(self.record.trouble());
@@ -275,6 +291,7 @@ impl Desk for Counter {
             let preview = engine.preview(pool, now, &mut rng);
             (preview, engine.routes().to_vec())
         };
+        let kept = self.shared.guard.look(key.by_ref(), life);
         let names = &self.shared.names;
         let own = names
             .special
@@ -295,12 +312,16 @@ impl Desk for Counter {
         Ok(api::Why {
             name: wire::name_to_text(key.name()),
             record_type: key.record_type().to_string(),
+            guard: words::guard(kept.as_ref(), self.shared.guard.watches(key.name(), life)),
             decision: match (names.source_of(key.name()), own) {
                 (Some(source), _) => words::known_from(source),
                 _ if names.zones.filters(key.name(), key.record_type()) => {
                     words::FILTERED.to_owned()
                 }
                 (None, Some(said)) => words::own(&said),
+                (None, None) if kept.is_some() && !is_fresh(look.as_ref()) => {
+                    words::KEPT.to_owned()
+                }
                 (None, None) => {
                     words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first)
                 }
@@ -389,6 +410,34 @@ impl Desk for Counter {
         info!("{by} flushed the cache: {count} answers {what} forgotten, and all failures");
         let done = format!("{count} answers {what} forgotten, and all remembered failures");
         Ok(api::Done { done })
+    }
+
+    fn guard(&self) -> api::Guard {
+        let guard = &self.shared.guard;
+        let (kept, count) = guard.list(self.clock.life());
+        api::Guard {
+            enabled: guard.is_on(),
+            watched: guard.counts().0 as u64,
+            count: count as u64,
+            kept: kept.iter().map(words::guarded).collect(),
+        }
+    }
+
+    fn release(&self, order: &api::ReleaseOrder, by: &str) -> Result<api::Done, No> {
+        let name = name(&order.name)?;
+        let shown = wire::name_to_text(&name);
+        match self.shared.guard.release(&name, by, self.clock.life()) {
+            0 => Err(No::Unknown(format!(
+                "nothing is kept of {shown}; `byway guard` lists what is"
+            ))),
+            _ => {
+                // What was said in its place, for other types, is not true either.
+                self.shared.cache.flush_name(&name);
+                Ok(api::Done {
+                    done: format!("{shown} is let go: what upstreams say of it counts"),
+                })
+            }
+        }
     }
 
     fn trace(&self, order: &api::TraceOrder, by: &str) -> Result<api::TraceBegun, No> {

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::desk::span;
 use super::vital::Pulse;
-use crate::cache::snapshot::{self, SnapshotError, Written};
+use crate::cache::snapshot::{self, Besides, SnapshotError, Written};
 use crate::clock::{Clock, Life, Time};
 use crate::config::CacheConfig;
 use crate::config::live::Span;
@@ -90,6 +90,13 @@ impl Keeper {
             Ok(Some(restored)) => {
                 let baselines = read_baselines(&restored.baselines);
                 shared.engine().restore_baselines(&baselines, now);
+                let away = restored.age.unwrap_or_default();
+                let (_, whole) = shared.guard.restore(&restored.guard, away, life);
+                if !whole {
+                    warn!(
+                        "some of what was remembered of names under guard could not be read back"
+                    );
+                }
                 info!(
                     "read {} answers back from {}, {} had expired, {} did not fit",
                     restored.entries,
@@ -211,7 +218,12 @@ impl Keeper {
             let baselines = write_baselines(&self.shared.engine().baselines());
             let (life, wall) = (self.clock.life(), self.clock.wall());
             let cache = &self.shared.cache;
-            let written = snapshot::write(&self.path, cache, &baselines, life, wall, pause)?;
+            let guard = self.shared.guard.save(life);
+            let besides = Besides {
+                baselines: &baselines,
+                guard: &guard,
+            };
+            let written = snapshot::write(&self.path, cache, besides, life, wall, pause)?;
             Ok::<_, SnapshotError>((written, life))
         });
         let written = match catch_unwind(attempt) {

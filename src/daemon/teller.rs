@@ -101,6 +101,9 @@ impl Teller {
             state.lost = lost;
             self.catch_up(&mut state.troubles, now);
         }
+        for event in self.shared.guard.take_events() {
+            self.tell(now, now, &event);
+        }
         for event in state.troubles.look(now, &sight) {
             if let Event::Trouble(begun) = &event {
                 self.metrics.trouble_began(begun.culprit.scope());
@@ -170,6 +173,7 @@ impl Teller {
                     let found = report.routes.iter().find(|it| *it.name == *name);
                     found.map(|it| it.verdict)
                 }
+                Subject::Name(_) => None,
             }
         });
     }

@@ -15,8 +15,8 @@ use crate::clock::Clock;
 use crate::config::lineup::Lineup;
 use crate::config::{Config, Listen};
 use crate::observe::metrics::{
-    BudgetSample, CacheSample, EngineSample, Metrics, RecorderSample, Roster, RouteNames,
-    RouteSample, SnapshotSample, Sources, Twice, Verdict,
+    BudgetSample, CacheSample, EngineSample, GuardSample, Metrics, RecorderSample, Roster,
+    RouteNames, RouteSample, SnapshotSample, Sources, Twice, Verdict,
 };
 use crate::resolve::Shared;
 
@@ -34,9 +34,11 @@ pub(super) fn metrics(
     clock: Clock,
 ) -> Result<Metrics, Twice> {
     let (for_cache, for_engine) = (Arc::clone(shared), Arc::clone(shared));
+    let for_guard = Arc::clone(shared);
     let sources = Sources {
         cache: Box::new(move || cache_sample(&for_cache)),
         engine: Box::new(move || engine_sample(&for_engine, clock)),
+        guard: Box::new(move || guard_sample(&for_guard)),
         snapshot: keeper.clone().map(|keeper| {
             Box::new(move || keeper.sample()) as Box<dyn Fn() -> SnapshotSample + Send + Sync>
         }),
@@ -86,6 +88,23 @@ fn cache_sample(shared: &Shared) -> CacheSample {
             stats.evictions.displaced,
         ],
     }
+}
+
+fn guard_sample(shared: &Shared) -> Option<GuardSample> {
+    let (watched, kept, counts) = shared.guard.counts();
+    let events = [
+        counts.vanished,
+        counts.returned,
+        counts.expired,
+        counts.released,
+        counts.shrunk,
+    ];
+    let is_of_use = shared.guard.is_on() || events.iter().any(|it| *it > 0);
+    is_of_use.then_some(GuardSample {
+        kept: kept as u64,
+        watched: watched as u64,
+        events,
+    })
 }
 
 fn engine_sample(shared: &Shared, clock: Clock) -> EngineSample {
@@ -178,6 +197,7 @@ pub(super) async fn tick(worker: Rc<Worker>, teller: Arc<Teller>, clock: Clock, 
         worker.turn(|core, now| {
             let tick = core.tick(now);
             core.look_for_loops(now);
+            core.look_after_guarded(now);
             next = tick.next;
             for route in tick.probes {
                 core.probe(route, now);

@@ -4,6 +4,7 @@
 //! Everything here is made from the configuration in one go and not changed afterwards, so that it can be replaced as a
 //! whole. Nothing here reads a clock, and no lookup allocates.
 
+pub mod guard;
 mod local;
 mod special;
 mod zones;

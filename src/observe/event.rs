@@ -90,22 +90,28 @@ pub enum Subject {
     Path(Arc<str>),
     /// A resolver.
     Upstream(Arc<str>),
+    /// A name that clients ask for.
+    Name(Arc<str>),
 }
 
 impl Subject {
     /// The operator's name.
     pub fn name(&self) -> &str {
         match self {
-            Subject::Route(name) | Subject::Path(name) | Subject::Upstream(name) => name,
+            Subject::Route(name)
+            | Subject::Path(name)
+            | Subject::Upstream(name)
+            | Subject::Name(name) => name,
         }
     }
 
-    /// `route`, `path` or `upstream`.
+    /// `route`, `path`, `upstream` or `name`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Subject::Route(_) => "route",
             Subject::Path(_) => "path",
             Subject::Upstream(_) => "upstream",
+            Subject::Name(_) => "name",
         }
     }
 }
@@ -304,6 +310,64 @@ pub enum Event {
         /// How many since this was last told.
         count: u64,
     },
+    /// A name under guard that had addresses suddenly has none: its last known ones are given for a while.
+    NameVanished {
+        /// Which disappearance since the start.
+        number: u64,
+        /// The name.
+        name: Arc<str>,
+        /// The type of its addresses, A or AAAA.
+        record_type: String,
+        /// What was said of it: `NXDOMAIN`, `no data`, `fails validation`.
+        said: &'static str,
+        /// The route over which that was said.
+        by: Arc<str>,
+        /// How many addresses it had.
+        addresses: usize,
+        /// How long it has been gone: more than nothing after a restart.
+        since: Duration,
+        /// For how long they are given from now.
+        keep: Duration,
+    },
+    /// It has addresses again.
+    NameReturned {
+        /// As of [`Event::NameVanished`].
+        number: u64,
+        /// The name.
+        name: Arc<str>,
+        /// The type of its addresses.
+        record_type: String,
+        /// How long it had none.
+        after: Duration,
+        /// How many answers were given meanwhile.
+        given: u64,
+    },
+    /// Its addresses are not given any more, and it has none.
+    NameLetGo {
+        /// As of [`Event::NameVanished`].
+        number: u64,
+        /// The name.
+        name: Arc<str>,
+        /// The type of its addresses.
+        record_type: String,
+        /// How long they were given.
+        after: Duration,
+        /// How many answers that were.
+        given: u64,
+        /// Who wanted that; `None` if its time was over.
+        by: Option<Arc<str>>,
+    },
+    /// A name under guard suddenly has fewer addresses than its floor allows.
+    NameShrunk {
+        /// The name.
+        name: Arc<str>,
+        /// The type of its addresses.
+        record_type: String,
+        /// How many it has usually.
+        usual: f64,
+        /// How many it has now.
+        now: usize,
+    },
     /// A configured bound was reached; told again only after it was left for a while.
     LimitReached {
         /// The configuration key.
@@ -346,6 +410,10 @@ impl Event {
             Event::NearMisses { .. } => "near-misses",
             Event::LoopFound { .. } => "loop-found",
             Event::LoopOver { .. } => "loop-over",
+            Event::NameVanished { .. } => "name-vanished",
+            Event::NameReturned { .. } => "name-returned",
+            Event::NameLetGo { .. } => "name-let-go",
+            Event::NameShrunk { .. } => "name-shrunk",
             Event::LimitReached { .. } => "limit-reached",
         }
     }
@@ -360,9 +428,14 @@ impl Event {
             | Event::MixedCaseRefused { .. }
             | Event::NearMisses { .. }
             | Event::ReloadRefused { .. }
+            | Event::NameVanished { .. }
+            | Event::NameShrunk { .. }
+            | Event::NameLetGo { by: None, .. }
             | Event::LimitReached { waits: false, .. } => Gravity::Warning,
             Event::FirstRound { said, .. } if said.is_servers() => Gravity::News,
             Event::TroubleOver(_)
+            | Event::NameReturned { .. }
+            | Event::NameLetGo { by: Some(_), .. }
             | Event::Drained { .. }
             | Event::Restored { .. }
             | Event::Reloaded { .. }
@@ -407,6 +480,10 @@ impl Event {
             | Event::LoopFound { upstream }
             | Event::LoopOver { upstream }
             | Event::NearMisses { upstream, .. } => Some(Subject::Upstream(upstream.clone())),
+            Event::NameVanished { name, .. }
+            | Event::NameReturned { name, .. }
+            | Event::NameLetGo { name, .. }
+            | Event::NameShrunk { name, .. } => Some(Subject::Name(name.clone())),
             Event::NothingClear { .. }
             | Event::ClearAgain { .. }
             | Event::Outage { .. }

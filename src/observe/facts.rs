@@ -100,6 +100,63 @@ impl Event {
                 add("to", json!(to.as_secs_f64()));
             }
             Event::NearMisses { count, .. } => add("count", json!(count)),
+            Event::NameVanished {
+                number,
+                record_type,
+                said,
+                by,
+                addresses,
+                since,
+                keep,
+                ..
+            } => {
+                add("number", json!(NAMES + number));
+                add("scope", json!("name"));
+                add("type", json!(record_type));
+                add("nature", json!({ "what": "vanished", "why": said }));
+                add("by", json!(&**by));
+                add("addresses", json!(addresses));
+                add("lasted", json!(since.as_secs_f64()));
+                add("keep", json!(keep.as_secs_f64()));
+            }
+            Event::NameReturned {
+                number,
+                record_type,
+                after,
+                given,
+                ..
+            } => {
+                add("number", json!(NAMES + number));
+                add("type", json!(record_type));
+                add("lasted", json!(after.as_secs_f64()));
+                add("given", json!(given));
+            }
+            Event::NameLetGo {
+                number,
+                record_type,
+                after,
+                given,
+                by,
+                ..
+            } => {
+                add("number", json!(NAMES + number));
+                add("type", json!(record_type));
+                add("lasted", json!(after.as_secs_f64()));
+                add("given", json!(given));
+                if let Some(by) = by {
+                    add("by", json!(&**by));
+                }
+            }
+            Event::NameShrunk {
+                record_type,
+                usual,
+                now,
+                ..
+            } => {
+                add("type", json!(record_type));
+                add("usual", json!(usual));
+                add("now", json!(now));
+            }
             Event::LimitReached {
                 limit,
                 value,
@@ -124,6 +181,9 @@ impl Event {
         facts
     }
 }
+
+/// The numbers of names that vanished begin above all those of troubles.
+const NAMES: u64 = 1 << 32;
 
 /// `dead`, `refuses`, `lost`, `silent` and so on.
 fn nature_facts(nature: &Nature) -> Value {

@@ -194,6 +194,8 @@ labels! {
         Waiting = "waiting",
         /// Clients waiting for the answer to one question.
         WaitingPerQuestion = "waiting-per-question",
+        /// Names under `[[guard]]` whose addresses are remembered.
+        GuardedNames = "guarded-names",
         /// UDP sockets open towards upstreams, per worker.
         UpstreamSockets = "upstream-sockets",
         /// TCP connections kept to one route, per worker.
@@ -359,6 +361,8 @@ feeders! {
         StaleSlow = STALE_ANSWERS "slow",
         /// Served stale, because the upstreams failed on the question, or had when it was last asked.
         StaleFailed = STALE_ANSWERS "failed",
+        /// Kept by `[[guard]]`, because upstreams say that the name, which had addresses, has none any more.
+        StaleGuarded = STALE_ANSWERS "guarded",
         /// A refresh brought a new answer.
         RefreshDone = REFRESHES "refreshed",
         /// A refresh brought none.
@@ -497,7 +501,9 @@ impl Limit {
     /// Who can meet it.
     pub fn met_by(self) -> &'static [Client] {
         match self {
-            Limit::UpstreamSockets | Limit::UpstreamConnections => &[Client::Own],
+            Limit::UpstreamSockets | Limit::UpstreamConnections | Limit::GuardedNames => {
+                &[Client::Own]
+            }
             // The system's own limits close connections too, and a refresh needs room among the questions.
             Limit::Questions | Limit::TcpConnections => Client::ALL,
             Limit::Waiting
@@ -514,6 +520,7 @@ impl Limit {
             Limit::Questions => limits.questions,
             Limit::Waiting => limits.waiting,
             Limit::WaitingPerQuestion => limits.waiting_per_question,
+            Limit::GuardedNames => limits.guarded_names,
             Limit::UpstreamSockets => limits.upstream_sockets,
             Limit::UpstreamConnections => limits.upstream_connections,
             Limit::TcpConnections => limits.tcp_connections,

@@ -110,6 +110,12 @@ series! {
         "Entries asked for anew after they were served stale at once.";
     FAILURE_CACHE_HITS = Counter "byway_failure_cache_hits_total" []
         "Queries answered from a remembered failure (RFC 9520).";
+    GUARD_KEPT = Gauge "byway_guard_kept" []
+        "Names under guard, by type, that have vanished and whose last known addresses are given.";
+    GUARD_WATCHED = Gauge "byway_guard_watched" []
+        "Names under guard whose addresses are remembered.";
+    GUARD_NAMES = Counter "byway_guard_names_total" ["event"]
+        "What became of names under guard: vanished, returned, expired (let go at the end of the time for which it is kept), released (by the operator) or shrunk (under its floor).";
     SNAPSHOT_AGE = Gauge "byway_snapshot_age_seconds" []
         "Time since the cache snapshot on disk was written.";
     SNAPSHOT_BYTES = Gauge "byway_snapshot_bytes" []

@@ -56,7 +56,8 @@ impl Culprit {
             Culprit::NothingClear(_) => Scope::NothingClear,
             Culprit::One(Subject::Path(_)) => Scope::Path,
             Culprit::One(Subject::Upstream(_)) => Scope::Upstream,
-            Culprit::One(Subject::Route(_)) => Scope::Route,
+            // Names are no trouble of this kind.
+            Culprit::One(Subject::Route(_) | Subject::Name(_)) => Scope::Route,
         }
     }
 }

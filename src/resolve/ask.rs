@@ -94,6 +94,12 @@ impl<X: Exchanges> Core<X> {
             }
             return turn;
         }
+        if !matches!(held, Some(Held::Fresh { .. }))
+            && self.shared.guard.keeps_any()
+            && let Some(turn) = self.kept(key.by_ref(), hash, asked, now, limit, out)
+        {
+            return turn;
+        }
         if traced {
             self.trace_held(&key, now);
         }
@@ -509,7 +515,7 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// Renews an entry of the cache that nobody waits for, if there is room for that.
-    fn renew(
+    pub(super) fn renew(
         &mut self,
         key: KeyRef<'_>,
         hash: u64,

@@ -15,6 +15,7 @@ pub mod backlog;
 mod chase;
 mod core;
 pub mod front;
+mod guarded;
 pub mod inflight;
 pub mod lookout;
 pub mod loops;

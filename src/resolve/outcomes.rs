@@ -157,7 +157,7 @@ impl<X: Exchanges> Core<X> {
         let late = |question: &Question| question.stage != Stage::Racing;
         match answer {
             Some(answer) if self.questions.get(slot).is_some_and(late) => {
-                self.keep_late(slot, answer, route);
+                self.keep_late(slot, answer, route, now);
                 self.apply(slot, step, None, now);
             }
             answer => self.apply(slot, step, answer.map(|answer| (answer, route)), now),

@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use smallvec::SmallVec;
 
 use super::core::{Core, OVERLOADED};
+use super::guarded::Guarded;
 use super::question::{Question, SecondBest, Stage, Why};
 use super::waiters::{Waiter, Waiters};
 use crate::cache::{Freshness, Lifetime, Origin};
 use crate::clock::{Life, Time};
+use crate::names::guard;
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
 use crate::observe::said::{Account, Said};
@@ -29,6 +31,8 @@ pub(super) enum Gift<'a> {
     Answer(&'a Answer, QueryResult),
     /// A failure as an upstream put it, and why nothing better came, in case it did not say why itself.
     Poor(&'a Answer, Ede<'a>),
+    /// What is kept of a name that has vanished, for so many seconds.
+    Kept(&'a Answer, u32),
     /// SERVFAIL, and why.
     Error(Ede<'a>, QueryResult),
 }
@@ -58,17 +62,25 @@ impl<X: Exchanges> Core<X> {
         now: Time,
     ) {
         self.last_route = Some(route);
-        self.protect(slot, &mut answer);
+        let guarded = self.keep_guard(slot, &mut answer, route, now);
+        if guarded == Guarded::No {
+            self.protect(slot, &mut answer);
+        }
         if self.questions[slot].prompt_by < Time::NEVER {
             let pool = self.questions[slot].pool;
             self.shared.promptness(pool).in_time();
         }
+        if let Guarded::Kept(left) = guarded {
+            self.settle_kept(slot, &answer, left, now);
+            return self.count_renewed(self.questions[slot].why, Renewed::Done);
+        }
         let waiters = self.conclude(slot);
         let question = &self.questions[slot];
         // What clients are told is what is kept: a TTL does not jump between the first answer and the second.
-        let lifetime = match question.is_shared() {
-            true => self.shared.admit(&mut answer, question.pool, route),
-            false => None,
+        let lifetime = match (question.is_shared(), guarded) {
+            (true, Guarded::Exists) => self.shared.cache.admit_provisionally(&mut answer).ok(),
+            (true, _) => self.shared.admit(&mut answer, question.pool, route),
+            (false, _) => None,
         };
         let kept = lifetime.as_ref().map(|it| it.seconds());
         self.trace_answered(slot, &answer, (route, kept), waiters.len(), now);
@@ -91,15 +103,21 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// A useful answer came too late for those who asked: it is kept for those who will.
-    pub(super) fn keep_late(&mut self, slot: usize, mut answer: Answer, route: RouteId) {
+    pub(super) fn keep_late(&mut self, slot: usize, mut answer: Answer, route: RouteId, now: Time) {
         let question = &mut self.questions[slot];
         if question.answered || !question.is_shared() {
             return;
         }
         question.answered = true;
-        self.protect(slot, &mut answer);
-        let pool = self.questions[slot].pool;
-        let lifetime = self.shared.admit(&mut answer, pool, route);
+        let lifetime = match self.keep_guard(slot, &mut answer, route, now) {
+            Guarded::Kept(left) => return self.settle_kept(slot, &answer, left, now),
+            Guarded::Exists => self.shared.cache.admit_provisionally(&mut answer).ok(),
+            Guarded::No => {
+                self.protect(slot, &mut answer);
+                let pool = self.questions[slot].pool;
+                self.shared.admit(&mut answer, pool, route)
+            }
+        };
         self.keep(&self.questions[slot], answer, lifetime, route);
     }
 
@@ -143,6 +161,10 @@ impl<X: Exchanges> Core<X> {
         {
             return;
         }
+        if let Some((kept, left)) = self.guard_second(slot, &second) {
+            self.settle_kept(slot, &kept, left, now);
+            return self.count_renewed(self.questions[slot].why, Renewed::Failed);
+        }
         let account = self.account(slot);
         self.trace_failed(slot, None, account.as_str(), now);
         let why = match second.poor {
@@ -159,6 +181,10 @@ impl<X: Exchanges> Core<X> {
     /// Nobody answered in time, or nobody can be asked.
     pub(super) fn settle_failed(&mut self, slot: usize, failure: Failure, now: Time) {
         let second = std::mem::take(&mut self.questions[slot].second);
+        if let Some((kept, left)) = self.guard_second(slot, &second) {
+            self.settle_kept(slot, &kept, left, now);
+            return self.count_renewed(self.questions[slot].why, Renewed::Failed);
+        }
         let account = self.account(slot);
         self.trace_failed(slot, Some(failure), account.as_str(), now);
         let gift = second.gift(explained(failure.ede(), &account));
@@ -304,6 +330,13 @@ impl<X: Exchanges> Core<X> {
                 }
                 Some(waiter) => {
                     self.shared.loops.suspect();
+                    if let Some((kept, left)) =
+                        self.guard_second(slot, &self.questions[slot].second)
+                    {
+                        let key = self.questions[slot].key.clone();
+                        self.give_kept(key.by_ref(), waiter, &kept, left, now);
+                        continue;
+                    }
                     let account = self.account(slot);
                     let question = &self.questions[slot];
                     let ede = match question.stage {
@@ -386,8 +419,13 @@ impl<X: Exchanges> Core<X> {
         let (asked, payload) = (asked.as_ref(), self.shared.payload);
         // As good as any number: it differs from query to query.
         let turn = u32::from(asked.id) * u32::from(self.shared.rotate.load(Relaxed));
+        let mut ttl = TtlRule::AsStored;
         let (answer, result, ede) = match *gift {
             Gift::Answer(answer, result) => (answer, result, None),
+            Gift::Kept(answer, left) => {
+                ttl = TtlRule::Fixed(left);
+                (answer, QueryResult::Stale, Some(guard::KEPT))
+            }
             Gift::Poor(answer, ede) => {
                 let ede = (!answer.has_edes()).then_some(ede);
                 (answer, QueryResult::Failed, ede)
@@ -401,7 +439,7 @@ impl<X: Exchanges> Core<X> {
         };
         self.replies.reply(asker, result, now, &mut |out, limit| {
             let render = Render {
-                ttl: TtlRule::AsStored,
+                ttl,
                 limit,
                 payload,
                 ede,
@@ -497,6 +535,10 @@ impl super::shared::Shared {
             };
             Some((hit.answer.write(asked, &render, out), result))
         });
-        held.flatten()
+        held.flatten().or_else(|| {
+            // What has vanished is not in the cache.
+            let (length, _) = self.write_kept(key, asked, life, limit, out)?;
+            Some((length, QueryResult::Stale))
+        })
     }
 }

@@ -8,6 +8,7 @@ use crate::clock::{Life, Time};
 use crate::config::Config;
 use crate::config::lineup::{self, Lineup};
 use crate::config::live::Span;
+use crate::names::guard::Guard;
 use crate::names::{Names, Table, Terms};
 use crate::net::kinds::Kinds;
 use crate::net::peers::Peers;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub inflight: Arc<InFlight>,
     /// What is known of names before anybody is asked.
     pub names: Names,
+    /// Names that must not vanish.
+    pub guard: Guard,
     /// Whether fresh answers come soon enough to be waited for, by pool.
     promptness: Box<[Promptness]>,
     /// One mailbox for each worker.
@@ -77,6 +80,7 @@ impl Shared {
             )),
             loops: Loops::new(config.upstreams.len()),
             names: Names::new(config),
+            guard: Guard::new(config),
             promptness: engine.pools().map(|_| Promptness::default()).collect(),
             tracer: Tracer::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
@@ -98,6 +102,7 @@ impl Shared {
     pub fn suit(&self, config: &Config, life: Life) {
         self.cache.suit(&config.cache, life);
         self.failures.suit(&config.cache);
+        self.guard.suit(config, life);
         let limits = &config.limits;
         self.inflight.questions().set_bound(limits.questions);
         self.inflight.waiting().set_bound(limits.waiting);

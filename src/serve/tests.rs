@@ -75,6 +75,7 @@ impl Rig {
             upstreams: Vec::new(),
             zones: Vec::new(),
             special: crate::config::SpecialNames::default(),
+            guards: Vec::new(),
             records: Vec::new(),
             hosts: None,
             hosts_ttl: std::time::Duration::from_secs(10),
@@ -97,6 +98,7 @@ impl Rig {
         };
         let sources = Sources {
             cache: Box::new(CacheSample::default),
+            guard: Box::new(|| None),
             engine: Box::new(EngineSample::default),
             snapshot: None,
             recorder: None,

@@ -196,6 +196,12 @@ impl Answer {
         !self.parts().edes.is_empty()
     }
 
+    /// The codes of these Extended DNS Errors.
+    pub fn ede_codes(&self) -> impl Iterator<Item = u16> + '_ {
+        let options = response::ede_options(self.parts().edes);
+        options.filter_map(|option| header::word(option, 4))
+    }
+
     /// The question in lower case: name, type, class. Empty for a failure that came without one.
     pub fn question(&self) -> &[u8] {
         let parts = self.parts();

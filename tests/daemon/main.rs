@@ -18,6 +18,7 @@ mod follow;
 mod forgery;
 mod forwarding;
 mod front_end;
+mod guard;
 mod held_up;
 mod kit;
 mod link_local;

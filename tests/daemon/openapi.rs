@@ -151,7 +151,7 @@ fn daemon(folder: &Path) -> (Daemon, [Upstream; 3]) {
     let upstreams = [Upstream::good(), Upstream::silent(), Upstream::good()];
     let daemon = Setup::to(&[&upstreams[0], &upstreams[1], &upstreams[2]])
         .tables(&format!(
-            "[cache]\nsnapshot = \"{}\"",
+            "[cache]\nsnapshot = \"{}\"\n\n[[guard]]\nzones = [\"svc.internal\"]\nafter = \"0 s\"",
             folder.join("cache").display()
         ))
         .start();
@@ -175,7 +175,16 @@ fn daemon(folder: &Path) -> (Daemon, [Upstream; 3]) {
         .0,
         200
     );
-    Stub::new(daemon.dns()).ask(&Build::query("www.example.com", A));
+    let stub = Stub::new(daemon.dns());
+    stub.ask(&Build::query("www.example.com", A));
+    let guarded = Build::query("db.svc.internal", A).edns(Edns::new(1232));
+    stub.ask(&guarded);
+    upstreams[0].now(|asked| match asked.lower().starts_with("db.svc") {
+        true => vec![Act::Send(asked.reply().rcode(NXDOMAIN).bytes())],
+        false => vec![Act::Send(asked.good())],
+    });
+    order(&socket, "/api/v1/flush", r#"{"name": "db.svc.internal"}"#);
+    eventually("a name has vanished", || stub.ask(&guarded).edes() == [0]);
     (daemon, upstreams)
 }
 

@@ -139,6 +139,7 @@ fn earned<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
                 Named::Path(_) => path == path_of(name),
                 Named::Upstream(_) => upstream == upstream_of(name),
                 Named::Route(_) => (path, upstream) == (path_of(name), upstream_of(name)),
+                Named::Name(_) => false,
             })
             .all(|(p, u)| untouched(storm, p, u, now.saturating_sub(FELT), now));
         if innocent {

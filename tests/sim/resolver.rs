@@ -180,6 +180,7 @@ impl Resolver {
         };
         let sources = Sources {
             cache: Box::new(CacheSample::default),
+            guard: Box::new(|| None),
             engine: Box::new(EngineSample::default),
             snapshot: None,
             recorder: None,

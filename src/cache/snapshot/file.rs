@@ -15,6 +15,8 @@ pub(super) const BLOCK_MOST: usize = 256 * 1024;
 /// The most that is kept besides the answers: a line of 250 octets for each of the 4,096 routes that a configuration may
 /// make.
 pub(super) const BASELINES_MOST: usize = 1024 * 1024;
+/// The most that is kept of names under guard: a kilobyte for each of as many as there may be.
+pub(super) const GUARD_MOST: usize = 1024 * 1024 * 1024;
 /// What stands before the octets of an answer.
 pub(super) const RECORD_HEADER: usize = 4 + 8 + 1 + 1;
 pub(super) const END: usize = 8 + 8 + 8 + 4;
@@ -31,6 +33,7 @@ pub(super) mod record {
 pub(super) enum Kind {
     Entries = 1,
     Baselines = 2,
+    Guard = 3,
     End = 255,
 }
 
@@ -39,6 +42,7 @@ impl Kind {
         match octet {
             1 => Some(Kind::Entries),
             2 => Some(Kind::Baselines),
+            3 => Some(Kind::Guard),
             255 => Some(Kind::End),
             _ => None,
         }

@@ -15,7 +15,8 @@ use crate::wire::{Answer, QuestionKey};
 use super::super::entry::{Entry, flag};
 use super::super::{Cache, FROM_SNAPSHOT};
 use super::file::{
-    self, BASELINES_MOST, BLOCK_HEADER, BLOCK_MOST, End, HEADER, Kind, MAGIC, Record, VERSION,
+    self, BASELINES_MOST, BLOCK_HEADER, BLOCK_MOST, End, GUARD_MOST, HEADER, Kind, MAGIC, Record,
+    VERSION,
 };
 use super::{Damage, Restored, SnapshotError};
 
@@ -64,6 +65,7 @@ pub fn read(
             left_out: 0,
             age: wall.checked_sub(contents.wall).map(Duration::from_secs),
             baselines: contents.baselines,
+            guard: contents.guard,
         },
     };
     load.all(&mut blocks, contents.bytes).map_err(|failure| {
@@ -112,6 +114,7 @@ struct Contents {
     /// The wall clock when it was written.
     wall: u64,
     baselines: Vec<u8>,
+    guard: Vec<u8>,
     /// What the cache took that was written.
     bytes: u64,
 }
@@ -122,6 +125,7 @@ fn examine(blocks: &mut Blocks) -> Result<Contents, Failure> {
     let mut contents = Contents {
         wall: blocks.header()?,
         baselines: Vec::new(),
+        guard: Vec::new(),
         bytes: 0,
     };
     let (mut found, mut sums) = (End::default(), Hasher::new());
@@ -141,6 +145,10 @@ fn examine(blocks: &mut Blocks) -> Result<Contents, Failure> {
                 return Err(garbled.into());
             }
             Kind::Baselines => contents.baselines.extend_from_slice(block.contents),
+            Kind::Guard if contents.guard.len() + block.contents.len() > GUARD_MOST => {
+                return Err(garbled.into());
+            }
+            Kind::Guard => contents.guard.extend_from_slice(block.contents),
             Kind::End => {
                 let end = End::read(block.contents).ok_or(garbled)?;
                 found.sums = sums.finalize();
@@ -206,7 +214,7 @@ impl Load<'_> {
             let garbled = Damage::Garbled(block.at);
             let mut rest = match block.kind {
                 Kind::Entries => block.contents,
-                Kind::Baselines => continue,
+                Kind::Baselines | Kind::Guard => continue,
                 Kind::End => return Ok(()),
             };
             while !rest.is_empty() {

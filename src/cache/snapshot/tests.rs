@@ -20,6 +20,10 @@ const NOW: Life = Life::START;
 /// The wall clock at `NOW`.
 const WALL: u64 = 1_790_000_000;
 const BASELINES: &[u8] = b"dc1@eth1 2 ms";
+const BESIDES: Besides<'static> = Besides {
+    baselines: BASELINES,
+    guard: b"svc.internal",
+};
 
 /// A directory with a snapshot in it.
 struct Place(TempDir);
@@ -34,7 +38,7 @@ impl Place {
     }
 
     fn write(&self, cache: &Cache) -> Written {
-        write(&self.path(), cache, BASELINES, NOW, WALL, || {}).unwrap()
+        write(&self.path(), cache, BESIDES, NOW, WALL, || {}).unwrap()
     }
 
     /// What another process reads, `seconds` later by the wall clock, and what it is told.
@@ -101,6 +105,7 @@ fn what_was_held_is_held_again_and_as_much_older_as_time_went_by() {
     );
     assert_eq!(restored.age, Some(Duration::from_secs(1_000)));
     assert_eq!(restored.baselines, BASELINES);
+    assert_eq!(restored.guard, BESIDES.guard);
     for n in 0..2_000 {
         let (was, is) = (look(&before, n).unwrap(), look(&after, n).unwrap());
         let expected = match was.freshness {
@@ -248,7 +253,7 @@ fn no_file_is_no_error_and_other_trouble_is_told_in_one_line() {
     assert!(read(&place.path(), &cache, NOW, WALL).unwrap().is_none());
     let nowhere = place.0.path().join("nowhere/cache.snapshot");
     assert!(read(&nowhere, &cache, NOW, WALL).unwrap().is_none());
-    let error = write(&nowhere, &cache, &[], NOW, WALL, || {})
+    let error = write(&nowhere, &cache, Besides::default(), NOW, WALL, || {})
         .unwrap_err()
         .to_string();
     assert!(
@@ -307,7 +312,15 @@ fn one_that_is_half_written_leaves_the_last_one_good() {
         fs::create_dir_all(&full).unwrap();
         fs::write(full.join("file"), b"").unwrap();
     };
-    let error = write(&full, &filled(1 << 20, 1), &[], NOW, WALL, in_the_way).unwrap_err();
+    let error = write(
+        &full,
+        &filled(1 << 20, 1),
+        Besides::default(),
+        NOW,
+        WALL,
+        in_the_way,
+    )
+    .unwrap_err();
     assert!(
         error.to_string().starts_with("cannot put in place"),
         "{error}"
@@ -319,11 +332,16 @@ fn one_that_is_half_written_leaves_the_last_one_good() {
 fn an_empty_cache_and_large_baselines_come_back_too() {
     let place = Place::new();
     let baselines: Vec<u8> = (0..700_000u32).map(|n| n as u8).collect();
+    let guard: Vec<u8> = (0..900_000u32).map(|n| (n / 7) as u8).collect();
+    let besides = Besides {
+        baselines: &baselines,
+        guard: &guard,
+    };
     let empty = Cache::new(&config(1 << 20), 7);
-    write(&place.path(), &empty, &baselines, NOW, WALL, || {}).unwrap();
+    write(&place.path(), &empty, besides, NOW, WALL, || {}).unwrap();
     let (_, restored) = place.read(&config(1 << 20), 0);
     assert_eq!(restored.entries, 0);
-    assert!(restored.baselines == baselines);
+    assert!(restored.baselines == baselines && restored.guard == guard);
 }
 
 #[test]
@@ -341,7 +359,7 @@ fn what_is_stored_while_it_is_written_is_neither_missed_nor_doubled() {
         }
         next += 200;
     };
-    let written = write(&place.path(), &cache, BASELINES, NOW, WALL, busy).unwrap();
+    let written = write(&place.path(), &cache, BESIDES, NOW, WALL, busy).unwrap();
     assert!(pauses >= 8, "{pauses}");
     assert!(written.entries <= 1_000);
     let (after, restored) = place.read(&config(4 << 20), 0);

@@ -15,7 +15,7 @@ use crate::config;
 use super::super::Cache;
 use super::super::entry::{Entry, flag};
 use super::file::{self, BLOCK_MOST, End, Kind, Record, record};
-use super::{SnapshotError, Written};
+use super::{Besides, SnapshotError, Written};
 
 /// Entries copied under one hold of a shard's lock: some ten microseconds.
 const PIECE: usize = 128;
@@ -23,7 +23,7 @@ const PIECE: usize = 128;
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// Writes what `cache` holds at `now`, which the wall clock calls `wall` (seconds since the Unix
-/// epoch), and `baselines`, whatever they are, to `path`. The file appears there complete or not
+/// epoch), and what is kept `besides`, to `path`. The file appears there complete or not
 /// at all, readable by its owner only. A cache that is in use is not held up: between two pieces of
 /// a hundred entries or so no lock is held, and `pause` is called, which may sleep. Answers that
 /// come in meanwhile may or may not be in the file.
@@ -33,7 +33,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub fn write(
     path: &Path,
     cache: &Cache,
-    baselines: &[u8],
+    besides: Besides<'_>,
     now: Life,
     wall: u64,
     pause: impl FnMut(),
@@ -53,7 +53,7 @@ pub fn write(
     };
     config::file::replaceable(path).map_err(failed("replace"))?;
     let file = create(&temporary).map_err(failed("create"))?;
-    let written = fill(&file, cache, baselines, now, wall, pause)
+    let written = fill(&file, cache, besides, now, wall, pause)
         .and_then(|written| file.sync_all().map(|()| written))
         .map_err(failed("write"))
         .and_then(|written| {
@@ -104,7 +104,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 fn fill(
     file: &File,
     cache: &Cache,
-    baselines: &[u8],
+    besides: Besides<'_>,
     now: Life,
     wall: u64,
     mut pause: impl FnMut(),
@@ -121,8 +121,13 @@ fn fill(
             }
         }
     }
-    for piece in baselines.chunks(BLOCK_MOST) {
-        blocks.write(Kind::Baselines, piece)?;
+    for (kind, octets) in [
+        (Kind::Baselines, besides.baselines),
+        (Kind::Guard, besides.guard),
+    ] {
+        for piece in octets.chunks(BLOCK_MOST) {
+            blocks.write(kind, piece)?;
+        }
     }
     blocks.end(cache.stats().bytes)
 }

@@ -157,6 +157,9 @@ pub(super) fn why(why: &api::Why) -> String {
     if let Some(zone) = &why.zone {
         out += &format!("zone: {zone}, so nobody but these upstreams is asked\n");
     }
+    if let Some(guard) = &why.guard {
+        out += &format!("guard: {guard}\n");
+    }
     match &why.cached {
         Some(cached) => out += &format!("cached: {}", answer(cached)),
         None => out += "cached: nothing\n",
@@ -189,6 +192,53 @@ pub(super) fn cache(look: &api::CacheLook) -> String {
         return format!("nothing is held for {}\n", look.name);
     }
     look.answers.iter().map(answer).collect()
+}
+
+/// A row for each name that has vanished.
+pub(super) fn guard(guard: &api::Guard) -> String {
+    if !guard.enabled {
+        return "no names are under guard: write a [[guard]] in the configuration\n".into();
+    }
+    let watched = match guard.watched {
+        1 => "1 name is under guard".to_owned(),
+        watched => format!("{watched} names are under guard"),
+    };
+    if guard.count == 0 {
+        return format!("{watched}, and none has vanished\n");
+    }
+    let mut rows = vec![
+        [
+            "name",
+            "type",
+            "gone for",
+            "kept for another",
+            "given",
+            "said",
+            "addresses",
+        ]
+        .map(String::from),
+    ];
+    for it in &guard.kept {
+        rows.push([
+            it.name.clone(),
+            it.record_type.clone(),
+            span(it.gone_for),
+            span(it.left),
+            it.given.to_string(),
+            format!("{} over {}", it.said, it.by),
+            it.addresses.join(" "),
+        ]);
+    }
+    let more = guard.count - guard.kept.len() as u64;
+    let more = match more {
+        0 => String::new(),
+        more => format!("and {more} more\n"),
+    };
+    format!(
+        "{watched}, {} vanished:\n{}{more}",
+        guard.count,
+        table(&rows)
+    )
 }
 
 fn answer(cached: &api::Cached) -> String {

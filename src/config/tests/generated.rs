@@ -168,6 +168,7 @@ fn any_limits() -> impl Strategy<Value = Limits> {
                 questions: questions.0,
                 waiting: questions.1,
                 waiting_per_question: udp.2,
+                guarded_names: 16 + udp.2 % 1000,
                 queue_patience: questions.2,
                 attempts_per_route: questions.3.0,
                 source_ports: questions.3.1,
@@ -344,6 +345,12 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 upstreams: network.1,
                 zones: network.2,
                 special: network.3,
+                guards: vec![GuardConfig {
+                    zones: vec![b"\x03svc\x08internal\0".to_vec()],
+                    keep: Duration::from_secs(60 + workers as u64),
+                    after: Duration::from_secs(90),
+                    floor: 0.25,
+                }],
                 records: vec![RecordConfig {
                     name: b"\x01*\x04test\0".to_vec(),
                     record_type: crate::wire::RecordType::A,

@@ -6,6 +6,7 @@ use super::rfc3339;
 use crate::admin::api;
 use crate::cache::{Freshness, Look};
 use crate::names::Said;
+use crate::names::guard::Kept;
 use crate::observe::metrics::Label;
 use crate::observe::trouble::Ongoing;
 use crate::route::{Refused, Report, RouteReport, Standing, Verdict};
@@ -183,6 +184,59 @@ pub(super) fn state(report: &Report, troubles: usize, barren: bool) -> (api::Sta
 /// What is done with a question for a type that is kept from clients.
 pub(super) const FILTERED: &str =
     "answered here, and nobody is asked: the zone filters this type, so there is no such data";
+
+/// What is done with a question for a name that has vanished.
+pub(super) const KEPT: &str = "given its last known addresses, kept by [[guard]]";
+
+/// A name that has vanished, in a sentence.
+pub(super) fn vanished(kept: &Kept) -> String {
+    format!(
+        "name {} {} has vanished ({} over {}) {} ago; its last {} is kept for another {}, {} answers so far",
+        kept.name,
+        kept.record_type,
+        kept.said,
+        kept.by,
+        span(kept.gone_for),
+        match kept.addresses.len() {
+            1 => "address".to_owned(),
+            count => format!("answer, {count} addresses,"),
+        },
+        span(kept.left),
+        kept.given
+    )
+}
+
+/// The same for programs.
+pub(super) fn guarded(kept: &Kept) -> api::GuardedName {
+    api::GuardedName {
+        name: kept.name.clone(),
+        record_type: kept.record_type.to_string(),
+        addresses: kept.addresses.iter().map(|it| it.to_string()).collect(),
+        said: kept.said.into(),
+        by: kept.by.to_string(),
+        gone_for: kept.gone_for.as_secs_f64(),
+        left: kept.left.as_secs_f64(),
+        given: kept.given,
+    }
+}
+
+/// Whether a name is under guard, in a sentence.
+pub(super) fn guard(
+    kept: Option<&Kept>,
+    watched: Option<(String, Option<Duration>)>,
+) -> Option<String> {
+    if let Some(kept) = kept {
+        return Some(vanished(kept));
+    }
+    let (zone, since) = watched?;
+    Some(match since {
+        Some(since) => format!(
+            "under guard by {zone}; it has had addresses for {}",
+            span(since)
+        ),
+        None => format!("under guard by {zone}; no addresses of it were seen"),
+    })
+}
 
 /// What is done with a name whose records are known here, in a sentence.
 pub(super) fn known_from(source: &str) -> String {

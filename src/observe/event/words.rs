@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::evidence::{Ms, Secs};
 use super::super::labels::Client;
@@ -18,6 +19,11 @@ impl fmt::Display for For<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// In whole seconds.
+fn whole(time: Duration) -> String {
+    format_duration(Duration::from_secs(time.as_secs_f64().round() as u64))
 }
 
 impl fmt::Display for Event {
@@ -157,6 +163,73 @@ impl fmt::Display for Event {
                      over TCP, for somebody may be guessing"
                 )
             }
+            Event::NameVanished {
+                name,
+                record_type,
+                said,
+                by,
+                addresses,
+                since,
+                keep,
+                ..
+            } => {
+                let plural = if *addresses == 1 {
+                    "address is"
+                } else {
+                    "addresses are"
+                };
+                write!(
+                    f,
+                    "name {name} {record_type} has vanished: {said} over {by}"
+                )?;
+                if *since >= Duration::from_secs(1) {
+                    write!(f, ", {} ago", whole(*since))?;
+                }
+                write!(
+                    f,
+                    "; its last {addresses} {plural} kept for {}, unless `byway guard release {name}` lets it go",
+                    whole(*keep)
+                )
+            }
+            Event::NameReturned {
+                name,
+                record_type,
+                after,
+                given,
+                ..
+            } => write!(
+                f,
+                "name {name} {record_type} has addresses again after {}; {given} answers were kept ones meanwhile",
+                whole(*after)
+            ),
+            Event::NameLetGo {
+                name,
+                record_type,
+                after,
+                given,
+                by,
+                ..
+            } => {
+                write!(f, "name {name} {record_type} let go ")?;
+                match by {
+                    Some(by) => write!(f, "by {by}")?,
+                    None => f.write_str("at the end of the time for which it is kept")?,
+                }
+                write!(
+                    f,
+                    ", {} after it vanished: it has no addresses; {given} answers were kept ones",
+                    whole(*after)
+                )
+            }
+            Event::NameShrunk {
+                name,
+                record_type,
+                usual,
+                now,
+            } => write!(
+                f,
+                "name {name} {record_type} has {now} of its usual {usual:.0} addresses"
+            ),
             Event::LimitReached {
                 limit,
                 value,
@@ -181,8 +254,6 @@ impl fmt::Display for Event {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::observe::event::{Evidence, Subject, Verdict};
 

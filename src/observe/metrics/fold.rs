@@ -60,6 +60,9 @@ pub(super) fn desc(series: &Series) -> Option<Desc> {
     .ok()
 }
 
+/// In the order of [`GuardSample::events`](super::GuardSample::events).
+const GUARD_EVENTS: [&str; 5] = ["vanished", "returned", "expired", "released", "shrunk"];
+
 struct Fold {
     shared: Arc<Shared>,
     descs: Vec<Desc>,
@@ -78,6 +81,7 @@ impl Collector for Fold {
         self.shared.attempts(&current, &blocks, &mut page);
         current.limits(&blocks, &mut page);
         self.shared.cache(&mut page);
+        self.shared.guard(&mut page);
         self.shared.snapshot(&mut page);
         self.shared.recorder(&mut page);
         self.shared.engine(&current, &mut page);
@@ -226,6 +230,17 @@ impl Shared {
         page.put(&names::CACHE_CAPACITY, &[], cache.capacity as f64);
         for (cause, count) in Eviction::ALL.iter().zip(cache.evictions) {
             page.put(&names::CACHE_EVICTIONS, &[cause.as_str()], count as f64);
+        }
+    }
+
+    fn guard(&self, page: &mut Page) {
+        let Some(guard) = (self.sources.guard)() else {
+            return;
+        };
+        page.put(&names::GUARD_KEPT, &[], guard.kept as f64);
+        page.put(&names::GUARD_WATCHED, &[], guard.watched as f64);
+        for (event, count) in GUARD_EVENTS.iter().zip(guard.events) {
+            page.put(&names::GUARD_NAMES, &[event], count as f64);
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Sources {
     pub cache: Box<dyn Fn() -> CacheSample + Send + Sync>,
     /// The routing engine's.
     pub engine: Box<dyn Fn() -> EngineSample + Send + Sync>,
+    /// That of names that must not vanish; `None` if none are under guard, and then there are no series for it.
+    pub guard: Box<dyn Fn() -> Option<GuardSample> + Send + Sync>,
     /// The cache snapshot's; `None` if none is kept, and then there are no series for it.
     pub snapshot: Option<Box<dyn Fn() -> SnapshotSample + Send + Sync>>,
     /// The flight recorder's; `None` if nothing is recorded, and then there are no series for it.
@@ -38,6 +40,17 @@ pub struct CacheSample {
     pub capacity: u64,
     /// Entries that have left since the start, in the order of [`Eviction`].
     pub evictions: [u64; Eviction::COUNT],
+}
+
+/// Names that must not vanish, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardSample {
+    /// Names and types that are kept.
+    pub kept: u64,
+    /// Names remembered.
+    pub watched: u64,
+    /// Since the start: vanished, returned, expired, released, shrunk.
+    pub events: [u64; 5],
 }
 
 /// The flight recorder, now.

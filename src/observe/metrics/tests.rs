@@ -99,6 +99,13 @@ fn sources() -> Sources {
             capacity: 1000,
             evictions: [1, 2, 3, 4],
         }),
+        guard: Box::new(|| {
+            Some(GuardSample {
+                kept: 2,
+                watched: 30,
+                events: [5, 1, 1, 1, 3],
+            })
+        }),
         engine: Box::new(move || engine.clone()),
         snapshot: Some(Box::new(|| SnapshotSample {
             failing: true,
@@ -329,6 +336,7 @@ fn after_a_reload_who_stays_goes_on_counting_and_who_is_new_begins() {
 fn what_is_unknown_is_absent_rather_than_zero() {
     let sources = Sources {
         cache: Box::new(CacheSample::default),
+        guard: Box::new(|| None),
         engine: Box::new(EngineSample::default),
         snapshot: None,
         recorder: None,
@@ -339,6 +347,7 @@ fn what_is_unknown_is_absent_rather_than_zero() {
         "byway_route_base_seconds",
         "byway_amplification_ratio",
         "byway_snapshot_age_seconds",
+        "byway_guard_kept",
     ] {
         assert!(!read.kinds.contains_key(absent), "{absent}");
     }

@@ -36,6 +36,19 @@ fn closed() -> Vec<Closed> {
         ("memory", "In memory, for an hour."),
         ("lost", "Nowhere: too large."),
     ];
+    let guarded = [
+        (
+            "vanished",
+            "Had addresses and suddenly has none; they are kept.",
+        ),
+        ("returned", "Has addresses again."),
+        (
+            "expired",
+            "Let go at the end of the time for which it is kept.",
+        ),
+        ("released", "Let go by the operator, or by a reload."),
+        ("shrunk", "Has fewer addresses than its floor allows."),
+    ];
     let denied = [("denied", "It was due, and no budget was left.")];
     let mut all = vec![
         closed(&QUERIES, "transport", Transport::VALUES),
@@ -48,6 +61,7 @@ fn closed() -> Vec<Closed> {
         closed(&LIMIT_REACHED, "limit", Limit::VALUES),
         closed(&LIMIT_REACHED, "client", Client::VALUES),
         closed(&CACHE_EVICTIONS, "cause", Eviction::VALUES),
+        closed(&GUARD_NAMES, "event", &guarded),
         closed(&SNAPSHOT_WRITES, "result", &writes),
         closed(&RECORDER_FRAMES, "kept", &kept),
         closed(&ATTEMPTS, "outcome", Outcome::VALUES),

@@ -290,6 +290,9 @@ fn is_deed(moment: &Moment) -> bool {
         "outage-over",
         "drained",
         "restored",
+        "name-vanished",
+        "name-returned",
+        "name-let-go",
     ];
     deeds.contains(&moment.kind.as_str())
 }
@@ -370,6 +373,10 @@ fn worth(log: &Log, incident: &Incident) -> Vec<Worth> {
         let Some((kind, name)) = &blamed.subject else {
             continue;
         };
+        if kind == "name" {
+            // It was not left for another one.
+            continue;
+        }
         let is_left = |route: &str| {
             let (upstream, path) = route.split_once('@').unwrap_or((route, ""));
             match kind.as_str() {

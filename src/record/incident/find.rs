@@ -73,6 +73,7 @@ impl Blamed {
         match (self.nature.as_str(), self.scope.as_str()) {
             ("refuses", _) => format!("{name} refused"),
             ("lost", _) => format!("{name} was missing"),
+            ("vanished", _) => format!("{name} vanished"),
             ("silent", _) => format!("{name} did not answer"),
             ("", "nothing-clear") => "no route was clear".into(),
             ("", _) => "no name could be resolved".into(),
@@ -113,8 +114,8 @@ pub fn find(log: &Log) -> Vec<Incident> {
             _ => {}
         }
         match text(told, "kind") {
-            "trouble" => search.begin(told),
-            "trouble-over" => search.over(told),
+            "trouble" | "name-vanished" => search.begin(told),
+            "trouble-over" | "name-returned" | "name-let-go" => search.over(told),
             "stopped" => search.cut(told.time, "byway stopped"),
             "started" => search.cut(
                 search.seen,

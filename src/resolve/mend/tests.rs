@@ -148,6 +148,7 @@ impl World {
         };
         let sources = Sources {
             cache: Box::new(CacheSample::default),
+            guard: Box::new(|| None),
             engine: Box::new(EngineSample::default),
             snapshot: None,
             recorder: None,

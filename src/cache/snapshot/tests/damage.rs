@@ -248,7 +248,7 @@ fn what_is_no_file_is_neither_read_nor_replaced() {
         ("read", read(&path, &cache, NOW, WALL).map(drop)),
         (
             "replace",
-            write(&path, &cache, BASELINES, NOW, WALL, || {}).map(drop),
+            write(&path, &cache, BESIDES, NOW, WALL, || {}).map(drop),
         ),
     ];
     for (action, error) in errors {
