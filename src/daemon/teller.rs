@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tracing::{debug, info, warn};
+use tracing::{Level, warn};
 
 use crate::clock::{Clock, Life, Time};
 use crate::config::lineup::Lineup;
@@ -11,6 +11,7 @@ use crate::config::{Config, PoolConfig};
 use crate::observe::event::{Event, Gravity, Subject, Verdict};
 use crate::observe::journal::Journal;
 use crate::observe::labels::Scope;
+use crate::observe::log;
 use crate::observe::metrics::{Evacuation, Label, Metrics, QueryResult};
 use crate::observe::quiet::{self, Quiet};
 use crate::observe::trouble::{Felt, Nature, Ongoing, Place, Sight, Troubles};
@@ -186,17 +187,23 @@ impl Teller {
             return;
         }
         let gravity = event.gravity();
+        let facts = || {
+            let mut facts = event.facts();
+            facts.insert("kind".into(), event.kind().into());
+            facts
+        };
         if gravity == Gravity::Detail {
-            debug!("{event}");
+            log::event(Level::DEBUG, event, facts);
             return;
         }
         let Some(more) = EVENTS.line(now) else {
             return;
         };
-        match gravity {
-            Gravity::Warning => warn!("{event}{more}"),
-            _ => info!("{event}{more}"),
-        }
+        let level = match gravity {
+            Gravity::Warning => Level::WARN,
+            _ => Level::INFO,
+        };
+        log::event(level, format_args!("{event}{more}"), facts);
     }
 }
 

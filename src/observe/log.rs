@@ -1,12 +1,13 @@
 //! The log: lines on stderr.
 //!
-//! Under systemd the journal stamps the time itself and reads a priority from the start of each
-//! line (sd-daemon(3)), so there a line carries that and no time; `journalctl -p warning` then works.
-//! On a terminal it is coloured. Nothing here limits what is written: see [`quiet`](super::quiet).
+//! Where stderr leads to the journal and the journal can be reached, lines become entries with fields (`journald`).
+//! Where it cannot, the journal stamps the time itself and reads a priority from the start of each line
+//! (sd-daemon(3)), so a line carries that and no time. On a terminal it is coloured. Nothing here limits what is written: see [`quiet`](super::quiet).
 //!
 //! Lines are written by a thread of their own: logging never waits and never fails, whatever has become of
 //! stderr (a reader that died, a full disk, a pipe that nobody empties). See [`Log`].
 
+mod journald;
 mod panics;
 mod writer;
 
@@ -16,6 +17,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::fs::Stat;
+use serde_json::{Map, Value, json};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -31,7 +33,7 @@ pub use writer::Log;
 /// The process's log, once it has one.
 static LOG: OnceLock<Log> = OnceLock::new();
 /// How its lines are written.
-static FORM: OnceLock<Form> = OnceLock::new();
+static STYLE: OnceLock<Style> = OnceLock::new();
 
 /// Changes how much is logged.
 type Turn = Box<dyn Fn(LevelFilter) -> bool + Send + Sync>;
@@ -49,38 +51,54 @@ pub enum Form {
     Json,
 }
 
+/// How lines are written where they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Human,
+    Json,
+    /// Entries with fields.
+    Journal,
+    /// Lines with their priority in front, for a journal that cannot be reached otherwise.
+    Prefixed,
+}
+
 /// Sends everything at `level` or graver to stderr, panics too, from now on.
 ///
 /// # Errors
 /// If the process has a log already, or there is no thread for it.
 pub fn init(level: LevelFilter, form: Form) -> io::Result<()> {
-    let is_journal = form == Form::Human && is_journal();
-    let style = match form {
-        Form::Json => json_warning,
-        Form::Human if is_journal => journal_line,
-        Form::Human => plain_line,
+    let journal = match form {
+        Form::Human if is_journal() => Some(journald::Journal::open()),
+        _ => None,
     };
-    let log = Log::to(writer::Stderr, style)?;
+    let (log, style) = match (form, journal) {
+        (Form::Json, _) => (Log::to(writer::Stderr, json_warning)?, Style::Json),
+        (_, Some(Some(journal))) => (Log::to(journal, journal_warning)?, Style::Journal),
+        (_, Some(None)) => (Log::to(writer::Stderr, prefixed_line)?, Style::Prefixed),
+        (_, None) => (Log::to(writer::Stderr, plain_line)?, Style::Human),
+    };
     LOG.set(log.clone())
         .map_err(|_| io::Error::other("there is a log already"))?;
-    let _ = FORM.set(form);
+    let _ = STYLE.set(style);
     let (filter, handle) = reload::Layer::new(level);
     let _ = TURN.set(Box::new(move |level| handle.reload(level).is_ok()));
     let all = tracing_subscriber::registry().with(filter);
+    let entries = journald::Entries(log.clone());
     let stderr = tracing_subscriber::fmt::layer()
         // Its own complaints would go to stderr past the thread.
         .log_internal_errors(false)
         .with_writer(move || log.clone());
-    let set = match form {
-        Form::Json => {
+    let set = match style {
+        Style::Json => {
             let stderr = stderr.json().flatten_event(true).with_target(false);
             tracing::subscriber::set_global_default(all.with(stderr))
         }
-        Form::Human if is_journal => {
+        Style::Journal => tracing::subscriber::set_global_default(all.with(entries)),
+        Style::Prefixed => {
             let stderr = stderr.with_ansi(false).event_format(JournalLine);
             tracing::subscriber::set_global_default(all.with(stderr))
         }
-        Form::Human => {
+        Style::Human => {
             let colour = io::stderr().is_terminal();
             let stderr = stderr.with_ansi(colour).with_target(false);
             tracing::subscriber::set_global_default(all.with(stderr))
@@ -96,16 +114,43 @@ pub fn set_level(level: LevelFilter) -> bool {
     TURN.get().is_some_and(|turn| turn(level))
 }
 
-/// Puts a text as it is on stderr, in its order among the lines of the log if the process has one; as objects, a
-/// line each, if that is JSON. A stderr that takes nothing is nobody's failure.
+/// Logs that something happened: `text` for people, and where the log has fields everything that it says.
+pub fn event(level: Level, text: impl fmt::Display, facts: impl FnOnce() -> Map<String, Value>) {
+    let styled = LOG.get().zip(STYLE.get());
+    match styled {
+        _ if level > LevelFilter::current() => {}
+        Some((log, Style::Journal)) => {
+            let mut entry = journald::Entry::new(level, &text.to_string());
+            entry.facts(&facts());
+            log.write(entry.finish());
+        }
+        Some((log, Style::Json)) => {
+            let mut line = json_object(level.as_str(), &text.to_string());
+            line["event"] = Value::Object(facts());
+            log.write(format!("{line}\n").into_bytes());
+        }
+        _ => match level {
+            Level::ERROR => tracing::error!("{text}"),
+            Level::WARN => tracing::warn!("{text}"),
+            Level::INFO => tracing::info!("{text}"),
+            _ => tracing::debug!("{text}"),
+        },
+    }
+}
+
+/// Puts a text as it is on stderr, in its order among the lines of the log if the process has one; as objects or
+/// entries, one for each line, if it has those. A stderr that takes nothing is nobody's failure.
 pub fn print(text: &str) {
-    let json = FORM.get() == Some(&Form::Json);
-    match LOG.get() {
-        Some(log) if json => {
+    match LOG.get().zip(STYLE.get()) {
+        Some((log, Style::Json)) => {
             let lines = text.lines().map(|line| json_line("INFO", line.trim()));
             log.write(lines.collect::<String>().into_bytes());
         }
-        Some(log) => log.write(text.as_bytes().to_vec()),
+        Some((log, Style::Journal)) => {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            lines.for_each(|line| log.write(journald::Entry::new(Level::INFO, line).finish()));
+        }
+        Some((log, _)) => log.write(text.as_bytes().to_vec()),
         None => drop(io::stderr().write_all(text.as_bytes())),
     }
 }
@@ -123,30 +168,38 @@ pub fn lost() -> u64 {
 }
 
 /// A warning as `tracing` writes it where there is no journal and no colour.
-fn plain_line(text: &str) -> String {
+fn plain_line(text: &str) -> Vec<u8> {
     let mut line = String::new();
     // Without a time it is still worth reading.
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
-    format!("{line}  WARN {text}\n")
+    format!("{line}  WARN {text}\n").into_bytes()
 }
 
 /// A line as `tracing` writes it in JSON.
 fn json_line(level: &str, text: &str) -> String {
+    format!("{}\n", json_object(level, text))
+}
+
+fn json_object(level: &str, text: &str) -> Value {
     let mut timestamp = String::new();
     // Without a time it is still worth reading.
     let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
-    let line = serde_json::json!({"timestamp": timestamp, "level": level, "message": text});
-    format!("{line}\n")
+    json!({"timestamp": timestamp, "level": level, "message": text})
 }
 
 /// A warning in JSON.
-fn json_warning(text: &str) -> String {
-    json_line("WARN", text)
+fn json_warning(text: &str) -> Vec<u8> {
+    json_line("WARN", text).into_bytes()
 }
 
-/// A warning for the journal.
-fn journal_line(text: &str) -> String {
-    format!("<4>{text}\n")
+/// A warning as an entry of the journal.
+fn journal_warning(text: &str) -> Vec<u8> {
+    journald::Entry::new(Level::WARN, text).finish()
+}
+
+/// A warning for a journal that reads lines.
+fn prefixed_line(text: &str) -> Vec<u8> {
+    format!("<{}>{text}\n", journald::priority(Level::WARN)).into_bytes()
 }
 
 /// Whether stderr goes to the journal: `$JOURNAL_STREAM` names the device and inode of the stream
@@ -179,12 +232,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let priority = match *event.metadata().level() {
-            Level::ERROR => 3,
-            Level::WARN => 4,
-            Level::INFO => 6,
-            Level::DEBUG | Level::TRACE => 7,
-        };
+        let priority = journald::priority(*event.metadata().level());
         write!(writer, "<{priority}>")?;
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)

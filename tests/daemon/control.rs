@@ -226,8 +226,17 @@ fn the_log_can_be_json_and_its_level_turned() {
     eventually("the flush is in the log", || {
         daemon.log().contains("flushed the cache")
     });
+    command(&daemon, &["drain", "u0"]);
+    let read = |line: &str| -> serde_json::Value { serde_json::from_str(line).expect("JSON") };
+    eventually("an event has everything that it says", || {
+        let log = daemon.log();
+        let mut lines = log.lines().map(read);
+        lines.any(|line| {
+            line["event"]["kind"] == "drained" && line["event"]["subject"]["name"] == "u0"
+        })
+    });
     for line in daemon.log().lines() {
-        let line: serde_json::Value = serde_json::from_str(line).expect("a JSON object");
+        let line = read(line);
         assert!(
             line["timestamp"].is_string() && line["message"].is_string(),
             "{line}"

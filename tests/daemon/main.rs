@@ -20,6 +20,7 @@ mod forwarding;
 mod front_end;
 mod guard;
 mod held_up;
+mod journal;
 mod kit;
 mod link_local;
 mod listeners;

@@ -32,7 +32,7 @@ fn full_pipe(refused: bool) -> (PipeReader, PipeWriter) {
 }
 
 /// Two addresses that nobody has for now: one for DNS, one for HTTP.
-fn free() -> [SocketAddr; 2] {
+pub(super) fn free() -> [SocketAddr; 2] {
     loop {
         let tcp = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
         let addresses = tcp
@@ -45,7 +45,7 @@ fn free() -> [SocketAddr; 2] {
 }
 
 /// An upstream that can be made silent.
-fn moody() -> (Upstream, Arc<AtomicBool>) {
+pub(super) fn moody() -> (Upstream, Arc<AtomicBool>) {
     let silent = Arc::new(AtomicBool::new(false));
     let upstream = Upstream::new({
         let silent = Arc::clone(&silent);

@@ -42,7 +42,7 @@ pub struct Log {
 }
 
 /// Makes a line of a text, in the style of the others.
-pub(super) type Style = fn(&str) -> String;
+pub(super) type Style = fn(&str) -> Vec<u8>;
 
 impl Log {
     /// A log that is written to `sink` by a thread of its own.
@@ -68,7 +68,7 @@ impl Log {
         Ok(Log { letters, lost })
     }
 
-    /// Hands over a text that ends with a line's end; counts it as lost if there is no room.
+    /// Hands over a text that ends with a line's end, or an entry; counts it as lost if there is no room.
     pub(super) fn write(&self, text: Vec<u8>) {
         if self.letters.try_send(Letter::Text(text)).is_err() {
             self.lost.fetch_add(1, Relaxed);
@@ -182,7 +182,7 @@ impl<W: Write> Scribe<W> {
         };
         let plural = if missing == 1 { " is" } else { "s are" };
         let line = (self.style)(&format!("{missing} line{plural} missing here: {cause}"));
-        let written = self.write(line.as_bytes()).is_ok();
+        let written = self.write(&line).is_ok();
         if written {
             self.told = lost;
             self.cause = None;

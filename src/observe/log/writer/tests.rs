@@ -67,7 +67,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn log() -> (Log, Pipe) {
     let pipe = Pipe::default();
-    let log = Log::to(pipe.clone(), |text| format!("W {text}\n")).expect("a thread");
+    let log = Log::to(pipe.clone(), |text| format!("W {text}\n").into_bytes()).expect("a thread");
     (log, pipe)
 }
 
