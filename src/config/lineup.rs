@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Config, PathConfig, UpstreamConfig, bounds};
+use super::{Config, PathConfig, PoolConfig, UpstreamConfig, bounds};
 use crate::clock::Time;
 
 /// How long a number stays empty before another one gets it: longer than a question may take, and than anything keeps
@@ -18,6 +18,8 @@ pub const REST: Duration = Duration::from_secs(600);
 pub const MOST_PATHS: usize = 2 * bounds::MOST_PATHS;
 /// See [`MOST_PATHS`].
 pub const MOST_UPSTREAMS: usize = 2 * bounds::MOST_UPSTREAMS;
+/// See [`MOST_PATHS`]. One pool is the main one.
+pub const MOST_POOLS: usize = 2 * (bounds::MOST_ZONES + 1);
 /// See [`MOST_PATHS`].
 pub const MOST_ROUTES: usize = 2 * bounds::MOST_PATHS * bounds::MOST_UPSTREAMS;
 
@@ -30,6 +32,10 @@ pub struct Lineup {
     pub upstreams: Vec<Slot<UpstreamConfig>>,
     /// By [`RouteId`](crate::route::RouteId).
     pub routes: Vec<Slot<Ends>>,
+    /// By [`PoolId`](crate::route::PoolId), the main one first. One that was taken out has no upstreams.
+    pub pools: Vec<Slot<PoolConfig>>,
+    /// For each zone of the configuration, the number of its pool.
+    pub zones: Vec<u16>,
     /// How many tenants there have been.
     tenants: u32,
 }
@@ -81,6 +87,8 @@ impl Lineup {
             paths: Vec::new(),
             upstreams: Vec::new(),
             routes: Vec::new(),
+            pools: Vec::new(),
+            zones: Vec::new(),
             tenants: 0,
         };
         // A configuration keeps to half of what there is room for; one made by hand that does not is cut.
@@ -131,6 +139,9 @@ impl Lineup {
         let ends: Vec<Ends> = ends.collect();
         let (ends, most) = (ends.into_iter(), (MOST_ROUTES, "routes"));
         seats.assign(&mut next.routes, ends, most, Ends::eq)?;
+        let (pools, zones) = config.pools();
+        let numbers = seats.assign_pools(&mut next.pools, pools)?;
+        next.zones = zones.iter().map(|it| numbers[usize::from(*it)]).collect();
         next.tenants = tenants;
         Ok(next)
     }
@@ -220,6 +231,60 @@ impl Seats<'_> {
                 number
             };
             numbers[usize::from(place)] = number as u16;
+        }
+        Ok(numbers)
+    }
+}
+
+impl Seats<'_> {
+    /// The same for pools, who are told apart by the zone that they are named by: two numbers with one name would be mixed up
+    /// where they are told of.
+    fn assign_pools(
+        &mut self,
+        slots: &mut Vec<Slot<PoolConfig>>,
+        wanted: Vec<PoolConfig>,
+    ) -> Result<Vec<u16>, Full> {
+        for slot in slots.iter_mut().filter(|slot| slot.is_in()) {
+            (slot.place, slot.left) = (None, self.now);
+        }
+        let mut numbers = vec![u16::MAX; wanted.len()];
+        let mut newcomers = Vec::new();
+        for (place, it) in wanted.into_iter().enumerate() {
+            match slots.iter_mut().position(|slot| slot.is.name == it.name) {
+                Some(number) => {
+                    let slot = &mut slots[number];
+                    (slot.is, slot.place) = (it, Some(place as u16));
+                    numbers[place] = number as u16;
+                }
+                None => newcomers.push((place, it)),
+            }
+        }
+        for slot in slots.iter_mut().filter(|slot| !slot.is_in()) {
+            slot.is.upstreams.clear();
+        }
+        for (place, is) in newcomers {
+            *self.tenants = self.tenants.wrapping_add(1);
+            let slot = Slot {
+                is,
+                place: Some(place as u16),
+                tenant: *self.tenants,
+                since: self.now,
+                left: Time::NEVER,
+            };
+            let rested =
+                |slot: &Slot<PoolConfig>| !slot.is_in() && self.now.since(slot.left) >= REST;
+            let number = match slots.iter().position(rested) {
+                Some(number) => {
+                    slots[number] = slot;
+                    number
+                }
+                None if slots.len() < MOST_POOLS => {
+                    slots.push(slot);
+                    slots.len() - 1
+                }
+                None => return Err(Full("zones")),
+            };
+            numbers[place] = number as u16;
         }
         Ok(numbers)
     }

@@ -41,22 +41,22 @@ settings! {
     "[[listen]]" Restart listen;
     "[[path]]" Reload paths;
     "[[upstream]]" Reload upstreams;
-    "[special-names] localhost" Restart special.localhost;
-    "[special-names] invalid" Restart special.invalid;
-    "[special-names] test" Restart special.test;
-    "[special-names] onion" Restart special.onion;
-    "[special-names] local" Restart special.local;
-    "[special-names] home-arpa" Restart special.home_arpa;
-    "[special-names] resolver-arpa" Restart special.resolver_arpa;
-    "[special-names] ipv4only-arpa" Restart special.ipv4only_arpa;
-    "[special-names] private-reverse" Restart special.private_reverse;
-    "[special-names] use-application-dns" Restart special.use_application_dns;
-    "[[record]]" Restart records;
+    "[special-names] localhost" Reload special.localhost;
+    "[special-names] invalid" Reload special.invalid;
+    "[special-names] test" Reload special.test;
+    "[special-names] onion" Reload special.onion;
+    "[special-names] local" Reload special.local;
+    "[special-names] home-arpa" Reload special.home_arpa;
+    "[special-names] resolver-arpa" Reload special.resolver_arpa;
+    "[special-names] ipv4only-arpa" Reload special.ipv4only_arpa;
+    "[special-names] private-reverse" Reload special.private_reverse;
+    "[special-names] use-application-dns" Reload special.use_application_dns;
+    "[[record]]" Reload records;
     "[[guard]]" Reload guards;
-    "[host] hosts" Restart hosts;
-    "[host] hosts-ttl" Restart hosts_ttl;
+    "[host] hosts" Reload hosts;
+    "[host] hosts-ttl" Reload hosts_ttl;
     "[routing] policy" Reload routing.policy;
-    "[routing] deadline" Restart routing.deadline;
+    "[routing] deadline" Reload routing.deadline;
     "[routing] return-within" Reload routing.return_within;
     "[routing] unknown-after" Reload routing.unknown_after;
     "[routing] extra-share" Reload routing.extra_share;
@@ -111,7 +111,7 @@ pub const ELSEWHERE: &[(&str, Class)] = &[
     ("version", Class::Reload),
     ("[host] resolv-conf", Class::Reload),
     // Zones name upstreams by their places in the file, so that they cannot be compared by themselves.
-    ("[[zone]]", Class::Restart),
+    ("[[zone]]", Class::Reload),
 ];
 
 /// What of `wanted` needs a restart, as `running` has it otherwise. `wanted` is left with what `running` has of that.

@@ -21,6 +21,7 @@ use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::lineup::Lineup;
+use crate::config::live::Span;
 use crate::net::Sockets;
 use crate::observe::metrics::{Metrics, WorkerMetrics};
 use crate::observe::top::Top;
@@ -44,6 +45,8 @@ const SOON: Duration = Duration::from_secs(1);
 pub(super) struct Means {
     pub(super) config: Config,
     pub(super) lineup: Arc<Lineup>,
+    /// The longest that a question may take.
+    pub(super) deadline: Arc<Span>,
     pub(super) connections: Arc<Connections>,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
@@ -62,7 +65,7 @@ pub(super) struct Crew {
     at_work: Vec<u16>,
     news: Receiver<News>,
     stop: stopping::Sender<bool>,
-    deadline: Duration,
+    deadline: Arc<Span>,
     /// Reloads that were wished for before it could be done.
     wishes: Vec<Wish>,
 }
@@ -102,7 +105,7 @@ impl Crew {
             at_work: workers.collect(),
             news,
             stop,
-            deadline: means.config.routing.deadline,
+            deadline: Arc::clone(&means.deadline),
             wishes: Vec::new(),
         };
         crew.await_start()?;
@@ -176,7 +179,7 @@ impl Crew {
     /// What kept one of them from ending well.
     pub(super) fn end(mut self) -> Result<(), StartError> {
         let _ = self.stop.send(true);
-        let end = Instant::now() + self.deadline + END + GRACE;
+        let end = Instant::now() + self.deadline.get() + END + GRACE;
         let mut result = Ok(());
         while !self.at_work.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
@@ -251,6 +254,7 @@ impl Seat {
         let Means {
             config,
             lineup,
+            deadline,
             connections,
             shared,
             metrics: all_metrics,
@@ -311,7 +315,7 @@ impl Seat {
 
         let _ = stopped.wait_for(|stop| *stop).await;
         front.stop();
-        let patience = config.routing.deadline + END;
+        let patience = deadline.get() + END;
         let _ = tokio::time::timeout(patience, front.drained()).await;
         Ok(())
     }
@@ -337,8 +341,10 @@ impl Follower {
             let manner = manner(config, &self.shared, &self.metrics);
             let ways = ways(&order.lineup, config);
             self.metrics.reshape(&watch::tenants(&order.lineup));
-            self.worker
-                .turn(|core, _| core.exchanges.reshape(ways, manner, &config.limits));
+            self.worker.turn(|core, _| {
+                core.provide_for(order.lineup.pools.len());
+                core.exchanges.reshape(ways, manner, &config.limits);
+            });
             self.front.suit(config);
             order.done(self.number);
         }

@@ -292,7 +292,7 @@ impl Desk for Counter {
             (preview, engine.routes().to_vec())
         };
         let kept = self.shared.guard.look(key.by_ref(), life);
-        let names = &self.shared.names;
+        let names = self.shared.names();
         let own = names
             .special
             .find(key.name(), key.record_type(), &names.zones);
@@ -326,12 +326,7 @@ impl Desk for Counter {
                     words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first)
                 }
             },
-            zone: self
-                .shared
-                .names
-                .zones
-                .title_of(key.name())
-                .map(str::to_owned),
+            zone: names.zones.title_of(key.name()).map(str::to_owned),
             cached: look.map(|look| self.cached(&key, &look)),
             failed,
             first: first.ok(),

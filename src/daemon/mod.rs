@@ -24,7 +24,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -34,6 +34,7 @@ use tracing::{error, info, warn};
 use crate::admin::{self, ControlSocket, Doors};
 use crate::clock::Clock;
 use crate::config::lineup::Lineup;
+use crate::config::live::Span;
 use crate::config::{Config, Loaded, Sources, UpstreamTransport, bounds};
 use crate::net::path::Path;
 use crate::net::{Manner, Way};
@@ -164,9 +165,11 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
     let pulses = Arc::new(Pulses::default());
     let connections = Connections::new(&config.limits);
     let (orders, followed) = stopping::channel(None);
+    let deadline = Arc::new(Span::new(longest(config)));
     let means = Means {
         config: config.clone(),
         lineup: Arc::clone(&lineup),
+        deadline: Arc::clone(&deadline),
         connections: Arc::clone(&connections),
         shared: Arc::clone(&shared),
         metrics: Arc::clone(&metrics),
@@ -221,6 +224,7 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         loaded,
         descriptors,
         lineup,
+        deadline,
         listen: listen.clone(),
         shared: Arc::clone(&shared),
         connections,
@@ -299,6 +303,12 @@ fn work(
         Ending::Lost(what) => Err(StartError::Lost(what)),
         Ending::Told(_) => ended.inspect(|()| info!("stopped")),
     }
+}
+
+/// The longest that a question may take, in whichever zone.
+fn longest(config: &Config) -> Duration {
+    let of_zones = config.zones.iter().filter_map(|zone| zone.deadline);
+    of_zones.fold(config.routing.deadline, Duration::max)
 }
 
 /// Listeners for each worker; the first has `first`.

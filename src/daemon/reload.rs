@@ -17,11 +17,12 @@ use super::follow::Follower;
 use super::paths::Handle;
 use super::survival::Keeper;
 use super::teller::Teller;
-use super::{descriptors, service, watch as samples};
+use super::{descriptors, longest, service, watch as samples};
 use crate::admin::api;
 use crate::clock::Clock;
 use crate::config::host::Host;
 use crate::config::lineup::Lineup;
+use crate::config::live::Span;
 use crate::config::{Config, Listen, Loaded, Sources, ZoneConfig, reloading};
 use crate::observe::event::Event;
 use crate::observe::metrics::Metrics;
@@ -146,6 +147,8 @@ pub(super) struct Reloader {
     pub(super) paths: Handle,
     pub(super) orders: watch::Sender<Option<Arc<Order>>>,
     pub(super) record: Arc<Record>,
+    /// See [`Means`](super::crew::Means).
+    pub(super) deadline: Arc<Span>,
     pub(super) teller: Arc<Teller>,
     pub(super) follower: Arc<Follower>,
     pub(super) clock: Clock,
@@ -245,21 +248,17 @@ impl Reloader {
     /// Has `loaded` hold from now on; says what that has changed.
     fn take(&mut self, loaded: Loaded, by: &str) -> Result<String, String> {
         let mut config = loaded.config.clone();
-        keep_zones(&mut config, &self.config)?;
         let mut held = reloading::hold_back(&mut config, &self.config);
-        let (before, after) = (self.config.pools().1, config.pools().1);
-        if before != after || self.config.pools().0.len() != config.pools().0.len() {
-            // With another policy some zones would be asked together that are not now.
-            config.routing.policy = self.config.routing.policy;
-            held.push("[routing] policy");
-        }
         if config.cache.size != self.config.cache.size
             && !self.shared.cache.can_be_resized(config.cache.size)
         {
             config.cache.size = self.config.cache.size;
             held.push("[cache] size");
         }
-        let changed = reloading::differences(&config, &self.config);
+        let mut changed = reloading::differences(&config, &self.config);
+        if zones(&config) != zones(&self.config) {
+            changed.push("[[zone]]");
+        }
         if !changed.is_empty() {
             self.apply(&config)?;
         }
@@ -353,6 +352,7 @@ impl Reloader {
             .map_err(|twice| twice.to_string())?;
         // From here on nothing fails.
         self.shared.reshape(&self.lineup, &lineup, &fitted, now);
+        self.deadline.set(longest(&fitted));
         paths.complete(&self.shared, now);
         self.shared.suit(&fitted, self.clock.life());
         self.connections.suit(&fitted.limits);
@@ -368,31 +368,20 @@ impl Reloader {
     }
 }
 
-/// The zones name upstreams by their places in the file. Those of `config` that say the same as those that hold do so
-/// from now on by the places in the new file.
-///
-/// # Errors
-/// If they say something else, for which a restart is needed.
-fn keep_zones(config: &mut Config, running: &Config) -> Result<(), String> {
-    let named = |of: &Config| {
-        let zones = of.zones.iter().map(|zone| {
-            let names = zone
-                .upstreams
-                .iter()
-                .map(|it| of.upstreams[*it].name.clone());
-            let names: Vec<String> = names.collect();
-            let rest = ZoneConfig {
-                upstreams: Vec::new(),
-                ..zone.clone()
-            };
-            (names, rest)
-        });
-        zones.collect::<Vec<_>>()
-    };
-    match named(config) == named(running) {
-        true => Ok(()),
-        false => Err("[[zone]]: another zone, or other upstreams of one: needs a restart".into()),
-    }
+/// The zones, and their upstreams by name: they speak of them by their places in the file.
+fn zones(config: &Config) -> Vec<(Vec<&str>, ZoneConfig)> {
+    let zones = config.zones.iter().map(|zone| {
+        let names = zone.upstreams.iter();
+        let names = names
+            .map(|it| config.upstreams[*it].name.as_str())
+            .collect();
+        let rest = ZoneConfig {
+            upstreams: Vec::new(),
+            ..zone.clone()
+        };
+        (names, rest)
+    });
+    zones.collect()
 }
 
 /// Tells the workers, and waits until all of them can do as they are told.

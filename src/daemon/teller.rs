@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tracing::{Level, warn};
 
 use crate::clock::{Clock, Life, Time};
-use crate::config::lineup::Lineup;
+use crate::config::lineup::{Lineup, Slot};
 use crate::config::{Config, PoolConfig};
 use crate::observe::event::{Event, Gravity, Subject, Verdict};
 use crate::observe::journal::Journal;
@@ -209,15 +209,16 @@ impl Teller {
 
 /// Nobody of those who take part is in trouble yet.
 fn troubles(config: &Config, lineup: &Lineup) -> Troubles {
-    let (pools, _) = config.pools();
     let of = |upstream: usize| {
-        let has = move |(_, pool): &(usize, &PoolConfig)| pool.upstreams.contains(&upstream);
-        let all = pools.iter().enumerate().filter(has);
+        let has =
+            move |(_, slot): &(usize, &Slot<PoolConfig>)| slot.is.upstreams.contains(&upstream);
+        let all = lineup.pools.iter().enumerate().filter(has);
         all.map(|(number, _)| number)
     };
-    let zones: Vec<Option<Arc<str>>> = pools
+    let zones: Vec<Option<Arc<str>>> = lineup
+        .pools
         .iter()
-        .map(|pool| pool.name.as_deref().map(Arc::from))
+        .map(|slot| slot.is.name.as_deref().map(Arc::from))
         .collect();
     let places = lineup.in_order().into_iter().map(|(_, ends)| {
         let (upstream, path) = lineup.ends(ends);

@@ -20,7 +20,7 @@ struct Kept {
 }
 
 /// Records by their names.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Table {
     /// In wire form and lower case. The keys are the operator's: nobody chooses them to make them collide.
     names: HashMap<Box<[u8]>, Box<[Kept]>, FixedState>,

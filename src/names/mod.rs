@@ -16,6 +16,7 @@ pub use zones::{Terms, ZoneId, Zones};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::config::Config;
+use crate::config::lineup::Lineup;
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -26,19 +27,38 @@ pub struct Names {
     pub special: Special,
     /// Records of the configuration.
     pub records: Table,
-    /// What the host's own file says: it changes by itself.
-    hosts: RwLock<Arc<Table>>,
+    /// What the host's own file says: it changes by itself, whatever the configuration.
+    hosts: Arc<RwLock<Arc<Table>>>,
 }
 
 impl Names {
-    /// As `config` has it.
+    /// As `config` has it at the start.
     pub fn new(config: &Config) -> Names {
         Names {
-            zones: Zones::new(config),
+            zones: Zones::new(config, &Lineup::new(config)),
             special: Special::new(config),
             records: Table::new(config),
-            hosts: RwLock::default(),
+            hosts: Arc::default(),
         }
+    }
+
+    /// As `config`, whose pools have the numbers of `lineup`, has it after these.
+    pub fn succeed(&self, config: &Config, lineup: &Lineup) -> Names {
+        Names {
+            zones: Zones::new(config, lineup),
+            special: Special::new(config),
+            records: Table::new(config),
+            hosts: Arc::clone(&self.hosts),
+        }
+    }
+
+    /// Whether what upstreams say of `name` is another thing with `other` than with these.
+    pub fn differ_for(&self, other: &Names, name: &[u8]) -> bool {
+        let of = |names: &Names| {
+            let terms = names.zones.terms_of(name);
+            (terms.pool, terms.private_addresses)
+        };
+        of(self) != of(other) || self.zones.filters_of(name) != other.zones.filters_of(name)
     }
 
     /// What the host's own file says.

@@ -253,7 +253,11 @@ mod tests {
     /// What is said of it: the rcode, and how many records there are.
     fn said(config: &Config, name: &str, record_type: RecordType) -> Option<(Rcode, usize)> {
         let name = name_from_text(name).expect("a name");
-        let said = Special::new(config).find(&name, record_type, &Zones::new(config))?;
+        let said = Special::new(config).find(
+            &name,
+            record_type,
+            &Zones::new(&config, &crate::config::lineup::Lineup::new(&config)),
+        )?;
         Some((said.rcode, said.records.len()))
     }
 
@@ -306,7 +310,11 @@ mod tests {
         }
         let name = reverse_zones(&"::1/128".parse().expect("a prefix")).swap_remove(0);
         let config = config(CORPORATE);
-        let said = Special::new(&config).find(&name, ptr, &Zones::new(&config));
+        let said = Special::new(&config).find(
+            &name,
+            ptr,
+            &Zones::new(&config, &crate::config::lineup::Lineup::new(&config)),
+        );
         assert_eq!(said.map(|it| it.records), Some(LOCALHOST_PTR));
     }
 

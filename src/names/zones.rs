@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
+use crate::config::lineup::Lineup;
 use crate::config::{Config, ZoneConfig};
 use crate::wire::RecordType;
 
@@ -13,7 +14,7 @@ use crate::wire::RecordType;
 pub struct ZoneId(pub u16);
 
 /// The zones by their names.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Zones {
     /// By name in wire form and lower case. The keys are the operator's: nobody chooses them to make them collide.
     by_name: HashMap<Box<[u8]>, ZoneId, FixedState>,
@@ -43,9 +44,9 @@ pub struct Terms {
 }
 
 impl Zones {
-    /// The zones of `config`.
-    pub fn new(config: &Config) -> Zones {
-        let (_, pools) = config.pools();
+    /// The zones of `config`, whose pools have the numbers of `lineup`.
+    pub fn new(config: &Config, lineup: &Lineup) -> Zones {
+        let pools = lineup.zones.iter().copied();
         let others = Terms {
             pool: 0,
             deadline: config.routing.deadline,
@@ -109,6 +110,12 @@ impl Zones {
         zone.is_some_and(|zone| self.filters[usize::from(zone.0)].contains(&record_type))
     }
 
+    /// The types that `name` is said to have no data of.
+    pub fn filters_of(&self, name: &[u8]) -> &[RecordType] {
+        let zone = self.find(name);
+        zone.map_or(&[], |zone| &self.filters[usize::from(zone.0)])
+    }
+
     /// Whether something of what upstreams say of `name` is kept from clients.
     pub fn changes(&self, name: &[u8]) -> bool {
         self.find(name).is_some_and(|zone| {
@@ -153,7 +160,7 @@ mod tests {
                 ZoneConfig::new(names, Vec::new())
             })
             .collect();
-        Zones::new(&config)
+        Zones::new(&config, &Lineup::new(&config))
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct Core<X> {
     pub(super) attempts: Slab<Attempt>,
     pub(super) timers: Timers<(u32, u32)>,
     /// Questions for which there is no room, by pool.
-    pub(super) backlogs: Box<[Backlog]>,
+    pub(super) backlogs: Vec<Backlog>,
     pub(super) rng: StdRng,
     /// Attempts that failed while they were being made, still to be told.
     pub(super) failed: Vec<(Tag, Outcome)>,
@@ -99,6 +99,12 @@ impl<X: Exchanges> Core<X> {
             mail: Vec::new(),
             generation: 0,
         }
+    }
+
+    /// There are to be so many pools.
+    pub fn provide_for(&mut self, pools: usize) {
+        let more = self.backlogs.len()..pools;
+        self.backlogs.extend(more.map(|_| Backlog::default()));
     }
 
     /// A turn begins, and until the next one `life` is the present for what ages. To be told before anything else

@@ -32,7 +32,7 @@ impl<X: Exchanges> Core<X> {
         limit: usize,
         out: &mut [u8],
     ) -> Option<Turn> {
-        let (names, payload) = (&self.shared.names, self.shared.payload);
+        let (names, payload) = (self.shared.names(), self.shared.payload);
         let hosts = names.hosts();
         let local = names.records.find(key.name());
         let length = match local.or_else(|| hosts.find(key.name())) {
@@ -43,7 +43,7 @@ impl<X: Exchanges> Core<X> {
                 }
                 // Where it ends elsewhere, that is asked for as any other name is.
                 Some(_) => {
-                    let answer = finished(names, key)?;
+                    let answer = finished(&names, key)?;
                     let render = Render {
                         ttl: TtlRule::AsStored,
                         limit,
@@ -94,14 +94,14 @@ impl<X: Exchanges> Core<X> {
 
     /// A question for an alias of the configuration is one for where it leads.
     pub(super) fn follow_alias(&self, new: &mut New<'_>) {
-        let names = &self.shared.names;
+        let names = self.shared.names();
         if names.records.is_empty()
             || new.chase.is_some()
             || matches!(new.why, Why::Probe(_) | Why::Loop(_))
         {
             return;
         }
-        if let Some((chain, asking)) = chain(names, new.key) {
+        if let Some((chain, asking)) = chain(&names, new.key) {
             new.pool = self.shared.pool_of(asking.by_ref());
             new.chase = Some(Box::new(Chase {
                 chain,

@@ -136,7 +136,7 @@ impl<X: Exchanges> Core<X> {
         let Some(lifetime) = lifetime else {
             return;
         };
-        if question.chase.is_none() && self.shared.names.is_local(key.name()) {
+        if question.chase.is_none() && self.shared.names().is_local(key.name()) {
             // Its records have come to be known here meanwhile.
             return;
         }

@@ -1,7 +1,7 @@
 //! What all workers share.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::{Cache, Failures};
 use crate::clock::{Life, Time};
@@ -31,7 +31,7 @@ pub struct Shared {
     /// Questions in flight, by leader.
     pub inflight: Arc<InFlight>,
     /// What is known of names before anybody is asked.
-    pub names: Names,
+    names: RwLock<Arc<Names>>,
     /// Names that must not vanish.
     pub guard: Guard,
     /// Whether fresh answers come soon enough to be waited for, by pool.
@@ -79,9 +79,11 @@ impl Shared {
                 config.limits.waiting,
             )),
             loops: Loops::new(config.upstreams.len()),
-            names: Names::new(config),
+            names: RwLock::new(Arc::new(Names::new(config))),
             guard: Guard::new(config),
-            promptness: engine.pools().map(|_| Promptness::default()).collect(),
+            promptness: (0..lineup::MOST_POOLS)
+                .map(|_| Promptness::default())
+                .collect(),
             tracer: Tracer::default(),
             mailboxes: (0..config.workers).map(|_| Mailbox::default()).collect(),
             peers: Arc::new(Peers::new(lineup::MOST_UPSTREAMS)),
@@ -126,6 +128,23 @@ impl Shared {
         }
         self.number(lineup);
         self.engine().reshape(lineup, config, now);
+        let (names, before) = {
+            let mut held = self.names.write().unwrap_or_else(PoisonError::into_inner);
+            let names = Arc::new(held.succeed(config, lineup));
+            (Arc::clone(&names), std::mem::replace(&mut *held, names))
+        };
+        self.engine().retire(lineup, config, now);
+        if names.zones != before.zones {
+            self.cache.forget(|name| names.differ_for(&before, name));
+        }
+        if names.zones != before.zones || names.records != before.records {
+            self.forget_local();
+        }
+    }
+
+    /// What is known of names before anybody is asked.
+    pub fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn number(&self, lineup: &Lineup) {
@@ -138,7 +157,7 @@ impl Shared {
     /// How a question is asked.
     #[inline]
     pub fn terms_of(&self, key: KeyRef<'_>) -> Terms {
-        self.names.zones.terms_of(key.name())
+        self.names().zones.terms_of(key.name())
     }
 
     /// Whom it may be asked of.
@@ -150,17 +169,18 @@ impl Shared {
     /// The host's own file of names says this from now on. What the cache holds for such names is forgotten, and how
     /// much that was is returned.
     pub fn take_hosts(&self, table: Table) -> usize {
-        self.names.take_hosts(table);
+        self.names().take_hosts(table);
         self.forget_local()
     }
 
     /// Forgets what the cache holds for names whose records are known here, or whose answers are changed here: they were
     /// asked for before that was so.
     pub fn forget_local(&self) -> usize {
-        let (records, hosts) = (&self.names.records, self.names.hosts());
+        let names = self.names();
+        let (records, hosts) = (&names.records, names.hosts());
         let is_local = |name: &[u8]| records.find(name).or(hosts.find(name)).is_some();
         self.cache
-            .forget(|name| is_local(name) || self.names.zones.changes(name))
+            .forget(|name| is_local(name) || names.zones.changes(name))
     }
 
     /// Whether fresh answers of a pool come soon enough to be waited for.

@@ -390,6 +390,9 @@ impl Engine {
         }
         self.stalls.look_again();
         for pool in self.pools() {
+            if self.pool(pool).members.is_empty() {
+                continue;
+            }
             let ranks = self.lanes_of(pool).map(|(_, lane)| lane.rank);
             let any = ranks.clone().any(|rank| rank != Rank::Out);
             let standing = match ranks.min().unwrap_or(Rank::Out) {

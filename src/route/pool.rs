@@ -15,7 +15,7 @@ use super::selector::Selector;
 use super::vain::InVain;
 use super::{Route, RouteId, UpstreamId};
 use crate::clock::Time;
-use crate::config::lineup::Lineup;
+use crate::config::lineup::{Lineup, Slot};
 use crate::config::{Config, PoolConfig};
 
 /// A pool, as an index into what [`Config::pools`] gives.
@@ -32,6 +32,8 @@ impl PoolId {
 pub(super) struct Pool {
     /// What it is called where it is told of; `None` for the main one.
     pub(super) name: Option<Arc<str>>,
+    /// Tells those who have had the number one after the other apart.
+    pub(super) tenant: u32,
     /// Its routes, those of the upstream that stands first in front.
     pub(super) members: Box<[RouteId]>,
     /// By route.
@@ -54,8 +56,15 @@ pub(super) struct Pool {
 
 impl Pool {
     /// One without routes; [`Pool::seat`] gives it some.
-    pub(super) fn new(config: &Config, pool: &PoolConfig, lineup: &Lineup, now: Time) -> Pool {
+    pub(super) fn new(
+        config: &Config,
+        slot: &Slot<PoolConfig>,
+        lineup: &Lineup,
+        now: Time,
+    ) -> Pool {
+        let pool = &slot.is;
         Pool {
+            tenant: slot.tenant,
             name: pool.name.as_deref().map(Arc::from),
             selector: Selector::new(pool.policy, lineup.routes.len()),
             members: Box::default(),
@@ -112,6 +121,17 @@ impl Pool {
         let measured = measured.filter(|lane| !lane.metered).count();
         self.budgets.provide_for(measured, now);
         self.next_trial = now;
+    }
+
+    /// It has gone, and has those of its routes left that are not another's now, as `fresh` says by number.
+    pub(super) fn leave_out(&mut self, fresh: &[bool]) {
+        let stays = |route: &RouteId| !fresh[usize::from(route.0)];
+        self.members = self.members.iter().copied().filter(stays).collect();
+        let mut is_member = vec![false; fresh.len()];
+        for route in &self.members {
+            is_member[usize::from(route.0)] = true;
+        }
+        self.is_member = is_member.into();
     }
 
     /// Whether its questions may take `route`.

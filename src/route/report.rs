@@ -171,6 +171,7 @@ impl Engine {
             pools: self
                 .pools
                 .iter()
+                .filter(|pool| !pool.members.is_empty())
                 .filter_map(|pool| {
                     Some(PoolReport {
                         name: pool.name.clone()?,

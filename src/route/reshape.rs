@@ -4,7 +4,7 @@
 //! under way included. One that is taken out keeps its lane too, ranks as [`Rank::Out`](super::selector::Rank::Out) and
 //! learns nothing any more, until its number is given to another one, long after anything could still refer to it.
 
-use super::engine::Engine;
+use super::engine::{Engine, Standing};
 use super::estimate::Waits;
 use super::health::Health;
 use super::lane::{Group, Lane, Seat};
@@ -16,14 +16,24 @@ use crate::config::lineup::{Lineup, Slot};
 
 impl Engine {
     /// From now on the routes of `lineup`, which follows the one that this engine has, take part by the rules of
-    /// `config`, whose pools must be those that there are, be it with other upstreams. The new ones are asked once before
-    /// anybody waits for them.
+    /// `config`. The new ones are asked once before anybody waits for them. Pools that have gone keep what they had, for
+    /// questions that are sent their way still; once there are no new ones, [`Engine::retire`] takes it from them.
     pub fn reshape(&mut self, lineup: &Lineup, config: &Config, now: Time) {
         let fresh = self.seat(lineup, config, now);
         if fresh.contains(&true) {
             self.begin_round_of(&fresh);
         }
         self.settle(now);
+    }
+
+    /// No question is sent the way of pools that have gone any more.
+    pub fn retire(&mut self, lineup: &Lineup, config: &Config, now: Time) {
+        for (slot, pool) in lineup.pools.iter().zip(&mut self.pools) {
+            if !slot.is_in() {
+                pool.seat(config, &slot.is, lineup, &self.lanes, now);
+                pool.standing = Standing::Clear;
+            }
+        }
     }
 
     /// Seats everybody; says of each route whether it is new.
@@ -74,11 +84,18 @@ impl Engine {
             fresh.push(true);
         }
         self.routes = self.lanes.iter().map(|lane| lane.route.clone()).collect();
-        for (number, pool) in config.pools().0.iter().enumerate() {
-            if self.pools.len() == number {
-                self.pools.push(Pool::new(config, pool, lineup, now));
+        for (number, slot) in lineup.pools.iter().enumerate() {
+            let pool = self.pools.get_mut(number);
+            match pool.filter(|pool| pool.tenant == slot.tenant) {
+                // What is still asked in it goes on over what it had: see `retire`.
+                Some(pool) if !slot.is_in() => pool.leave_out(&fresh),
+                Some(pool) => pool.seat(config, &slot.is, lineup, &self.lanes, now),
+                None => {
+                    let mut pool = Pool::new(config, slot, lineup, now);
+                    pool.seat(config, &slot.is, lineup, &self.lanes, now);
+                    put(&mut self.pools, number, pool);
+                }
             }
-            self.pools[number].seat(config, pool, lineup, &self.lanes, now);
         }
         self.has_tastes = false;
         self.stalls.look_again();

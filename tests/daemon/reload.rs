@@ -10,8 +10,8 @@ use rustix::process::Signal;
 
 use crate::kit::daemon::{run, stderr, stdout};
 use crate::kit::{
-    A, Act, Build, Connection, Daemon, MOMENT, NOERROR, PATIENCE, REFUSED, Setup, Stub, Upstream,
-    byway, eventually,
+    A, Act, Build, Connection, Daemon, MOMENT, NOERROR, NXDOMAIN, PATIENCE, REFUSED, Setup, Stub,
+    Upstream, byway, eventually,
 };
 
 /// `byway ARGUMENTS` to this daemon.
@@ -433,4 +433,128 @@ fn a_hundred_reloads_under_load_lose_nothing() {
     }
     assert!(upstreams.iter().all(|it| !it.asked().is_empty()));
     std::thread::sleep(MOMENT);
+}
+
+/// A zone comes, changes its upstreams and goes; so do records, the hosts file and special names. What is known of names that
+/// mean something else then is forgotten, and of no others.
+#[test]
+fn zones_records_and_hosts_come_and_go() {
+    let (public, corp, other) = (Upstream::good(), Upstream::good(), Upstream::good());
+    let setup = |tables: &str| {
+        let all = [("public", &public), ("corp", &corp), ("other", &other)];
+        let bare = Setup::bare().tables(tables);
+        all.into_iter()
+            .fold(bare, |setup, (name, it)| named(setup, name, it))
+    };
+    let heard = |name: &str| {
+        let name = format!("{name}.example.");
+        [&public, &corp, &other].map(|it| it.asked_for(&name).len())
+    };
+    let zone = |upstream: &str| {
+        format!("[[zone]]\nname = \"corp.example\"\nupstreams = [\"{upstream}\"]\n")
+    };
+    // All of them are for names without a zone, until zones take two.
+    let daemon =
+        setup(&(zone("corp") + "[[zone]]\nname = \"x.example\"\nupstreams = [\"other\"]\n"))
+            .start();
+    daemon.warm_up();
+    for name in ["www", "a.corp"] {
+        assert_eq!(ask(&daemon, name), NOERROR);
+    }
+    assert_eq!((heard("www"), heard("a.corp")), ([1, 0, 0], [0, 1, 0]));
+
+    // Another upstream, and a zone of its own for another name.
+    let done = reload(
+        &daemon,
+        &setup(&(zone("other") + "[[zone]]\nname = \"www.example\"\nupstreams = [\"corp\"]\n")),
+    );
+    assert!(
+        done.contains("changed: [[zone]]") && !done.contains("restart"),
+        "{done}"
+    );
+    assert_eq!(ask(&daemon, "b.corp"), NOERROR);
+    assert_eq!(heard("b.corp"), [0, 0, 1]);
+    assert_eq!(ask(&daemon, "www"), NOERROR);
+    assert_eq!(
+        heard("www"),
+        [1, 1, 0],
+        "it was forgotten, for it lies in a zone now"
+    );
+
+    // No zone: whoever is there is asked, and what lay in one is forgotten.
+    let (was_www, was_new) = (heard("www"), heard("new"));
+    reload(&daemon, &setup("[routing]\ndeadline = \"2 s\"\n"));
+    for number in 0..5 {
+        assert_eq!(ask(&daemon, &format!("{number}.corp")), NOERROR);
+    }
+    assert_eq!(ask(&daemon, "www"), NOERROR);
+    assert_eq!(
+        heard("www").iter().sum::<usize>(),
+        was_www.iter().sum::<usize>() + 1
+    );
+    assert_eq!(was_new, [0; 3]);
+
+    // Names that are known here.
+    let hosts = daemon.folder().join("hosts");
+    fs::write(&hosts, "192.0.2.7 host.example\n").expect("written");
+    let with_names = format!(
+        "[[record]]\nname = \"www.example\"\ntype = \"A\"\ndata = \"192.0.2.9\"\n\
+         [host]\nhosts = \"{}\"\n[special-names]\ntest = \"here\"\n",
+        hosts.display()
+    );
+    let address = |name: &str| {
+        let reply = Stub::new(daemon.dns()).ask(&Build::query(name, A));
+        (
+            reply.rcode(),
+            reply.answers.first().map(|it| it.data.clone()),
+        )
+    };
+    let before = [&public, &corp, &other].map(|it| it.asked().len());
+    let done = reload(&daemon, &setup(&with_names));
+    assert!(!done.contains("restart"), "{done}");
+    assert_eq!(address("www.example"), (NOERROR, Some(vec![192, 0, 2, 9])));
+    eventually("the hosts file is read", || {
+        address("host.example") == (NOERROR, Some(vec![192, 0, 2, 7]))
+    });
+    assert_eq!(address("name.test").0, NXDOMAIN);
+    // And as any other name without it.
+    reload(
+        &daemon,
+        &setup("[special-names]\ntest = \"forward\"\n[host]\nhosts = \"off\"\n"),
+    );
+    assert_ne!(address("www.example").1, Some(vec![192, 0, 2, 9]));
+    assert_eq!(address("name.test").0, NOERROR);
+    eventually("the hosts file is let go", || {
+        address("host.example").1 != Some(vec![192, 0, 2, 7])
+    });
+    let after = [&public, &corp, &other].map(|it| it.asked().len());
+    assert!(after.iter().sum::<usize>() >= before.iter().sum::<usize>() + 3);
+}
+
+/// A question of a zone that is taken out is answered by whom it was asked of, and by nobody else.
+#[test]
+fn what_is_under_way_in_a_zone_that_goes_stays_with_its_upstream() {
+    let (gated, gate) = Upstream::gated();
+    let public = Upstream::good();
+    let setup = |tables: &str| {
+        let all = [("public", &public), ("corp", &gated)];
+        let bare = Setup::bare().tables(tables);
+        all.into_iter()
+            .fold(bare, |setup, (name, it)| named(setup, name, it))
+    };
+    let zone = "[[zone]]\nname = \"corp.example\"\nupstreams = [\"corp\"]\n";
+    let daemon = setup(zone).start();
+    let stub = Stub::new(daemon.dns());
+    let query = Build::query("slow.corp.example", A);
+    stub.send(&query.bytes());
+    eventually("it is under way", || {
+        !gated.asked_for("slow.corp.example.").is_empty()
+    });
+    write(&daemon, &Setup::to(&[&public]).text());
+    let done = command(&daemon, &["reload"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    gate.open();
+    let reply = stub.receive();
+    assert_eq!((reply.id, reply.rcode()), (query.id, NOERROR));
+    assert_eq!(public.asked_for("slow.corp.example.").len(), 0);
 }

@@ -54,6 +54,63 @@ fn a_start_numbers_in_the_order_of_the_file() {
 }
 
 #[test]
+fn pools_keep_their_numbers_by_the_zone_that_they_are_named_by() {
+    let zones = |zones: &[(&str, &[usize])]| {
+        let mut config = config(&[(1, &[0]), (2, &[0]), (3, &[0])], &["a"]);
+        config.zones = zones
+            .iter()
+            .map(|(name, upstreams)| {
+                let name = crate::wire::name_from_text(name).expect("a name");
+                crate::config::ZoneConfig::new(vec![name], upstreams.to_vec())
+            })
+            .collect();
+        config
+    };
+    let names = |lineup: &Lineup| -> Vec<(Option<String>, Vec<usize>)> {
+        let all = lineup.pools.iter();
+        all.map(|it| (it.is.name.clone(), it.is.upstreams.clone()))
+            .collect()
+    };
+    let named = |name: &str| Some(name.to_owned());
+    let first = Lineup::new(&zones(&[("a.example", &[1]), ("b.example", &[2])]));
+    assert_eq!(first.zones, [1, 2]);
+    // The first goes, another one comes, and what stays is asked of somebody else.
+    let next = zones(&[
+        ("c.example", &[1]),
+        ("b.example", &[1, 2]),
+        ("d.example", &[1]),
+    ]);
+    let next = first.succeed(&next, at(5)).expect("room");
+    assert_eq!(
+        next.zones,
+        [3, 2, 3],
+        "the third is asked of whom the first is"
+    );
+    let expected = [
+        (None, vec![0]),
+        (named("a.example"), vec![]),
+        (named("b.example"), vec![1, 2]),
+        (named("c.example"), vec![1]),
+    ];
+    assert_eq!(names(&next), expected);
+    assert_eq!(next.pools[2].tenant, first.pools[2].tenant);
+    // Who comes back is who it was; a number that has rested is another's.
+    let back = next
+        .succeed(&zones(&[("a.example", &[1])]), at(6))
+        .expect("room");
+    assert_eq!(
+        (&back.zones[..], back.pools[1].tenant),
+        (&[1][..], first.pools[1].tenant)
+    );
+    let late = at(6) + REST;
+    let other = back
+        .succeed(&zones(&[("e.example", &[1])]), late)
+        .expect("room");
+    assert_eq!(other.zones, [2]);
+    assert_ne!(other.pools[2].tenant, back.pools[2].tenant);
+}
+
+#[test]
 fn what_stays_keeps_its_number_wherever_it_moves_in_the_file() {
     let first = Lineup::new(&config(&[(1, &[0]), (2, &[0]), (3, &[0])], &["a", "b"]));
     let before = routes(&first);
