@@ -10,6 +10,7 @@
 mod batch;
 mod link;
 mod origin;
+mod passed;
 mod signals;
 mod tcp;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use tokio::io::unix::AsyncFd;
 pub use batch::{BATCH, RecvBatch, SendBatch, SendReport};
 pub use link::{Link, link};
 pub use origin::{Arrival, Origin};
+pub use passed::passed_sockets;
 pub use signals::ignore_stray_signals;
 pub use tcp::{TcpInfo, tcp_info};
 
@@ -88,6 +90,22 @@ pub fn set_buffers(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
     let mut granted = [0u32];
     get_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &mut granted)?;
     // The kernel doubles what it is asked for, to allow for its own bookkeeping (socket(7)).
+    Ok(granted[0] as usize / 2)
+}
+
+/// The same for a socket whose buffers somebody else has set: it makes them no smaller.
+pub fn raise_buffers(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
+    let value = libc::c_int::try_from(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "buffer too large"))?;
+    let mut granted = [0u32];
+    get_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &mut granted)?;
+    if (granted[0] as usize / 2) < bytes {
+        for force in [libc::SO_RCVBUFFORCE, libc::SO_SNDBUFFORCE] {
+            // Without the permission it stays what it is: what may be set then may be less.
+            let _ = set_option(socket, libc::SOL_SOCKET, force, value);
+        }
+        get_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &mut granted)?;
+    }
     Ok(granted[0] as usize / 2)
 }
 

@@ -228,6 +228,7 @@ fn sources(args: &ConfigArgs) -> Sources {
             listen: args.listen.clone(),
             upstreams: args.upstream.clone(),
             admin: args.admin.clone(),
+            passed: Vec::new(),
         },
     }
 }

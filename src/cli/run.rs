@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::{exit, fail, load, sources};
+use super::{exit, fail, say, sources};
 use crate::config::AdminListen;
 use crate::config::address::{AddressError, Endpoint};
+use crate::config::host::Host;
 use crate::{daemon, observe};
 
 /// Serve until told to stop
@@ -31,11 +32,17 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     if let Err(error) = observe::log::init(args.log.into(), args.log_format.into()) {
         return fail(&format!("cannot start the log: {error}"));
     }
-    let loaded = match load(&args.config) {
+    let passed = match daemon::Passed::all() {
+        Ok(passed) => passed,
+        Err(why) => return fail(&why),
+    };
+    let mut sources = sources(&args.config);
+    sources.overrides.passed = daemon::Passed::listen(&passed);
+    let loaded = match say(sources.load(&Host::this())) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    match daemon::run(loaded, sources(&args.config)) {
+    match daemon::run(loaded, sources, passed) {
         Ok(()) => exit::OK,
         Err(error) => fail(&error.to_string()),
     }

@@ -8,7 +8,7 @@ use super::address::Endpoint;
 use super::host::Host;
 use super::report::{Place, Remark, Report, Severity, Source, Written};
 use super::spec::{AdminListen, ListenSpec, Spec, UpstreamSpec};
-use super::{Config, UpstreamConfig, file, meaning, syntax};
+use super::{Config, Listen, UpstreamConfig, file, meaning, syntax};
 
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "/etc/byway/byway.toml";
@@ -31,6 +31,8 @@ pub struct Overrides {
     pub upstreams: Vec<Endpoint>,
     /// Where metrics and health are served, in place of what the file says.
     pub admin: Option<AdminListen>,
+    /// What the service manager has passed sockets for: listened on besides what the file says, and in place of the default.
+    pub passed: Vec<Listen>,
 }
 
 /// Where the upstreams of a configuration come from.
@@ -307,6 +309,7 @@ impl Overrides {
                 })
                 .collect();
         }
+        spec.passed = self.passed.clone();
         if let Some(admin) = &self.admin {
             spec.admin = Some(Written {
                 value: admin.clone(),

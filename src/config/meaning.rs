@@ -46,7 +46,7 @@ pub(super) fn config(
     reports: &mut Vec<Report>,
 ) -> Option<Meant> {
     let whole = !any_error(reports);
-    let listen = listeners(&spec.listen, host, reports);
+    let listen = listeners(&spec.listen, &spec.passed, host, reports);
     let admin = admin(spec, &listen, host, reports);
     let control = match &spec.control {
         None => host.control_socket.clone(),
@@ -198,9 +198,17 @@ fn resolve(
     }
 }
 
-fn listeners(written: &[ListenSpec], host: &Host, reports: &mut Vec<Report>) -> Vec<Listen> {
+fn listeners(
+    written: &[ListenSpec],
+    passed: &[Listen],
+    host: &Host,
+    reports: &mut Vec<Report>,
+) -> Vec<Listen> {
     if written.is_empty() {
-        return vec![Listen::default()];
+        return match passed {
+            [] => vec![Listen::default()],
+            passed => passed.to_vec(),
+        };
     }
     let written = at_most(
         written,
@@ -240,6 +248,15 @@ fn listeners(written: &[ListenSpec], host: &Host, reports: &mut Vec<Report>) -> 
         }
     }
     covered(&listeners, &places, reports);
+    for it in passed {
+        match listeners
+            .iter_mut()
+            .find(|known| known.address == it.address)
+        {
+            Some(known) => (known.udp, known.tcp) = (known.udp | it.udp, known.tcp | it.tcp),
+            None => listeners.push(it.clone()),
+        }
+    }
     listeners
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Spec {
     pub(super) upstreams: Vec<UpstreamSpec>,
     /// The command line's upstreams stand in place of the file's.
     pub(super) upstreams_replaced: bool,
+    /// What the service manager has passed sockets for.
+    pub(super) passed: Vec<super::Listen>,
     pub(super) zones: Vec<ZoneSpec>,
     pub(super) special: SpecialSpec,
     pub(super) records: Vec<RecordSpec>,
@@ -261,6 +263,7 @@ impl Spec {
             paths: t.tables("path", "[[path]]", PathSpec::read),
             upstreams: t.tables("upstream", "[[upstream]]", UpstreamSpec::read),
             upstreams_replaced: false,
+            passed: Vec::new(),
             zones: t.tables("zone", "[[zone]]", ZoneSpec::read),
             records: t.tables("record", "[[record]]", RecordSpec::read),
             guards: t.tables("guard", "[[guard]]", GuardSpec::read),

@@ -275,6 +275,7 @@ fn the_command_line_stands_in_place_of_the_file() {
     let text = "version = 1\n[[listen]]\naddress = \"127.0.0.1:53\"\n[[path]]\nname = \"a\"\ninterface = \"eth0\"\n\
                 [[upstream]]\nname = \"one\"\naddress = \"10.0.0.2\"\npaths = [\"a\"]\n";
     let overrides = Overrides {
+        passed: Vec::new(),
         listen: vec![address::Endpoint::listener("127.0.0.1:5300").unwrap()],
         upstreams: vec![
             address::Endpoint::upstream("10.0.0.9").unwrap(),
@@ -298,6 +299,7 @@ fn the_command_line_stands_in_place_of_the_file() {
     }
 
     let itself = Overrides {
+        passed: Vec::new(),
         upstreams: vec![address::Endpoint::upstream("127.0.0.1").unwrap()],
         ..Overrides::default()
     };

@@ -43,6 +43,7 @@ use crate::observe::metrics::WorkerMetrics;
 use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::route::{Route, UpstreamId};
+pub use crate::serve::Passed;
 use crate::serve::{BindError, Connections, Listeners};
 use crate::sys;
 use crew::{Crew, Ending, Means};
@@ -101,11 +102,12 @@ pub enum StartError {
     Names(String),
 }
 
-/// Runs the daemon by `loaded` until it is told to stop. A reload reads `sources` anew.
+/// Runs the daemon by `loaded` until it is told to stop, with the sockets that the service manager has `passed`. A reload
+/// reads `sources` anew.
 ///
 /// # Errors
 /// [`StartError`]: before any query was answered, unless it is a [`StartError::Lost`].
-pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
+pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), StartError> {
     let (config, origin) = (&loaded.config.clone(), loaded.describe());
     let clock = Clock::start();
     let (alarm, news) = vital::alarm();
@@ -132,8 +134,12 @@ pub fn run(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         limits: share.limits,
         ..config.clone()
     };
-    let listeners = Listeners::bind(&config.listen, &config.limits)?;
-    let admin = config.admin.map(admin_socket).transpose()?;
+    let (for_admin, passed): (Vec<_>, Vec<_>) = passed.into_iter().partition(Passed::is_admin);
+    let listeners = Listeners::take(&config.listen, &config.limits, passed)?;
+    let admin = match for_admin.into_iter().next() {
+        Some(passed) => Some(TcpListener::from(passed.into_socket())),
+        None => config.admin.map(admin_socket).transpose()?,
+    };
     let mut rng = entropy()?;
 
     let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));

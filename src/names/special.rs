@@ -256,7 +256,7 @@ mod tests {
         let said = Special::new(config).find(
             &name,
             record_type,
-            &Zones::new(&config, &crate::config::lineup::Lineup::new(&config)),
+            &Zones::new(config, &crate::config::lineup::Lineup::new(config)),
         )?;
         Some((said.rcode, said.records.len()))
     }

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::passed::{Kind, Passed};
 use crate::config::{Limits, Listen};
 use crate::sys;
 
@@ -35,6 +36,8 @@ pub(super) struct Sockets {
     pub(super) address: SocketAddr,
     pub(super) udp: Option<UdpSocket>,
     pub(super) tcp: Option<TcpListener>,
+    /// Which of the two the service manager has passed, and all workers share.
+    passed: [bool; 2],
 }
 
 /// An address that cannot be listened on.
@@ -64,7 +67,63 @@ impl Listeners {
     /// # Errors
     /// The first address that cannot be listened on.
     pub fn bind(listen: &[Listen], limits: &Limits) -> Result<Listeners, BindError> {
-        Listeners::claim(listen, limits, Claim::First)
+        Listeners::take(listen, limits, Vec::new())
+    }
+
+    /// The same, where those of the sockets that were `passed` are taken as they are; all of their addresses must be among
+    /// those that are to be listened on.
+    ///
+    /// # Errors
+    /// As [`Listeners::bind`].
+    pub fn take(
+        listen: &[Listen],
+        limits: &Limits,
+        mut passed: Vec<Passed>,
+    ) -> Result<Listeners, BindError> {
+        let mut listeners = Listeners {
+            sockets: Vec::new(),
+            short_buffer: None,
+        };
+        for listen in listen {
+            let mut take = |kind: Kind| {
+                let is = |it: &Passed| (it.address, it.kind) == (listen.address, kind);
+                let place = passed.iter().position(is)?;
+                Some(passed.swap_remove(place))
+            };
+            let taken = (take(Kind::Datagrams), take(Kind::Connections));
+            let rest = Listen {
+                udp: listen.udp && taken.0.is_none(),
+                tcp: listen.tcp && taken.1.is_none(),
+                ..listen.clone()
+            };
+            let (mut sockets, buffer) = bind_both(&rest, limits, Claim::First)?;
+            listeners.grant(buffer);
+            let refused = |transport| move |error| BindError::new(listen.address, transport, error);
+            if let Some(passed) = taken.0 {
+                let socket = Socket::from(passed.into_socket());
+                let buffer = limits.udp_buffer;
+                let granted = sys::raise_buffers(socket.as_fd(), buffer).map_err(refused("udp"))?;
+                listeners.grant((granted < buffer).then_some(granted));
+                prepare_udp(&socket, listen.address).map_err(refused("udp"))?;
+                (sockets.udp, sockets.passed[0]) = (Some(socket.into()), true);
+            }
+            if let Some(passed) = taken.1 {
+                let socket = Socket::from(passed.into_socket());
+                let set = socket.set_send_buffer_size(limits.tcp_buffer);
+                set.map_err(refused("tcp"))?;
+                (sockets.tcp, sockets.passed[1]) = (Some(socket.into()), true);
+            }
+            listeners.sockets.push(sockets);
+        }
+        Ok(listeners)
+    }
+
+    /// Notes what the kernel granted of a buffer, if that is less than was asked for.
+    fn grant(&mut self, buffer: Option<usize>) {
+        self.short_buffer = match (self.short_buffer, buffer) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
     }
 
     /// Sockets for one worker more, on the same addresses and ports.
@@ -72,7 +131,31 @@ impl Listeners {
     /// # Errors
     /// As [`Listeners::bind`].
     pub fn another(&self, limits: &Limits) -> Result<Listeners, BindError> {
-        Listeners::claim(&self.listen(), limits, Claim::Shared)
+        let mut listeners = Listeners {
+            sockets: Vec::new(),
+            short_buffer: None,
+        };
+        for (sockets, listen) in self.sockets.iter().zip(self.listen()) {
+            let [udp, tcp] = sockets.passed;
+            let rest = Listen {
+                udp: listen.udp && !udp,
+                tcp: listen.tcp && !tcp,
+                ..listen
+            };
+            let (mut further, buffer) = bind_both(&rest, limits, Claim::Shared)?;
+            listeners.grant(buffer);
+            let refused =
+                |transport| move |error| BindError::new(sockets.address, transport, error);
+            if let (true, Some(socket)) = (udp, &sockets.udp) {
+                further.udp = Some(socket.try_clone().map_err(refused("udp"))?);
+            }
+            if let (true, Some(socket)) = (tcp, &sockets.tcp) {
+                further.tcp = Some(socket.try_clone().map_err(refused("tcp"))?);
+            }
+            further.passed = sockets.passed;
+            listeners.sockets.push(further);
+        }
+        Ok(listeners)
     }
 
     /// What is listened on, with the ports that the kernel chose in place of 0.
@@ -92,22 +175,6 @@ impl Listeners {
     pub fn short_buffer(&self) -> Option<usize> {
         self.short_buffer
     }
-
-    fn claim(listen: &[Listen], limits: &Limits, claim: Claim) -> Result<Listeners, BindError> {
-        let mut listeners = Listeners {
-            sockets: Vec::new(),
-            short_buffer: None,
-        };
-        for listen in listen {
-            let (sockets, buffer) = bind_both(listen, limits, claim)?;
-            listeners.sockets.push(sockets);
-            listeners.short_buffer = match (listeners.short_buffer, buffer) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        }
-        Ok(listeners)
-    }
 }
 
 /// Binds the sockets of one entry, and says what the kernel granted of the buffers if that is less
@@ -124,6 +191,7 @@ fn bind_both(
             address: listen.address,
             udp: None,
             tcp: None,
+            passed: [false; 2],
         };
         let mut short_buffer = None;
         if listen.udp {
@@ -173,13 +241,19 @@ fn bind_udp(
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
     socket.set_reuse_port(true)?;
     let granted = sys::set_buffers(socket.as_fd(), buffer)?;
+    prepare_udp(&socket, address)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok((socket.into(), (granted < buffer).then_some(granted)))
+}
+
+/// Sets what byway needs of a socket for datagrams.
+fn prepare_udp(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.ip().is_unspecified() {
         sys::report_arrival(socket.as_fd(), address.is_ipv6())?;
     }
     // An option of newer kernels, and a defence only.
     let _ = sys::ignore_path_mtu(socket.as_fd(), address.is_ipv6());
-    socket.bind(&SockAddr::from(address))?;
-    Ok((socket.into(), (granted < buffer).then_some(granted)))
+    Ok(())
 }
 
 fn bind_tcp(address: SocketAddr, buffer: usize, claim: Claim) -> io::Result<TcpListener> {

@@ -12,6 +12,7 @@
 pub mod admit;
 pub mod bind;
 pub mod limits;
+mod passed;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use crate::wire::{Ede, Inspected, Rcode, RecordType, asked_name, asked_type, wri
 use admit::Admission;
 pub use bind::{BindError, Listeners};
 pub use limits::Connections;
+pub use passed::Passed;
 use stream::Streams;
 
 /// The longest message that DNS can frame on a stream (RFC 1035 section 4.2.2).

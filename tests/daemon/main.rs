@@ -4,6 +4,7 @@
 //! Nothing here asserts how long something takes. Where order matters, gates make it; times are
 //! guards against hanging, and what must not happen is told by what comes after it.
 
+mod activation;
 mod admin;
 mod answers;
 mod caching;

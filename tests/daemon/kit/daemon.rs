@@ -176,11 +176,20 @@ impl Daemon {
 
     /// The same for one that may fail to start: how it ended then, and what it wrote.
     pub fn try_spawn(
+        command: Command,
+        folder: Option<TempDir>,
+    ) -> Result<Daemon, (ExitStatus, String)> {
+        Daemon::try_spawn_with(command, Stdio::null(), folder)
+    }
+
+    /// The same with that as its standard output.
+    pub fn try_spawn_with(
         mut command: Command,
+        stdout: Stdio,
         folder: Option<TempDir>,
     ) -> Result<Daemon, (ExitStatus, String)> {
         let mut child = command
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
