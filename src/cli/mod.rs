@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use query::QueryArgs;
 pub use run::{ConfigArgs, LogForm, LogLevel, RunArgs};
@@ -172,7 +172,9 @@ enum Command {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let code = match Cli::parse().command {
+    let matches = command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let code = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Query(args) => query::query(&args),
         Command::Status(args) => running::status(&args),
@@ -202,6 +204,19 @@ pub fn main() -> ExitCode {
     };
     log::flush(LAST_WORDS);
     ExitCode::from(code)
+}
+
+/// The command line. Of each command the whole usage is shown with an error: clap would show what was given as if it were
+/// needed.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|command| {
+        let name = format!("byway {}", command.get_name());
+        let usage = command.clone().bin_name(name).render_usage().to_string();
+        match usage.strip_prefix("Usage: ") {
+            Some(usage) => command.override_usage(usage.to_owned()),
+            None => command,
+        }
+    })
 }
 
 /// How long the end waits for what was said last to be written. Whoever reads standard error may be stuck.
@@ -292,6 +307,10 @@ mod tests {
 
     #[test]
     fn the_command_line_holds_together() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+        let mut wrong = command();
+        let error = wrong.try_get_matches_from_mut(["byway", "run", "--config", "x", "--odd"]);
+        let said = error.expect_err("there is no such option").to_string();
+        assert!(said.contains("Usage: byway run [OPTIONS]\n"), "{said}");
     }
 }

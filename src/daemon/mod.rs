@@ -9,6 +9,7 @@ mod follow;
 mod hosts;
 pub mod once;
 mod paths;
+mod proof;
 mod reload;
 mod service;
 mod signals;
@@ -50,6 +51,7 @@ use crew::{Crew, Ending, Means};
 use desk::Counter;
 use follow::Follower;
 use paths::Paths;
+use proof::Proof;
 use reload::{Record, Reloader, Wish};
 use signals::Signals;
 pub use signals::outlive_signals;
@@ -81,10 +83,10 @@ pub enum StartError {
     #[error("the system has no random numbers to give: {0}")]
     Random(String),
     /// A thread or descriptor could not be had.
-    #[error("cannot start: {0}")]
+    #[error("cannot start: {cause}{advice}", cause = .0, advice = more(.0))]
     System(#[from] io::Error),
     /// A worker could not start.
-    #[error("worker {number} did not start: {cause}")]
+    #[error("worker {number} did not start: {cause}{}", more(.cause))]
     Worker {
         /// Which one, counted from 0.
         number: u16,
@@ -100,6 +102,16 @@ pub enum StartError {
     /// Metrics would not be told apart.
     #[error("{0}; every listener, path and route must have a name of its own")]
     Names(String),
+}
+
+/// What to do about it, if too few descriptors are the reason.
+fn more(cause: &io::Error) -> String {
+    match (cause.raw_os_error(), sys::raise_open_files()) {
+        (Some(libc::EMFILE), Some(most)) => format!(
+            "; this process may open {most} files, too few for a single worker: allow it more (LimitNOFILE= in the unit, `ulimit -n`)"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Runs the daemon by `loaded` until it is told to stop, with the sockets that the service manager has `passed`. A reload
@@ -224,6 +236,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     follower.follow(&loaded, config);
     follower.run(hosts, to_main, clock, pulse)?;
     paths.confess();
+    let proof = service::is_watched().then(|| Proof::new(&metrics, &listen));
     let mut reloader = Reloader {
         sources,
         config: loaded.config.clone(),
@@ -265,7 +278,8 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         );
     }
     let alive = || {
-        let is_alive = pulses.health(clock.now()).is_ok();
+        let is_alive =
+            pulses.health(clock.now()).is_ok() && proof.as_ref().is_none_or(Proof::holds);
         if is_alive {
             service::alive();
         }

@@ -45,6 +45,11 @@ pub(super) fn watchdog() -> Duration {
     sd_notify::watchdog_enabled().map_or(SELDOM, |allowed| allowed / SHARE)
 }
 
+/// Whether a watchdog is to be fed.
+pub(super) fn is_watched() -> bool {
+    sd_notify::watchdog_enabled().is_some()
+}
+
 fn tell(state: NotifyState<'_>) {
     tell_all(&[state]);
 }

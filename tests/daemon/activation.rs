@@ -1,7 +1,7 @@
 //! Sockets that the service manager holds: questions wait in them while byway is replaced.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,18 +9,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::kit::namespace::Namespace;
 use super::kit::*;
-
-/// A port that is free for UDP and TCP.
-fn free_port() -> SocketAddr {
-    loop {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = udp.local_addr().expect("its address");
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
-}
 
 /// A configuration that says nothing of listeners.
 fn setup(upstream: &Upstream) -> Setup {
@@ -53,42 +43,58 @@ fn systemd_socket_activate_starts_it_with_the_first_question() {
     {
         return skip("socket activation needs systemd-socket-activate (systemd)");
     }
-    let upstream = Upstream::good();
-    for datagrams in [true, false] {
-        let address = free_port();
-        let text = address.to_string();
-        let mut words = vec![
-            "systemd-socket-activate",
-            "-l",
-            &text,
-            "-E",
-            "RUNTIME_DIRECTORY",
-        ];
-        if datagrams {
-            words.push("--datagram");
+    // Elsewhere another test might take the port before it does.
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    namespace.enter(|| {
+        for datagrams in [true, false] {
+            activated(datagrams);
         }
-        let (command, folder) = in_front(&words, &setup(&upstream));
-        let query = Build::query("first.example", A);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                eventually("it is held", || {
-                    let (udp, tcp) = (UdpSocket::bind(address), TcpListener::bind(address));
-                    let kind = if datagrams { udp.err() } else { tcp.err() };
-                    kind.is_some_and(|error| error.kind() == ErrorKind::AddrInUse)
-                });
-                let reply = match datagrams {
-                    true => Stub::new(address).ask(&query),
-                    false => Connection::new(address).ask(&query),
-                };
-                assert_eq!(reply.rcode(), NOERROR);
-            });
-            let daemon = Daemon::spawn(command, Some(folder));
-            // In place of the default one.
-            assert_eq!(daemon.listen, [address]);
-            let transport = if datagrams { "(udp)" } else { "(tcp)" };
-            assert!(daemon.log().contains(transport), "{}", daemon.log());
-        });
+    });
+}
+
+fn activated(datagrams: bool) {
+    let upstream = Upstream::good();
+    let address: SocketAddr = (Ipv4Addr::LOCALHOST, 53).into();
+    let text = address.to_string();
+    let mut words = vec![
+        "systemd-socket-activate",
+        "-l",
+        &text,
+        "-E",
+        "RUNTIME_DIRECTORY",
+    ];
+    if datagrams {
+        words.push("--datagram");
     }
+    let (command, folder) = in_front(&words, &setup(&upstream));
+    let query = Build::query("first.example", A);
+    let ask = || {
+        eventually("it is held", || {
+            let error = match datagrams {
+                true => UdpSocket::bind(address).err(),
+                false => {
+                    TcpStream::connect(address).map_or(None, |_| Some(ErrorKind::AddrInUse.into()))
+                }
+            };
+            error.is_some_and(|error| error.kind() == ErrorKind::AddrInUse)
+        });
+        let reply = match datagrams {
+            true => Stub::new(address).ask(&query),
+            false => Connection::new(address).ask(&query),
+        };
+        assert_eq!(reply.rcode(), NOERROR);
+    };
+    // Threads of a namespace are in it.
+    let daemon = std::thread::scope(|scope| {
+        scope.spawn(ask);
+        Daemon::spawn(command, Some(folder))
+    });
+    // In place of the default one.
+    assert_eq!(daemon.listen, [address]);
+    let transport = if datagrams { "(udp)" } else { "(tcp)" };
+    assert!(daemon.log().contains(transport), "{}", daemon.log());
 }
 
 /// Both sockets of an address, held by the test.
@@ -100,11 +106,12 @@ struct Held {
 
 impl Held {
     fn new() -> Held {
-        let address = free_port();
-        Held {
-            udp: UdpSocket::bind(address).expect("the port"),
-            tcp: TcpListener::bind(address).expect("the port"),
-            address,
+        loop {
+            let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            let address = udp.local_addr().expect("its address");
+            if let Ok(tcp) = TcpListener::bind(address) {
+                return Held { udp, tcp, address };
+            }
         }
     }
 
