@@ -3,7 +3,7 @@
 //! Names fail too, and zones, and types that somebody on the way does not understand. So the engine is told,
 //! of each question, what tells it from another one, in which zone its name lies, and of what kind it is.
 
-use super::constants::measure::answered::KINDS;
+use crate::route::constants::measure::answered::KINDS;
 use crate::wire::{CLASS_IN, RecordType};
 
 /// What a question is about.

@@ -6,90 +6,43 @@
 //! attempts. The driver that owns the sockets does what each [`Step`] says and reports what came
 //! of it.
 //!
-//! The evidence goes one way: an attempt ends in one [`Outcome`] ([`flight`] keeps those under
-//! way, [`carriage`] is what TCP saw of them), it moves ([`evidence`]) the numbers of its route
-//! ([`estimate`], and [`hardness`] of its server) and the verdicts that rest on them ([`health`]);
-//! [`blame`] decides whether the path or the server is the trouble, [`judgement`] draws the
-//! consequences; [`selector`] chooses among what is left, around what [`stall`] sees to hang just now,
-//! within the [`limit`] of each route and the [`budget`] of all. After a start `first_round` asks every route once.
+//! The evidence goes one way, and files import in that order (`tests/house.rs` checks it): [`measure`] keeps the numbers of
+//! each route and server, [`judge`] turns outcomes into verdicts and says who is to blame, [`choose`], [`spend`] and [`load`] are
+//! what a choice rests on. All of these are values that know nothing of one another's owners. [`engine`] owns one of each for
+//! every route, path and upstream, and moves them; a [`race`] asks it for routes and tells it outcomes. The numbers that
+//! all of it is tuned by stand in [`constants`].
 //! A reload changes who takes part ([`Engine::reshape`]); what stays keeps its number and all that is known of it.
 
 pub mod about;
-pub mod answered;
-pub mod baseline;
-pub mod blame;
-pub mod budget;
-pub mod carriage;
+pub mod ask;
+mod chance;
+pub mod choose;
 pub mod constants;
-pub mod doubts;
 pub mod engine;
-pub mod estimate;
-pub mod evidence;
-pub mod failing;
-mod faults;
-mod first_round;
-pub mod flight;
-pub mod further;
-pub mod hardness;
-pub mod health;
-mod idle;
-pub mod judgement;
-mod lane;
-pub mod limit;
+pub mod ids;
+pub mod judge;
+pub mod load;
+pub mod measure;
 pub mod outcome;
-pub mod patience;
-pub mod pool;
-pub mod precedence;
-pub mod preview;
-pub mod probe;
 pub mod race;
-mod recent;
-pub mod report;
-mod reshape;
-pub mod selector;
-pub mod stall;
-pub mod tally;
-pub mod terms;
+pub mod spend;
+pub mod standing;
 #[cfg(test)]
 mod testing;
-mod vain;
-
-use std::sync::Arc;
 
 pub use about::{About, Kind};
-pub use baseline::Baseline;
-pub use carriage::{Carriage, HeldUp};
-pub use engine::{Engine, Hedges, Prospect, Standing, Tick};
-pub use flight::AttemptId;
+pub use ask::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
+pub use engine::baseline::Baseline;
+pub use engine::orders::UnknownName;
+pub use engine::preview::{Candidate, PassedOver, Preview};
+pub use engine::report::{PathReport, PoolReport, Report, RouteReport, UpstreamReport};
+pub use engine::state::asking::ProbeAsks;
+pub use engine::{Engine, Hedges, Prospect, Tick};
+pub use ids::{PathId, PoolId, Route, RouteId, UpstreamId};
+pub use measure::in_flight::AttemptId;
+pub use measure::stream::{Carriage, HeldUp};
 pub use outcome::{AttemptKind, Outcome};
-pub use pool::PoolId;
-pub use preview::{Candidate, PassedOver, Preview};
-pub use probe::ProbeAsks;
 pub use race::Race;
-pub use report::{PathReport, PoolReport, Report, RouteReport, UnknownName, UpstreamReport};
-pub use terms::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
+pub use standing::Standing;
 
 pub use crate::observe::event::{Event, Evidence, Subject, Verdict};
-
-/// An upstream, by its number in the [`Lineup`](crate::config::lineup::Lineup).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UpstreamId(pub u16);
-
-/// A path, by its number in the [`Lineup`](crate::config::lineup::Lineup).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PathId(pub u16);
-
-/// A route, as an index into [`Engine::routes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RouteId(pub u16);
-
-/// One upstream over one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The resolver asked.
-    pub upstream: UpstreamId,
-    /// The way out.
-    pub path: PathId,
-    /// `upstream@path`, as the operator sees it.
-    pub name: Arc<str>,
-}

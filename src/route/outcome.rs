@@ -117,11 +117,13 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    use super::super::testing::grid;
-    use super::super::{Ask, Engine, Failure, Finish, Purpose, Race};
     use super::*;
     use crate::clock::Time;
     use crate::observe::event::Verdict;
+    use crate::route::Race;
+    use crate::route::ask::{Ask, Failure, Finish, Purpose};
+    use crate::route::engine::Engine;
+    use crate::route::testing::grid;
 
     /// Fifty questions for which the host has no socket, each until it ends.
     #[test]

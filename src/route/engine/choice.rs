@@ -1,0 +1,405 @@
+//! Which route a question takes.
+//!
+//! Routes are ranked by what is believed of them, and the policy chooses within the best rank that has
+//! room. `fastest` compares expected times, counting what is in flight; one route keeps the traffic
+//! until another is clearly better; among those about as good the one with less in flight takes the question,
+//! of two drawn at random where there are more (the power of two choices).
+
+use crate::clock::Time;
+use crate::config::Policy;
+use crate::route::ask::Refused;
+use crate::route::chance::unit;
+use crate::route::choose::{
+    LAST_ANSWERING, LAST_CLEAR, LAST_IN_USE, LAST_USABLE, Open, Order, Rank, Tried,
+};
+use crate::route::constants::choose::choice::*;
+use crate::route::constants::probe::probes::PRESSED;
+use crate::route::engine::Engine;
+use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::pool::Pool;
+use crate::route::ids::{PathId, PoolId, RouteId, UpstreamId};
+use crate::route::standing::Standing;
+
+impl Engine {
+    /// The route for a question's first packet.
+    ///
+    /// # Errors
+    /// When no route has room, or there is none to use.
+    pub fn choose(
+        &mut self,
+        pool: PoolId,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
+        let chosen = self.choose_quietly(pool, now, rng);
+        if chosen == Err(Refused::Busy) {
+            let Pool {
+                budgets, members, ..
+            } = &mut self.pools[usize::from(pool.0)];
+            budgets.disturb();
+            if budgets.is_surging(now) {
+                for route in members {
+                    self.lanes[usize::from(route.0)].limit.let_go();
+                }
+            }
+        }
+        chosen
+    }
+
+    /// [`Engine::choose`], but that nothing comes of it when there is no room.
+    pub(super) fn choose_quietly(
+        &mut self,
+        pool: PoolId,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
+        self.choose_among(pool, Lane::has_room, now, rng)
+    }
+
+    /// The same for a name that is held stale: each route keeps some room for what is in use, which questions that
+    /// nobody answers would take otherwise.
+    pub(in crate::route) fn choose_held(
+        &mut self,
+        pool: PoolId,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
+        self.choose_among(pool, Lane::has_room_for_held, now, rng)
+    }
+
+    fn choose_among(
+        &mut self,
+        pool: PoolId,
+        has_room: impl Fn(&Lane) -> bool,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
+        let roll = unit(rng);
+        let mut open = std::mem::take(&mut self.pool_mut(pool).selector.open);
+        open.clear();
+        let mut best = LAST_IN_USE;
+        self.note_stalls(now);
+        let policy = match self.pool(pool).standing {
+            Standing::Clear => Some(self.pool(pool).selector.policy),
+            _ => None,
+        };
+        for (id, lane) in self.lanes_of(pool) {
+            let tier = self.tier(lane, roll, now);
+            if tier > best || !has_room(lane) {
+                continue;
+            }
+            if tier < best {
+                best = tier;
+                open.clear();
+            }
+            let cost = match policy {
+                Some(Policy::Fastest) => lane.expected_us(),
+                _ => 0.0,
+            };
+            open.push(Open {
+                id,
+                cost,
+                measured: lane.estimate.is_measured(),
+            });
+        }
+        let route = match (open.as_slice(), policy) {
+            ([], _) => None,
+            ([only], _) => Some(only.id),
+            (_, None) => self.least_bad(&open, now, rng),
+            ([first, ..], Some(Policy::Ordered)) => Some(first.id),
+            (_, Some(Policy::Spread)) => self.next_turn(&open),
+            (_, Some(Policy::Fastest)) => self.fastest(pool, &mut open, now, rng),
+        };
+        self.pool_mut(pool).selector.open = open;
+        if let Some(route) = route {
+            return Ok(route);
+        }
+        if self.lanes_of(pool).all(|(_, lane)| lane.rank == Rank::Out) {
+            return Err(Refused::NoRoute);
+        }
+        Err(Refused::Busy)
+    }
+
+    /// The route for the first packet of a question that has just failed over `failed`: to a server that has
+    /// not, if one is usable.
+    pub(in crate::route) fn choose_for(
+        &mut self,
+        pool: PoolId,
+        failed: &[RouteId],
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<RouteId, Refused> {
+        if let Some(witness) = self.testimony(pool, failed, now, rng) {
+            return Ok(witness);
+        }
+        let route = self.choose(pool, now, rng)?;
+        if !failed.contains(&route) {
+            return Ok(route);
+        }
+        let tried = Tried {
+            routes: failed,
+            useless: Some(self.lane(route).route.upstream),
+            clear_only: false,
+        };
+        let other = self.choose_other(pool, tried, now, unit(rng));
+        Ok(other
+            .filter(|&other| self.tries_at(failed, self.lane(other).route.upstream) == 0)
+            .filter(|&other| self.lane(other).rank <= self.lane(route).rank.max(Rank::Recovering))
+            .unwrap_or(route))
+    }
+
+    /// A clear route for a hedge or a retry, or `None`. It shares neither path nor upstream with those
+    /// tried if that can be had; after a useless answer it is another server, whatever the path, and rather one
+    /// that was not asked.
+    pub(in crate::route) fn choose_other(
+        &mut self,
+        pool: PoolId,
+        tried: Tried<'_>,
+        now: Time,
+        roll: f32,
+    ) -> Option<RouteId> {
+        let mut best: Option<(Order, f32, RouteId)> = None;
+        self.note_stalls(now);
+        for (id, lane) in self.lanes_of(pool) {
+            let tier = self.tier(lane, roll, now);
+            let last = match tried {
+                Tried {
+                    useless: Some(_), ..
+                } => LAST_ANSWERING,
+                Tried {
+                    clear_only: true, ..
+                } => LAST_CLEAR,
+                _ => LAST_USABLE,
+            };
+            if tier > last
+                || tried.routes.contains(&id)
+                || tried.useless == Some(lane.route.upstream)
+                || !lane.has_room()
+                || self.tries_at(tried.routes, lane.route.upstream) >= TRIES_PER_SERVER
+            {
+                continue;
+            }
+            let shares_path = self.shares_path(tried.routes, lane.route.path);
+            let shares_server = self.tries_at(tried.routes, lane.route.upstream) > 0;
+            let order = if tried.useless.is_some() {
+                (shares_server, false, false, tier)
+            } else {
+                (tier > LAST_CLEAR, shares_path, shares_server, tier)
+            };
+            // What a route in trouble did in health says little of what it does now.
+            let cost = match tier {
+                ..=LAST_CLEAR => lane.expected_us(),
+                _ => self.expected_now(lane, now),
+            };
+            let better = best
+                .is_none_or(|(least, than, _)| order < least || (order == least && cost < than));
+            if better {
+                best = Some((order, cost, id));
+            }
+        }
+        best.map(|(.., id)| id)
+    }
+
+    /// Where nobody else is left who may know better than the server that `tried` calls useless: a dead route that
+    /// was not asked for a while. What is believed of it may be out of date.
+    pub(in crate::route) fn choose_rested(
+        &self,
+        pool: PoolId,
+        tried: Tried<'_>,
+        now: Time,
+    ) -> Option<RouteId> {
+        let rested = self.lanes_of(pool).filter(|(id, lane)| {
+            lane.rank == Rank::Dead
+                && now.since(lane.asked) >= PRESSED
+                && tried.useless != Some(lane.route.upstream)
+                && !tried.routes.contains(id)
+                && lane.has_room()
+                && self.tries_at(tried.routes, lane.route.upstream) < TRIES_PER_SERVER
+        });
+        let longest_ago = rested.min_by_key(|(_, lane)| lane.asked);
+        longest_ago.map(|(id, _)| id)
+    }
+
+    /// The route to ask again when nothing better is left: the least bad, rather one not tried yet.
+    pub(in crate::route) fn choose_again(
+        &self,
+        pool: PoolId,
+        tried: &[RouteId],
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Option<RouteId> {
+        let mut best: Option<((usize, bool, Rank), f32, RouteId)> = None;
+        for (id, lane) in self.lanes_of(pool) {
+            if matches!(lane.rank, Rank::Out)
+                || (lane.rank == Rank::Dead && self.pool(pool).standing != Standing::Outage)
+                || !lane.has_room()
+                || self.tries_at(tried, lane.route.upstream) >= TRIES_PER_SERVER
+            {
+                continue;
+            }
+            let times = tried.iter().filter(|&&route| route == id).count();
+            let order = (times, self.shares_path(tried, lane.route.path), lane.rank);
+            let cost = self.expected_now(lane, now) * (DRAW_AGAIN + DRAW_AGAIN_WIDTH * unit(rng));
+            let better = best
+                .is_none_or(|(least, than, _)| order < least || (order == least && cost < than));
+            if better {
+                best = Some((order, cost, id));
+            }
+        }
+        best.map(|(.., id)| id)
+    }
+
+    /// Where a route comes for this question, least first: by rank, and backups after what is not.
+    #[inline]
+    fn tier(&self, lane: &Lane, roll: f32, now: Time) -> u8 {
+        let rank = match lane.rank_now {
+            Rank::Recovering => self.rank_of_recovering(lane, roll, now),
+            rank => rank,
+        };
+        2 * rank as u8 + u8::from(lane.backup)
+    }
+
+    /// The rank of a route that takes a share only.
+    #[cold]
+    fn rank_of_recovering(&self, lane: &Lane, roll: f32, now: Time) -> Rank {
+        match roll < self.share_of(lane, now) {
+            true => self.rank_as_clear(lane, now),
+            false => Rank::Recovering,
+        }
+    }
+
+    /// Share of questions that a recovering route, path or upstream may take.
+    fn share_of(&self, lane: &Lane, now: Time) -> f32 {
+        let path = &self.paths[lane.route.path.0 as usize].health;
+        let upstream = &self.upstreams[lane.route.upstream.0 as usize].health;
+        [path, upstream, &lane.health]
+            .into_iter()
+            .map(|health| health.share(now, &self.patience))
+            .fold(1.0, f32::min)
+    }
+
+    fn fastest(
+        &mut self,
+        pool: PoolId,
+        open: &mut Vec<Open>,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Option<RouteId> {
+        let lesser = |a: Open, b: Open| if b.cost < a.cost { b } else { a };
+        let least = open.iter().copied().reduce(lesser)?;
+        let clear = |id: RouteId| self.lane(id).rank.is_clear();
+        let least_is_clear = clear(least.id);
+        let mut chosen = least;
+        match self.pool(pool).selector.incumbent.filter(|&it| clear(it)) {
+            Some(incumbent) if incumbent == least.id => {}
+            Some(incumbent) => {
+                let changes = now.since(self.pool(pool).selector.since) >= STAY;
+                match open.iter().copied().find(|it| it.id == incumbent) {
+                    // Full or stalled for a moment: that is no reason to leave it for longer.
+                    None => {}
+                    Some(it) if least_is_clear && (least.cost >= SWITCH * it.cost || !changes) => {
+                        chosen = it;
+                    }
+                    Some(_) if least_is_clear => {
+                        self.pool_mut(pool).selector.take_over(least.id, now)
+                    }
+                    Some(_) => {}
+                }
+            }
+            None if least_is_clear => self.pool_mut(pool).selector.take_over(least.id, now),
+            None => {}
+        }
+        Some(self.less_loaded(open, chosen, rng).unwrap_or(chosen.id))
+    }
+
+    /// Among the routes about as good as `chosen` the one with less in flight: of two drawn at random,
+    /// where there are more than two. With as much in flight the chosen one keeps the question.
+    /// `open` is left with those that are about as good.
+    fn less_loaded(
+        &self,
+        open: &mut Vec<Open>,
+        chosen: Open,
+        rng: &mut impl rand::Rng,
+    ) -> Option<RouteId> {
+        let near = (chosen.cost * PEERS).max(chosen.cost + PEERS_US);
+        open.retain(|it| it.cost <= near && it.measured);
+        let count = open.len() as u32;
+        let (first, second) = match count {
+            0 | 1 => return None,
+            2 => (0, 1),
+            _ => {
+                let bits = rng.next_u64();
+                let first = (bits as u32) % count;
+                let second = ((bits >> 32) as u32) % (count - 1);
+                (first, if second >= first { second + 1 } else { second })
+            }
+        };
+        let load = |id: RouteId| (self.lane(id).queue.len(), id != chosen.id);
+        let (first, second) = (open[first as usize].id, open[second as usize].id);
+        match load(second) < load(first) {
+            true => Some(second),
+            false => Some(first),
+        }
+    }
+
+    fn next_turn(&mut self, open: &[Open]) -> Option<RouteId> {
+        let mut turns = open.iter().map(|it| (it.id, self.lane(it.id).turn));
+        let (mut chosen, mut least) = turns.next()?;
+        let mut furthest = least;
+        for (id, turn) in turns {
+            if turn < least {
+                (chosen, least) = (id, turn);
+            }
+            furthest = furthest.max(turn);
+        }
+        let lane = self.lane_mut(chosen);
+        // One that was away does not make up for it.
+        lane.turn = lane.turn.max(furthest - TURNS * f64::from(lane.cost)) + f64::from(lane.cost);
+        Some(chosen)
+    }
+
+    fn least_bad(&self, open: &[Open], now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
+        let drawn = open.iter().map(|&Open { id, .. }| {
+            // Every way is tried: which one heals first is not known.
+            (
+                self.expected_now(self.lane(id), now) * (DRAW_FIRST + unit(rng)),
+                id,
+            )
+        });
+        drawn.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id)
+    }
+
+    /// Expected time as things are: what came back lately, or how long nothing has.
+    fn expected_now(&self, lane: &Lane, now: Time) -> f32 {
+        let hanging = match lane.queue.oldest {
+            Time::NEVER => 0.0,
+            oldest => now.since(oldest).as_micros() as f32,
+        };
+        // Of what was lost and found lately the row of good answers knows most: the longer it is, the less
+        // probable is it that the next one is lost and has to be asked again (the rule of succession).
+        let again = match lane.rank {
+            rank if rank < Rank::Suspect => 0.0,
+            _ => AGAIN_US / (lane.row.count + SUCCESSION) as f32,
+        };
+        let server = &self.upstreams[lane.route.upstream.0 as usize].health;
+        // Fast is not healthy: what is useless is asked again elsewhere, if not by byway then by the client.
+        let in_vain = match server.is_useless() {
+            true => USELESS_US,
+            false => 0.0,
+        };
+        (lane.estimate.current_us(now).max(hanging) + again + in_vain) * lane.cost
+    }
+
+    fn shares_path(&self, tried: &[RouteId], path: PathId) -> bool {
+        tried
+            .iter()
+            .any(|&route| self.lane(route).route.path == path)
+    }
+
+    pub(in crate::route) fn tries_at(&self, tried: &[RouteId], upstream: UpstreamId) -> usize {
+        tried
+            .iter()
+            .filter(|&&route| self.lane(route).route.upstream == upstream)
+            .count()
+    }
+}

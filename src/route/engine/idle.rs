@@ -1,0 +1,102 @@
+//! Routes that carry no questions: what is not heard of for long is unknown, and is asked now and then, so that a
+//! standby that has died is known before it is needed.
+//!
+//! A server and a path are heard of over any route that answers. So it is not each route that is asked, but the fewest that
+//! bring a word of every server and every path; the others, of which both are known, take their turn every few minutes. Who does not
+//! answer is asked again at once, a few times, and is found dead or well within seconds. What is asked is what every
+//! resolver has at hand ([`ProbeAsks`](super::ProbeAsks)), out of the probes' budget, at no steps that hosts have in common, and never over a metered path.
+
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::observe::event::Verdict;
+use crate::route::chance::unit;
+use crate::route::choose::Rank;
+use crate::route::constants::probe::idle::*;
+use crate::route::engine::Engine;
+use crate::route::engine::state::idle::Idle;
+use crate::route::engine::state::pool::Pool;
+use crate::route::ids::RouteId;
+
+impl Engine {
+    /// Adds the idle route whose turn it is to `probes`, and returns when to look again.
+    pub(super) fn measure_idle(
+        &mut self,
+        probes: &mut Vec<RouteId>,
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Time {
+        let mut first = (Time::NEVER, None);
+        for index in 0..self.lanes.len() {
+            let id = RouteId(index as u16);
+            let lane = &mut self.lanes[index];
+            if lane.idle.times > 0 && lane.heard >= lane.idle.asked && !lane.idle.poor {
+                lane.idle.times = 0;
+            }
+            let (hangs, due) = self.idle_due(id);
+            let lane = &self.lanes[index];
+            let may = !lane.metered && lane.rank != Rank::Out && !probes.contains(&id);
+            let known = match self.effective(lane) {
+                Verdict::Dead => true,
+                verdict => verdict.is_bad() && (!hangs || lane.idle.poor),
+            };
+            if !may || known || self.is_desperate_over(id) {
+                continue;
+            }
+            if due < first.0 {
+                first = (due, Some((id, hangs)));
+            }
+        }
+        let (due, Some((id, hangs))) = first else {
+            return Time::NEVER;
+        };
+        let pays = |pool: &mut Pool| match hangs {
+            true => pool.budgets.measurement(true, now),
+            false => pool.budgets.idle_probe(now),
+        };
+        if due <= now && self.clear_pool_with(id).is_some_and(pays) {
+            let idle = &mut self.lane_mut(id).idle;
+            if !hangs {
+                (idle.times, idle.poor) = (0, false);
+                idle.pause = PAUSE + CHANCE.mul_f32(unit(rng));
+            }
+            idle.asked = now;
+            idle.times += 1;
+            probes.push(id);
+        }
+        // At the time itself: hosts tick in step.
+        due.max(now + LOOK)
+    }
+
+    /// Whether `route` was asked and has not answered well, and when it is to be asked next.
+    fn idle_due(&self, route: RouteId) -> (bool, Time) {
+        let lane = self.lane(route);
+        let Idle {
+            pause,
+            asked,
+            times,
+            poor,
+        } = lane.idle;
+        // What was asked over it since, by a question, tells as much.
+        if (1..MOST).contains(&times) && lane.asked <= asked {
+            let wait = match times {
+                // Once it is lost. To ask again what is only late would be felt where a server has little to spare.
+                1 if !poor => lane.estimate.rto(),
+                1 => AGAIN,
+                times => AGAIN * (1 << (times - 2)),
+            };
+            return (true, asked + wait);
+        }
+        let path = self.paths[lane.route.path.0 as usize].heard;
+        let upstream = self.upstreams[lane.route.upstream.0 as usize].served;
+        let (older, newer) = (path.min(upstream), path.max(upstream));
+        let defer = match newer.max(asked) >= older + PAUSE {
+            true => DEFER,
+            false => Duration::ZERO,
+        };
+        let turn =
+            TURN.min(self.unknown_after / TURN_PART) + (pause - PAUSE.min(pause)) * TURN_CHANCE;
+        let due = (older + pause + defer).min(lane.heard + turn);
+        (false, due.max(asked + pause))
+    }
+}

@@ -1,0 +1,343 @@
+//! Evidence: attempts leave, land and are lost, and each end moves what is known of its route.
+
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::observe::said::Said;
+use crate::route::about::About;
+use crate::route::choose::Rank;
+use crate::route::engine::Engine;
+use crate::route::ids::{PoolId, RouteId, UpstreamId};
+use crate::route::judge::counts::{Sample, Shown};
+use crate::route::measure::in_flight::{Attempt, AttemptId, Departure};
+use crate::route::measure::service_time::Tail;
+use crate::route::measure::stream::{Carriage, HeldUp};
+use crate::route::outcome::{AttemptKind, Outcome};
+
+impl Engine {
+    /// An attempt leaves over `route`.
+    pub(in crate::route) fn depart(
+        &mut self,
+        route: RouteId,
+        kind: AttemptKind,
+        stream: bool,
+        about: About,
+        now: Time,
+    ) -> AttemptId {
+        let mute = self.is_mute(about, route, now);
+        let lane = &mut self.lanes[route.0 as usize];
+        lane.asked = now;
+        lane.sent += 1;
+        match kind {
+            AttemptKind::Hedge => self.hedges.sent += 1,
+            AttemptKind::Retry => self.hedges.retries += 1,
+            AttemptKind::Probe => self.hedges.trials += 1,
+            _ => {}
+        }
+        // What says nothing leaves no gap in a row of good answers: a host that asks for names that fail would wait for
+        // ever for a server that is well again.
+        lane.departed = lane.departed.wrapping_add(u32::from(!mute));
+        let departure = Departure {
+            route,
+            kind,
+            stream,
+            serial: lane.departed,
+            about,
+            mute,
+        };
+        let id = self.flights.depart(&mut lane.queue, departure, now);
+        self.stalls.departed(lane);
+        id
+    }
+
+    /// Nothing will be learnt of an attempt: it is under way no longer.
+    pub(in crate::route) fn forget(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.flights.get(id) {
+            let lane = &mut self.lanes[attempt.route.0 as usize];
+            self.flights.land(id, &mut lane.queue);
+            self.stalls.moved(lane);
+        }
+    }
+
+    /// The connection that an attempt over `route` waited for stands: its round trip begins.
+    pub(in crate::route) fn connected(&mut self, id: AttemptId, route: RouteId, now: Time) {
+        let lane = &mut self.lanes[route.0 as usize];
+        self.flights.connected(id, &mut lane.queue, now);
+        self.stalls.moved(lane);
+    }
+
+    /// What the kernel says of the connection of an attempt that is `answered` now, or overdue.
+    pub fn carried(&mut self, id: AttemptId, carriage: &Carriage, answered: bool, now: Time) {
+        let Some(attempt) = self.flights.get(id) else {
+            return;
+        };
+        let lane = self.lane_mut(attempt.route);
+        lane.tcp_resent += u64::from(carriage.resent);
+        lane.tcp_round_trip = Some(carriage.round_trip);
+        let held_up = match answered {
+            true => carriage.of_answer(now.since(attempt.sent)),
+            false => carriage.of_silence(),
+        };
+        self.flights.carried(id, carriage.resent > 0, held_up);
+    }
+
+    /// An attempt was held up by the host as it left, until `left` at the latest.
+    pub(in crate::route) fn delayed(&mut self, id: AttemptId, left: Time) {
+        if let Some(attempt) = self.flights.get(id) {
+            let lane = &mut self.lanes[attempt.route.0 as usize];
+            self.flights.delayed(id, &mut lane.queue, left);
+            self.stalls.moved(lane);
+        }
+    }
+
+    /// Why an attempt over `route` brings nothing, in the words of who said so: told before its outcome.
+    pub fn said(&mut self, route: RouteId, said: Said, now: Time) {
+        self.lane_mut(route).said = Some((now, said));
+    }
+
+    /// What was said last over each route that is not clear.
+    pub fn last_words(&self, pool: PoolId) -> impl Iterator<Item = (RouteId, Said)> + '_ {
+        let lanes = self.lanes_of(pool);
+        lanes
+            .filter(|(_, lane)| !matches!(lane.rank, Rank::Clear | Rank::Unknown | Rank::Out))
+            .map(|(id, lane)| (id, lane.said.map_or(Said::Nothing, |(_, said)| said)))
+    }
+
+    /// An attempt ended, between `looked` and `now`: its answer had not come when it was last looked for. Only
+    /// what that proves speaks against anybody; what is later than that may be the host's own doing. True if the answer was
+    /// useful, and in time.
+    pub(in crate::route) fn land(
+        &mut self,
+        id: AttemptId,
+        outcome: Outcome,
+        looked: Time,
+        now: Time,
+    ) -> bool {
+        let Some(attempt) = self.flights.get(id) else {
+            return false;
+        };
+        let route = attempt.route;
+        if outcome.came_back() {
+            let useful = matches!(
+                outcome,
+                Outcome::Answered | Outcome::Truncated | Outcome::Unfinished
+            );
+            self.heard(route, useful, now);
+        }
+        let outdone = attempt.outdone && !self.others_are_hard(route, now.since(attempt.sent));
+        let lane = &mut self.lanes[route.0 as usize];
+        let in_flight = lane.queue.len();
+        self.flights.land(id, &mut lane.queue);
+        if outcome.came_back() {
+            let useful = matches!(
+                outcome,
+                Outcome::Answered | Outcome::Truncated | Outcome::Unfinished
+            );
+            if !attempt.lost {
+                lane.recent.in_time(now);
+            }
+            if useful {
+                lane.recent.useful(now);
+            }
+            let rtt = now.since(attempt.sent);
+            let proven = looked.min(now).since(attempt.sent);
+            let censored = lane.estimate.is_late(rtt) && !lane.estimate.is_late(proven);
+            let again = lane.censored.again(censored, looked);
+            let is_late = lane.estimate.is_late(proven);
+            // A useless answer takes no work, and says nothing of how long work takes; nor is a question hard that
+            // another server has answered in time.
+            let overtaken = lane.useful_sent > attempt.sent && !outdone;
+            let found = attempt.counted;
+            // What is useless, or was expected to be, was late by its own doing.
+            let excused = attempt.mute || !useful;
+            // A trial that may just have been a hard question is worth another one.
+            let excusable = lane.rank > Rank::Unknown
+                && !outdone
+                && lane.straggler.is_none()
+                && lane.estimate.may_be_hard(proven);
+            let sample = match (attempt.resent, found) {
+                (true, counted) => Sample::Resent { counted },
+                (false, found) if (overtaken || excused) && (found || is_late) => {
+                    Sample::Hard { found }
+                }
+                (false, false) if excusable && is_late => Sample::Hard { found: false },
+                (false, true) => Sample::Found,
+                // Of a host that does little else than stall there will be nothing better.
+                (false, false) if censored && !again => Sample::Censored,
+                (false, false) if is_late => Sample::Late,
+                (false, false) => Sample::Good,
+            };
+            // What lies between is no measurement, unless a host that runs would not have looked earlier either.
+            let exact = !attempt.delayed && (looked >= now || rtt <= lane.estimate.check_wait());
+            let measured = match sample {
+                _ if exact => Some(rtt),
+                Sample::Late => Some(proven),
+                _ => None,
+            };
+            let held_up = match sample {
+                Sample::Resent { .. } => Some(HeldUp::OnTheWay),
+                Sample::Late | Sample::Found => attempt.held_up.filter(|_| !attempt.told),
+                _ => None,
+            };
+            lane.answered_sent = lane.answered_sent.max(attempt.sent);
+            let in_time = sample == Sample::Good;
+            lane.doubts.lift(|doubt| doubt.id == id);
+            if in_time && !attempt.mute {
+                self.usual.learn(false);
+            }
+            if in_time {
+                lane.good_sent = lane.good_sent.max(attempt.sent);
+                if useful {
+                    lane.useful_sent = lane.useful_sent.max(attempt.sent);
+                }
+            }
+            // A fallback's round trip holds a handshake and says nothing about datagrams.
+            let telling = attempt.kind != AttemptKind::StreamFallback && (useful || in_time);
+            if let Some(measured) = measured.filter(|_| telling) {
+                let was_lost = attempt.lost || attempt.resent;
+                let hard = matches!(sample, Sample::Hard { .. });
+                let at_peace = matches!(lane.rank, Rank::Clear | Rank::Unknown);
+                let clear = at_peace && !was_lost && !hard;
+                lane.estimate
+                    .sample(measured, now, clear, sample == Sample::Good);
+                let over = measured.saturating_sub(lane.estimate.base().unwrap_or(measured));
+                let upstream = lane.route.upstream;
+                // Where questions are few none overtakes it; but no jam is over with the next.
+                let mut before = None;
+                if sample == Sample::Good {
+                    before = lane.straggler.take().filter(|_| lane.rank <= Rank::Suspect);
+                } else if sample != Sample::Censored && !overtaken && !outdone {
+                    lane.straggler = Some(over);
+                }
+                if (hard && overtaken && useful) || (sample == Sample::Good && useful) {
+                    self.learn_hardness(upstream, over, now);
+                }
+                if let Some(before) = before {
+                    self.learn_hardness(upstream, before, now);
+                }
+            }
+            self.answers_at_last(route, now);
+            if useful {
+                self.lane_mut(route).useful_at = now;
+                self.failing.answered(attempt.about);
+                let upstream = self.lane(route).route.upstream;
+                self.failing.answered_at(attempt.about, upstream);
+                let of = &mut self.upstreams[upstream.0 as usize];
+                of.answered.note(attempt.about.kind, now);
+            }
+            let lane = &mut self.lanes[route.0 as usize];
+            self.stalls.moved(lane);
+            let stretch = lane.estimate.stretch();
+            lane.limit.answered(in_flight, stretch, rtt, now);
+            if attempt.resent && !attempt.lost {
+                lane.limit.lost(in_flight, now);
+            }
+            // One whose loss would say nothing earns no trust either.
+            let counts = useful || !attempt.mute;
+            if counts && (sample.is_blameless() || !self.is_self_made(route, in_flight, now)) {
+                let took = Some(rtt);
+                let shown = Shown {
+                    sample,
+                    held_up,
+                    took,
+                };
+                self.witnessed(attempt, shown, useful, now);
+            }
+            if in_time {
+                self.refute(route, attempt.sent, now);
+            }
+            return useful && in_time;
+        }
+        self.stalls.look_again();
+        match outcome {
+            // A wait cut short by the driver teaches nothing.
+            Outcome::TimedOut
+                if !attempt.lost && now.since(attempt.sent) >= self.lane(route).estimate.rto() =>
+            {
+                self.was_lost(id, attempt, in_flight, now);
+            }
+            // No name makes a kernel say that there is no way.
+            Outcome::Unreachable(_) | Outcome::HandshakeFailed(_) if !attempt.lost => {
+                let mut attempt = attempt;
+                attempt.vouched = true;
+                self.was_lost(id, attempt, in_flight, now);
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Whether other servers than this route's are known to take about as long for some questions, too: that one
+    /// of them answered in time is chance then.
+    fn others_are_hard(&self, route: RouteId, rtt: Duration) -> bool {
+        let own = self.lane(route).route.upstream;
+        let mut others = (0u16..).zip(&self.upstreams);
+        others.any(|(id, of)| {
+            UpstreamId(id) != own && of.seat.is_in() && 2 * of.hardness.tail().far >= rtt
+        })
+    }
+
+    /// An answer of `upstream` took `over` longer than the base, its question's own doing. All its routes, and
+    /// those of servers of which nothing is known, wait accordingly.
+    fn learn_hardness(&mut self, upstream: UpstreamId, over: Duration, now: Time) {
+        let of = &mut self.upstreams[upstream.0 as usize];
+        if !of.hardness.learn(over, now) {
+            return;
+        }
+        let all = self.upstreams.iter().filter(|group| group.seat.is_in());
+        let tails = all.map(|group| group.hardness.tail());
+        let any = tails.fold(Tail::default(), Tail::max);
+        for lane in &mut self.lanes {
+            let own = self.upstreams[lane.route.upstream.0 as usize]
+                .hardness
+                .tail();
+            lane.estimate.expect_hard(match own.known {
+                true => own,
+                false => any,
+            });
+        }
+        self.stalls.look_again();
+    }
+
+    /// An attempt's retransmission timeout passed; it goes on listening.
+    pub(in crate::route) fn lose(&mut self, id: AttemptId, now: Time) {
+        let Some(attempt) = self.flights.get(id).filter(|attempt| !attempt.lost) else {
+            return;
+        };
+        let lane = &mut self.lanes[attempt.route.0 as usize];
+        let in_flight = lane.queue.len();
+        self.flights.lose(id, &mut lane.queue);
+        self.stalls.look_again();
+        self.was_lost(id, attempt, in_flight, now);
+    }
+
+    fn was_lost(&mut self, id: AttemptId, attempt: Attempt, in_flight: u32, now: Time) {
+        let Attempt { route, sent, .. } = attempt;
+        let lane = self.lane(route);
+        if !lane.seat.is_in() || self.paths[lane.route.path.0 as usize].missing || sent < self.woke
+        {
+            return;
+        }
+        self.lane_mut(route).recent.lost(now);
+        // It may have become known only now that the name fails.
+        if self.is_mute(attempt.about, route, now) {
+            return;
+        }
+        let self_made = self.is_self_made(route, in_flight, now);
+        let lane = self.lane_mut(route);
+        lane.lost_sent = lane.lost_sent.max(sent);
+        lane.lost_at = now;
+        lane.limit.lost(in_flight, now);
+        if self_made {
+            return;
+        }
+        if attempt.vouched {
+            self.count_loss(id, attempt, now);
+        } else if lane.good_sent < sent {
+            lane.doubts.add(id, attempt);
+            self.count_silence(route, now);
+        } else {
+            self.hangs(attempt.about, now);
+        }
+    }
+}

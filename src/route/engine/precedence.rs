@@ -1,0 +1,67 @@
+//! Who may still say otherwise where a later upstream denies.
+
+use crate::clock::Time;
+use crate::route::choose::Rank;
+use crate::route::engine::Engine;
+use crate::route::engine::state::pool::Pool;
+use crate::route::ids::{PoolId, RouteId};
+use crate::route::standing::Standing;
+
+impl Engine {
+    /// Whether what `route` denies may be true of its own server only: another one comes before it that was not drained,
+    /// and so can be asked, now or later. Such a denial is not to be kept for long.
+    pub fn is_provisional(&self, pool: PoolId, route: RouteId) -> bool {
+        let Some(denier) = self.lanes.get(route.0 as usize) else {
+            return false;
+        };
+        let upstream = denier.route.upstream;
+        let precedence = &self.pool(pool).precedence;
+        !precedence.is_first(upstream)
+            && self.lanes_of(pool).any(|(_, lane)| {
+                let of = lane.route.upstream;
+                let drained = !lane.seat.is_in()
+                    || lane.drained
+                    || self.paths[lane.route.path.0 as usize].drained
+                    || self.upstreams[of.0 as usize].drained;
+                !drained && precedence.is_before(of, upstream)
+            })
+    }
+
+    pub(in crate::route) fn comes_before(
+        &self,
+        pool: PoolId,
+        one: RouteId,
+        other: RouteId,
+    ) -> bool {
+        let upstream = |route| self.lane(route).route.upstream;
+        let precedence = &self.pool(pool).precedence;
+        precedence.is_before(upstream(one), upstream(other))
+    }
+
+    /// An answer over `route` may be hoped for, if perhaps a late one: a server that is left for being slow, or useless for
+    /// other names, still knows what it knows.
+    pub(in crate::route) fn may_answer(&self, pool: PoolId, route: RouteId) -> bool {
+        self.lane(route).rank <= Rank::Sick && self.standing_of(pool) != Standing::Outage
+    }
+
+    /// The first packet to a server that comes before who was asked is the one that the question would have begun with, were
+    /// all well: it needs no permission, and the route's own limit bounds it. Those after it are extras.
+    pub(in crate::route) fn pays_for_earlier(
+        &mut self,
+        pool: PoolId,
+        tries: usize,
+        now: Time,
+    ) -> bool {
+        let Pool {
+            standing, budgets, ..
+        } = self.pool_mut(pool);
+        match (standing, tries) {
+            (Standing::Clear, 0) => {
+                budgets.doubtful(now);
+                true
+            }
+            (Standing::Clear, _) => budgets.extra(true, now),
+            _ => budgets.under_ceiling_again(now),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A path or an upstream and all that is known of it.
+
+use std::sync::Arc;
+
+use crate::clock::Time;
+use crate::observe::event::Verdict;
+use crate::route::engine::state::seat::Seat;
+use crate::route::ids::RouteId;
+use crate::route::judge::counts::Row;
+use crate::route::judge::health::Health;
+use crate::route::measure::answered::Answered;
+use crate::route::measure::service_time::Hardness;
+
+/// A path or an upstream.
+#[derive(Debug)]
+pub(in crate::route) struct Group {
+    pub(in crate::route) name: Arc<str>,
+    pub(in crate::route) seat: Seat,
+    pub(in crate::route) health: Health,
+    pub(in crate::route) drained: bool,
+    /// Its interface or source address is not there.
+    pub(in crate::route) missing: bool,
+    /// Of an upstream: it forwards to this very byway.
+    pub(in crate::route) loops: bool,
+    /// An open question hangs over it.
+    pub(in crate::route) doubted: bool,
+    /// When something last came back over any of its routes, and when something of use did.
+    pub(in crate::route) heard: Time,
+    pub(in crate::route) served: Time,
+    /// Which of its routes is tried next.
+    pub(in crate::route) trial: u16,
+    /// Which of its routes began its row of good answers.
+    pub(in crate::route) rower: Option<RouteId>,
+    /// Since when it is left alone, and whether an operator was told.
+    pub(in crate::route) left: Time,
+    pub(in crate::route) told: bool,
+    /// Of an upstream: how long its hard questions take.
+    pub(in crate::route) hardness: Hardness,
+    /// Of an upstream: what it has answered.
+    pub(in crate::route) answered: Answered,
+}
+
+impl Group {
+    pub(in crate::route) fn new(name: &str, health: Health) -> Group {
+        Group {
+            name: name.into(),
+            seat: Seat::default(),
+            health,
+            drained: false,
+            missing: false,
+            loops: false,
+            doubted: false,
+            heard: Time::default(),
+            served: Time::default(),
+            trial: 0,
+            rower: None,
+            left: Time::NEVER,
+            told: false,
+            hardness: Hardness::default(),
+            answered: Answered::default(),
+        }
+    }
+
+    /// The row of good answers that counts for its return after `route`, one of its own, came to `row`:
+    /// the longest of any of its routes. What another route loses does not undo it.
+    pub(in crate::route) fn row_after(&mut self, route: RouteId, row: Row) -> Row {
+        let current = self.health.row();
+        if self.rower == Some(route) || row.count > current.count {
+            self.rower = (row.count > 0).then_some(route);
+            return row;
+        }
+        current
+    }
+
+    /// It answers for its routes: its own record counts, not theirs.
+    pub(in crate::route) fn accused(&self) -> bool {
+        !matches!(self.health.verdict(), Verdict::Clear | Verdict::Recovering)
+    }
+}

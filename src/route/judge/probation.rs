@@ -1,0 +1,90 @@
+//! How long a return may take.
+
+use std::time::Duration;
+
+use crate::route::constants::judge::probation::*;
+
+/// Times of return, all shares of `return-within` so that they add up to less than it: the longest
+/// wait for a trial (with its jitter), the row of good answers, the growing share.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    within: Duration,
+    pub(in crate::route) first: Duration,
+    pub(in crate::route) longest: Duration,
+    pub(in crate::route) hold: Duration,
+    pub(in crate::route) hold_relapsed: Duration,
+    pub(in crate::route) ramp: Duration,
+    pub(in crate::route) memory: Duration,
+    pub(in crate::route) least: u32,
+    pub(in crate::route) many: u32,
+}
+
+impl Patience {
+    /// From the bound that the operator set.
+    pub fn new(return_within: Duration) -> Patience {
+        Patience::on(false, return_within, MANY.0)
+    }
+
+    /// The operator has set another bound.
+    pub fn set_within(&mut self, return_within: Duration) {
+        *self = Patience::on(false, return_within, self.many);
+    }
+
+    /// Where health sees more packets a second, a return can be judged by more of them, and sooner.
+    pub fn suit(&mut self, healthy_rate: f64) {
+        let many = ((MANY_SHARE * healthy_rate) as u32).clamp(MANY.0, MANY.1);
+        *self = Patience::on(healthy_rate < FEW, self.within, many);
+    }
+
+    /// Where `few` are asked probes are as far apart as the bound allows, and the rest is quicker instead.
+    fn on(few: bool, within: Duration, many: u32) -> Patience {
+        let share = |usual: f64, of_few: f64| within.mul_f64(if few { of_few } else { usual });
+        Patience {
+            within,
+            first: share(FIRST, FIRST_FEW),
+            longest: share(LONGEST, LONGEST_FEW),
+            hold: share(HOLD, HOLD),
+            hold_relapsed: share(HOLD_RELAPSED, HOLD_RELAPSED_FEW),
+            ramp: share(RAMP, RAMP_FEW),
+            memory: share(MEMORY, MEMORY),
+            least: if few { LEAST_FEW } else { LEAST },
+            many,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_return_fit_what_the_operator_allows() {
+        for seconds in [1, 10, 300] {
+            let within = Duration::from_secs(seconds);
+            let mut patience = Patience::new(within);
+            for rate in [2.0, 2000.0] {
+                patience.suit(rate);
+                let wait = patience.longest.mul_f32(1.0 + JITTER);
+                assert!(wait + patience.hold_relapsed + patience.ramp < within);
+                assert!(patience.first <= patience.longest);
+            }
+        }
+    }
+
+    #[test]
+    fn busy_hosts_judge_by_more_answers_and_quiet_ones_by_few() {
+        let mut patience = Patience::new(Duration::from_secs(10));
+        patience.suit(2.0);
+        assert_eq!(patience.many, MANY.0);
+        patience.suit(200.0);
+        assert_eq!(patience.many, 12);
+        patience.suit(1e6);
+        assert_eq!(patience.many, MANY.1);
+        assert!(patience.first < patience.longest);
+        let longest = patience.longest;
+        patience.suit(2.0);
+        assert_eq!(patience.first, patience.longest);
+        assert!(patience.longest > longest);
+        assert!(patience.least < patience.many);
+    }
+}

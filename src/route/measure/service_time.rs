@@ -1,0 +1,168 @@
+//! How long hard questions take.
+//!
+//! A server that must ask others before it can answer takes far longer for some questions than the way to it and
+//! back does. Such an answer looks like the first of a jam, and what comes after the retransmission timeout like
+//! a loss. The order tells them apart: a queue keeps it, so an answer that comes after a timely one to a question
+//! asked later was held up by its own question alone, unless another server has answered that one in time. What
+//! is known so is kept here for each server, whatever the path: how much longer than the base the answers took,
+//! as counts by quarters of an octave, from which the waits of all its routes are taken. A single hard question
+//! moves nothing.
+
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::route::constants::measure::service_time::*;
+
+/// What is known of one server's hard questions.
+#[derive(Clone, Debug)]
+pub struct Hardness {
+    counts: [u16; STEPS],
+    total: u32,
+    first: Option<Time>,
+    tail: Tail,
+}
+
+/// What the answers of a server take over the base: less than a millisecond is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// One answer in ten takes longer.
+    pub usual: Duration,
+    /// One in two hundred does.
+    pub far: Duration,
+    /// Enough was seen for zero to mean that there are no hard questions.
+    pub known: bool,
+}
+
+impl Tail {
+    /// The longer of each.
+    pub fn max(self, other: Tail) -> Tail {
+        Tail {
+            usual: self.usual.max(other.usual),
+            far: self.far.max(other.far),
+            known: self.known || other.known,
+        }
+    }
+}
+
+impl Default for Hardness {
+    fn default() -> Hardness {
+        Hardness {
+            counts: [0; STEPS],
+            total: 0,
+            first: None,
+            tail: Tail::default(),
+        }
+    }
+}
+
+impl Hardness {
+    /// What is known so far.
+    pub fn tail(&self) -> Tail {
+        self.tail
+    }
+
+    /// An answer took `excess` over the base, and no jam held it up. True if that moved the tail.
+    pub fn learn(&mut self, excess: Duration, now: Time) -> bool {
+        let first = *self.first.get_or_insert(now);
+        let step = Hardness::step(excess);
+        self.counts[step] += 1;
+        self.total += 1;
+        if self.total >= 2 * MEMORY {
+            self.counts.iter_mut().for_each(|count| *count /= 2);
+            self.total = self.counts.iter().map(|&count| u32::from(count)).sum();
+        }
+        // One at the bottom moves a quantile but slowly.
+        if step == 0 && self.tail.known && !self.total.is_multiple_of(QUICK_EVERY) {
+            return false;
+        }
+        let (before, since) = (self.tail, now.since(first));
+        let enough = self.total >= KNOWN && since >= KNOWN_AFTER;
+        self.tail = Tail {
+            usual: self.beyond(USUAL),
+            far: self.beyond(FAR),
+            known: enough || since >= KNOWN_AT_LAST,
+        };
+        self.tail != before
+    }
+
+    fn step(excess: Duration) -> usize {
+        let us = excess.as_secs_f64() * 1e6;
+        // Below the first the logarithm is negative, and as a whole number zero.
+        (((us / FIRST_US).log2() * PER_OCTAVE).ceil() as usize).min(STEPS - 1)
+    }
+
+    /// What this share of the answers, and one more, is beyond.
+    fn beyond(&self, share: f64) -> Duration {
+        let spare = (f64::from(self.total) * share) as u32 + 1;
+        let mut above = 0;
+        for step in (1..STEPS).rev() {
+            above += u32::from(self.counts[step]);
+            if above > spare {
+                let us = FIRST_US * (step as f64 / PER_OCTAVE).exp2();
+                return Duration::from_micros(us as u64);
+            }
+        }
+        Duration::ZERO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn at(step: u64) -> Time {
+        Time::START + millis(10) * step as u32
+    }
+
+    #[test]
+    fn one_hard_question_moves_nothing_and_two_do() {
+        let mut hardness = Hardness::default();
+        for step in 0..50 {
+            hardness.learn(Duration::from_micros(300), at(step));
+        }
+        hardness.learn(millis(150), at(50));
+        assert_eq!(hardness.tail(), Tail::default());
+        hardness.learn(millis(150), at(51));
+        let far = hardness.tail().far;
+        assert!(far >= millis(150) && far < millis(180), "{far:?}");
+        assert_eq!(hardness.tail().usual, Duration::ZERO);
+    }
+
+    #[test]
+    fn what_one_in_ten_is_beyond_is_usual() {
+        let mut hardness = Hardness::default();
+        for step in 0..1000 {
+            hardness.learn(millis(if step % 4 == 0 { 40 } else { 0 }), at(step));
+        }
+        let Tail { usual, far, known } = hardness.tail();
+        assert!(usual >= millis(40) && usual < millis(48), "{usual:?}");
+        assert_eq!((usual, known), (far, true));
+    }
+
+    #[test]
+    fn what_was_long_ago_is_forgotten() {
+        let mut hardness = Hardness::default();
+        (0..100).for_each(|step| {
+            hardness.learn(millis(400), at(step));
+        });
+        assert!(hardness.tail().usual >= millis(400));
+        (0..40_000).for_each(|step| {
+            hardness.learn(Duration::ZERO, at(step));
+        });
+        assert_eq!(hardness.tail().far, Duration::ZERO);
+    }
+
+    #[test]
+    fn whatever_it_takes_is_counted() {
+        let mut hardness = Hardness::default();
+        let never = [Duration::ZERO, Duration::MAX, Duration::from_nanos(1)];
+        for (step, excess) in never.into_iter().cycle().take(10_000).enumerate() {
+            hardness.learn(excess, at(step as u64));
+        }
+        assert!(hardness.total < 2 * MEMORY);
+    }
+}
