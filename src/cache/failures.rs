@@ -17,8 +17,8 @@ use std::time::Duration;
 use lru::LruCache;
 
 use crate::clock::Life;
-use crate::config::CacheConfig;
 use crate::config::live::Span;
+use crate::config::{CacheConfig, ZoneTtls};
 use crate::wire::{KeyRef, QuestionKey};
 
 use super::segment::Hashed;
@@ -153,7 +153,9 @@ impl Failures {
         let record = records
             .get(&hash)
             .filter(|record| record.is_for(key.into()))?;
-        record.failure.filter(|failure| self.counts(failure, now))
+        record
+            .failure
+            .filter(|failure| counts(failure, self.max_ttl.get(), now))
     }
 
     /// Tells `each` the routes over which the question has failed so recently that it is not to be asked
@@ -193,6 +195,21 @@ impl Failures {
         ede: u16,
         now: Life,
     ) -> Failure {
+        self.record_within(key, hash, route, ede, now, &ZoneTtls::default())
+    }
+
+    /// As [`Failures::record`], for as long as a zone says.
+    pub fn record_within<'k>(
+        &self,
+        key: impl Into<KeyRef<'k>>,
+        hash: u64,
+        route: Option<u16>,
+        ede: u16,
+        now: Life,
+        zone: &ZoneTtls,
+    ) -> Failure {
+        let least = zone.failure_min.unwrap_or(self.min_ttl.get());
+        let most = zone.failure_max.unwrap_or(self.max_ttl.get()).max(least);
         let key = key.into();
         let shard = self.shard(hash);
         let mut records = shard.lock();
@@ -207,7 +224,7 @@ impl Failures {
                 shard.uncount(&gone);
             }
         }
-        let first = self.failure(ede, 1, now);
+        let first = failing(ede, 1, (least, most), now);
         let Some(record) = records.get_mut(&hash) else {
             return first;
         };
@@ -216,11 +233,11 @@ impl Failures {
                 (failure.ede, failure.since) = (ede, now);
                 return *failure;
             }
-            let times = match self.counts(failure, now) {
+            let times = match counts(failure, most, now) {
                 true => failure.times.saturating_add(1),
                 false => 1,
             };
-            *failure = self.failure(ede, times, now);
+            *failure = failing(ede, times, (least, most), now);
             return *failure;
         }
         match route {
@@ -317,29 +334,26 @@ impl Failures {
         HELD / SHARDS * SHARDS
     }
 
-    fn failure(&self, ede: u16, times: u32, now: Life) -> Failure {
-        let doublings = (times - 1).min(DOUBLINGS);
-        let lasts = self
-            .min_ttl
-            .get()
-            .saturating_mul(1 << doublings)
-            .min(self.max_ttl.get());
-        Failure {
-            ede,
-            since: now,
-            until: now + lasts,
-            times,
-        }
-    }
-
-    /// Whether a failure is not forgotten: another one will not be the first again.
-    fn counts(&self, failure: &Failure, now: Life) -> bool {
-        now.since(failure.until) < self.max_ttl.get()
-    }
-
     fn shard(&self, hash: u64) -> &Shard {
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
+}
+
+/// A failure that lasts twice as long each time, between the least and the most.
+fn failing(ede: u16, times: u32, (least, most): (Duration, Duration), now: Life) -> Failure {
+    let doublings = (times - 1).min(DOUBLINGS);
+    let lasts = least.saturating_mul(1 << doublings).min(most);
+    Failure {
+        ede,
+        since: now,
+        until: now + lasts,
+        times,
+    }
+}
+
+/// Whether a failure is not forgotten: another one will not be the first again.
+fn counts(failure: &Failure, most: Duration, now: Life) -> bool {
+    now.since(failure.until) < most
 }
 
 impl Shard {

@@ -45,7 +45,7 @@ use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
 use crate::clock::Life;
-use crate::config::CacheConfig;
+use crate::config::{CacheConfig, ZoneTtls};
 use crate::wire::{Answer, KeyRef, Kind, QuestionKey, Rcode};
 
 use denied::Denied;
@@ -286,6 +286,14 @@ impl Cache {
     /// Why it may not be kept; those who asked get it all the same.
     pub fn admit(&self, answer: &mut Answer) -> Result<Lifetime, NotKept> {
         self.rules.get().admit(answer)
+    }
+
+    /// As [`Cache::admit`], within the limits of a zone.
+    ///
+    /// # Errors
+    /// As [`Cache::admit`].
+    pub fn admit_within(&self, answer: &mut Answer, zone: &ZoneTtls) -> Result<Lifetime, NotKept> {
+        self.rules.get().within(zone).admit(answer)
     }
 
     /// As [`Cache::admit`], for a denial by an upstream that comes after another one: that may know better as soon as it

@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::config::CacheConfig;
 use crate::config::live::Span;
+use crate::config::{CacheConfig, ZoneTtls};
 use crate::wire::{Answer, Kind};
 
 /// The TTL rules of one cache.
@@ -128,6 +128,14 @@ impl Lifetime {
 }
 
 impl Rules {
+    /// As a zone has them.
+    pub(super) fn within(mut self, zone: &ZoneTtls) -> Rules {
+        self.min_ttl = zone.min.map_or(self.min_ttl, seconds);
+        self.max_ttl = zone.max.map_or(self.max_ttl, seconds);
+        self.negative_max_ttl = zone.negative_max.map_or(self.negative_max_ttl, seconds);
+        self
+    }
+
     pub(super) fn new(config: &CacheConfig) -> Rules {
         Rules {
             min_ttl: seconds(config.min_ttl),

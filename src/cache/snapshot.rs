@@ -38,7 +38,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use read::read;
+pub use read::{read, read_within};
 pub use write::write;
 
 /// What was written.

@@ -129,6 +129,32 @@ pub struct ZoneConfig {
     pub filter: Vec<RecordType>,
     /// Whether an answer may hold addresses that are not reached from the Internet. What is against it is DNS rebinding.
     pub private_addresses: bool,
+    /// For how long what is said of its names is kept.
+    pub ttls: ZoneTtls,
+    /// Whether what its upstreams cannot answer is asked of those of all other names.
+    pub fall_through: bool,
+}
+
+/// For how long answers and failures of a zone are kept; `None` for what [`CacheConfig`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZoneTtls {
+    /// TTLs below this are raised to it.
+    pub min: Option<Duration>,
+    /// TTLs above this are lowered to it.
+    pub max: Option<Duration>,
+    /// The same of NXDOMAIN and NODATA.
+    pub negative_max: Option<Duration>,
+    /// First and longest time that a failure is remembered.
+    pub failure_min: Option<Duration>,
+    /// See `failure_min`.
+    pub failure_max: Option<Duration>,
+}
+
+impl ZoneTtls {
+    /// Whether anything is otherwise than for all names.
+    pub fn is_any(&self) -> bool {
+        *self != ZoneTtls::default()
+    }
 }
 
 /// Records of one name and type that are answered here.
@@ -210,6 +236,8 @@ impl ZoneConfig {
             stale: true,
             filter: Vec::new(),
             private_addresses: true,
+            ttls: ZoneTtls::default(),
+            fall_through: false,
         }
     }
 }

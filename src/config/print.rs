@@ -8,7 +8,7 @@ use super::units::{format_duration, format_size};
 use super::{
     Answering, CacheConfig, Config, GuardConfig, Limits, Listen, PathConfig, Policy, RecordConfig,
     RecorderConfig, Routing, SpecialNames, TopConfig, UpstreamConfig, UpstreamTransport,
-    ZoneConfig,
+    ZoneConfig, ZoneTtls,
 };
 use crate::wire::name_to_text;
 
@@ -193,6 +193,8 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
         stale,
         filter,
         private_addresses,
+        ttls,
+        fall_through,
     } = zone;
     let names = names.iter().map(|it| text(name_to_text(it)));
     writeln!(out, "\n[[zone]]")?;
@@ -209,7 +211,26 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
     }
     writeln!(out, "stale = {stale}")?;
     writeln!(out, "filter = {}", list(filter.iter().map(text)))?;
-    writeln!(out, "private-addresses = {private_addresses}")
+    writeln!(out, "private-addresses = {private_addresses}")?;
+    let ZoneTtls {
+        min,
+        max,
+        negative_max,
+        failure_min,
+        failure_max,
+    } = ttls;
+    for (key, value) in [
+        ("min-ttl", min),
+        ("max-ttl", max),
+        ("negative-max-ttl", negative_max),
+        ("failure-min-ttl", failure_min),
+        ("failure-max-ttl", failure_max),
+    ] {
+        if let Some(value) = value {
+            write_durations(out, &[(key, *value)])?;
+        }
+    }
+    writeln!(out, "fall-through = {fall_through}")
 }
 
 fn write_record(out: &mut String, record: &RecordConfig) -> fmt::Result {

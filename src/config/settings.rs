@@ -220,13 +220,17 @@ pub(super) fn check_order(
 }
 
 /// A key with what was written for it and what holds.
-struct Setting<'a, T> {
+pub(super) struct Setting<'a, T> {
     key: &'static str,
     written: &'a Key<T>,
     value: &'a T,
 }
 
-fn setting<'a, T>(key: &'static str, written: &'a Key<T>, value: &'a T) -> Setting<'a, T> {
+pub(super) fn setting<'a, T>(
+    key: &'static str,
+    written: &'a Key<T>,
+    value: &'a T,
+) -> Setting<'a, T> {
     Setting {
         key,
         written,
@@ -234,7 +238,7 @@ fn setting<'a, T>(key: &'static str, written: &'a Key<T>, value: &'a T) -> Setti
     }
 }
 
-fn not_above<T: PartialOrd>(
+pub(super) fn not_above<T: PartialOrd>(
     low: Setting<'_, T>,
     high: Setting<'_, T>,
     show: impl Fn(&T) -> String,

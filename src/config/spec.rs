@@ -92,6 +92,12 @@ pub(super) struct ZoneSpec {
     pub(super) stale: Key<bool>,
     pub(super) filter: Key<Vec<Written<RecordType>>>,
     pub(super) private_addresses: Key<bool>,
+    pub(super) min_ttl: Key<Duration>,
+    pub(super) max_ttl: Key<Duration>,
+    pub(super) negative_max_ttl: Key<Duration>,
+    pub(super) failure_min_ttl: Key<Duration>,
+    pub(super) failure_max_ttl: Key<Duration>,
+    pub(super) fall_through: Key<bool>,
 }
 
 /// `[[record]]`
@@ -391,6 +397,12 @@ impl ZoneSpec {
             stale: t.read("stale", Value::flag),
             filter: t.list("filter", |it| it.choice(FILTERED)),
             private_addresses: t.read("private-addresses", Value::flag),
+            min_ttl: t.read("min-ttl", |it| it.ttl(bounds::MIN_TTL)),
+            max_ttl: t.read("max-ttl", |it| it.ttl(bounds::MAX_TTL)),
+            negative_max_ttl: t.read("negative-max-ttl", |it| it.ttl(bounds::NEGATIVE_MAX_TTL)),
+            failure_min_ttl: t.read("failure-min-ttl", |it| it.duration(bounds::FAILURE_MIN_TTL)),
+            failure_max_ttl: t.read("failure-max-ttl", |it| it.duration(bounds::FAILURE_MAX_TTL)),
+            fall_through: t.read("fall-through", Value::flag),
         }
     }
 }

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::meaning::{at_most, first_time, value_or};
 use super::report::{Place, Report, Written, nearest, quoted};
+use super::settings::{not_above, setting};
 use super::spec::{Key, ZoneSpec};
+use super::units::format_duration;
 use super::value::{Read, Value};
-use super::{UpstreamConfig, ZoneConfig, bounds};
+use super::{UpstreamConfig, ZoneConfig, ZoneTtls, bounds};
 use crate::wire::{name_from_text, name_to_text};
 
 /// Makes the zones of what is written. `complete`: every upstream that is written is known.
@@ -49,9 +52,42 @@ pub(super) fn zones(
                 None => Vec::new(),
             },
             private_addresses: value_or(&it.private_addresses, true),
+            ttls: ttls(it, reports),
+            fall_through: value_or(&it.fall_through, false),
         });
     }
     zones
+}
+
+fn ttls(it: &ZoneSpec, reports: &mut Vec<Report>) -> ZoneTtls {
+    let value = |key: &Key<Duration>| key.as_ref().map(|it| it.value);
+    let pairs = [
+        (("min-ttl", &it.min_ttl), ("max-ttl", &it.max_ttl)),
+        (
+            ("negative-max-ttl", &it.negative_max_ttl),
+            ("max-ttl", &it.max_ttl),
+        ),
+        (
+            ("failure-min-ttl", &it.failure_min_ttl),
+            ("failure-max-ttl", &it.failure_max_ttl),
+        ),
+    ];
+    for ((low_name, low), (high_name, high)) in pairs {
+        if let (Some(least), Some(most)) = (value(low), value(high)) {
+            let (low, high) = (
+                setting(low_name, low, &least),
+                setting(high_name, high, &most),
+            );
+            not_above(low, high, |it| format_duration(*it), reports);
+        }
+    }
+    ZoneTtls {
+        min: value(&it.min_ttl),
+        max: value(&it.max_ttl),
+        negative_max: value(&it.negative_max_ttl),
+        failure_min: value(&it.failure_min_ttl),
+        failure_max: value(&it.failure_max_ttl),
+    }
 }
 
 /// Whether zones have taken every upstream there is, so that there is none for other names.

@@ -86,7 +86,9 @@ impl Keeper {
         if let Some(line) = homeless(&path) {
             warn!("{line}");
         }
-        match snapshot::read(&path, &shared.cache, life, clock.wall()) {
+        let names = shared.names();
+        let zones = |name: &[u8]| names.zones.ttls_of(name);
+        match snapshot::read_within(&path, &shared.cache, life, clock.wall(), &zones) {
             Ok(Some(restored)) => {
                 let baselines = read_baselines(&restored.baselines);
                 shared.engine().restore_baselines(&baselines, now);

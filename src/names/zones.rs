@@ -6,7 +6,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 
 use crate::config::lineup::Lineup;
-use crate::config::{Config, ZoneConfig};
+use crate::config::{Config, ZoneConfig, ZoneTtls};
 use crate::wire::RecordType;
 
 /// A zone of the configuration, as an index into [`Config::zones`].
@@ -26,6 +26,8 @@ pub struct Zones {
     others: Terms,
     /// The types that each has no data of, whatever there is.
     filters: Box<[Box<[RecordType]>]>,
+    /// For how long what is said of its names is kept; empty if no zone says so.
+    ttls: Box<[ZoneTtls]>,
     /// What each is called.
     titles: Box<[String]>,
 }
@@ -41,6 +43,8 @@ pub struct Terms {
     pub stale: bool,
     /// Whether they may be answered with addresses that are not reached from the Internet.
     pub private_addresses: bool,
+    /// Whether what their upstreams cannot answer is asked of the main ones.
+    pub fall_through: bool,
 }
 
 impl Zones {
@@ -52,15 +56,22 @@ impl Zones {
             deadline: config.routing.deadline,
             stale: true,
             private_addresses: true,
+            fall_through: false,
         };
         let terms = config.zones.iter().zip(pools).map(|(zone, pool)| Terms {
             pool,
             deadline: zone.deadline.unwrap_or(others.deadline),
             stale: zone.stale,
             private_addresses: zone.private_addresses,
+            fall_through: zone.fall_through && pool != 0,
         });
         let filters = config.zones.iter().map(|zone| zone.filter.clone().into());
+        let ttls = match config.zones.iter().any(|zone| zone.ttls.is_any()) {
+            true => config.zones.iter().map(|zone| zone.ttls).collect(),
+            false => Box::default(),
+        };
         let mut zones = Zones {
+            ttls,
             terms: terms.collect(),
             others,
             filters: filters.collect(),
@@ -122,6 +133,15 @@ impl Zones {
             let zone = usize::from(zone.0);
             !self.filters[zone].is_empty() || !self.terms[zone].private_addresses
         })
+    }
+
+    /// For how long what is said of `name` is kept.
+    pub fn ttls_of(&self, name: &[u8]) -> ZoneTtls {
+        if self.ttls.is_empty() {
+            return ZoneTtls::default();
+        }
+        let zone = self.find(name);
+        zone.map_or_else(ZoneTtls::default, |zone| self.ttls[usize::from(zone.0)])
     }
 
     /// How questions for `name` are asked.

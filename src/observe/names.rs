@@ -81,6 +81,8 @@ series! {
         "Records of upstreams' responses that were neither kept nor passed on.";
     CHASED = Counter "byway_chased_aliases_total" []
         "Ends of alias chains that were asked for, because the upstreams had left them out.";
+    FELL_THROUGH = Counter "byway_fell_through_total" []
+        "Questions that a zone's upstreams could not answer and that were asked of those of all other names (`fall-through`).";
     REBINDING = Counter "byway_rebinding_refused_total" []
         "Answers with private addresses that were kept from clients, because the zone forbids them.";
     TCP_CONNECTIONS = Gauge "byway_tcp_connections" []

@@ -25,6 +25,8 @@ impl<X: Exchanges> Core<X> {
         self.at(slot);
         let question = &self.questions[slot];
         let deadline = question.waiters.latest_deadline();
+        let terms = self.shared.terms_of(question.key.by_ref());
+        let deadline = deadline.unwrap_or(now + terms.deadline);
         let ask = Ask {
             purpose: match question.why {
                 Why::Client if question.prompt_by < Time::NEVER => Purpose::Held,
@@ -35,8 +37,11 @@ impl<X: Exchanges> Core<X> {
             },
             about: self.about(question),
             pool: question.pool,
-            deadline: deadline
-                .unwrap_or_else(|| now + self.shared.terms_of(question.key.by_ref()).deadline),
+            deadline: match question.falls {
+                // Those who are asked next have the rest of the time.
+                true => now + deadline.since(now) / 2,
+                false => deadline,
+            },
             again: question.race_wake != Time::NEVER,
         };
         // Over which it has failed lately, and whose upstreams answer nothing of its type.

@@ -5,6 +5,7 @@ use super::question::{Chase, New};
 use crate::clock::Time;
 use crate::net::Exchanges;
 use crate::observe::metrics::Counter;
+use crate::route::PoolId;
 use crate::wire::Answer;
 
 /// Ends that are asked for, for one question. Each may be a chain in itself.
@@ -29,6 +30,7 @@ impl<X: Exchanges> Core<X> {
         };
         let (key, hash, why) = (question.key.clone(), question.hash, question.why);
         let (led, prompt_by) = (question.lead.is_some(), question.prompt_by);
+        let terms = self.shared.terms_of(asking.by_ref());
         // They keep their places among those who wait.
         let waiters = std::mem::take(&mut self.questions[slot].waiters);
         self.conclude(slot);
@@ -37,7 +39,8 @@ impl<X: Exchanges> Core<X> {
             key: key.by_ref(),
             hash,
             // The end may lie in another zone than the beginning.
-            pool: self.shared.pool_of(asking.by_ref()),
+            pool: PoolId(terms.pool),
+            falls: terms.fall_through,
             why,
             rd: true,
             lead,
@@ -45,6 +48,38 @@ impl<X: Exchanges> Core<X> {
             chase: Some(Box::new(chase)),
         };
         self.metrics.count(Counter::Chased, 1);
+        self.begin(new, waiters, now);
+        true
+    }
+    /// The upstreams of its zone could not answer the question in `slot`: those who wait for it wait for the main ones, if the zone
+    /// wants that. False if not; then nothing has changed.
+    pub(super) fn fall_through(&mut self, slot: usize, now: Time) -> bool {
+        let question = &mut self.questions[slot];
+        if !question.falls {
+            return false;
+        }
+        self.trace(slot, now, || {
+            "its zone's upstreams cannot answer: asked of those of all other names".into()
+        });
+        let question = &mut self.questions[slot];
+        let (key, hash, why) = (question.key.clone(), question.hash, question.why);
+        let (led, prompt_by, rd) = (question.lead.is_some(), question.prompt_by, question.rd);
+        let chase = question.chase.take();
+        let waiters = std::mem::take(&mut question.waiters);
+        self.conclude(slot);
+        let lead = if led { self.lead(hash, now).ok() } else { None };
+        let new = New {
+            key: key.by_ref(),
+            hash,
+            pool: PoolId::MAIN,
+            falls: false,
+            why,
+            rd,
+            lead,
+            prompt_by,
+            chase,
+        };
+        self.metrics.count(Counter::FellThrough, 1);
         self.begin(new, waiters, now);
         true
     }

@@ -265,7 +265,8 @@ impl<X: Exchanges> Core<X> {
         if question.answered {
             kinds.failed(upstream, key.question(), self.life);
         }
-        failures.record(key, hash, Some(route.0), ede.code, self.life);
+        let ttls = self.shared.names().zones.ttls_of(key.name());
+        failures.record_within(key, hash, Some(route.0), ede.code, self.life, &ttls);
     }
 
     /// Of the upstreams that answered a question uselessly before one brought an answer, notes that they fail where

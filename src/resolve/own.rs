@@ -9,6 +9,7 @@ use super::question::{Chase, New, Why};
 use crate::names::{Names, Records, Said, is_private};
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
+use crate::route::PoolId;
 use crate::wire::{
     Answer, Asked, Ede, KeyRef, Own, QuestionKey, Rcode, RecordType, Render, TtlRule, own_answer,
     own_denial, write_own,
@@ -102,7 +103,8 @@ impl<X: Exchanges> Core<X> {
             return;
         }
         if let Some((chain, asking)) = chain(&names, new.key) {
-            new.pool = self.shared.pool_of(asking.by_ref());
+            let terms = self.shared.terms_of(asking.by_ref());
+            (new.pool, new.falls) = (PoolId(terms.pool), terms.fall_through);
             new.chase = Some(Box::new(Chase {
                 chain,
                 asking: asking.by_ref().into(),

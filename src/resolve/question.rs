@@ -85,6 +85,8 @@ pub struct New<'a> {
     /// As of [`Question`].
     pub pool: PoolId,
     /// As of [`Question`].
+    pub falls: bool,
+    /// As of [`Question`].
     pub why: Why,
     /// As of [`Question`].
     pub rd: bool,
@@ -107,6 +109,8 @@ pub struct Question {
     pub hash: u64,
     /// Whom it may be asked of.
     pub pool: PoolId,
+    /// If they cannot answer it, it is asked of the main ones.
+    pub falls: bool,
     /// Why.
     pub why: Why,
     /// Recursion desired. A question without it is asked for one client alone and its answer not kept.
@@ -158,6 +162,7 @@ impl Question {
             key: new.key.into(),
             hash: new.hash,
             pool: new.pool,
+            falls: new.falls,
             why: new.why,
             rd: new.rd,
             lead: new.lead,
@@ -214,7 +219,10 @@ impl Question {
         if self.stage == Stage::Racing
             && let Some(race) = &mut self.race
         {
-            race.extend(waiter.deadline);
+            // Those who are asked next have the rest of the time.
+            if !self.falls {
+                race.extend(waiter.deadline);
+            }
             if waiter.stale_at == Time::NEVER {
                 race.is_needed();
             }

@@ -38,6 +38,11 @@ pub(super) enum Gift<'a> {
 }
 
 impl SecondBest {
+    /// Whether a client would get a failure.
+    fn is_nothing(&self) -> bool {
+        self.denial.is_none() && self.partial.is_none()
+    }
+
     /// What a client gets for want of an answer, `ede` saying why.
     fn gift<'a>(&'a self, ede: Ede<'a>) -> Gift<'a> {
         if let Some(denial) = &self.denial {
@@ -79,7 +84,10 @@ impl<X: Exchanges> Core<X> {
         // What clients are told is what is kept: a TTL does not jump between the first answer and the second.
         let lifetime = match (question.is_shared(), guarded) {
             (true, Guarded::Exists) => self.shared.cache.admit_provisionally(&mut answer).ok(),
-            (true, _) => self.shared.admit(&mut answer, question.pool, route),
+            (true, _) => {
+                let key = question.key.by_ref();
+                self.shared.admit(&mut answer, key, question.pool, route)
+            }
             (false, _) => None,
         };
         let kept = lifetime.as_ref().map(|it| it.seconds());
@@ -114,8 +122,9 @@ impl<X: Exchanges> Core<X> {
             Guarded::Exists => self.shared.cache.admit_provisionally(&mut answer).ok(),
             Guarded::No => {
                 self.protect(slot, &mut answer);
-                let pool = self.questions[slot].pool;
-                self.shared.admit(&mut answer, pool, route)
+                let question = &self.questions[slot];
+                let key = question.key.by_ref();
+                self.shared.admit(&mut answer, key, question.pool, route)
             }
         };
         self.keep(&self.questions[slot], answer, lifetime, route);
@@ -165,6 +174,9 @@ impl<X: Exchanges> Core<X> {
             self.settle_kept(slot, &kept, left, now);
             return self.count_renewed(self.questions[slot].why, Renewed::Failed);
         }
+        if second.is_nothing() && self.fall_through(slot, now) {
+            return;
+        }
         let account = self.account(slot);
         self.trace_failed(slot, None, account.as_str(), now);
         let why = match second.poor {
@@ -184,6 +196,9 @@ impl<X: Exchanges> Core<X> {
         if let Some((kept, left)) = self.guard_second(slot, &second) {
             self.settle_kept(slot, &kept, left, now);
             return self.count_renewed(self.questions[slot].why, Renewed::Failed);
+        }
+        if second.is_nothing() && self.fall_through(slot, now) {
+            return;
         }
         let account = self.account(slot);
         self.trace_failed(slot, Some(failure), account.as_str(), now);
@@ -233,6 +248,9 @@ impl<X: Exchanges> Core<X> {
 
     /// No attempt can be made at all. That is a failure of the routes, not of the name.
     pub(super) fn refused(&mut self, slot: usize, refused: Refused, now: Time) {
+        if self.fall_through(slot, now) {
+            return self.remove(slot, now);
+        }
         self.end_unasked(slot, &Gift::Error(refused.ede(), QueryResult::Failed), now);
     }
 
@@ -262,9 +280,11 @@ impl<X: Exchanges> Core<X> {
     fn settle_without(&mut self, slot: usize, ede: Option<u16>, gift: &Gift<'_>, now: Time) {
         let question = &self.questions[slot];
         if let Some(ede) = ede.filter(|_| question.is_shared()) {
+            let key = question.key.by_ref();
+            let ttls = self.shared.names().zones.ttls_of(key.name());
             self.shared
                 .failures
-                .record(question.key.by_ref(), question.hash, None, ede, self.life);
+                .record_within(key, question.hash, None, ede, self.life, &ttls);
         }
         if question.why == Why::Refresh {
             self.shared
@@ -479,10 +499,19 @@ impl super::shared::Shared {
     }
 
     /// How long `answer`, which came over `route`, may be kept; its TTLs are bounded by that.
-    fn admit(&self, answer: &mut Answer, pool: PoolId, route: RouteId) -> Option<Lifetime> {
+    fn admit(
+        &self,
+        answer: &mut Answer,
+        key: KeyRef<'_>,
+        pool: PoolId,
+        route: RouteId,
+    ) -> Option<Lifetime> {
         match self.is_provisional(answer, pool, route) {
             true => self.cache.admit_provisionally(answer).ok(),
-            false => self.cache.admit(answer).ok(),
+            false => {
+                let ttls = self.names().zones.ttls_of(key.name());
+                self.cache.admit_within(answer, &ttls).ok()
+            }
         }
     }
 

@@ -54,6 +54,33 @@ note: it is given first here
 }
 
 #[test]
+fn bounds_that_cross() {
+    mistake(
+        r#"
+version = 1
+[[upstream]]
+address = "10.0.0.2"
+[[zone]]
+name = "corp.example"
+max-ttl = "10 s"
+min-ttl = "20 s"
+"#,
+        r#"
+error: `min-ttl` is above `max-ttl`
+ --> byway.toml:8:11
+  |
+8 | min-ttl = "20 s"
+  |           ^^^^^^ expected at most 10 s
+note: `max-ttl` is given here
+ --> byway.toml:7:11
+  |
+7 | max-ttl = "10 s"
+  |           ^^^^^^
+"#,
+    );
+}
+
+#[test]
 fn a_pattern_and_an_address() {
     mistake(
         r#"

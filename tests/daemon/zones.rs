@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::kit::daemon::run;
 use super::kit::*;
 
 /// A public upstream, and one that a zone names.
@@ -228,4 +229,146 @@ fn a_type_that_a_zone_filters_has_no_data() {
         .daemon
         .http("/api/v1/why?name=www.corp.example&type=AAAA");
     assert!(why.contains("the zone filters this type"), "{why}");
+}
+
+/// What nobody waits for stays in its zone too: refreshes, renewals, hedges, probes, and what is asked for a guard.
+#[test]
+fn what_byway_asks_by_itself_leaks_no_name_either() {
+    let brief = |asked: &Asked| asked.reply().answer(a(&asked.name(), 2, [192, 0, 2, 1]));
+    let (public, corp) = (Upstream::saying(brief), Upstream::saying(brief));
+    let tables = "[[zone]]\nname = \"corp.example\"\nupstreams = [\"u2\", \"u3\"]\n\
+        [[guard]]\nzones = [\"gone.corp.example\"]\nafter = \"0 s\"";
+    let (second, standby) = (Upstream::saying(brief), Upstream::saying(brief));
+    let daemon = Setup::to(&[&public, &second, &corp, &standby])
+        .tables(tables)
+        .start();
+    daemon.warm_up();
+    let stub = Stub::new(daemon.dns());
+    let ask = |prefix: &str| {
+        for name in [
+            format!("{prefix}.corp.example"),
+            format!("{prefix}.example"),
+        ] {
+            stub.send(&Build::query(&name, A).bytes());
+        }
+    };
+    let metric = |name: &str, value: &str| daemon.metric(name, &[("result", value)]);
+    eventually("both are refreshed ahead", || {
+        ask("www");
+        ask("gone");
+        metric("byway_refreshes_total", "refreshed") >= 4.0
+    });
+    // Whoever is asked now says nothing: hedges, retries, stale answers and renewals.
+    for upstream in [&public, &corp] {
+        upstream.now(silent);
+    }
+    for upstream in [&second, &standby] {
+        upstream.now(|asked| {
+            let gone = asked.lower().starts_with("gone.");
+            let rcode = if gone { NXDOMAIN } else { SERVFAIL };
+            vec![Act::Send(asked.reply().rcode(rcode).bytes())]
+        });
+    }
+    eventually("there were renewals, hedges or retries, and probes", || {
+        for number in 0..20 {
+            ask(&format!("n{number}"));
+        }
+        ask("www");
+        ask("gone");
+        let renewals: f64 = ["renewed", "failed", "denied"]
+            .map(|it| metric("byway_renewals_total", it))
+            .iter()
+            .sum();
+        let again = metric("byway_hedges_total", "lost") + metric("byway_retries_total", "lost");
+        let sent = daemon.metrics();
+        let probes = sent.sum("byway_attempts_sent_total", &[("kind", "probe")]);
+        renewals >= 2.0 && again >= 2.0 && probes >= 2.0
+    });
+    for (upstream, is_corp) in [
+        (&public, false),
+        (&second, false),
+        (&corp, true),
+        (&standby, true),
+    ] {
+        let names = upstream.asked();
+        let names = names.iter().map(|asked| asked.lower());
+        let strays: Vec<String> = names
+            .filter(|name| {
+                ![".", "invalid."].contains(&name.as_str()) && !name.ends_with(".known.test.")
+            })
+            .filter(|name| name.ends_with(".corp.example.") != is_corp)
+            .collect();
+        assert_eq!(strays, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_zone_has_ttls_of_its_own() {
+    let long = |asked: &Asked| match asked.lower().starts_with("no") {
+        true => asked
+            .reply()
+            .rcode(NXDOMAIN)
+            .authority(soa("example", 900, 900)),
+        false => asked.reply().answer(a(&asked.name(), 7200, [192, 0, 2, 1])),
+    };
+    let ttls = "max-ttl = \"60 s\"\nnegative-max-ttl = \"5 s\"\n";
+    let split = Split::new(Upstream::saying(long), Upstream::saying(long), ttls);
+    let stub = Stub::new(split.daemon.dns());
+    let ttl = |name: &str| {
+        let reply = stub.ask(&Build::query(name, A));
+        let records = reply.answers.iter().chain(&reply.authorities);
+        records.map(|it| it.ttl).max()
+    };
+    assert_eq!(ttl("www.corp.example"), Some(60));
+    assert_eq!(ttl("no.corp.example"), Some(5));
+    assert_eq!(ttl("www.example"), Some(7200));
+    assert_eq!(ttl("no.example"), Some(900));
+}
+
+#[test]
+fn a_zone_may_be_told_to_fall_through() {
+    for way in [useless as Way, silent] {
+        let zone = "deadline = \"2 s\"\nfall-through = true\n";
+        let split = Split::new(Upstream::good(), Upstream::new(way), zone);
+        let stub = Stub::new(split.daemon.dns());
+        for number in 0..3 {
+            let reply = stub.ask(&Build::query(&format!("n{number}.corp.example"), A));
+            assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1));
+        }
+        split
+            .daemon
+            .expect_metric("byway_fell_through_total", &[], 3.0);
+        // It is kept like any other answer.
+        stub.ask(&Build::query("n0.corp.example", A));
+        let [public, corp] = split.heard();
+        assert_eq!(
+            public,
+            ["n0.corp.example.", "n1.corp.example.", "n2.corp.example."]
+        );
+        // Once they are dead they are not asked any more.
+        assert!(corp.contains(&"n0.corp.example.".to_owned()), "{corp:?}");
+    }
+    // That there is no such name is an answer.
+    let denying = Upstream::saying(|asked| asked.reply().rcode(NXDOMAIN));
+    let split = Split::new(Upstream::good(), denying, "fall-through = true\n");
+    let stub = Stub::new(split.daemon.dns());
+    assert_eq!(
+        stub.ask(&Build::query("www.corp.example", A)).rcode(),
+        NXDOMAIN
+    );
+    assert_eq!(split.heard()[0], [""; 0]);
+    // Nobody is left of the zone's.
+    let split = Split::new(Upstream::good(), Upstream::good(), "fall-through = true\n");
+    let socket = split.daemon.folder().join("control.sock");
+    let drained = run(byway().args(["drain", "u1", "--socket"]).arg(socket));
+    assert!(drained.status.success());
+    let stub = Stub::new(split.daemon.dns());
+    assert_eq!(
+        stub.ask(&Build::query("www.corp.example", A)).rcode(),
+        NOERROR
+    );
+    assert_eq!(
+        split.heard(),
+        [vec!["www.corp.example.".to_owned()], vec![]]
+    );
 }

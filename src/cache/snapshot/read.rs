@@ -9,7 +9,7 @@ use std::time::Duration;
 use crc32fast::Hasher;
 
 use crate::clock::Life;
-use crate::config;
+use crate::config::{self, ZoneTtls};
 use crate::wire::{Answer, QuestionKey};
 
 use super::super::entry::{Entry, flag};
@@ -35,6 +35,20 @@ pub fn read(
     now: Life,
     wall: u64,
 ) -> Result<Option<Restored>, SnapshotError> {
+    read_within(path, cache, now, wall, &|_| ZoneTtls::default())
+}
+
+/// As [`read`], where `zones` says of a name in wire form for how long what is said of it is kept.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_within(
+    path: &Path,
+    cache: &Cache,
+    now: Life,
+    wall: u64,
+    zones: &dyn Fn(&[u8]) -> ZoneTtls,
+) -> Result<Option<Restored>, SnapshotError> {
     let io = |source| SnapshotError::Io {
         action: "read",
         path: path.to_owned(),
@@ -57,6 +71,7 @@ pub fn read(
     let contents = examine(&mut blocks).map_err(fail)?;
     let mut load = Load {
         cache,
+        zones,
         now,
         away: wall.checked_sub(contents.wall).map(Duration::from_secs),
         restored: Restored {
@@ -168,6 +183,7 @@ fn examine(blocks: &mut Blocks) -> Result<Contents, Failure> {
 /// The second reading.
 struct Load<'a> {
     cache: &'a Cache,
+    zones: &'a dyn Fn(&[u8]) -> ZoneTtls,
     now: Life,
     /// How long ago the snapshot was written; `None` if nobody knows.
     away: Option<Duration>,
@@ -231,7 +247,8 @@ impl Load<'_> {
     fn entry(&mut self, record: &Record, octets: &[u8]) -> Option<()> {
         let mut answer = Answer::from_bytes(octets.into())?;
         let key = key(&answer, record)?;
-        let Ok(lifetime) = self.cache.rules.get().admit(&mut answer) else {
+        let rules = self.cache.rules.get().within(&(self.zones)(key.name()));
+        let Ok(lifetime) = rules.admit(&mut answer) else {
             self.restored.expired += 1;
             return Some(());
         };

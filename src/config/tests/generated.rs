@@ -281,6 +281,14 @@ fn any_zones(upstreams: usize) -> impl Strategy<Value = Vec<ZoneConfig>> {
                     false => Vec::new(),
                 },
                 private_addresses: !stale,
+                ttls: ZoneTtls {
+                    min: stale.then_some(bounds::MIN_TTL.min),
+                    max: (!stale).then_some(bounds::MAX_TTL.min),
+                    negative_max: stale.then_some(bounds::NEGATIVE_MAX_TTL.max),
+                    failure_min: None,
+                    failure_max: (!stale).then_some(bounds::FAILURE_MAX_TTL.max),
+                },
+                fall_through: stale,
             })
             .collect()
     })
