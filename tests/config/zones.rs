@@ -67,14 +67,14 @@ min-ttl = "20 s"
 "#,
         r#"
 error: `min-ttl` is above `max-ttl`
- --> byway.toml:8:11
-  |
-8 | min-ttl = "20 s"
-  |           ^^^^^^ expected at most 10 s
-note: `max-ttl` is given here
  --> byway.toml:7:11
   |
-7 | max-ttl = "10 s"
+7 | min-ttl = "20 s"
+  |           ^^^^^^ expected at most 10 s
+note: `max-ttl` is given here
+ --> byway.toml:6:11
+  |
+6 | max-ttl = "10 s"
   |           ^^^^^^
 "#,
     );
