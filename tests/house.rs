@@ -230,3 +230,62 @@ fn the_service_is_started_again_for_ever_and_has_a_place_for_its_control_socket(
         assert!(unit.lines().any(|it| it == line), "{line}");
     }
 }
+
+/// `systemd-analyze` on the units, as they are for a byway that is `/bin/true`; `None` where there is none.
+fn analyze(arguments: &[&str], unit: &str) -> Option<(bool, String)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["byway.service", "byway.socket"] {
+        let text = fs::read_to_string(format!("systemd/{name}")).expect("the unit");
+        let text = text.replace("=/usr/bin/byway", "=/bin/true");
+        fs::write(folder.path().join(name), text).expect("written");
+    }
+    let output = std::process::Command::new("systemd-analyze")
+        .args(arguments)
+        .arg(folder.path().join(unit))
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped: there is no systemd-analyze");
+        return None;
+    };
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Some((output.status.success(), said))
+}
+
+#[test]
+fn the_units_are_right_and_expose_little() {
+    for unit in ["byway.service", "byway.socket"] {
+        if let Some((fine, said)) = analyze(&["verify", "--man=no"], unit) {
+            assert!(fine, "{unit}: {said}");
+        }
+    }
+    let security = ["security", "--offline=true", "--no-pager", "--threshold=15"];
+    if let Some((fine, said)) = analyze(&security, "byway.service") {
+        assert!(fine, "more than 1.5: {said}");
+    }
+}
+
+#[test]
+fn the_user_and_the_folder_can_be_made() {
+    let root = tempfile::tempdir().expect("a folder");
+    fs::create_dir(root.path().join("etc")).expect("made");
+    let argument = format!("--root={}", root.path().display());
+    for (program, conf, made) in [
+        ("systemd-sysusers", "byway.sysusers", "etc/passwd"),
+        ("systemd-tmpfiles", "byway.tmpfiles", "etc/byway"),
+    ] {
+        let file = Path::new("systemd").join(conf).canonicalize().expect("it");
+        let mut command = std::process::Command::new(program);
+        command.arg(&argument);
+        if program == "systemd-tmpfiles" {
+            command.arg("--create");
+        }
+        let Ok(output) = command.arg(&file).output() else {
+            eprintln!("skipped: there is no {program}");
+            continue;
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{program}: {said}");
+        assert!(root.path().join(made).exists(), "{program}: {said}");
+    }
+}

@@ -13,6 +13,7 @@ mod query;
 mod recorded;
 mod run;
 mod running;
+mod setup;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -161,6 +162,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Print the default configuration, with every key explained
     Config,
+    /// Prepare the host: what systemd grants
+    Setup(setup::SetupArgs),
     /// Print the manual page, or write all of them to a directory
     Man(man::ManArgs),
     /// Print a completion script for a shell
@@ -195,6 +198,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => running::reload(&args),
         Command::Check(args) => check::check(&args),
         Command::Config => print(config::ANNOTATED.as_bytes()),
+        Command::Setup(args) => setup::setup(&args),
         Command::Man(args) => man::man(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
