@@ -6,6 +6,7 @@
 
 mod check;
 mod client;
+mod doctor;
 mod history;
 mod incident;
 mod man;
@@ -162,6 +163,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Print the default configuration, with every key explained
     Config,
+    /// What on this host and on the ways to its upstreams keeps names from resolving, one line each with what to do
+    Doctor(doctor::DoctorArgs),
     /// Prepare the host: what systemd grants
     Setup(setup::SetupArgs),
     /// Print the manual page, or write all of them to a directory
@@ -198,6 +201,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => running::reload(&args),
         Command::Check(args) => check::check(&args),
         Command::Config => print(config::ANNOTATED.as_bytes()),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Setup(args) => setup::setup(&args),
         Command::Man(args) => man::man(&args),
         Command::Completions { shell } => {

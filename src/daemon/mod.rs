@@ -4,6 +4,7 @@ mod crew;
 mod descriptors;
 mod desk;
 mod drains;
+pub mod examine;
 mod files;
 mod follow;
 mod hosts;

@@ -13,6 +13,7 @@ mod commands;
 mod control;
 mod counts;
 mod crowd;
+mod doctor;
 mod edns;
 mod first_minute;
 mod follow;
