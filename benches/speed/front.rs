@@ -34,6 +34,7 @@ pub fn serve() {
         records: Vec::new(),
         hosts: None,
         hosts_ttl: std::time::Duration::from_secs(10),
+        identity: None,
         routing: Routing::default(),
         cache: CacheConfig::default(),
         recorder: byway::config::RecorderConfig::default(),

@@ -17,6 +17,7 @@ fuzz_target!(|text: &str| {
         resolv_conf: PathBuf::from("/nonexistent"),
         hosts: None,
         stand_ins: [PathBuf::from("/nonexistent"), PathBuf::from("/nonexistent")],
+        name: || Some("example".into()),
         interface_index: |name| (name == "eth0").then_some(2),
         is_local: |ip| ip.is_loopback(),
     };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
+use rustix::system::uname;
 
 use super::bounds;
 
@@ -26,6 +27,8 @@ pub struct Host {
     /// Where the servers stand that are asked in turn by what `resolv_conf` names, if that is a local listener:
     /// systemd-resolved's list and NetworkManager's.
     pub stand_ins: [PathBuf; 2],
+    /// What the host calls itself.
+    pub name: fn() -> Option<String>,
     /// The number of an interface, if it exists.
     pub interface_index: fn(&str) -> Option<u32>,
     /// Whether an address is one of this host's own.
@@ -45,6 +48,7 @@ impl Host {
                 PathBuf::from("/run/systemd/resolve/resolv.conf"),
                 PathBuf::from("/run/NetworkManager/no-stub-resolv.conf"),
             ],
+            name,
             interface_index,
             is_local,
         }
@@ -100,6 +104,13 @@ fn control_socket() -> Option<PathBuf> {
         .find(|path| root || !system(path))
 }
 
+/// The kernel's name for it, if it has one that can be told.
+fn name() -> Option<String> {
+    let name = uname().nodename().to_str().ok()?.to_owned();
+    let can_be_told = name.bytes().all(|it| it.is_ascii_graphic());
+    (can_be_told && !name.is_empty() && name != "(none)").then_some(name)
+}
+
 /// Asks the kernel, not /sys, which may show another network namespace's interfaces.
 fn interface_index(name: &str) -> Option<u32> {
     let flags = SocketFlags::CLOEXEC;
@@ -137,6 +148,7 @@ impl Host {
             resolv_conf: PathBuf::from("/nonexistent/resolv.conf"),
             hosts: None,
             stand_ins: ["resolved", "manager"].map(|it| PathBuf::from("/nonexistent").join(it)),
+            name: || Some("example-1".into()),
             interface_index: |name| (name == "eth0").then_some(2),
             is_local: |ip| ip.is_loopback() || ip == IpAddr::from([192, 0, 2, 1]),
         }

@@ -14,7 +14,7 @@ use super::address::Endpoint;
 use super::host::Host;
 use super::paths::Paths;
 use super::report::{Place, Report, Severity, Written, quoted};
-use super::spec::{AdminListen, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
+use super::spec::{AdminListen, IdentitySpec, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
 use super::{
     Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
     allowed_by_default, bounds, guards, records, settings, system, zones,
@@ -114,6 +114,11 @@ pub(super) fn config(
         guards,
         hosts,
         hosts_ttl: value_or(&spec.host.hosts_ttl, bounds::HOSTS_TTL.default),
+        identity: match spec.host.identity.as_ref().map(|it| &it.value) {
+            None | Some(IdentitySpec::Off) => None,
+            Some(IdentitySpec::Hostname) => (host.name)(),
+            Some(IdentitySpec::Named(name)) => Some(name.clone()),
+        },
         routing,
         cache,
         recorder,

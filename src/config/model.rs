@@ -33,6 +33,9 @@ pub struct Config {
     pub hosts: Option<PathBuf>,
     /// The TTL of what it says.
     pub hosts_ttl: Duration,
+    /// What byway calls itself to clients that ask (NSID, `id.server`); `None`: it does not say. At most
+    /// [`MOST_IDENTITY`](crate::wire::MOST_IDENTITY) printable characters.
+    pub identity: Option<String>,
     /// How routes are chosen.
     pub routing: Routing,
     /// What is remembered, and for how long.
@@ -411,6 +414,7 @@ impl Config {
             guards: Vec::new(),
             hosts: None,
             hosts_ttl: bounds::HOSTS_TTL.default,
+            identity: None,
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: RecorderConfig::default(),

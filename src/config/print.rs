@@ -35,6 +35,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         guards,
         hosts,
         hosts_ttl,
+        identity,
         routing,
         cache,
         recorder,
@@ -76,6 +77,10 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         None => writeln!(out, "hosts = \"off\"")?,
     }
     write_durations(out, &[("hosts-ttl", *hosts_ttl)])?;
+    match identity {
+        Some(name) => writeln!(out, "identity = {}", text(name))?,
+        None => writeln!(out, "identity = \"off\"")?,
+    }
     writeln!(out, "\n[admin]")?;
     match admin {
         Some(address) => writeln!(out, "listen = {}", text(address))?,

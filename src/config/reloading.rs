@@ -55,6 +55,7 @@ settings! {
     "[[guard]]" Reload guards;
     "[host] hosts" Reload hosts;
     "[host] hosts-ttl" Reload hosts_ttl;
+    "[host] identity" Reload identity;
     "[routing] policy" Reload routing.policy;
     "[routing] deadline" Reload routing.deadline;
     "[routing] return-within" Reload routing.return_within;
@@ -144,6 +145,7 @@ const _: fn(Config) = |config| {
         guards: _,
         hosts: _,
         hosts_ttl: _,
+        identity: _,
         special:
             SpecialNames {
                 localhost: _,

@@ -16,7 +16,7 @@ use super::table::Table;
 use super::value::{Read, Value};
 use super::zones::zone_name;
 use super::{Answering, Policy, PortRule, UpstreamTransport};
-use crate::wire::RecordType;
+use crate::wire::{MOST_IDENTITY, RecordType};
 
 /// The only version of the file's format so far.
 pub(super) const VERSION: i128 = 1;
@@ -227,6 +227,15 @@ pub(super) struct HostSpec {
     pub(super) resolv_conf: Key<PathBuf>,
     pub(super) hosts: Key<SnapshotSpec>,
     pub(super) hosts_ttl: Key<Duration>,
+    pub(super) identity: Key<IdentitySpec>,
+}
+
+/// `[host] identity`
+#[derive(Clone, Debug)]
+pub(super) enum IdentitySpec {
+    Off,
+    Hostname,
+    Named(String),
 }
 
 /// `[limits]`
@@ -721,6 +730,24 @@ impl HostSpec {
             resolv_conf: t.read("resolv-conf", resolv_conf),
             hosts: t.read("hosts", |it| file(it, "the host's file of names")),
             hosts_ttl: t.read("hosts-ttl", |it| it.ttl(bounds::HOSTS_TTL)),
+            identity: t.read("identity", identity),
+        }
+    }
+}
+
+fn identity(value: &Value<'_>) -> Read<IdentitySpec> {
+    let text = value.string("a name in quotes, `\"hostname\"` or `\"off\"`")?;
+    match text {
+        "off" => Ok(IdentitySpec::Off),
+        "hostname" => Ok(IdentitySpec::Hostname),
+        _ if (1..=MOST_IDENTITY).contains(&text.len())
+            && text.bytes().all(|it| (b' '..=b'~').contains(&it)) =>
+        {
+            Ok(IdentitySpec::Named(text.to_owned()))
+        }
+        _ => {
+            let message = format!("{} cannot be told to clients", quoted(text));
+            Err(value.error(message, "expected 1 to 255 printable characters of ASCII"))
         }
     }
 }

@@ -353,7 +353,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ("[recorder]", &["enabled", "path", "size"]),
     ("[top]", &["enabled", "entries", "window", "rate"]),
     ("[admin]", &["listen", "control"]),
-    ("[host]", &["resolv-conf", "hosts", "hosts-ttl"]),
+    ("[host]", &["resolv-conf", "hosts", "hosts-ttl", "identity"]),
     (
         "[limits]",
         &[

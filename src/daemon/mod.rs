@@ -154,6 +154,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         None => config.admin.map(admin_socket).transpose()?,
     };
     let mut rng = entropy()?;
+    crate::wire::set_identity(config.identity.as_deref());
 
     let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));
     let lineup = Arc::new(Lineup::new(config));

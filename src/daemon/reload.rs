@@ -29,6 +29,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::serve::Connections;
+use crate::wire::set_identity;
 
 /// How long workers may take to learn of new routes. One that takes longer is stuck, and everything stays as it is.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -352,6 +353,7 @@ impl Reloader {
             .map_err(|twice| twice.to_string())?;
         // From here on nothing fails.
         self.shared.reshape(&self.lineup, &lineup, &fitted, now);
+        set_identity(fitted.identity.as_deref());
         self.deadline.set(longest(&fitted));
         paths.complete(&self.shared, now);
         self.shared.suit(&fitted, self.clock.life());

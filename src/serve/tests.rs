@@ -79,6 +79,7 @@ impl Rig {
             records: Vec::new(),
             hosts: None,
             hosts_ttl: std::time::Duration::from_secs(10),
+            identity: None,
             routing: Routing::default(),
             cache: CacheConfig::default(),
             recorder: crate::config::RecorderConfig::default(),

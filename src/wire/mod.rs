@@ -16,6 +16,7 @@ mod belonging;
 mod chain;
 mod effort;
 mod header;
+mod identity;
 mod join;
 mod keep;
 mod name;
@@ -39,6 +40,7 @@ mod types;
 mod upstream;
 
 pub use answer::Answer;
+pub use identity::{MOST_IDENTITY, set_identity};
 pub use keep::Dropped;
 pub use name::{NameError, name_from_text, name_to_text};
 pub use own::{Own, OwnRecord, own_answer, own_denial, write_own};

@@ -125,6 +125,7 @@ pub fn own_denial(question: &[u8], ttl: u32, ede: Ede<'_>) -> Option<Answer> {
         edns: Some(ClientEdns {
             payload: 512,
             dnssec_ok: false,
+            nsid: false,
         }),
         question,
     };

@@ -10,6 +10,7 @@
 //! looked at nor forwarded, and some old clients send buffers of a fixed size.
 
 use super::header::{self, Header};
+use super::identity::{About, CLASS_CH, NSID_OPTION};
 use super::name;
 use super::question::{Asked, ClientEdns, QuestionKey, question_at, type_and_class};
 use super::record::Record;
@@ -63,6 +64,7 @@ pub enum Garbage {
 /// | records garbled, or fewer than the header claims | FORMERR |
 /// | several OPT, one misplaced, owned or malformed | FORMERR, with an OPT (RFC 6891 section 7) |
 /// | EDNS version above 0 | BADVERS (RFC 6891 section 6.1.3) |
+/// | class CH, about this server, which is told | a TXT record (RFC 4892) |
 /// | class other than IN | REFUSED |
 /// | ANY | a HINFO record (RFC 8482 section 4.2) |
 /// | AXFR, IXFR | REFUSED: byway has no zones, and has a policy not to transfer what it has |
@@ -99,6 +101,11 @@ pub fn inspect(packet: &[u8]) -> Inspected<'_> {
         return Inspected::Refuse(Refusal::of(&asked, rcode));
     }
     let (record_type, class) = type_and_class(question);
+    if class == CLASS_CH
+        && let Some(about) = About::of(question, record_type)
+    {
+        return Inspected::Refuse(Refusal::about(&asked, about));
+    }
     if class != CLASS_IN {
         let refusal = Refusal::of(&asked, Rcode::REFUSED);
         return Inspected::Refuse(refusal.because(Ede::NOT_SUPPORTED));
@@ -170,6 +177,7 @@ fn extra_records(packet: &[u8], mut at: usize, header: &Header) -> Extra {
         extra.edns = Some(ClientEdns {
             payload: record.class.max(512),
             dnssec_ok: record.ttl & 0x8000 != 0,
+            nsid: false,
         });
         let misplaced = index < before_additional || packet.get(record.owner) != Some(&0);
         let version = record.ttl >> 16 & 0xff;
@@ -180,24 +188,26 @@ fn extra_records(packet: &[u8], mut at: usize, header: &Header) -> Extra {
         if version != 0 {
             // How a later version lays out its options is not known: they are not looked at.
             extra.verdict = Err(Rcode::BADVERS);
-        } else if !options_are_whole(record.data(packet)) {
-            extra.verdict = Err(Rcode::FORMERR);
-            return extra;
+            continue;
+        }
+        match (options(record.data(packet)), &mut extra.edns) {
+            (Some(nsid), Some(edns)) => edns.nsid = nsid,
+            _ => {
+                extra.verdict = Err(Rcode::FORMERR);
+                return extra;
+            }
         }
     }
     extra
 }
 
-/// Whether EDNS options fill their space exactly (RFC 6891 section 6.1.2).
-fn options_are_whole(mut options: &[u8]) -> bool {
+/// Whether the NSID option is among EDNS options; `None` if they do not fill their space exactly (RFC 6891 section 6.1.2).
+fn options(mut options: &[u8]) -> Option<bool> {
+    let mut nsid = false;
     while !options.is_empty() {
-        let Some(len) = header::word(options, 2) else {
-            return false;
-        };
-        let Some(rest) = options.get(4 + usize::from(len)..) else {
-            return false;
-        };
-        options = rest;
+        let len = header::word(options, 2)?;
+        nsid |= header::word(options, 0) == Some(NSID_OPTION);
+        options = options.get(4 + usize::from(len)..)?;
     }
-    true
+    Some(nsid)
 }

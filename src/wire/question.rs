@@ -300,6 +300,8 @@ pub struct ClientEdns {
     pub payload: u16,
     /// The DO bit: it wants DNSSEC records (RFC 3225).
     pub dnssec_ok: bool,
+    /// The NSID option: it wants to know who answers (RFC 5001).
+    pub nsid: bool,
 }
 
 /// Who asked, as far as the answer must know.

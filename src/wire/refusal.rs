@@ -1,6 +1,7 @@
 //! Replies made at the front door.
 
 use super::header::{self, Header};
+use super::identity::{About, CLASS_CH};
 use super::question::{Asked, ClientEdns};
 use super::reply::Writer;
 use super::types::{Ede, Rcode, RecordType};
@@ -22,6 +23,7 @@ pub struct Refusal<'a> {
     rcode: Rcode,
     ede: Option<Ede<'static>>,
     hinfo: bool,
+    about: Option<About>,
 }
 
 impl<'a> Refusal<'a> {
@@ -43,6 +45,7 @@ impl<'a> Refusal<'a> {
             rcode,
             ede: None,
             hinfo: false,
+            about: None,
         }
     }
 
@@ -57,6 +60,15 @@ impl<'a> Refusal<'a> {
             rcode,
             ede: None,
             hinfo: false,
+            about: None,
+        }
+    }
+
+    /// The answer to a question about this server (RFC 4892).
+    pub(super) fn about(asked: &Asked<'a>, about: About) -> Refusal<'a> {
+        Refusal {
+            about: Some(about),
+            ..Refusal::of(asked, Rcode::NOERROR)
         }
     }
 
@@ -86,6 +98,7 @@ impl<'a> Refusal<'a> {
         Refusal {
             rcode: Rcode::REFUSED,
             hinfo: false,
+            about: None,
             ede: Some(Ede::PROHIBITED),
             ..self
         }
@@ -100,11 +113,12 @@ impl<'a> Refusal<'a> {
     /// largest UDP message byway takes, for the OPT record. Returns 0, having written nothing of
     /// use, if `out` is too small.
     pub fn write(&self, payload: u16, out: &mut [u8]) -> usize {
+        let about = self.about.and_then(About::text);
         let header = Header {
             id: self.id,
             flags: self.flags,
             questions: u16::from(!self.question.is_empty()),
-            answers: u16::from(self.hinfo),
+            answers: u16::from(self.hinfo || about.is_some()),
             ..Header::default()
         };
         let mut writer = Writer::new(out, 512);
@@ -117,6 +131,16 @@ impl<'a> Refusal<'a> {
             writer.put(&HINFO_TTL.to_be_bytes());
             writer.put(&(HINFO_DATA.len() as u16).to_be_bytes());
             writer.put(HINFO_DATA);
+        }
+        if let Some(text) = about {
+            writer.put(&[0xc0, header::LEN as u8]);
+            writer.put(&RecordType::TXT.0.to_be_bytes());
+            writer.put(&CLASS_CH.to_be_bytes());
+            // Not to be kept.
+            writer.put(&0u32.to_be_bytes());
+            writer.put(&(1 + text.len() as u16).to_be_bytes());
+            writer.put(&[text.len() as u8]);
+            writer.put(text.as_bytes());
         }
         writer.finish(header, self.rcode, self.edns, payload, self.ede, &[])
     }

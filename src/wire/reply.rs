@@ -9,6 +9,7 @@
 
 use super::answer::{Answer, Parts, record_end, record_type};
 use super::header::{self, Header};
+use super::identity::{NSID_OPTION, identity};
 use super::question::{Asked, ClientEdns};
 use super::record::Record;
 use super::response::{EDE_OPTION, Kind};
@@ -389,9 +390,25 @@ impl<'a> Writer<'a> {
                 self.put(option);
             }
         }
+        if edns.nsid {
+            self.put_nsid();
+        }
         let len = (self.at - options) as u16;
         if len > 0 {
             self.patch(options - 2, &len.to_be_bytes());
+        }
+    }
+
+    /// Who answers, if that is told and there is room for it (RFC 5001 section 2.2).
+    #[cold]
+    fn put_nsid(&mut self) {
+        let Some(identity) = identity() else {
+            return;
+        };
+        if 4 + identity.len() <= self.room() {
+            self.put(&NSID_OPTION.to_be_bytes());
+            self.put(&(identity.len() as u16).to_be_bytes());
+            self.put(identity.as_bytes());
         }
     }
 

@@ -22,6 +22,7 @@ mod forwarding;
 mod front_end;
 mod guard;
 mod held_up;
+mod identity;
 mod journal;
 mod kit;
 mod link_local;

@@ -368,6 +368,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 }],
                 hosts: admin.then(|| PathBuf::from("/etc/other hosts")),
                 hosts_ttl: bounds::HOSTS_TTL.max,
+                identity: admin.then(|| "host 1 \"rack\" 7".to_owned()),
                 routing,
                 cache,
                 recorder,

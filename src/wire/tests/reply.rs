@@ -72,6 +72,7 @@ fn flags_are_the_clients_or_the_upstreams_as_they_must() {
     let edns = Some(ClientEdns {
         payload: 512,
         dnssec_ok: true,
+        nsid: false,
     });
     assert_eq!(of(&Asked { edns, ..plain }, &PLAIN), 0x80a0);
     assert_eq!(of(&with_edns(&question), &PLAIN), 0x8180);
@@ -94,6 +95,7 @@ fn an_opt_record_answers_an_opt_record() {
         let edns = Some(ClientEdns {
             payload: 1232,
             dnssec_ok,
+            nsid: false,
         });
         let to = Asked {
             edns,
@@ -129,6 +131,7 @@ fn ttls_follow_the_rule() {
         let edns = Some(ClientEdns {
             payload: 1232,
             dnssec_ok: true,
+            nsid: false,
         });
         let to = Asked {
             edns,

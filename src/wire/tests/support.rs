@@ -182,6 +182,7 @@ pub(crate) fn with_edns(question: &[u8]) -> Asked<'_> {
     let edns = Some(ClientEdns {
         payload: 1232,
         dnssec_ok: false,
+        nsid: false,
     });
     Asked {
         edns,
