@@ -1,5 +1,7 @@
 //! `byway man`: the manual, made of the command line's own description.
 
+mod pages;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use super::{Cli, FILES, SIGNALS, exit, fail, print};
 
 #[derive(Args)]
 pub(super) struct ManArgs {
-    /// Write byway.1 and a page for each command here, in place of printing byway.1
+    /// Write byway.1, a page for each command, byway.toml.5 and byway-metrics.7 here, in place of printing byway.1
     directory: Option<PathBuf>,
 }
 
@@ -32,6 +34,11 @@ pub(super) fn man(args: &ManArgs) -> u8 {
 fn write_all(command: &clap::Command, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     fs::write(directory.join("byway.1"), main_page(command)?)?;
+    fs::write(
+        directory.join("byway.toml.5"),
+        pages::of_the_configuration(),
+    )?;
+    fs::write(directory.join("byway-metrics.7"), pages::of_the_metrics())?;
     for subcommand in command.get_subcommands() {
         let name = format!("byway-{}.1", subcommand.get_name());
         fs::write(directory.join(name), command_page(subcommand)?)?;
@@ -58,9 +65,13 @@ fn main_page(command: &clap::Command) -> io::Result<Vec<u8>> {
     }
     roff.control("SH", ["SEE ALSO"]);
     roff.text([
-        roman("The keys of the configuration file are explained in the default one, which is printed by "),
+        roman("The keys of the configuration file are explained in "),
+        bold("byway.toml"),
+        roman("(5) and in the default one, which is printed by "),
         bold("byway config"),
-        roman("."),
+        roman("; what is counted, in "),
+        bold("byway-metrics"),
+        roman("(7)."),
     ]);
     roff.to_writer(&mut page)?;
     man.render_version_section(&mut page)?;

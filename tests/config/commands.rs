@@ -99,6 +99,8 @@ fn manual_and_completions() {
         );
     }
     assert!(page("byway-check.1").contains("byway\\-check"));
+    assert!(page("byway.toml.5").contains("hosts\\-ttl = "));
+    assert!(page("byway-metrics.7").contains("byway_queries_total counter"));
     assert_eq!(text(&byway(&["man"]).stdout), page("byway.1"));
     for shell in ["bash", "zsh", "fish"] {
         let script = byway(&["completions", shell]);
