@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::run::ConfigArgs;
 use super::{exit, fail, load_quietly, print, say};
 use crate::config::report::Remark;
-use crate::config::{ConfigError, Loaded};
+use crate::config::{ConfigError, Loaded, schema};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -20,11 +20,17 @@ pub(super) struct CheckArgs {
     /// Print one JSON object for programs, also about what is wrong
     #[arg(long)]
     json: bool,
+    /// Print a JSON schema of the file for editors, and check nothing
+    #[arg(long, conflicts_with_all = ["json", "file", "config"])]
+    schema: bool,
 }
 
 /// Prints the effective configuration, itself a configuration file, to standard output; what is wrong or odd goes to
 /// standard error.
 pub(super) fn check(args: &CheckArgs) -> u8 {
+    if args.schema {
+        return print(format!("{:#}\n", schema()).as_bytes());
+    }
     let mut config = args.config.clone();
     config.config = config.config.or(args.file.clone());
     let loaded = load_quietly(&config);

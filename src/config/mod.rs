@@ -24,6 +24,7 @@ mod print;
 mod records;
 pub mod reloading;
 pub mod report;
+mod schema;
 mod settings;
 mod spec;
 mod syntax;
@@ -38,6 +39,7 @@ pub use model::*;
 pub use pools::PoolConfig;
 pub use ports::{PortRange, PortRule, SourcePorts};
 pub use report::Report;
+pub use schema::schema;
 pub use spec::AdminListen;
 pub use zones::reverse_zones;
 

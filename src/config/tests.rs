@@ -376,6 +376,9 @@ proptest! {
         let text = config.to_toml();
         let loaded = parsed(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
         prop_assert_eq!(loaded.config, config);
+        // What is right is right by the schema, too.
+        let file: serde_json::Value = toml::from_str(&text).expect("TOML");
+        prop_assert_eq!(super::schema::tests::refused(&file), Vec::<String>::new());
     }
 
     /// Whatever stands in a file, the answer is a configuration that reads back or errors that name the file.

@@ -80,6 +80,17 @@ fn usage_errors_are_2_and_help_is_0() {
 }
 
 #[test]
+fn the_schema_is_json() {
+    let output = byway(&["check", "--schema"]);
+    assert_eq!(output.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        schema["properties"]["cache"]["properties"]["max-ttl"]["default"],
+        "1 d"
+    );
+}
+
+#[test]
 fn manual_and_completions() {
     let folder = tempfile::tempdir().unwrap();
     let output = byway(&["man", &folder.path().display().to_string()]);
