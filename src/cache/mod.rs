@@ -233,6 +233,12 @@ impl Cache {
         (record_type != key.record_type()).then(|| key.with_type(record_type))
     }
 
+    /// As [`Cache::denied`], for whatever type, that of `key` too.
+    pub fn denied_of_any(&self, key: &QuestionKey) -> Option<QuestionKey> {
+        let record_type = self.denied.look(self.hash_of_name(key.by_ref()))?;
+        Some(key.with_type(record_type))
+    }
+
     /// Notes whether an answer that is held says that its name does not exist.
     fn note_denial(&self, key: KeyRef<'_>, denies: bool) {
         let hash = self.hash_of_name(key);

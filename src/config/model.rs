@@ -136,6 +136,8 @@ pub struct ZoneConfig {
     pub ttls: ZoneTtls,
     /// Whether what its upstreams cannot answer is asked of those of all other names.
     pub fall_through: bool,
+    /// Whether there is nothing below a name that does not exist (RFC 8020), and byway looks for the highest such name.
+    pub subtree_denial: bool,
 }
 
 /// For how long answers and failures of a zone are kept; `None` for what [`CacheConfig`] says.
@@ -241,6 +243,7 @@ impl ZoneConfig {
             private_addresses: true,
             ttls: ZoneTtls::default(),
             fall_through: false,
+            subtree_denial: false,
         }
     }
 }

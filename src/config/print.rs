@@ -200,6 +200,7 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
         private_addresses,
         ttls,
         fall_through,
+        subtree_denial,
     } = zone;
     let names = names.iter().map(|it| text(name_to_text(it)));
     writeln!(out, "\n[[zone]]")?;
@@ -235,7 +236,8 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
             write_durations(out, &[(key, *value)])?;
         }
     }
-    writeln!(out, "fall-through = {fall_through}")
+    writeln!(out, "fall-through = {fall_through}")?;
+    writeln!(out, "subtree-denial = {subtree_denial}")
 }
 
 fn write_record(out: &mut String, record: &RecordConfig) -> fmt::Result {

@@ -98,6 +98,7 @@ pub(super) struct ZoneSpec {
     pub(super) failure_min_ttl: Key<Duration>,
     pub(super) failure_max_ttl: Key<Duration>,
     pub(super) fall_through: Key<bool>,
+    pub(super) subtree_denial: Key<bool>,
 }
 
 /// `[[record]]`
@@ -412,6 +413,7 @@ impl ZoneSpec {
             failure_min_ttl: t.read("failure-min-ttl", |it| it.duration(bounds::FAILURE_MIN_TTL)),
             failure_max_ttl: t.read("failure-max-ttl", |it| it.duration(bounds::FAILURE_MAX_TTL)),
             fall_through: t.read("fall-through", Value::flag),
+            subtree_denial: t.read("subtree-denial", Value::flag),
         }
     }
 }

@@ -299,6 +299,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "failure-min-ttl",
             "failure-max-ttl",
             "fall-through",
+            "subtree-denial",
         ],
     ),
     ("[[record]]", &["name", "type", "data", "ttl"]),

@@ -54,6 +54,7 @@ pub(super) fn zones(
             private_addresses: value_or(&it.private_addresses, true),
             ttls: ttls(it, reports),
             fall_through: value_or(&it.fall_through, false),
+            subtree_denial: value_or(&it.subtree_denial, false),
         });
     }
     zones

@@ -11,7 +11,7 @@ mod zones;
 
 pub use local::{Hosts, Records, Table};
 pub use special::{Said, Special, is_private};
-pub use zones::{Terms, ZoneId, Zones};
+pub use zones::{Terms, ZoneId, Zones, suffixes};
 
 use std::sync::{Arc, PoisonError, RwLock};
 

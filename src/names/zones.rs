@@ -28,6 +28,8 @@ pub struct Zones {
     filters: Box<[Box<[RecordType]>]>,
     /// For how long what is said of its names is kept; empty if no zone says so.
     ttls: Box<[ZoneTtls]>,
+    /// Whether any has subtrees denied.
+    any_cuts: bool,
     /// What each is called.
     titles: Box<[String]>,
 }
@@ -45,6 +47,8 @@ pub struct Terms {
     pub private_addresses: bool,
     /// Whether what their upstreams cannot answer is asked of the main ones.
     pub fall_through: bool,
+    /// Whether there is nothing below a name that does not exist.
+    pub subtree_denial: bool,
 }
 
 impl Zones {
@@ -57,6 +61,7 @@ impl Zones {
             stale: true,
             private_addresses: true,
             fall_through: false,
+            subtree_denial: false,
         };
         let terms = config.zones.iter().zip(pools).map(|(zone, pool)| Terms {
             pool,
@@ -64,6 +69,7 @@ impl Zones {
             stale: zone.stale,
             private_addresses: zone.private_addresses,
             fall_through: zone.fall_through && pool != 0,
+            subtree_denial: zone.subtree_denial,
         });
         let filters = config.zones.iter().map(|zone| zone.filter.clone().into());
         let ttls = match config.zones.iter().any(|zone| zone.ttls.is_any()) {
@@ -72,6 +78,7 @@ impl Zones {
         };
         let mut zones = Zones {
             ttls,
+            any_cuts: config.zones.iter().any(|zone| zone.subtree_denial),
             terms: terms.collect(),
             others,
             filters: filters.collect(),
@@ -135,6 +142,18 @@ impl Zones {
         })
     }
 
+    /// The zone of `name` by its own name, if there is nothing in it below names that do not exist.
+    pub fn cuts<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        if !self.any_cuts {
+            return None;
+        }
+        let (suffix, zone) =
+            suffixes(name).find_map(|suffix| Some((suffix, self.by_name.get(suffix)?)))?;
+        self.terms[usize::from(zone.0)]
+            .subtree_denial
+            .then_some(suffix)
+    }
+
     /// For how long what is said of `name` is kept.
     pub fn ttls_of(&self, name: &[u8]) -> ZoneTtls {
         if self.ttls.is_empty() {
@@ -153,7 +172,7 @@ impl Zones {
 }
 
 /// A name, and it without its first label, and so on to the root.
-pub(super) fn suffixes(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn suffixes(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::successors((!name.is_empty()).then_some(name), |rest| {
         let label = usize::from(*rest.first()?);
         (label > 0).then(|| rest.get(1 + label..)).flatten()

@@ -393,6 +393,8 @@ feeders! {
         RecordsCostly = DROPPED_RECORDS "costly",
         /// The end of a chain of aliases was asked for.
         Chased = CHASED,
+        /// A name above it does not exist, so it does not either.
+        DeniedAbove = DENIED_ABOVE,
         /// A zone's upstreams could not answer, and those of all other names were asked.
         FellThrough = FELL_THROUGH,
         /// An answer led to a private address, which its zone forbids.

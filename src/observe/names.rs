@@ -81,6 +81,8 @@ series! {
         "Records of upstreams' responses that were neither kept nor passed on.";
     CHASED = Counter "byway_chased_aliases_total" []
         "Ends of alias chains that were asked for, because the upstreams had left them out.";
+    DENIED_ABOVE = Counter "byway_denied_above_total" []
+        "Queries answered without asking, because a name above theirs does not exist (RFC 8020).";
     FELL_THROUGH = Counter "byway_fell_through_total" []
         "Questions that a zone's upstreams could not answer and that were asked of those of all other names (`fall-through`).";
     REBINDING = Counter "byway_rebinding_refused_total" []

@@ -125,10 +125,11 @@ impl<X: Exchanges> Core<X> {
                 }
             }
             None => {
-                if let Some(turn) = self.denied(&key, asked, now, limit, out) {
+                let denied = self.denied(&key, asked, now, limit, out);
+                if let Some(turn) = denied.or_else(|| self.denied_above(&key, asked, limit, out)) {
                     if traced {
                         let text = || {
-                            "answered from the cache: the name does not exist, for another type"
+                            "answered from the cache: the name does not exist, for another type or for one above it"
                                 .into()
                         };
                         self.trace_line(key.by_ref(), None, now, text);

@@ -14,6 +14,7 @@ mod attempts;
 pub mod backlog;
 mod chase;
 mod core;
+mod cuts;
 pub mod front;
 mod guarded;
 pub mod inflight;

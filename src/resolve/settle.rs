@@ -106,8 +106,12 @@ impl<X: Exchanges> Core<X> {
             }
         }
         let question = &self.questions[slot];
+        let denies = answer.denies_name() && lifetime.is_some() && question.why == Why::Client;
         self.keep(question, answer, lifetime, route);
         self.count_renewed(question.why, Renewed::Done);
+        if denies {
+            self.look_for_cut(key.by_ref(), now);
+        }
     }
 
     /// A useful answer came too late for those who asked: it is kept for those who will.

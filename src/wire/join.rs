@@ -13,6 +13,29 @@ use super::response::{self, Kind};
 use super::types::CLASS_IN;
 
 impl Answer {
+    /// This denial of a name, as one of a name below it (RFC 8020): the records that say so are the same. `None` if it is no
+    /// denial, or both are too long for a message.
+    pub fn denies_below(&self, question: &[u8]) -> Option<Answer> {
+        if !self.denies_name() {
+            return None;
+        }
+        let (walk, effort) = (self.walk(), Effort::new());
+        let mut pack = Pack::new(question, walk.packet.len() + question.len(), &effort);
+        pack.end_section(0);
+        let authorities = usize::from(walk.header.authorities);
+        copy(&mut pack, &walk, walk.records().take(authorities))?;
+        pack.end_section(1);
+        pack.end_section(2);
+        let flags = header::QR | walk.header.flags & header::AD;
+        let none = std::iter::empty();
+        Some(pack.finish(flags, walk.rcode, none, |_, _| Kind::NxDomain))
+    }
+
+    /// Whether the upstream says that it has checked the signatures (AD).
+    pub fn is_authenticated(&self) -> bool {
+        self.walk().header.flags & header::AD != 0
+    }
+
     /// What is still to be asked, if this answer to `key` is a chain of aliases without its end: for the
     /// last name of the chain, otherwise as `key`. `None` if the chain leads nowhere new.
     pub fn next_question(&self, key: KeyRef<'_>) -> Option<QuestionKey> {

@@ -38,6 +38,7 @@ mod query;
 mod recorder;
 mod reload;
 mod rotation;
+mod search_list;
 mod shortage;
 mod sleeping;
 mod special;

@@ -289,6 +289,7 @@ fn any_zones(upstreams: usize) -> impl Strategy<Value = Vec<ZoneConfig>> {
                     failure_max: (!stale).then_some(bounds::FAILURE_MAX_TTL.max),
                 },
                 fall_through: stale,
+                subtree_denial: !stale,
             })
             .collect()
     })
