@@ -29,6 +29,7 @@ pub fn serve() {
         paths: Vec::new(),
         upstreams: Vec::new(),
         guards: Vec::new(),
+        dns64: None,
         zones: Vec::new(),
         special: byway::config::SpecialNames::default(),
         records: Vec::new(),

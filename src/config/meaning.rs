@@ -17,7 +17,7 @@ use super::report::{Place, Report, Severity, Written, quoted};
 use super::spec::{AdminListen, IdentitySpec, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
 use super::{
     Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
-    allowed_by_default, bounds, guards, records, settings, system, zones,
+    allowed_by_default, bounds, dns64, guards, records, settings, system, zones,
 };
 
 /// What a file means.
@@ -112,6 +112,7 @@ pub(super) fn config(
         special: settings::special(spec),
         records,
         guards,
+        dns64: dns64::dns64(&spec.dns64),
         hosts,
         hosts_ttl: value_or(&spec.host.hosts_ttl, bounds::HOSTS_TTL.default),
         identity: match spec.host.identity.as_ref().map(|it| &it.value) {

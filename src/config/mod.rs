@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod bounds;
+mod dns64;
 pub mod file;
 mod guards;
 pub mod host;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::address::Endpoint;
 use super::{SourcePorts, bounds};
@@ -29,6 +29,8 @@ pub struct Config {
     pub records: Vec<RecordConfig>,
     /// Names that must not vanish.
     pub guards: Vec<GuardConfig>,
+    /// IPv6 addresses for hosts that have no IPv4.
+    pub dns64: Option<Dns64Config>,
     /// The host's own file of names (hosts(5)); `None` if it is not to be read.
     pub hosts: Option<PathBuf>,
     /// The TTL of what it says.
@@ -248,6 +250,15 @@ impl ZoneConfig {
     }
 }
 
+/// How IPv6 addresses are made of IPv4 ones (DNS64, RFC 6147).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns64Config {
+    /// What stands before the IPv4 address.
+    pub prefix: Ipv6Net,
+    /// IPv4 addresses of which none are made, and IPv6 addresses that count as if they were not there.
+    pub exclude: Vec<IpNet>,
+}
+
 /// Names whose addresses are kept for a while when upstreams say all of a sudden that there are none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuardConfig {
@@ -415,6 +426,7 @@ impl Config {
             special: SpecialNames::default(),
             records: Vec::new(),
             guards: Vec::new(),
+            dns64: None,
             hosts: None,
             hosts_ttl: bounds::HOSTS_TTL.default,
             identity: None,

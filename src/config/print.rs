@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::units::{format_duration, format_size};
 use super::{
-    Answering, CacheConfig, Config, GuardConfig, Limits, Listen, PathConfig, Policy, RecordConfig,
-    RecorderConfig, Routing, SpecialNames, TopConfig, UpstreamConfig, UpstreamTransport,
-    ZoneConfig, ZoneTtls,
+    Answering, CacheConfig, Config, Dns64Config, GuardConfig, Limits, Listen, PathConfig, Policy,
+    RecordConfig, RecorderConfig, Routing, SpecialNames, TopConfig, UpstreamConfig,
+    UpstreamTransport, ZoneConfig, ZoneTtls,
 };
 use crate::wire::name_to_text;
 
@@ -33,6 +33,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         special,
         records,
         guards,
+        dns64,
         hosts,
         hosts_ttl,
         identity,
@@ -65,6 +66,11 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     }
     for it in guards {
         write_guard(out, it)?;
+    }
+    if let Some(Dns64Config { prefix, exclude }) = dns64 {
+        writeln!(out, "\n[dns64]")?;
+        writeln!(out, "prefix = {}", text(prefix))?;
+        writeln!(out, "exclude = {}", list(exclude.iter().map(text)))?;
     }
     write_special(out, special)?;
     write_routing(out, routing)?;

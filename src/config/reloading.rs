@@ -53,6 +53,8 @@ settings! {
     "[special-names] use-application-dns" Reload special.use_application_dns;
     "[[record]]" Reload records;
     "[[guard]]" Reload guards;
+    "[dns64] prefix" Restart dns64;
+    "[dns64] exclude" Restart dns64;
     "[host] hosts" Reload hosts;
     "[host] hosts-ttl" Reload hosts_ttl;
     "[host] identity" Reload identity;
@@ -143,6 +145,7 @@ const _: fn(Config) = |config| {
         zones: _,
         records: _,
         guards: _,
+        dns64: _,
         hosts: _,
         hosts_ttl: _,
         identity: _,

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use toml::de::DeTable;
 
 use super::address::{self, Endpoint};
 use super::bounds;
+use super::dns64;
 use super::records::{record_name, record_type};
 use super::report::{Place, Report, Written, quoted};
 use super::table::Table;
@@ -40,6 +41,7 @@ pub(super) struct Spec {
     pub(super) special: SpecialSpec,
     pub(super) records: Vec<RecordSpec>,
     pub(super) guards: Vec<GuardSpec>,
+    pub(super) dns64: Dns64Spec,
     pub(super) routing: RoutingSpec,
     pub(super) cache: CacheSpec,
     pub(super) recorder: RecorderSpec,
@@ -118,6 +120,13 @@ pub(super) struct GuardSpec {
     pub(super) keep: Key<Duration>,
     pub(super) after: Key<Duration>,
     pub(super) floor: Key<f64>,
+}
+
+/// `[dns64]`
+#[derive(Debug, Default)]
+pub(super) struct Dns64Spec {
+    pub(super) prefix: Key<Ipv6Net>,
+    pub(super) exclude: Key<Vec<Written<IpNet>>>,
 }
 
 /// `[special-names]`
@@ -283,6 +292,12 @@ impl Spec {
             zones: t.tables("zone", "[[zone]]", ZoneSpec::read),
             records: t.tables("record", "[[record]]", RecordSpec::read),
             guards: t.tables("guard", "[[guard]]", GuardSpec::read),
+            dns64: t
+                .table("dns64", "[dns64]", |t| Dns64Spec {
+                    prefix: t.require("prefix", dns64::prefix),
+                    exclude: t.list("exclude", dns64::exclude),
+                })
+                .unwrap_or_default(),
             special: t
                 .table("special-names", "[special-names]", SpecialSpec::read)
                 .unwrap_or_default(),

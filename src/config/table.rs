@@ -256,6 +256,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "zone",
             "record",
             "guard",
+            "dns64",
             "special-names",
             "routing",
             "cache",
@@ -304,6 +305,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ),
     ("[[record]]", &["name", "type", "data", "ttl"]),
     ("[[guard]]", &["zones", "keep", "after", "floor"]),
+    ("[dns64]", &["prefix", "exclude"]),
     (
         "[special-names]",
         &[

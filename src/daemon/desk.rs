@@ -323,7 +323,12 @@ impl Desk for Counter {
                     words::KEPT.to_owned()
                 }
                 (None, None) => {
-                    words::decision(look.as_ref(), failed.as_deref(), preview.standing, &first)
+                    let standing = preview.standing;
+                    let said = words::decision(look.as_ref(), failed.as_deref(), standing, &first);
+                    match names.dns64.is_some() && record_type == RecordType::AAAA {
+                        true => said + words::MADE,
+                        false => said,
+                    }
                 }
             },
             zone: names.zones.title_of(key.name()).map(str::to_owned),

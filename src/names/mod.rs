@@ -4,11 +4,13 @@
 //! Everything here is made from the configuration in one go and not changed afterwards, so that it can be replaced as a
 //! whole. Nothing here reads a clock, and no lookup allocates.
 
+mod dns64;
 pub mod guard;
 mod local;
 mod special;
 mod zones;
 
+pub use dns64::Dns64;
 pub use local::{Hosts, Records, Table};
 pub use special::{Said, Special, is_private};
 pub use zones::{Terms, ZoneId, Zones, suffixes};
@@ -27,6 +29,8 @@ pub struct Names {
     pub special: Special,
     /// Records of the configuration.
     pub records: Table,
+    /// How IPv6 addresses are made for hosts without IPv4, if they are.
+    pub dns64: Option<Arc<Dns64>>,
     /// What the host's own file says: it changes by itself, whatever the configuration.
     hosts: Arc<RwLock<Arc<Table>>>,
 }
@@ -38,6 +42,7 @@ impl Names {
             zones: Zones::new(config, &Lineup::new(config)),
             special: Special::new(config),
             records: Table::new(config),
+            dns64: Dns64::new(config).map(Arc::new),
             hosts: Arc::default(),
         }
     }
@@ -48,6 +53,7 @@ impl Names {
             zones: Zones::new(config, lineup),
             special: Special::new(config),
             records: Table::new(config),
+            dns64: Dns64::new(config).map(Arc::new),
             hosts: Arc::clone(&self.hosts),
         }
     }

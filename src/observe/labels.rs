@@ -395,6 +395,8 @@ feeders! {
         Chased = CHASED,
         /// A name above it does not exist, so it does not either.
         DeniedAbove = DENIED_ABOVE,
+        /// IPv6 addresses were to be made of IPv4 ones, for the name has none.
+        Dns64 = DNS64,
         /// A zone's upstreams could not answer, and those of all other names were asked.
         FellThrough = FELL_THROUGH,
         /// An answer led to a private address, which its zone forbids.

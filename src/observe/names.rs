@@ -83,6 +83,8 @@ series! {
         "Ends of alias chains that were asked for, because the upstreams had left them out.";
     DENIED_ABOVE = Counter "byway_denied_above_total" []
         "Queries answered without asking, because a name above theirs does not exist (RFC 8020).";
+    DNS64 = Counter "byway_dns64_questions_total" []
+        "Questions for IPv6 addresses of names that have none, for which they were made of IPv4 ones if there are such (DNS64, RFC 6147).";
     FELL_THROUGH = Counter "byway_fell_through_total" []
         "Questions that a zone's upstreams could not answer and that were asked of those of all other names (`fall-through`).";
     REBINDING = Counter "byway_rebinding_refused_total" []

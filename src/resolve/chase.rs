@@ -27,6 +27,7 @@ impl<X: Exchanges> Core<X> {
             chain,
             asking: asking.by_ref().into(),
             steps,
+            made: None,
         };
         let (key, hash, why) = (question.key.clone(), question.hash, question.why);
         let (led, prompt_by) = (question.lead.is_some(), question.prompt_by);

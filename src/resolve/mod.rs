@@ -20,6 +20,7 @@ mod guarded;
 pub mod inflight;
 pub mod lookout;
 pub mod loops;
+mod made;
 pub mod mailbox;
 mod manners;
 mod mend;

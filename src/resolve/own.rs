@@ -1,6 +1,7 @@
 //! Names that byway answers by itself: those whose records are known here, and special ones. They are looked for where the
 //! cache holds no fresh answer: what is never asked of anybody is never held, and so a hit pays nothing for them.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::core::Core;
@@ -11,14 +12,20 @@ use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
 use crate::route::PoolId;
 use crate::wire::{
-    Answer, Asked, Ede, KeyRef, Own, QuestionKey, Rcode, RecordType, Render, TtlRule, own_answer,
-    own_denial, write_own,
+    Answer, Asked, Ede, KeyRef, Own, OwnRecord, QuestionKey, Rcode, RecordType, Render, TtlRule,
+    own_answer, own_denial, write_own,
 };
 
 /// The longest chain of aliases that is followed here.
 const STEPS: usize = 8;
 /// TTL of what says that a type is filtered, in seconds.
 const FILTERED_TTL: u32 = 300;
+/// TTL of the alias from the reverse name of an address that was made, in seconds.
+const LED_BACK_TTL: u32 = 600;
+/// The name that tells of NAT64, and its addresses (RFC 7050 section 8.1).
+const IPV4ONLY: &[u8] = b"\x08ipv4only\x04arpa\0";
+const IPV4ONLY_ADDRESSES: [[u8; 4]; 2] = [[192, 0, 0, 170], [192, 0, 0, 171]];
+const IPV4ONLY_TTL: u32 = 10_800;
 /// TTL of what stands in place of an answer that leads into this network, in seconds.
 const FORBIDDEN_TTL: u32 = 60;
 const FORBIDDEN: Ede<'static> =
@@ -64,6 +71,28 @@ impl<X: Exchanges> Core<X> {
                 };
                 write_own(asked, &own, std::iter::empty(), limit, payload, out)
             }
+            // It is not asked for where the answer is made (RFC 8880 section 7.1).
+            None if key.name() == IPV4ONLY
+                && key.record_type() == RecordType::AAAA
+                && names.dns64.is_some() =>
+            {
+                let dns64 = names.dns64.as_ref()?;
+                let made = IPV4ONLY_ADDRESSES.map(|ip| dns64.embed(ip.into()).octets());
+                let records = made.iter().map(|data| OwnRecord {
+                    record_type: RecordType::AAAA,
+                    ttl: IPV4ONLY_TTL,
+                    data,
+                });
+                let own = Own {
+                    rcode: Rcode::NOERROR,
+                    zone_at: 0,
+                    negative_ttl: IPV4ONLY_TTL,
+                    ede: None,
+                };
+                write_own(asked, &own, records, limit, payload, out)
+            }
+            // Of an address that was made something is known, wherever its prefix lies.
+            None if led_back(&names, key).is_some() => return None,
             None => {
                 let said = names
                     .special
@@ -90,28 +119,54 @@ impl<X: Exchanges> Core<X> {
 
     /// Whether an answer leads into this network, and must not.
     pub(super) fn is_forbidden(&self, key: KeyRef<'_>, answer: &Answer) -> bool {
-        !self.shared.terms_of(key).private_addresses && answer.addresses().any(is_private)
+        if self.shared.terms_of(key).private_addresses {
+            return false;
+        }
+        let names = self.shared.names();
+        let behind = |ip: IpAddr| match (ip, &names.dns64) {
+            (IpAddr::V6(ip), Some(dns64)) => dns64.extract(ip).map(IpAddr::from),
+            _ => None,
+        };
+        let is_one = |ip: IpAddr| is_private(ip) || behind(ip).is_some_and(is_private);
+        answer.addresses().any(is_one)
     }
 
     /// A question for an alias of the configuration is one for where it leads.
     pub(super) fn follow_alias(&self, new: &mut New<'_>) {
         let names = self.shared.names();
-        if names.records.is_empty()
-            || new.chase.is_some()
-            || matches!(new.why, Why::Probe(_) | Why::Loop(_))
-        {
+        let nothing = names.records.is_empty() && names.dns64.is_none();
+        if nothing || new.chase.is_some() || matches!(new.why, Why::Probe(_) | Why::Loop(_)) {
             return;
         }
-        if let Some((chain, asking)) = chain(&names, new.key) {
+        let chain = chain(&names, new.key).or_else(|| led_back(&names, new.key));
+        if let Some((chain, asking)) = chain {
             let terms = self.shared.terms_of(asking.by_ref());
             (new.pool, new.falls) = (PoolId(terms.pool), terms.fall_through);
             new.chase = Some(Box::new(Chase {
                 chain,
                 asking: asking.by_ref().into(),
                 steps: 1,
+                made: None,
             }));
         }
     }
+}
+
+/// The reverse name of an address that was made, as an alias of that of the address which it was made of (RFC 6147 section
+/// 5.3.1).
+fn led_back(names: &Names, key: KeyRef<'_>) -> Option<(Answer, QuestionKey)> {
+    if key.record_type() != RecordType::PTR {
+        return None;
+    }
+    let to = names.dns64.as_ref()?.reverse(key.name())?;
+    let alias = OwnRecord {
+        record_type: RecordType::CNAME,
+        ttl: LED_BACK_TTL,
+        data: &to,
+    };
+    let chain = own_answer(key.question(), std::iter::once(alias))?;
+    let asking = chain.next_question(key)?;
+    Some((chain, asking))
 }
 
 /// The aliases from this name on that are known here, and what is asked where they end; `None` if it is no alias, or they go

@@ -1,5 +1,7 @@
 //! A question in flight.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::backlog::Place;
@@ -7,10 +9,11 @@ use super::inflight::{Lead, Room};
 use super::timers::TimerId;
 use super::waiters::{Waiter, Waiters};
 use crate::clock::Time;
+use crate::names::Dns64;
 use crate::net::{Handle, Tag};
 use crate::observe::said::Said;
 use crate::route::{AttemptId, AttemptKind, PoolId, Race, RouteId, UpstreamId};
-use crate::wire::{Answer, KeptKey, KeyRef};
+use crate::wire::{Answer, KeptKey, KeyRef, Kind};
 
 /// Why a question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,8 @@ pub struct Chase {
     pub asking: KeptKey,
     /// How many ends were asked for, this one included.
     pub steps: u8,
+    /// It is no chain but the denial of IPv6 addresses, which are made of those of IPv4 that are asked for.
+    pub made: Option<Arc<Dns64>>,
 }
 
 /// What a question in flight begins with.
@@ -198,7 +203,14 @@ impl Question {
     /// asked for. `None` if both together are too long for a message.
     pub fn whole(&self, answer: Answer) -> Option<Answer> {
         match &self.chase {
-            Some(chase) => chase.chain.followed_by(&answer),
+            Some(chase) => match &chase.made {
+                None => chase.chain.followed_by(&answer),
+                Some(dns64) if answer.kind() != Kind::Unfinished => {
+                    let made = made_of(&answer, self.key.by_ref(), &chase.chain, dns64);
+                    Some(made.unwrap_or_else(|| chase.chain.clone()))
+                }
+                Some(_) => None,
+            },
             None => Some(answer),
         }
     }
@@ -229,6 +241,20 @@ impl Question {
         }
         self.waiters.push(waiter);
     }
+}
+
+/// The longest TTL of an address that is made, where nothing says how long there are none, in seconds (RFC 6147 section 5.1.7).
+const MADE_TTL: u32 = 600;
+
+/// IPv6 addresses made of those of `answer`, which was given for IPv4 after `denial`. `None` if it has none of which any is made.
+pub(super) fn made_of(
+    answer: &Answer,
+    key: KeyRef<'_>,
+    denial: &Answer,
+    dns64: &Dns64,
+) -> Option<Answer> {
+    let most = denial.negative_ttl().unwrap_or(MADE_TTL);
+    answer.with_made_addresses(key.question(), most, |ip| dns64.map(ip))
 }
 
 /// How a query is put: what of it an upstream may fail at.

@@ -67,6 +67,9 @@ impl<X: Exchanges> Core<X> {
         now: Time,
     ) {
         self.last_route = Some(route);
+        if self.make_addresses(slot, &mut answer, now) {
+            return;
+        }
         let guarded = self.keep_guard(slot, &mut answer, route, now);
         if guarded == Guarded::No {
             self.protect(slot, &mut answer);

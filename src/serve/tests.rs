@@ -76,6 +76,7 @@ impl Rig {
             zones: Vec::new(),
             special: crate::config::SpecialNames::default(),
             guards: Vec::new(),
+            dns64: None,
             records: Vec::new(),
             hosts: None,
             hosts_ttl: std::time::Duration::from_secs(10),

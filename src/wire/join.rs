@@ -1,5 +1,7 @@
 //! A chain of aliases, and its end that was asked for apart.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::answer::Answer;
 use super::chain::{Chain, Walk};
 use super::effort::Effort;
@@ -10,7 +12,11 @@ use super::pack::{Pack, Source};
 use super::question::{KeyRef, QuestionKey};
 use super::record::Record;
 use super::response::{self, Kind};
-use super::types::CLASS_IN;
+use super::types::{CLASS_IN, Rcode, RecordType};
+
+/// The Extended DNS Error of an answer that was made here (29, Synthesized), with its text, as an option.
+const MADE: [u8; 6] = [0, 15, 0, 2 + MADE_TEXT.len() as u8, 0, 29];
+const MADE_TEXT: &[u8] = b"made of IPv4 addresses (DNS64, RFC 6147)";
 
 impl Answer {
     /// This denial of a name, as one of a name below it (RFC 8020): the records that say so are the same. `None` if it is no
@@ -28,7 +34,58 @@ impl Answer {
         pack.end_section(2);
         let flags = header::QR | walk.header.flags & header::AD;
         let none = std::iter::empty();
-        Some(pack.finish(flags, walk.rcode, none, |_, _| Kind::NxDomain))
+        let rcode = walk.rcode;
+        let denial = pack.finish(flags, rcode, none, |message, header| {
+            kind_of(message, header, question.len(), rcode)
+        });
+        (denial.kind() == Kind::NxDomain).then_some(denial)
+    }
+
+    /// This answer to a question for A as one to `question`, the same for AAAA: each address is replaced by the one that `map`
+    /// makes of it, if any, aliases stay, and signatures go (RFC 6147 section 5.1.7). No TTL is above `most`. `None` if no
+    /// address is left, or it is too long.
+    pub fn with_made_addresses(
+        &self,
+        question: &[u8],
+        most: u32,
+        map: impl Fn(Ipv4Addr) -> Option<Ipv6Addr>,
+    ) -> Option<Answer> {
+        if self.kind() != Kind::Positive {
+            return None;
+        }
+        let (walk, effort) = (self.walk(), Effort::new());
+        let mut pack = Pack::new(question, 2 * walk.packet.len(), &effort);
+        let source = Source {
+            packet: walk.packet,
+            body: walk.body(),
+        };
+        let mut any = false;
+        for record in walk.answers() {
+            let ttl = record.ttl.min(most);
+            let data = record.data(walk.packet);
+            match (record.record_type, <[u8; 4]>::try_from(data)) {
+                (RecordType::CNAME, _) => pack.record(source, &record, ttl).then_some(())?,
+                (RecordType::A, Ok(ip)) => {
+                    let Some(ip) = map(ip.into()) else {
+                        continue;
+                    };
+                    pack.address(walk.name(record.owner), ip, ttl)
+                        .then_some(())?;
+                    any = true;
+                }
+                _ => {}
+            }
+        }
+        for section in 0..3 {
+            pack.end_section(section);
+        }
+        let made = [&MADE[..], MADE_TEXT].concat();
+        let made = any.then_some(made)?;
+        let edes = std::iter::once(&made[..]);
+        let made = pack.finish(header::QR, Rcode::NOERROR, edes, |message, header| {
+            kind_of(message, header, question.len(), Rcode::NOERROR)
+        });
+        (made.kind() == Kind::Positive).then_some(made)
     }
 
     /// Whether the upstream says that it has checked the signatures (AD).
@@ -99,4 +156,85 @@ fn copy(
     records
         .all(|record| pack.record(source, &record, record.ttl))
         .then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::wire::{Asked, Own, OwnRecord, Sent, examine, own_answer, write_own};
+
+    fn question(name: &[u8], record_type: RecordType) -> Vec<u8> {
+        [name, &record_type.0.to_be_bytes(), &CLASS_IN.to_be_bytes()].concat()
+    }
+
+    const FOUR: &[u8] = b"\x04four\x07example\0";
+
+    #[test]
+    fn made_addresses_keep_the_aliases_and_read_back() {
+        let alias = OwnRecord {
+            record_type: RecordType::CNAME,
+            ttl: 300,
+            data: FOUR,
+        };
+        let address = OwnRecord {
+            record_type: RecordType::A,
+            ttl: 900,
+            data: &[192, 0, 2, 1],
+        };
+        let asked = question(b"\x05alias\x07example\0", RecordType::A);
+        let chain = own_answer(&asked, std::iter::once(alias)).expect("an alias");
+        let end = own_answer(
+            &question(FOUR, RecordType::A),
+            [address, address].into_iter(),
+        );
+        let whole = chain.followed_by(&end.expect("an address")).expect("both");
+        let wanted = question(b"\x05alias\x07example\0", RecordType::AAAA);
+        let made = whole.with_made_addresses(&wanted, 600, |ip| Some(ip.to_ipv6_mapped()));
+        let made = made.expect("made");
+        let expected: IpAddr = "::ffff:192.0.2.1".parse().expect("one");
+        assert!(made.addresses().all(|it| it == expected) && made.has_answers());
+        assert_eq!((made.question(), made.ttl()), (&wanted[..], 300));
+        assert_eq!(made.ede_codes().collect::<Vec<_>>(), [29]);
+        assert_eq!(Answer::from_bytes(made.as_bytes().into()), Some(made));
+        assert_eq!(whole.with_made_addresses(&wanted, 600, |_| None), None);
+    }
+
+    #[test]
+    fn a_denial_holds_below_its_name_and_reads_back() {
+        let asked = question(b"\x03com\x07example\0", RecordType::A);
+        let own = Own {
+            rcode: Rcode::NXDOMAIN,
+            zone_at: 4,
+            negative_ttl: 60,
+            ede: None,
+        };
+        let to = Asked {
+            id: 0,
+            rd: true,
+            cd: false,
+            ad: false,
+            edns: None,
+            question: &asked,
+        };
+        let mut packet = [0; 512];
+        let length = write_own(&to, &own, std::iter::empty(), 512, 512, &mut packet);
+        let sent = Sent {
+            id: 0,
+            question: &asked,
+            exact_case: false,
+        };
+        let denial = examine(&packet[..length], &sent)
+            .expect("a response")
+            .to_answer();
+        let below = question(b"\x03www\x04site\x03com\x07example\0", RecordType::AAAA);
+        let said = denial.denies_below(&below).expect("a denial");
+        assert_eq!(
+            (said.question(), said.rcode()),
+            (&below[..], Rcode::NXDOMAIN)
+        );
+        assert_eq!((said.negative_ttl(), said.denies_name()), (Some(60), true));
+        assert_eq!(Answer::from_bytes(said.as_bytes().into()), Some(said));
+    }
 }

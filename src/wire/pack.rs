@@ -5,6 +5,8 @@
 //! among those written before. A label is known by its octets and by the place of what follows it, so
 //! each takes a single comparison however long the names are.
 
+use std::net::Ipv6Addr;
+
 use smallvec::SmallVec;
 
 use super::answer::{Answer, FACTS};
@@ -140,6 +142,40 @@ impl<'e> Pack<'e> {
             packet: &wire,
             body: 0,
         };
+        let written = self.record(source, &record, ttl);
+        self.last_owner = None;
+        if !written {
+            self.octets.truncate(before);
+        }
+        written
+    }
+
+    /// Appends an address of the name `owner`.
+    pub fn address(&mut self, owner: Place<'_>, ip: Ipv6Addr, ttl: u32) -> bool {
+        let before = self.octets.len();
+        let mut wire = Vec::with_capacity(name::MAX_LEN + 26);
+        owner.copy_to(usize::MAX, &mut wire);
+        wire.push(0);
+        let data = wire.len() + 10;
+        wire.extend_from_slice(&RecordType::AAAA.0.to_be_bytes());
+        wire.extend_from_slice(&super::CLASS_IN.to_be_bytes());
+        wire.extend_from_slice(&[0, 0, 0, 0, 0, 16]);
+        wire.extend_from_slice(&ip.octets());
+        let record = Record {
+            owner: 0,
+            record_type: RecordType::AAAA,
+            class: super::CLASS_IN,
+            ttl,
+            ttl_at: data - 6,
+            data,
+            end: wire.len(),
+        };
+        let source = Source {
+            packet: &wire,
+            body: 0,
+        };
+        // What was read from an earlier such buffer may have lain at the same place.
+        self.last_owner = None;
         let written = self.record(source, &record, ttl);
         self.last_owner = None;
         if !written {

@@ -13,6 +13,7 @@ mod commands;
 mod control;
 mod counts;
 mod crowd;
+mod dns64;
 mod doctor;
 mod edns;
 mod first_minute;

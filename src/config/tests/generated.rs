@@ -354,6 +354,10 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 upstreams: network.1,
                 zones: network.2,
                 special: network.3,
+                dns64: admin.then(|| Dns64Config {
+                    prefix: "2001:db8:64::/48".parse().expect("a prefix"),
+                    exclude: vec!["10.0.0.0/8".parse().expect("a prefix")],
+                }),
                 guards: vec![GuardConfig {
                     zones: vec![b"\x03svc\x08internal\0".to_vec()],
                     keep: Duration::from_secs(60 + workers as u64),

@@ -185,6 +185,10 @@ pub(super) fn state(report: &Report, troubles: usize, barren: bool) -> (api::Sta
 pub(super) const FILTERED: &str =
     "answered here, and nobody is asked: the zone filters this type, so there is no such data";
 
+/// What may become of an answer without IPv6 addresses.
+pub(super) const MADE: &str =
+    "; if there are no IPv6 addresses, they are made of IPv4 ones (DNS64)";
+
 /// What is done with a question for a name that has vanished.
 pub(super) const KEPT: &str = "given its last known addresses, kept by [[guard]]";
 
