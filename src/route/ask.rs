@@ -54,9 +54,8 @@ impl Refused {
     /// there is no room to ask.
     pub const fn ede(self) -> Ede<'static> {
         match self {
-            Refused::NoRoute => {
-                Ede::NO_REACHABLE_AUTHORITY.with_text("every route is drained or lost")
-            }
+            Refused::NoRoute => Ede::NO_REACHABLE_AUTHORITY
+                .with_text("no upstream is known, or every route is drained or lost"),
             Refused::Busy | Refused::Denied => Ede::NETWORK_ERROR,
         }
     }

@@ -267,7 +267,9 @@ pub(super) fn decision(
     over: &Result<String, Refused>,
 ) -> String {
     let nobody = match (standing, over) {
-        (_, Err(Refused::NoRoute)) => Some("every route is drained or not usable"),
+        (_, Err(Refused::NoRoute)) => {
+            Some("no upstream is known, or every route is drained or not usable")
+        }
         (Standing::Outage, _) => Some("every route is dead, and only probes go upstream"),
         _ => None,
     };
@@ -378,7 +380,7 @@ mod tests {
         );
         assert_eq!(
             decision(None, None, Standing::Clear, &Err(Refused::NoRoute)),
-            "answered SERVFAIL without asking, because every route is drained or not usable"
+            "answered SERVFAIL without asking, because no upstream is known, or every route is drained or not usable"
         );
     }
 
