@@ -382,7 +382,7 @@ fn ask(query: Query, name: Name) -> Vec<u8> {
         Name::Https(number) => (vec![format!("p{number}"), "example".into()], HTTPS),
         Name::Unknown(number) => (vec![format!("u{number}"), "example".into()], A),
         Name::InZone(zone, number) => (
-            vec![format!("n{number}"), format!("z{zone}"), "test".into()],
+            vec![format!("n{number}"), format!("z{zone}"), "example".into()],
             A,
         ),
     };
