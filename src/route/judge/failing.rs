@@ -5,7 +5,7 @@
 //! since. What is kept is bounded: a newer one takes the place of an older one.
 
 use crate::clock::Time;
-use crate::route::about::About;
+use crate::route::about::{About, Kind};
 use crate::route::constants::judge::failing::*;
 use crate::route::ids::UpstreamId;
 
@@ -45,7 +45,7 @@ impl Failing {
         self.any
             && (self.times(about.name, now) > 0
                 || self.times(hung(about.name), now) > 0
-                || self.times(zone(about.zone), now) >= ZONE)
+                || self.times(zone(about), now) >= ZONE)
     }
 
     /// It was not answered in time by one that did answer others. That it will not be answered by anybody is to be
@@ -60,7 +60,7 @@ impl Failing {
         self.count(about.name, now);
         // Each name speaks once of its zone.
         if !known && about.name != 0 {
-            self.count(zone(about.zone), now);
+            self.count(zone(about), now);
         }
     }
 
@@ -74,20 +74,20 @@ impl Failing {
         now: Time,
     ) -> bool {
         let fails = |key: u64| self.times(key, now) > 0 && self.places[index(key)].at < answered;
-        self.any && (fails(at(about.name, upstream)) || fails(at(zone(about.zone), upstream)))
+        self.any && (fails(at(about.name, upstream)) || fails(at(zone(about), upstream)))
     }
 
     /// `upstream` did not answer it, and another one did.
     pub fn failed_at(&mut self, about: About, upstream: UpstreamId, now: Time) {
         self.count(at(about.name, upstream), now);
-        self.count(at(zone(about.zone), upstream), now);
+        self.count(at(zone(about), upstream), now);
     }
 
     /// `upstream` answered it.
     pub fn answered_at(&mut self, about: About, upstream: UpstreamId) {
         if self.any {
             self.forget(at(about.name, upstream));
-            self.forget(at(zone(about.zone), upstream));
+            self.forget(at(zone(about), upstream));
         }
     }
 
@@ -96,7 +96,7 @@ impl Failing {
         if self.any {
             self.forget(about.name);
             self.forget(hung(about.name));
-            self.forget(zone(about.zone));
+            self.forget(zone(about));
         }
     }
 
@@ -131,11 +131,17 @@ impl Failing {
     }
 }
 
-/// A zone's key, which is not that of the name at its top.
-fn zone(hash: u64) -> u64 {
-    match hash {
+/// The key of a zone, which is not that of the name at its top, for questions of one kind: who drops HTTPS questions
+/// answers others.
+fn zone(about: About) -> u64 {
+    let kind = match about.kind {
+        Kind::Plain => 0,
+        Kind::Typed(place) => 1 + u64::from(place),
+        Kind::Odd => u64::from(u8::MAX),
+    };
+    match about.zone {
         0 => 0,
-        hash => hash.rotate_left(32) ^ 0x7a6f_6e65,
+        hash => hash.rotate_left(32) ^ 0x7a6f_6e65 ^ (kind << 56),
     }
 }
 
@@ -164,7 +170,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::route::about::Kind;
 
     fn time(secs: u64) -> Time {
         Time::START + Duration::from_secs(secs)
@@ -209,6 +214,18 @@ mod tests {
         failing.failed(about(6, 1), time(1));
         assert!(failing.expects(about(9, 1), time(1)));
         assert!(!failing.expects(about(9, 2), time(1)), "another zone");
+    }
+
+    #[test]
+    fn a_zone_fails_by_the_kind_of_question() {
+        let mut failing = Failing::default();
+        let typed = |name| About {
+            kind: Kind::Typed(1),
+            ..about(name, 1)
+        };
+        (1..=3).for_each(|name| failing.failed(typed(name), time(1)));
+        assert!(failing.expects(typed(9), time(1)));
+        assert!(!failing.expects(about(9, 1), time(1)));
     }
 
     #[test]
