@@ -12,6 +12,7 @@ mod front;
 mod hits;
 mod load;
 mod misses;
+mod names;
 mod server;
 mod start;
 mod upstream;
@@ -28,9 +29,10 @@ const ROUND: Duration = Duration::from_secs(2);
 const PART_LOAD: u32 = 20_000;
 
 /// The parts, in the order in which they run.
-const PARTS: [(&str, fn()); 5] = [
+const PARTS: [(&str, fn()); 6] = [
     ("hits", hits::measure),
     ("misses", misses::measure),
+    ("names", names::measure),
     ("start", start::measure),
     ("workers", workers::measure),
     ("watch", watch::measure),

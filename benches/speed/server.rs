@@ -33,8 +33,19 @@ impl Server {
         upstream: SocketAddr,
         between: impl FnMut(),
     ) -> Option<Server> {
+        Server::daemon_with(workers, cpus, upstream, "", between)
+    }
+
+    /// The same, with `more` in its configuration.
+    pub fn daemon_with(
+        workers: usize,
+        cpus: &[usize],
+        upstream: SocketAddr,
+        more: &str,
+        between: impl FnMut(),
+    ) -> Option<Server> {
         let address = free_address();
-        let configured = Configured::new(address, workers, upstream);
+        let configured = Configured::with(address, workers, upstream, "off", more);
         let server = Server::start(configured.command(), cpus, Some(address));
         if first_answer(address, between).is_some() {
             return Some(server);
@@ -133,7 +144,7 @@ impl Configured {
     /// It is more patient than by default: if the machine takes the upstream off its CPU for a moment, that is
     /// no trouble to be dealt with here.
     pub fn new(address: SocketAddr, workers: usize, upstream: SocketAddr) -> Configured {
-        Configured::with(address, workers, upstream, "off")
+        Configured::with(address, workers, upstream, "off", "")
     }
 
     /// The same, with its metrics and its API at `admin`.
@@ -143,10 +154,16 @@ impl Configured {
         upstream: SocketAddr,
         admin: SocketAddr,
     ) -> Configured {
-        Configured::with(address, workers, upstream, &admin.to_string())
+        Configured::with(address, workers, upstream, &admin.to_string(), "")
     }
 
-    fn with(address: SocketAddr, workers: usize, upstream: SocketAddr, admin: &str) -> Configured {
+    fn with(
+        address: SocketAddr,
+        workers: usize,
+        upstream: SocketAddr,
+        admin: &str,
+        more: &str,
+    ) -> Configured {
         let program =
             std::env::var_os("BYWAY").unwrap_or(OsString::from(env!("CARGO_BIN_EXE_byway")));
         let mut file = tempfile::NamedTempFile::new().expect("a file");
@@ -155,7 +172,7 @@ impl Configured {
             "version = 1\nworkers = {workers}\n[admin]\nlisten = \"{admin}\"\ncontrol = \"off\"\n\
              [[listen]]\naddress = \"{address}\"\n\
              [[upstream]]\nname = \"bench\"\naddress = \"{upstream}\"\n\
-             [routing]\nhedge-min = \"200 ms\"\n"
+             [routing]\nhedge-min = \"200 ms\"\n{more}"
         )
         .expect("room for a file");
         Configured { program, file }

@@ -266,6 +266,8 @@ pub struct Why {
     pub decision: String,
     /// The zone of the configuration that the name lies in, if it is in one.
     pub zone: Option<String>,
+    /// Whether what the zone's upstreams cannot answer is asked of those of all other names.
+    pub falls_through: bool,
     /// Whether the name is under guard, and what is kept of it.
     pub guard: Option<String>,
     /// What the cache holds for it, if anything.

@@ -292,6 +292,7 @@ impl Desk for Counter {
             (preview, engine.routes().to_vec())
         };
         let kept = self.shared.guard.look(key.by_ref(), life);
+        let cut = self.shared.cut_above(&key, life);
         let names = self.shared.names();
         let own = names
             .special
@@ -322,6 +323,7 @@ impl Desk for Counter {
                 (None, None) if kept.is_some() && !is_fresh(look.as_ref()) => {
                     words::KEPT.to_owned()
                 }
+                (None, None) if look.is_none() && cut.is_some() => words::cut(cut.as_ref()),
                 (None, None) => {
                     let standing = preview.standing;
                     let said = words::decision(look.as_ref(), failed.as_deref(), standing, &first);
@@ -332,6 +334,7 @@ impl Desk for Counter {
                 }
             },
             zone: names.zones.title_of(key.name()).map(str::to_owned),
+            falls_through: names.zones.terms_of(key.name()).fall_through,
             cached: look.map(|look| self.cached(&key, &look)),
             failed,
             first: first.ok(),

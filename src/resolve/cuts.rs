@@ -9,12 +9,12 @@ use super::core::Core;
 use super::front::Turn;
 use super::question::Why;
 use crate::cache::Freshness;
-use crate::clock::Time;
+use crate::clock::{Life, Time};
 use crate::names::suffixes;
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
 use crate::route::PoolId;
-use crate::wire::{Asked, CLASS_IN, KeyRef, QuestionKey, RecordType, Render, TtlRule};
+use crate::wire::{Asked, CLASS_IN, Ede, KeyRef, QuestionKey, RecordType, Render, TtlRule};
 
 impl<X: Exchanges> Core<X> {
     /// Answers a question for a name below one that is known not to exist.
@@ -26,44 +26,25 @@ impl<X: Exchanges> Core<X> {
         out: &mut [u8],
     ) -> Option<Turn> {
         let cache = &self.shared.cache;
-        let names = self.shared.names();
-        let zone = names.zones.cuts(key.name());
-        for above in suffixes(key.name()).skip(1).take_while(|it| it.len() > 1) {
-            let above_key = with_name(key.by_ref(), above, key.record_type())?;
-            let Some(held) = cache.denied_of_any(&above_key) else {
-                continue;
-            };
-            let in_zone = zone.is_some_and(|zone| above.len() > zone.len());
-            let hash = cache.hash(&held);
-            let denial = cache.read(&held, hash, self.life, |hit| {
-                let is_fresh = matches!(hit.freshness, Freshness::Fresh { .. });
-                let is_believed = in_zone || hit.answer.is_authenticated();
-                let is_good = is_fresh && is_believed && hit.answer.denies_name();
-                is_good.then(|| (hit.answer.denies_below(key.question()), hit.age))
-            });
-            let Some((Some(denial), age)) = denial.flatten() else {
-                continue;
-            };
-            // Names that must not vanish are asked for themselves.
-            if self.shared.guard.covers(key.name()) {
-                return None;
-            }
-            let render = Render {
-                ttl: TtlRule::Minus(age),
-                limit,
-                payload: self.shared.payload,
-                ede: None,
-                turn: 0,
-            };
-            let length = denial.write(asked, &render, out);
-            self.metrics.count(Counter::CacheHit, 1);
-            self.metrics.count(Counter::DeniedAbove, 1);
-            return Some(Turn::Answer {
-                length,
-                result: QueryResult::Hit,
-            });
-        }
-        None
+        let held = self.shared.cut_above(key, self.life)?;
+        let denial = cache.read(&held, cache.hash(&held), self.life, |hit| {
+            (hit.answer.denies_below(key.question()), hit.age)
+        });
+        let (denial, age) = denial?;
+        let render = Render {
+            ttl: TtlRule::Minus(age),
+            limit,
+            payload: self.shared.payload,
+            ede: Some(CUT),
+            turn: 0,
+        };
+        let length = denial?.write(asked, &render, out);
+        self.metrics.count(Counter::CacheHit, 1);
+        self.metrics.count(Counter::DeniedAbove, 1);
+        Some(Turn::Answer {
+            length,
+            result: QueryResult::Hit,
+        })
     }
 
     /// A name does not exist: the highest one above it of which nothing is known is asked for, in its zone.
@@ -99,6 +80,33 @@ impl<X: Exchanges> Core<X> {
                 }
             }
         }
+    }
+}
+
+/// Told beside a denial that was made for a name above.
+const CUT: Ede<'static> =
+    Ede::SYNTHESIZED.with_text("a name above this one does not exist (RFC 8020)");
+
+impl super::shared::Shared {
+    /// The question whose answer, held and fresh, says that some name above that of `key` does not exist, if that is believed
+    /// of its zone. Names under guard are always asked for themselves.
+    pub fn cut_above(&self, key: &QuestionKey, life: Life) -> Option<QuestionKey> {
+        let names = self.names();
+        let zone = names.zones.cuts(key.name());
+        let mut above = suffixes(key.name()).skip(1).take_while(|it| it.len() > 1);
+        let found = above.find_map(|above| {
+            let above_key = with_name(key.by_ref(), above, key.record_type())?;
+            let held = self.cache.denied_of_any(&above_key)?;
+            let in_zone = zone.is_some_and(|zone| above.len() > zone.len());
+            let hash = self.cache.hash(&held);
+            let holds = self.cache.read(&held, hash, life, |hit| {
+                let is_fresh = matches!(hit.freshness, Freshness::Fresh { .. });
+                let is_believed = in_zone || hit.answer.is_authenticated();
+                is_fresh && is_believed && hit.answer.denies_name()
+            });
+            holds.unwrap_or(false).then_some(held)
+        });
+        found.filter(|_| !self.guard.covers(key.name()))
     }
 }
 

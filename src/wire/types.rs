@@ -198,6 +198,8 @@ impl<'a> Ede<'a> {
     pub const NETWORK_ERROR: Ede<'static> = Ede::new(23);
     /// 24: another server's answer made no sense.
     pub const INVALID_DATA: Ede<'static> = Ede::new(24);
+    /// 29: the answer was made of others.
+    pub const SYNTHESIZED: Ede<'static> = Ede::new(29);
     /// 30: a type that must not be asked for (RFC 9824).
     pub const INVALID_QUERY_TYPE: Ede<'static> = Ede::new(30);
 

@@ -127,8 +127,15 @@ fn what_is_below_a_denied_name_is_asked_for_where_nobody_has_said_otherwise() {
     let pair = [rcode("empty.wrong.example"), rcode("a.empty.wrong.example")];
     assert_eq!(pair, [NXDOMAIN; 2]);
     assert_eq!(upstream.asked_for("a.empty.wrong.example.").len(), 0);
-    let reply = stub.ask(&Build::query("x.y.a.empty.wrong.example", A));
+    let query = Build::query("x.y.a.empty.wrong.example", A).edns(Edns::new(1232));
+    let reply = stub.ask(&query);
     assert_eq!((reply.rcode(), reply.authorities.len()), (NXDOMAIN, 1));
+    assert_eq!(reply.edes(), [29]);
+    let why = daemon.http("/api/v1/why?name=b.empty.wrong.example").1;
+    assert!(
+        why.contains("there is no empty.wrong.example., and so nothing below it"),
+        "{why}"
+    );
     assert_eq!(text(&reply.authorities[0].owner), "example.");
     // A name under guard is always asked for itself.
     let pair = [rcode("kept.wrong.example"), rcode("db.kept.wrong.example")];

@@ -155,7 +155,10 @@ pub(super) fn routes(routes: &[api::Route]) -> String {
 pub(super) fn why(why: &api::Why) -> String {
     let mut out = format!("{} {}: {}\n", why.name, why.record_type, why.decision);
     if let Some(zone) = &why.zone {
-        out += &format!("zone: {zone}, so nobody but these upstreams is asked\n");
+        out += &match why.falls_through {
+            false => format!("zone: {zone}, so nobody but these upstreams is asked\n"),
+            true => format!("zone: {zone}; what these upstreams cannot answer, others are asked\n"),
+        };
     }
     if let Some(guard) = &why.guard {
         out += &format!("guard: {guard}\n");

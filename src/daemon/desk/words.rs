@@ -10,7 +10,7 @@ use crate::names::guard::Kept;
 use crate::observe::metrics::Label;
 use crate::observe::trouble::Ongoing;
 use crate::route::{Refused, Report, RouteReport, Standing, Verdict};
-use crate::wire::Rcode;
+use crate::wire::{QuestionKey, Rcode, name_to_text};
 
 pub(super) fn times(count: u32) -> String {
     match count {
@@ -184,6 +184,12 @@ pub(super) fn state(report: &Report, troubles: usize, barren: bool) -> (api::Sta
 /// What is done with a question for a type that is kept from clients.
 pub(super) const FILTERED: &str =
     "answered here, and nobody is asked: the zone filters this type, so there is no such data";
+
+/// What is done with a question for a name below one that does not exist.
+pub(super) fn cut(cut: Option<&QuestionKey>) -> String {
+    let name = cut.map_or_else(String::new, |it| name_to_text(it.name()));
+    format!("answered from the cache: there is no {name}, and so nothing below it (RFC 8020)")
+}
 
 /// What may become of an answer without IPv6 addresses.
 pub(super) const MADE: &str =
