@@ -1,5 +1,7 @@
 //! The plan of the house, checked: which module may import which (see ARCHITECTURE.md).
 
+#[path = "house/length.rs"]
+mod length;
 #[path = "house/room.rs"]
 mod room;
 

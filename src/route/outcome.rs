@@ -96,6 +96,14 @@ impl Outcome {
         })
     }
 
+    /// It is of use to who asked: an answer, or what there is of one.
+    pub const fn is_useful(self) -> bool {
+        matches!(
+            self,
+            Outcome::Answered | Outcome::Truncated | Outcome::Unfinished
+        )
+    }
+
     /// A packet came back: whatever it said, the path carried it.
     pub const fn came_back(self) -> bool {
         matches!(

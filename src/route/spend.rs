@@ -5,89 +5,24 @@
 //! lifetime ratio would bank hours of health and spend them in the jam. Two kinds of trouble need two
 //! purses: moving what hangs on a failing route onto a clear one wants a short, sharp burst; a
 //! steady drizzle of hedges must stay a small share. While nothing is clear a third one, the
-//! ceiling, pays for every packet, the first ones too.
+//! ceiling, pays for every packet, the first ones too. What is paid from which is one table ([`prices`]).
+
+pub mod bucket;
+pub mod prices;
 
 use std::time::Duration;
 
 use crate::clock::Time;
 use crate::route::constants::spend::budget::*;
-
-/// A bucket of tokens that fills with time.
-#[derive(Clone, Debug)]
-pub struct Bucket {
-    tokens: f64,
-    cap: f64,
-    rate: f64,
-    at: Time,
-}
-
-impl Bucket {
-    /// A full one.
-    pub fn new(rate: f64, cap: f64, now: Time) -> Bucket {
-        Bucket {
-            tokens: cap,
-            cap,
-            rate,
-            at: now,
-        }
-    }
-
-    /// Takes `amount` if `amount + reserve` is there.
-    pub fn take(&mut self, amount: f64, reserve: f64, now: Time) -> bool {
-        self.fill(now);
-        let enough = self.tokens >= amount + reserve;
-        if enough {
-            self.tokens -= amount;
-        }
-        enough
-    }
-
-    /// Takes `amount`, into debt if need be, for what cannot be refused.
-    pub fn charge(&mut self, amount: f64, now: Time) {
-        self.fill(now);
-        self.tokens = (self.tokens - amount).max(-self.cap);
-    }
-
-    /// What is left.
-    pub fn left(&self) -> f64 {
-        self.tokens
-    }
-
-    /// The most that may be taken within any stretch of `window`, as it is set now.
-    pub fn most_in(&self, window: Duration) -> f64 {
-        self.cap + self.rate * window.as_secs_f64()
-    }
-
-    fn fill(&mut self, now: Time) {
-        let dt = now.since(self.at).as_secs_f64();
-        self.at = self.at.max(now);
-        self.tokens = (self.tokens + self.rate * dt).min(self.cap);
-    }
-
-    fn deposit(&mut self, amount: f64) {
-        self.tokens = (self.tokens + amount).min(self.cap);
-    }
-
-    fn set(&mut self, rate: f64, cap: f64, now: Time) {
-        self.fill(now);
-        (self.rate, self.cap) = (rate, cap);
-        self.tokens = self.tokens.min(cap);
-    }
-}
+use crate::route::spend::bucket::Bucket;
+use crate::route::spend::prices::{Charge, Counts, Pays, Purse};
 
 /// All purses, and the count of what went out.
 #[derive(Clone, Debug)]
 pub struct Budgets {
     share: f64,
     multiple: f64,
-    steady: Bucket,
-    burst: Bucket,
-    ceiling: Bucket,
-    earned: Bucket,
-    renewals: Bucket,
-    probes: Bucket,
-    returns: Bucket,
-    refreshes: Bucket,
+    purses: [Bucket; Purse::ALL.len()],
     /// Packets a second in health.
     healthy: f64,
     healthy_seconds: f64,
@@ -117,14 +52,7 @@ impl Budgets {
         let mut budgets = Budgets {
             share,
             multiple,
-            steady: Bucket::new(0.0, STEADY_MIN, now),
-            burst: Bucket::new(BURST_MIN / BURST_REFILL_SECS, BURST_MIN, now),
-            ceiling: Bucket::new(0.0, CEILING_BURST_MIN, now),
-            earned: Bucket::new(EARNED_FREE, EARNED_MIN, now),
-            renewals: Bucket::new(0.0, RENEWALS_BURST, now),
-            probes: Bucket::new(PROBES_RATE, PROBES_BURST, now),
-            returns: Bucket::new(RETURNS_RATE, RETURNS_BURST, now),
-            refreshes: Bucket::new(REFRESH_MIN, REFRESH_MIN, now),
+            purses: Purse::ALL.map(|_| Bucket::new(0.0, 0.0, now)),
             healthy: 0.0,
             healthy_seconds: 0.0,
             second: now.secs(),
@@ -139,6 +67,10 @@ impl Budgets {
             asked_since: None,
         };
         budgets.resize(now);
+        // All are full at first.
+        for purse in &mut budgets.purses {
+            purse.deposit(purse.cap());
+        }
         budgets
     }
 
@@ -176,145 +108,71 @@ impl Budgets {
         self.resize(now);
     }
 
-    /// A question's own packet in health: it earns its share of extras.
-    pub fn primary(&mut self, now: Time) {
-        self.this_second.primaries += 1;
-        self.steady.fill(now);
-        self.steady.deposit(self.share);
-    }
-
-    /// An extra packet in health. `urgent`: it moves an overdue question to a clear route with room.
-    pub fn extra(&mut self, urgent: bool, now: Time) -> bool {
-        let paid = self.steady.take(1.0, 0.0, now) || (urgent && self.burst.take(1.0, 0.0, now));
-        self.this_second.extras += u32::from(paid);
-        paid
-    }
-
-    /// Whether a measurement may be made now: the last tokens are for questions that hang. `owed`: somebody
-    /// waits to be let back, and few questions must not keep it waiting.
-    pub fn measurement(&mut self, owed: bool, now: Time) -> bool {
-        let paid =
-            self.steady.take(1.0, STEADY_KEPT, now) || (owed && self.returns.take(1.0, 0.0, now));
-        self.this_second.extras += u32::from(paid);
-        paid
-    }
-
-    /// An extra packet that cannot be refused: without it the packet before was in vain.
-    pub fn forced(&mut self, now: Time) {
-        self.steady.charge(1.0, now);
-        self.this_second.extras += 1;
-    }
-
-    /// A question's first packet while nothing is clear.
-    pub fn first_under_ceiling(&mut self, now: Time) -> bool {
-        let paid = self.ceiling.take(1.0, 0.0, now);
-        self.this_second.primaries += u32::from(paid);
-        paid
-    }
-
-    /// A further one while nothing is clear. If those before it were `silent`, answers have to have earned it, too:
-    /// what is lost with all that is asked is not helped by asking again, and a thousand hosts that do keep the jam
-    /// alive.
-    pub fn retry_under_ceiling(&mut self, silent: bool, now: Time) -> bool {
-        let reserve = self.reserve();
-        self.earned.fill(now);
-        let earned = !silent || self.earned.left() >= 1.0;
-        let paid = earned && self.ceiling.take(1.0, reserve, now);
-        if paid && silent {
-            self.earned.charge(1.0, now);
+    /// Pays for a packet, if that can be paid.
+    pub fn pay(&mut self, charge: Charge, now: Time) -> bool {
+        let (ways, counts) = charge.price();
+        let Some(way) = ways.iter().find(|way| self.can(way, now)) else {
+            return false;
+        };
+        for pays in *way {
+            let (Pays::One(purse)
+            | Pays::Beyond(purse, _)
+            | Pays::BeyondShare(purse, _)
+            | Pays::Owes(purse)) = *pays;
+            self.of(purse).charge(1.0, now);
         }
-        self.this_second.extras += u32::from(paid);
-        paid
+        match counts {
+            Counts::Earning => {
+                self.this_second.primaries += 1;
+                let share = self.share;
+                let steady = self.of(Purse::Steady);
+                steady.fill(now);
+                steady.deposit(share);
+            }
+            Counts::Own => self.this_second.primaries += 1,
+            Counts::Extra => self.this_second.extras += 1,
+            Counts::Not => {}
+        }
+        true
     }
 
-    /// A question's own packet while nothing is clear, where a stale answer is held. The last tokens are for those
-    /// who have none. But questions that have none may be of names that fail, and then there are never any left:
-    /// what is in use has a share of its own, which counts under the ceiling all the same.
-    pub fn renewal_under_ceiling(&mut self, now: Time) -> bool {
-        let mut paid = self.ceiling.take(1.0, self.reserve(), now);
-        if !paid && self.renewals.take(1.0, 0.0, now) {
-            self.ceiling.charge(1.0, now);
-            paid = true;
-        }
-        self.this_second.primaries += u32::from(paid);
-        paid
+    /// Whether a packet could be paid now.
+    pub fn may_pay(&mut self, charge: Charge, now: Time) -> bool {
+        let (ways, _) = charge.price();
+        ways.iter().any(|way| self.can(way, now))
+    }
+
+    fn can(&mut self, way: &[Pays], now: Time) -> bool {
+        way.iter().all(|pays| match *pays {
+            Pays::One(purse) => self.of(purse).has(1.0, now),
+            Pays::Beyond(purse, more) => self.of(purse).has(1.0 + more, now),
+            Pays::BeyondShare(purse, share) => {
+                let kept = self.of(purse).cap() * share;
+                self.of(purse).has(1.0 + kept, now)
+            }
+            Pays::Owes(_) => true,
+        })
+    }
+
+    fn of(&mut self, purse: Purse) -> &mut Bucket {
+        &mut self.purses[purse as usize]
+    }
+
+    fn purse(&self, purse: Purse) -> &Bucket {
+        &self.purses[purse as usize]
     }
 
     /// An answer came that was waited for.
     pub fn earn(&mut self, now: Time) {
-        self.earned.fill(now);
-        self.earned.deposit(ANSWER_EARNS);
-    }
-
-    /// Whether [`renewal_under_ceiling`](Self::renewal_under_ceiling) would pay.
-    pub fn may_renew(&mut self, now: Time) -> bool {
-        self.ceiling.fill(now);
-        self.renewals.fill(now);
-        self.ceiling.left() >= 1.0 + self.reserve() || self.renewals.left() >= 1.0
-    }
-
-    /// What is kept of the ceiling's purse for questions asked for the first time.
-    fn reserve(&self) -> f64 {
-        self.ceiling.cap * FIRST_ASK_RESERVE
-    }
-
-    /// A further packet, while nothing is clear, for a question that somebody answered uselessly: without it the
-    /// question fails, as one not asked at all would.
-    pub fn under_ceiling_again(&mut self, now: Time) -> bool {
-        let paid = self.ceiling.take(1.0, 0.0, now);
-        self.this_second.extras += u32::from(paid);
-        paid
-    }
-
-    /// Whether the ceiling would pay for a question not asked before.
-    pub fn may_ask(&mut self, now: Time) -> bool {
-        self.ceiling.fill(now);
-        self.ceiling.left() >= 1.0
-    }
-
-    /// A probe sent for want of real questions.
-    pub fn probe(&mut self, now: Time) -> bool {
-        let paid = self.probes.take(1.0, 0.0, now);
-        self.this_second.extras += u32::from(paid);
-        paid
+        let earned = self.of(Purse::Earned);
+        earned.fill(now);
+        earned.deposit(ANSWER_EARNS);
     }
 
     /// So many routes are measured while they are idle.
     pub fn provide_for(&mut self, routes: usize, now: Time) {
         self.idle = routes as f64;
         self.resize(now);
-    }
-
-    /// A probe of an idle route. It is no answer to any question, so it does not count in what questions cost, nor in
-    /// what health asks for.
-    pub fn idle_probe(&mut self, now: Time) -> bool {
-        self.probes.take(1.0, 0.0, now)
-    }
-
-    /// A probe while nothing is clear. What questions leave of the ceiling does not decide it: they are the
-    /// more the longer what healed stays unknown. It counts under the ceiling all the same.
-    pub fn probe_under_ceiling(&mut self, now: Time) -> bool {
-        let paid = self.probe(now);
-        if paid {
-            self.ceiling.charge(1.0, now);
-        }
-        paid
-    }
-
-    /// A question's own packet over a route that is in doubt, where none better is to be had: it is not
-    /// refused, but what is asked again beside it is to stay under the ceiling.
-    pub fn doubtful(&mut self, now: Time) {
-        self.primary(now);
-        self.ceiling.charge(1.0, now);
-    }
-
-    /// A question asked ahead of need.
-    pub fn refresh(&mut self, now: Time) -> bool {
-        let paid = self.refreshes.take(1.0, 0.0, now);
-        if paid {
-            self.primary(now);
-        }
-        paid
     }
 
     /// Packets a second in health, as far as it was seen.
@@ -388,7 +246,7 @@ impl Budgets {
 
     /// The ceiling, in packets a second.
     pub fn ceiling_rate(&self) -> f64 {
-        self.ceiling.rate
+        self.purse(Purse::Ceiling).rate()
     }
 
     /// What it is to be: a multiple of what health asked for, or is asked at present as long as that is not known.
@@ -419,41 +277,44 @@ impl Budgets {
 
     /// What is left of the steady purse, the burst and the ceiling.
     pub fn left(&self) -> [f64; 3] {
-        [self.steady.left(), self.burst.left(), self.ceiling.left()]
+        [Purse::Steady, Purse::Burst, Purse::Ceiling].map(|purse| self.purse(purse).left())
     }
 
     /// The most extras that may be made within any stretch of `window` that sees `primaries`: what the
     /// simulation holds the engine to.
     pub fn most_extras_in(&self, window: Duration, primaries: u64) -> f64 {
         self.share * primaries as f64
-            + self.steady.cap
-            + self.burst.most_in(window)
-            + self.returns.most_in(window)
+            + self.purse(Purse::Steady).cap()
+            + self.purse(Purse::Burst).most_in(window)
+            + self.purse(Purse::Returns).most_in(window)
             + IDLE * self.idle * window.as_secs_f64()
             + PROBES_BURST
     }
 
     fn resize(&mut self, now: Time) {
         let steady = (self.share * STEADY_WINDOW_SECS * self.healthy).max(STEADY_MIN);
-        self.steady.set(0.0, steady, now);
+        self.of(Purse::Steady).set(0.0, steady, now);
         let burst = (BURST_SECS * self.healthy).max(BURST_MIN);
-        self.burst.set(burst / BURST_REFILL_SECS, burst, now);
+        self.of(Purse::Burst)
+            .set(burst / BURST_REFILL_SECS, burst, now);
         let ceiling = self.ceiling_now(now);
         let earned = (EARNED_SECS * ANSWER_EARNS * self.healthy).max(EARNED_MIN);
-        self.earned.set(EARNED_FREE, earned, now);
-        self.ceiling.set(
+        self.of(Purse::Earned).set(EARNED_FREE, earned, now);
+        self.of(Purse::Ceiling).set(
             ceiling,
             (CEILING_BURST_SECS * ceiling).max(CEILING_BURST_MIN),
             now,
         );
         let renewals = RENEWALS_SHARE * ceiling;
         let most = (CEILING_BURST_SECS * renewals).max(RENEWALS_BURST);
-        self.renewals.set(renewals, most, now);
+        self.of(Purse::Renewals).set(renewals, most, now);
         let probes = (PROBES_SHARE * ceiling).min(PROBES_RATE);
         let probes = probes.max(IDLE * self.idle);
-        self.probes.set(probes, PROBES_BURST, now);
+        self.of(Purse::Probes).set(probes, PROBES_BURST, now);
+        self.of(Purse::Returns)
+            .set(RETURNS_RATE, RETURNS_BURST, now);
         let refreshes = self.healthy.max(REFRESH_MIN);
-        self.refreshes.set(refreshes, refreshes, now);
+        self.of(Purse::Refreshes).set(refreshes, refreshes, now);
     }
 }
 

@@ -29,9 +29,11 @@ const ORDER: &[&str] = &[
     "measure",
     // What it comes to.
     "judge/counts",
+    "judge/classify",
     "judge/probation",
+    "judge/comeback",
+    "judge/transitions",
     "judge/health",
-    "judge/health/earning",
     "judge/blame",
     "judge/doubts",
     "judge/failing",
@@ -39,6 +41,8 @@ const ORDER: &[&str] = &[
     // What a choice rests on.
     "choose",
     "choose/precedence",
+    "spend/bucket",
+    "spend/prices",
     "spend",
     "load",
     "ask",
@@ -64,8 +68,9 @@ const ORDER: &[&str] = &[
     "engine/outcomes",
     "engine/vain",
     "engine/probes",
-    "engine/precedence",
     "engine/choice",
+    "engine/precedence",
+    "engine/for_races",
     "engine/prospects",
     "engine/idle",
     "engine/first_round",
@@ -187,7 +192,8 @@ fn upward(files: &[(PathBuf, String)]) -> Vec<String> {
                     .find(|(it, _)| line == format!("impl {it} {{"));
                 of = is.map_or("", |(it, _)| it);
             }
-            for path in named(line).filter(|path| !path.is_empty()) {
+            for path in named(line).filter(|path| !path.is_empty() && !path.starts_with("testing"))
+            {
                 match file_of(path) {
                     Some((other, _)) if other < own || ORDER[other] == name => {}
                     // What is visible to a folder names it.

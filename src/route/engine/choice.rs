@@ -403,3 +403,6 @@ impl Engine {
             .count()
     }
 }
+
+#[cfg(test)]
+mod tests;

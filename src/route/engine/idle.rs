@@ -17,6 +17,7 @@ use crate::route::engine::Engine;
 use crate::route::engine::state::idle::Idle;
 use crate::route::engine::state::pool::Pool;
 use crate::route::ids::RouteId;
+use crate::route::spend::prices::Charge;
 
 impl Engine {
     /// Adds the idle route whose turn it is to `probes`, and returns when to look again.
@@ -51,8 +52,8 @@ impl Engine {
             return Time::NEVER;
         };
         let pays = |pool: &mut Pool| match hangs {
-            true => pool.budgets.measurement(true, now),
-            false => pool.budgets.idle_probe(now),
+            true => pool.budgets.pay(Charge::Return, now),
+            false => pool.budgets.pay(Charge::IdleProbe, now),
         };
         if due <= now && self.clear_pool_with(id).is_some_and(pays) {
             let idle = &mut self.lane_mut(id).idle;

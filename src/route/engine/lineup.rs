@@ -138,11 +138,18 @@ impl Engine {
             fresh.push(true);
         }
         self.routes = self.lanes.iter().map(|lane| lane.route.clone()).collect();
+        self.seat_pools(lineup, config, &fresh, now);
+        self.has_tastes = false;
+        self.stalls.look_again();
+        fresh
+    }
+
+    fn seat_pools(&mut self, lineup: &Lineup, config: &Config, fresh: &[bool], now: Time) {
         for (number, slot) in lineup.pools.iter().enumerate() {
             let pool = self.pools.get_mut(number);
             match pool.filter(|pool| pool.tenant == slot.tenant) {
                 // What is still asked in it goes on over what it had: see `retire`.
-                Some(pool) if !slot.is_in() => pool.leave_out(&fresh),
+                Some(pool) if !slot.is_in() => pool.leave_out(fresh),
                 Some(pool) => pool.seat(config, &slot.is, lineup, &self.lanes, now),
                 None => {
                     let mut pool = Pool::new(config, slot, lineup, now);
@@ -151,9 +158,6 @@ impl Engine {
                 }
             }
         }
-        self.has_tastes = false;
-        self.stalls.look_again();
-        fresh
     }
 }
 

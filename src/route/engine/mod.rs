@@ -13,6 +13,7 @@ pub mod baseline;
 mod choice;
 mod faults;
 mod first_round;
+mod for_races;
 mod heard;
 mod idle;
 mod lineup;
@@ -54,43 +55,44 @@ use crate::route::judge::health::Health;
 use crate::route::judge::probation::Patience;
 use crate::route::measure::in_flight::Flights;
 use crate::route::measure::round_trip::Waits;
+use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 
 /// Where routes are chosen and all that they teach is kept. Shared by all workers.
 #[derive(Debug)]
 pub struct Engine {
-    pub(in crate::route) lanes: Vec<Lane>,
-    pub(in crate::route) paths: Vec<Group>,
-    pub(in crate::route) upstreams: Vec<Group>,
+    lanes: Vec<Lane>,
+    paths: Vec<Group>,
+    upstreams: Vec<Group>,
     /// Which of them a question may take; at least the main one.
-    pub(in crate::route) pools: Vec<Pool>,
-    pub(in crate::route) flights: Flights,
-    pub(in crate::route) waits: Waits,
-    pub(in crate::route) stalls: Stalls,
+    pools: Vec<Pool>,
+    flights: Flights,
+    waits: Waits,
+    stalls: Stalls,
     /// Questions and zones known to fail.
-    pub(in crate::route) failing: Failing,
+    failing: Failing,
     /// ... and how many do.
-    pub(in crate::route) usual: Usual,
-    pub(in crate::route) patience: Patience,
+    usual: Usual,
+    patience: Patience,
     /// How long a question may take.
-    pub(in crate::route) deadline: Duration,
+    deadline: Duration,
     /// A route whose answer would settle an open question, and when it may be asked.
-    pub(in crate::route) witness: Option<(RouteId, Time)>,
+    witness: Option<(RouteId, Time)>,
     /// A route that was not heard for so long is unknown,
-    pub(in crate::route) unknown_after: Duration,
+    unknown_after: Duration,
     /// ... which makes no difference to questions until then: all have just begun to be.
-    pub(in crate::route) fresh_until: Time,
+    fresh_until: Time,
     /// The host last woke up from sleep.
-    pub(in crate::route) woke: Time,
-    pub(in crate::route) first_round: Option<FirstRound>,
-    pub(in crate::route) hedges: Hedges,
-    pub(in crate::route) routes: Vec<Route>,
-    pub(in crate::route) grid: Vec<Seen>,
+    woke: Time,
+    first_round: Option<FirstRound>,
+    hedges: Hedges,
+    routes: Vec<Route>,
+    grid: Vec<Seen>,
     events: VecDeque<(Time, Event)>,
     lost_events: u64,
     second: u64,
-    pub(in crate::route) has_tastes: bool,
-    pub(in crate::route) unsettled: bool,
+    has_tastes: bool,
+    unsettled: bool,
 }
 
 /// What became of extra attempts, since the start.
@@ -184,7 +186,7 @@ impl Engine {
     /// Pays for a probe over `route`, from the purse of a pool that it is in.
     fn pays_for_probe(&mut self, route: RouteId, now: Time) -> bool {
         let pool = self.pools.iter_mut().find(|pool| pool.has(route));
-        pool.is_some_and(|pool| pool.budgets.probe(now))
+        pool.is_some_and(|pool| pool.budgets.pay(Charge::Probe, now))
     }
 
     pub(in crate::route) fn lane(&self, route: RouteId) -> &Lane {
@@ -315,6 +317,19 @@ impl Engine {
     /// Events dropped because nobody took them.
     pub fn events_lost(&self) -> u64 {
         self.lost_events
+    }
+
+    /// What a route ranks as.
+    #[cfg(test)]
+    pub(in crate::route) fn rank_of(&self, route: RouteId) -> Rank {
+        self.lane(route).rank
+    }
+
+    /// Has a route rank so until it is ranked anew.
+    #[cfg(test)]
+    pub(in crate::route) fn hold_for(&mut self, route: RouteId, rank: Rank) {
+        let lane = self.lane_mut(route);
+        (lane.rank, lane.rank_now) = (rank, rank);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::route::about::About;
 use crate::route::choose::Rank;
 use crate::route::engine::Engine;
 use crate::route::ids::{PoolId, RouteId, UpstreamId};
+use crate::route::judge::classify::{Facts, classify};
 use crate::route::judge::counts::{Sample, Shown};
 use crate::route::measure::in_flight::{Attempt, AttemptId, Departure};
 use crate::route::measure::service_time::Tail;
@@ -116,143 +117,18 @@ impl Engine {
         let Some(attempt) = self.flights.get(id) else {
             return false;
         };
-        let route = attempt.route;
         if outcome.came_back() {
-            let useful = matches!(
-                outcome,
-                Outcome::Answered | Outcome::Truncated | Outcome::Unfinished
-            );
-            self.heard(route, useful, now);
+            return self.came_back(id, attempt, outcome.is_useful(), looked, now);
         }
-        let outdone = attempt.outdone && !self.others_are_hard(route, now.since(attempt.sent));
-        let lane = &mut self.lanes[route.0 as usize];
+        let lane = &mut self.lanes[attempt.route.0 as usize];
         let in_flight = lane.queue.len();
         self.flights.land(id, &mut lane.queue);
-        if outcome.came_back() {
-            let useful = matches!(
-                outcome,
-                Outcome::Answered | Outcome::Truncated | Outcome::Unfinished
-            );
-            if !attempt.lost {
-                lane.recent.in_time(now);
-            }
-            if useful {
-                lane.recent.useful(now);
-            }
-            let rtt = now.since(attempt.sent);
-            let proven = looked.min(now).since(attempt.sent);
-            let censored = lane.estimate.is_late(rtt) && !lane.estimate.is_late(proven);
-            let again = lane.censored.again(censored, looked);
-            let is_late = lane.estimate.is_late(proven);
-            // A useless answer takes no work, and says nothing of how long work takes; nor is a question hard that
-            // another server has answered in time.
-            let overtaken = lane.useful_sent > attempt.sent && !outdone;
-            let found = attempt.counted;
-            // What is useless, or was expected to be, was late by its own doing.
-            let excused = attempt.mute || !useful;
-            // A trial that may just have been a hard question is worth another one.
-            let excusable = lane.rank > Rank::Unknown
-                && !outdone
-                && lane.straggler.is_none()
-                && lane.estimate.may_be_hard(proven);
-            let sample = match (attempt.resent, found) {
-                (true, counted) => Sample::Resent { counted },
-                (false, found) if (overtaken || excused) && (found || is_late) => {
-                    Sample::Hard { found }
-                }
-                (false, false) if excusable && is_late => Sample::Hard { found: false },
-                (false, true) => Sample::Found,
-                // Of a host that does little else than stall there will be nothing better.
-                (false, false) if censored && !again => Sample::Censored,
-                (false, false) if is_late => Sample::Late,
-                (false, false) => Sample::Good,
-            };
-            // What lies between is no measurement, unless a host that runs would not have looked earlier either.
-            let exact = !attempt.delayed && (looked >= now || rtt <= lane.estimate.check_wait());
-            let measured = match sample {
-                _ if exact => Some(rtt),
-                Sample::Late => Some(proven),
-                _ => None,
-            };
-            let held_up = match sample {
-                Sample::Resent { .. } => Some(HeldUp::OnTheWay),
-                Sample::Late | Sample::Found => attempt.held_up.filter(|_| !attempt.told),
-                _ => None,
-            };
-            lane.answered_sent = lane.answered_sent.max(attempt.sent);
-            let in_time = sample == Sample::Good;
-            lane.doubts.lift(|doubt| doubt.id == id);
-            if in_time && !attempt.mute {
-                self.usual.learn(false);
-            }
-            if in_time {
-                lane.good_sent = lane.good_sent.max(attempt.sent);
-                if useful {
-                    lane.useful_sent = lane.useful_sent.max(attempt.sent);
-                }
-            }
-            // A fallback's round trip holds a handshake and says nothing about datagrams.
-            let telling = attempt.kind != AttemptKind::StreamFallback && (useful || in_time);
-            if let Some(measured) = measured.filter(|_| telling) {
-                let was_lost = attempt.lost || attempt.resent;
-                let hard = matches!(sample, Sample::Hard { .. });
-                let at_peace = matches!(lane.rank, Rank::Clear | Rank::Unknown);
-                let clear = at_peace && !was_lost && !hard;
-                lane.estimate
-                    .sample(measured, now, clear, sample == Sample::Good);
-                let over = measured.saturating_sub(lane.estimate.base().unwrap_or(measured));
-                let upstream = lane.route.upstream;
-                // Where questions are few none overtakes it; but no jam is over with the next.
-                let mut before = None;
-                if sample == Sample::Good {
-                    before = lane.straggler.take().filter(|_| lane.rank <= Rank::Suspect);
-                } else if sample != Sample::Censored && !overtaken && !outdone {
-                    lane.straggler = Some(over);
-                }
-                if (hard && overtaken && useful) || (sample == Sample::Good && useful) {
-                    self.learn_hardness(upstream, over, now);
-                }
-                if let Some(before) = before {
-                    self.learn_hardness(upstream, before, now);
-                }
-            }
-            self.answers_at_last(route, now);
-            if useful {
-                self.lane_mut(route).useful_at = now;
-                self.failing.answered(attempt.about);
-                let upstream = self.lane(route).route.upstream;
-                self.failing.answered_at(attempt.about, upstream);
-                let of = &mut self.upstreams[upstream.0 as usize];
-                of.answered.note(attempt.about.kind, now);
-            }
-            let lane = &mut self.lanes[route.0 as usize];
-            self.stalls.moved(lane);
-            let stretch = lane.estimate.stretch();
-            lane.limit.answered(in_flight, stretch, rtt, now);
-            if attempt.resent && !attempt.lost {
-                lane.limit.lost(in_flight, now);
-            }
-            // One whose loss would say nothing earns no trust either.
-            let counts = useful || !attempt.mute;
-            if counts && (sample.is_blameless() || !self.is_self_made(route, in_flight, now)) {
-                let took = Some(rtt);
-                let shown = Shown {
-                    sample,
-                    held_up,
-                    took,
-                };
-                self.witnessed(attempt, shown, useful, now);
-            }
-            if in_time {
-                self.refute(route, attempt.sent, now);
-            }
-            return useful && in_time;
-        }
         self.stalls.look_again();
         match outcome {
             // A wait cut short by the driver teaches nothing.
             Outcome::TimedOut
-                if !attempt.lost && now.since(attempt.sent) >= self.lane(route).estimate.rto() =>
+                if !attempt.lost
+                    && now.since(attempt.sent) >= self.lane(attempt.route).estimate.rto() =>
             {
                 self.was_lost(id, attempt, in_flight, now);
             }
@@ -265,6 +141,107 @@ impl Engine {
             _ => {}
         }
         false
+    }
+
+    /// A packet came back. True if it was useful, and in time.
+    fn came_back(
+        &mut self,
+        id: AttemptId,
+        attempt: Attempt,
+        useful: bool,
+        looked: Time,
+        now: Time,
+    ) -> bool {
+        let route = attempt.route;
+        self.heard(route, useful, now);
+        let rtt = now.since(attempt.sent);
+        let outdone = attempt.outdone && !self.others_are_hard(route, rtt);
+        let lane = &mut self.lanes[route.0 as usize];
+        let in_flight = lane.queue.len();
+        self.flights.land(id, &mut lane.queue);
+        lane.recent.came_back(!attempt.lost, useful, now);
+        let facts = lane.facts(&attempt, useful, outdone, looked, now);
+        let sample = classify(facts);
+        let in_time = sample == Sample::Good;
+        lane.note_answer(id, &attempt, useful, in_time);
+        if in_time && !attempt.mute {
+            self.usual.learn(false);
+        }
+        let measured = self.lane(route).measured(&attempt, sample, looked, now);
+        // A fallback's round trip holds a handshake and says nothing about datagrams.
+        let telling = attempt.kind != AttemptKind::StreamFallback && (useful || in_time);
+        if let Some(measured) = measured.filter(|_| telling) {
+            self.learn(&attempt, facts, sample, measured, now);
+        }
+        self.answers_at_last(route, now);
+        if useful {
+            self.answered_usefully(&attempt, now);
+        }
+        let lane = &mut self.lanes[route.0 as usize];
+        self.stalls.moved(lane);
+        let stretch = lane.estimate.stretch();
+        lane.limit.answered(in_flight, stretch, rtt, now);
+        if attempt.resent && !attempt.lost {
+            lane.limit.lost(in_flight, now);
+        }
+        // One whose loss would say nothing earns no trust either.
+        let counts = useful || !attempt.mute;
+        if counts && (sample.is_blameless() || !self.is_self_made(route, in_flight, now)) {
+            let shown = Shown {
+                sample,
+                held_up: held_up(&attempt, sample),
+                took: Some(rtt),
+            };
+            self.witnessed(attempt, shown, useful, now);
+        }
+        if in_time {
+            self.refute(route, attempt.sent, now);
+        }
+        useful && in_time
+    }
+
+    /// Learns from a round trip what the route, and its server, take.
+    fn learn(
+        &mut self,
+        attempt: &Attempt,
+        facts: Facts,
+        sample: Sample,
+        measured: Duration,
+        now: Time,
+    ) {
+        let lane = &mut self.lanes[attempt.route.0 as usize];
+        let was_lost = attempt.lost || attempt.resent;
+        let hard = matches!(sample, Sample::Hard { .. });
+        let in_time = sample == Sample::Good;
+        let at_peace = matches!(lane.rank, Rank::Clear | Rank::Unknown);
+        let clear = at_peace && !was_lost && !hard;
+        lane.estimate.sample(measured, now, clear, in_time);
+        let over = measured.saturating_sub(lane.estimate.base().unwrap_or(measured));
+        let upstream = lane.route.upstream;
+        // Where questions are few none overtakes it; but no jam is over with the next.
+        let mut before = None;
+        if in_time {
+            before = lane.straggler.take().filter(|_| lane.rank <= Rank::Suspect);
+        } else if sample != Sample::Censored && !(facts.overtaken || facts.outdone) {
+            lane.straggler = Some(over);
+        }
+        if facts.useful && ((hard && facts.overtaken) || in_time) {
+            self.learn_hardness(upstream, over, now);
+        }
+        if let Some(before) = before {
+            self.learn_hardness(upstream, before, now);
+        }
+    }
+
+    /// A question was answered usefully: it does not fail, and its server answers.
+    fn answered_usefully(&mut self, attempt: &Attempt, now: Time) {
+        let lane = self.lane_mut(attempt.route);
+        lane.useful_at = now;
+        let upstream = lane.route.upstream;
+        self.failing.answered(attempt.about);
+        self.failing.answered_at(attempt.about, upstream);
+        let of = &mut self.upstreams[upstream.0 as usize];
+        of.answered.note(attempt.about.kind, now);
     }
 
     /// Whether other servers than this route's are known to take about as long for some questions, too: that one
@@ -339,5 +316,14 @@ impl Engine {
         } else {
             self.hangs(attempt.about, now);
         }
+    }
+}
+
+/// Where an answered attempt was held up, by what TCP saw, if that was not taken into account yet.
+fn held_up(attempt: &Attempt, sample: Sample) -> Option<HeldUp> {
+    match sample {
+        Sample::Resent { .. } => Some(HeldUp::OnTheWay),
+        Sample::Late | Sample::Found => attempt.held_up.filter(|_| !attempt.told),
+        _ => None,
     }
 }

@@ -2,9 +2,13 @@
 
 use crate::clock::Time;
 use crate::route::choose::Rank;
+use crate::route::constants::choose::choice::TRIES_PER_SERVER;
 use crate::route::engine::Engine;
+use crate::route::engine::state::lane::Lane;
 use crate::route::engine::state::pool::Pool;
+use crate::route::ids::UpstreamId;
 use crate::route::ids::{PoolId, RouteId};
+use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 
 impl Engine {
@@ -38,6 +42,29 @@ impl Engine {
         precedence.is_before(upstream(one), upstream(other))
     }
 
+    /// Who comes before `denier` and is worth asking: one that answers and is none of those that said something `useless`.
+    pub(in crate::route) fn earlier_to_ask(
+        &self,
+        pool: PoolId,
+        denier: RouteId,
+        tried: &[RouteId],
+        useless: &[UpstreamId],
+    ) -> Option<RouteId> {
+        let worth = self.lanes_of(pool).filter(|(id, lane)| {
+            let upstream = lane.route.upstream;
+            self.comes_before(pool, *id, denier)
+                && self.may_answer(pool, *id)
+                && lane.has_room()
+                && !useless.contains(&upstream)
+                && self.tries_at(tried, upstream) < TRIES_PER_SERVER
+        });
+        let order = |(id, lane): &(RouteId, &Lane)| {
+            let again = tried.contains(id);
+            (self.tries_at(tried, lane.route.upstream), again, lane.rank)
+        };
+        worth.min_by_key(order).map(|(id, _)| id)
+    }
+
     /// An answer over `route` may be hoped for, if perhaps a late one: a server that is left for being slow, or useless for
     /// other names, still knows what it knows.
     pub(in crate::route) fn may_answer(&self, pool: PoolId, route: RouteId) -> bool {
@@ -57,11 +84,11 @@ impl Engine {
         } = self.pool_mut(pool);
         match (standing, tries) {
             (Standing::Clear, 0) => {
-                budgets.doubtful(now);
+                budgets.pay(Charge::Doubtful, now);
                 true
             }
-            (Standing::Clear, _) => budgets.extra(true, now),
-            _ => budgets.under_ceiling_again(now),
+            (Standing::Clear, _) => budgets.pay(Charge::Urgent, now),
+            _ => budgets.pay(Charge::AfterUseless, now),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::route::engine::state::group::Group;
 use crate::route::engine::state::lane::Lane;
 use crate::route::ids::{PathId, PoolId, RouteId, UpstreamId};
 use crate::route::judge::health::Health;
+use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 
 /// Whose trial it is.
@@ -36,9 +37,53 @@ pub(super) enum Trial {
 }
 
 impl Trial {
-    /// A return waits for it.
-    fn is_owed(self) -> bool {
-        !matches!(self, Trial::Survey(_))
+    /// A return waits for it, unless it is a survey.
+    fn charge(self) -> Charge {
+        match self {
+            Trial::Survey(_) => Charge::Measurement,
+            _ => Charge::Return,
+        }
+    }
+}
+
+/// The trial that is due first, of those considered so far, and the first survey.
+struct Due {
+    first: (Time, Option<Trial>),
+    /// When that one was last asked.
+    asked: Time,
+    survey: (Time, Option<Trial>),
+}
+
+impl Default for Due {
+    fn default() -> Due {
+        Due {
+            first: (Time::NEVER, None),
+            asked: Time::NEVER,
+            survey: (Time::NEVER, None),
+        }
+    }
+}
+
+impl Due {
+    /// `asked` is when it was last asked for whatever reason. Of those due at once it is the turn of the one that this was
+    /// the longest ago for, or the first would keep the others from ever being tried.
+    fn consider(&mut self, due: Time, asked: Time, trial: Trial) {
+        match trial {
+            Trial::Survey(_) if due < self.survey.0 => self.survey = (due, Some(trial)),
+            Trial::Survey(_) => {}
+            _ if (due, asked) < (self.first.0, self.asked) => {
+                (self.first, self.asked) = ((due, Some(trial)), asked);
+            }
+            _ => {}
+        }
+    }
+
+    fn first(self, now: Time) -> (Time, Option<Trial>) {
+        if self.first.0 <= now || self.first.0 <= self.survey.0 {
+            self.first
+        } else {
+            self.survey
+        }
     }
 }
 
@@ -89,7 +134,7 @@ impl Engine {
         }
         let has_room = self.lane(route).has_room();
         let of = self.pool_mut(pool);
-        if !has_room || !of.budgets.measurement(trial.is_owed(), now) {
+        if !has_room || !of.budgets.pay(trial.charge(), now) {
             of.next_trial = now + FIRST_STEP;
             return None;
         }
@@ -154,8 +199,8 @@ impl Engine {
         let route = self.route_of(pool, trial)?;
         let budgets = &mut self.pool_mut(pool).budgets;
         let paid = match standing {
-            Standing::Clear => budgets.measurement(trial.is_owed(), now),
-            _ => budgets.probe_under_ceiling(now),
+            Standing::Clear => budgets.pay(trial.charge(), now),
+            _ => budgets.pay(Charge::ProbeInNeed, now),
         };
         if !paid {
             return None;
@@ -192,85 +237,85 @@ impl Engine {
         of.next_trial = now + step.mul_f32(jittered(unit(rng)));
         of.outage_turn = turn?;
         let route = of.members[usize::from(of.outage_turn)];
-        of.budgets.probe(now).then_some(route)
+        of.budgets.pay(Charge::Probe, now).then_some(route)
     }
 
     /// The trial that is due first. A survey, which nobody waits for, never keeps one that is due waiting.
     fn earliest(&self, pool: PoolId, now: Time) -> (Time, Option<Trial>) {
         let of = self.pool(pool);
-        let (mut first, mut survey) = ((Time::NEVER, None), (Time::NEVER, None));
-        let mut longest_ago = Time::NEVER;
-        // `asked` is when it was last asked for whatever reason. Of those due at once it is the turn of the one
-        // that this was the longest ago for, or the first would keep the others from ever being tried.
-        let mut consider = |due: Time, asked: Time, trial: Trial| match trial {
-            Trial::Survey(_) if due < survey.0 => survey = (due, Some(trial)),
-            Trial::Survey(_) => {}
-            _ if (due, asked) < (first.0, longest_ago) => {
-                (first, longest_ago) = ((due, Some(trial)), asked);
-            }
-            _ => {}
-        };
+        let mut due = Due::default();
         if let Some((route, at)) = self.witness.filter(|(route, _)| of.has(*route)) {
-            consider(at, Time::default(), Trial::Witness(route));
+            due.consider(at, Time::default(), Trial::Witness(route));
         }
-        let due = |health: &Health, asked: Time| match health.verdict() {
+        for (index, path) in (0u16..).zip(&self.paths) {
+            let (id, out) = (PathId(index), path.drained || path.missing);
+            let own = |lane: &Lane| lane.route.path == id;
+            self.consider_group(pool, path, out, own, Trial::Path(id), &mut due);
+        }
+        for (index, upstream) in (0u16..).zip(&self.upstreams) {
+            let (id, out) = (UpstreamId(index), upstream.drained || upstream.loops);
+            let own = |lane: &Lane| lane.route.upstream == id;
+            self.consider_group(pool, upstream, out, own, Trial::Upstream(id), &mut due);
+        }
+        for (id, lane) in self.lanes_of(pool) {
+            self.consider_route(pool, id, lane, &mut due);
+        }
+        due.first(now)
+    }
+
+    /// Whether a path or an upstream is due, of which `own` are the routes, unless it is `out` of use.
+    fn consider_group(
+        &self,
+        pool: PoolId,
+        group: &Group,
+        out: bool,
+        own: impl Fn(&Lane) -> bool,
+        trial: Trial,
+        due: &mut Due,
+    ) {
+        let in_trouble = group.health.verdict() != Verdict::Clear;
+        if in_trouble && !out && self.route_of(pool, trial).is_some() {
+            let asked = self.lanes.iter().filter(|lane| own(lane));
+            let asked = asked.map(|lane| lane.asked).max().unwrap_or_default();
+            due.consider(self.due(pool, &group.health, asked), asked, trial);
+        }
+    }
+
+    /// Whether a route is due.
+    fn consider_route(&self, pool: PoolId, id: RouteId, lane: &Lane, due: &mut Due) {
+        let accused = self.paths[lane.route.path.0 as usize].accused()
+            || self.upstreams[lane.route.upstream.0 as usize].accused();
+        // Its path or its server is tried in its place; but while nothing is clear that may be by questions
+        // over other routes only, and this one might be well again.
+        let covered = accused && (self.pool(pool).is_clear() || !lane.health.verdict().is_bad());
+        if lane.rank == Rank::Out || covered {
+            return;
+        }
+        let is_clear = lane.health.verdict() == Verdict::Clear;
+        if is_clear && let Some(oldest) = lane.doubts.lone() {
+            let step = SOUND_STEP * (1 << lane.soundings.saturating_sub(1).min(SOUND_DOUBLINGS));
+            let at = (oldest + SOUND_AFTER).max(lane.sounded + step);
+            due.consider(at, lane.sounded, Trial::Sounding(id));
+        }
+        if !is_clear {
+            let at = self.due(pool, &lane.health, lane.asked);
+            due.consider(at, lane.asked, Trial::Route(id));
+        } else if !(lane.metered || lane.estimate.is_measured())
+            && lane.estimate.samples() < FIRST_SAMPLES
+        {
+            due.consider(lane.asked + FIRST_STEP, lane.asked, Trial::Survey(id));
+        }
+    }
+
+    /// When one that was last `asked` then is due.
+    fn due(&self, pool: PoolId, health: &Health, asked: Time) -> Time {
+        let of = self.pool(pool);
+        match health.verdict() {
             Verdict::Clear | Verdict::Recovering => Time::NEVER,
             _ if of.is_clear() => health.trial_due(),
             // Nothing is clear: what heals first is to be found soon. What questions go over anyhow needs no
             // trial.
             _ => of.pressed.max(asked + PRESSED),
-        };
-        let asked = |member: &dyn Fn(&Lane) -> bool| {
-            let asked = self.lanes.iter().filter(|lane| member(lane));
-            asked.map(|lane| lane.asked).max().unwrap_or_default()
-        };
-        for (index, path) in (0u16..).zip(&self.paths) {
-            let id = PathId(index);
-            let is_tried = path.health.verdict() != Verdict::Clear
-                && self.route_of(pool, Trial::Path(id)).is_some();
-            if is_tried && !path.drained && !path.missing {
-                let asked = asked(&|lane| lane.route.path == id);
-                consider(due(&path.health, asked), asked, Trial::Path(id));
-            }
-        }
-        for (index, upstream) in (0u16..).zip(&self.upstreams) {
-            let id = UpstreamId(index);
-            let is_tried = upstream.health.verdict() != Verdict::Clear
-                && self.route_of(pool, Trial::Upstream(id)).is_some();
-            if is_tried && !upstream.drained && !upstream.loops {
-                let asked = asked(&|lane| lane.route.upstream == id);
-                consider(due(&upstream.health, asked), asked, Trial::Upstream(id));
-            }
-        }
-        for (id, lane) in self.lanes_of(pool) {
-            let accused = self.paths[lane.route.path.0 as usize].accused()
-                || self.upstreams[lane.route.upstream.0 as usize].accused();
-            // Its path or its server is tried in its place; but while nothing is clear that may be by questions
-            // over other routes only, and this one might be well again.
-            let covered = accused && (of.is_clear() || !lane.health.verdict().is_bad());
-            if lane.rank == Rank::Out || covered {
-                continue;
-            }
-            if lane.health.verdict() == Verdict::Clear
-                && let Some(oldest) = lane.doubts.lone()
-            {
-                let step =
-                    SOUND_STEP * (1 << lane.soundings.saturating_sub(1).min(SOUND_DOUBLINGS));
-                let at = (oldest + SOUND_AFTER).max(lane.sounded + step);
-                consider(at, lane.sounded, Trial::Sounding(id));
-            }
-            if lane.health.verdict() != Verdict::Clear {
-                consider(due(&lane.health, lane.asked), lane.asked, Trial::Route(id));
-            } else if !(lane.metered || lane.estimate.is_measured())
-                && lane.estimate.samples() < FIRST_SAMPLES
-            {
-                consider(lane.asked + FIRST_STEP, lane.asked, Trial::Survey(id));
-            }
-        }
-        if first.0 <= now || first.0 <= survey.0 {
-            first
-        } else {
-            survey
         }
     }
 

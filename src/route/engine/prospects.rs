@@ -9,6 +9,7 @@ use crate::route::engine::state::lane::Lane;
 use crate::route::engine::state::pool::Pool;
 use crate::route::engine::{Engine, Prospect};
 use crate::route::ids::{PoolId, RouteId};
+use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 
 impl Engine {
@@ -45,7 +46,7 @@ impl Engine {
         let Pool {
             standing, budgets, ..
         } = self.pool_mut(pool);
-        let paid = *standing == Standing::Clear || budgets.may_renew(now);
+        let paid = *standing == Standing::Clear || budgets.may_pay(Charge::Renewal, now);
         // In a surge of byway's own known names do not wait. A storm of names that fail is none: it is a few times
         // what a quiet host asks.
         let flooded = budgets.is_flooded(now);
@@ -67,7 +68,7 @@ impl Engine {
         let paid = match standing {
             Standing::Outage => return true,
             Standing::Clear => true,
-            Standing::NothingClear => budgets.may_ask(now),
+            Standing::NothingClear => budgets.may_pay(Charge::First, now),
         };
         let mut lanes = self.lanes_of(pool).map(|(_, lane)| lane);
         let free = |lane: &Lane| lane.rank != Rank::Out && lane.has_room();
@@ -108,6 +109,6 @@ impl Engine {
 
     /// Whether a question may be put once more to the one that has just answered it, at the extras' cost.
     pub fn may_repeat(&mut self, pool: PoolId, now: Time) -> bool {
-        self.pool_mut(pool).budgets.extra(false, now)
+        self.pool_mut(pool).budgets.pay(Charge::Extra, now)
     }
 }

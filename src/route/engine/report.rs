@@ -125,34 +125,8 @@ pub struct UpstreamReport {
 impl Engine {
     /// How everything is at the moment.
     pub fn report(&self, now: Time) -> Report {
-        let routes = self.in_order().into_iter().map(|id| {
-            let lane = self.lane(id);
-            let answerable = self.answerable(lane);
-            let evidence = self.evidence(id, answerable.tally(), now);
-            let (verdict, since) = self.shown_since(lane, now);
-            RouteReport {
-                id,
-                name: lane.route.name.clone(),
-                verdict,
-                standing_for: now.since(since),
-                evidence,
-                base: lane.estimate.base(),
-                excess: lane.estimate.excess(now),
-                typical: Duration::from_micros(lane.estimate.typical_us() as u64),
-                loss: f64::from(evidence.lost) / f64::from(evidence.attempts.max(1)),
-                recent_loss: lane.recent.loss(now),
-                last_answer: lane.recent.last_answer(now),
-                in_flight: lane.queue.len(),
-                limit: lane.limit.get(),
-                tcp_resent: lane.tcp_round_trip.map(|_| lane.tcp_resent),
-                tcp_round_trip: lane.tcp_round_trip,
-                hedge_wait: lane.estimate.hedge_wait(),
-                drained: lane.drained
-                    || self.paths[lane.route.path.0 as usize].drained
-                    || self.upstreams[lane.route.upstream.0 as usize].drained,
-                missing: self.paths[lane.route.path.0 as usize].missing,
-            }
-        });
+        let routes = self.in_order().into_iter();
+        let routes = routes.map(|id| self.report_of(id, now));
         let main = self.pool(PoolId::MAIN);
         Report {
             standing: main.standing,
@@ -194,6 +168,35 @@ impl Engine {
             amplification: main.budgets.amplification(),
             hedges: self.hedges,
             listening: self.flights.len(),
+        }
+    }
+
+    fn report_of(&self, id: RouteId, now: Time) -> RouteReport {
+        let lane = self.lane(id);
+        let answerable = self.answerable(lane);
+        let evidence = self.evidence(id, answerable.tally(), now);
+        let (verdict, since) = self.shown_since(lane, now);
+        RouteReport {
+            id,
+            name: lane.route.name.clone(),
+            verdict,
+            standing_for: now.since(since),
+            evidence,
+            base: lane.estimate.base(),
+            excess: lane.estimate.excess(now),
+            typical: Duration::from_micros(lane.estimate.typical_us() as u64),
+            loss: f64::from(evidence.lost) / f64::from(evidence.attempts.max(1)),
+            recent_loss: lane.recent.loss(now),
+            last_answer: lane.recent.last_answer(now),
+            in_flight: lane.queue.len(),
+            limit: lane.limit.get(),
+            tcp_resent: lane.tcp_round_trip.map(|_| lane.tcp_resent),
+            tcp_round_trip: lane.tcp_round_trip,
+            hedge_wait: lane.estimate.hedge_wait(),
+            drained: lane.drained
+                || self.paths[lane.route.path.0 as usize].drained
+                || self.upstreams[lane.route.upstream.0 as usize].drained,
+            missing: self.paths[lane.route.path.0 as usize].missing,
         }
     }
 

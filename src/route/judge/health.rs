@@ -11,15 +11,15 @@
 //! over a tenth of a second, and it is left only by earning it: a row of good answers, longer the
 //! more often the same promise was broken, then a growing share of the traffic.
 
-use std::time::Duration;
-
 use crate::clock::Time;
 use crate::observe::event::Verdict;
-use crate::route::constants::judge::probation::{RELAPSES, SHARE_FIRST, SHARE_SECOND, SHARE_THIRD};
+use crate::route::constants::judge::probation::{SHARE_FIRST, SHARE_SECOND, SHARE_THIRD};
 use crate::route::constants::judge::proof::*;
 use crate::route::constants::judge::suspicion::*;
+use crate::route::judge::comeback::Comeback;
 use crate::route::judge::counts::{Change, Row, Sample, Shown, Tally};
 use crate::route::judge::probation::Patience;
+use crate::route::judge::transitions::{Signal, next};
 
 /// What is believed of one route, path or upstream, and why.
 #[derive(Clone, Debug, Default)]
@@ -36,17 +36,9 @@ pub struct Health {
     tally: Tally,
     lost_in_row: u32,
     answered: Time,
-    row: Row,
-    /// When the first attempt was sent of the row that earned the last return.
-    relief: Time,
+    comeback: Comeback,
     /// Times it was declared dead in this trouble.
     deaths: u32,
-    relapses: u32,
-    cleared: Time,
-    trial: Time,
-    gap: Duration,
-    /// What the last late answer took.
-    last_late: Option<Duration>,
 }
 
 impl Health {
@@ -89,24 +81,43 @@ impl Health {
 
     /// Good answers in a row, as far as they count for a return.
     pub fn row(&self) -> Row {
-        self.row
+        self.comeback.row
     }
 
     /// What was sent before this says nothing against it any more.
     pub fn relief(&self) -> Time {
-        self.relief
+        self.comeback.relief()
+    }
+
+    /// When it should be tried again.
+    pub fn trial_due(&self) -> Time {
+        if self.verdict == Verdict::Clear {
+            Time::NEVER
+        } else {
+            self.comeback.trial_due()
+        }
+    }
+
+    /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
+    pub fn trying(&mut self, now: Time, patience: &Patience, jitter: f32) {
+        self.comeback.trying(now, patience, jitter);
+    }
+
+    /// Makes the next trial due at once: something says that it may be worth it.
+    pub fn try_now(&mut self, now: Time) {
+        self.comeback.try_now(now);
     }
 
     /// It was in trouble not long ago and is clear now.
     pub fn returned_lately(&self, now: Time, patience: &Patience) -> bool {
         self.verdict == Verdict::Clear
-            && self.cleared != Time::default()
-            && now.since(self.cleared) < patience.memory
+            && self.comeback.cleared() != Time::default()
+            && now.since(self.comeback.cleared()) < patience.memory
     }
 
     /// A server that answers uselessly, and nothing since says that it got better.
     pub fn is_useless(&self) -> bool {
-        self.verdict != Verdict::Clear && self.poor > FORGIVEN && self.row.count == 0
+        self.verdict != Verdict::Clear && self.poor > FORGIVEN && self.row().count == 0
     }
 
     /// Bad attempts since the trouble began to show.
@@ -150,9 +161,9 @@ impl Health {
             return None;
         }
         self.weigh(shown, now);
-        self.row = row;
+        self.comeback.row = row;
         if self.verdict != Verdict::Clear {
-            self.hasten(shown, now, patience);
+            self.comeback.hasten(shown, &self.tally, now, patience);
         }
         let worse = !sample.is_blameless();
         self.judge(worse, now, patience, desperate)
@@ -165,10 +176,9 @@ impl Health {
 
     /// Lets time do its part: shares grow.
     pub fn turn(&mut self, now: Time, patience: &Patience) -> Option<Change> {
-        let grown = self.verdict == Verdict::Recovering && now.since(self.since) >= patience.ramp;
-        grown
-            .then(|| self.change(Verdict::Clear, now, patience))
-            .flatten()
+        let grown = now.since(self.since) >= patience.ramp;
+        let to = next(self.verdict, self.jammed, |it| it == Signal::Grown && grown)?;
+        self.change(to, now, patience)
     }
 
     /// Found guilty from outside, on what others showed as well as on its own.
@@ -180,7 +190,7 @@ impl Health {
         patience: &Patience,
     ) -> Option<Change> {
         self.tally = tally;
-        self.row = Row::default();
+        self.comeback.row = Row::default();
         // It returns by trials, not because nothing more was seen of it.
         self.loss = DISTRUST;
         self.change(verdict, now, patience)
@@ -189,7 +199,7 @@ impl Health {
     /// Found innocent from outside: another explained what it showed before `relief`.
     pub fn absolve(&mut self, relief: Time, now: Time, patience: &Patience) -> Option<Change> {
         self.forget();
-        self.relief = self.relief.max(relief);
+        self.comeback.relieve(relief);
         self.change(Verdict::Clear, now, patience)
     }
 
@@ -211,9 +221,9 @@ impl Health {
         if !may || self.onset().is_none() || self.bad() > 0 {
             return None;
         }
-        let cleared = self.cleared;
-        let change = self.absolve(self.relief, now, patience);
-        self.cleared = cleared;
+        let cleared = self.comeback.cleared();
+        let change = self.absolve(self.relief(), now, patience);
+        self.comeback.never_mind(cleared);
         change
     }
 
@@ -221,11 +231,10 @@ impl Health {
     /// that drains still delivers, late.
     fn is_old_news(&self, sample: Sample, sent: Time) -> bool {
         let bad = !matches!(sample, Sample::Good | Sample::Poor { .. });
-        let returning = self.verdict != Verdict::Clear && self.row.count > 0;
-        let since = if returning {
-            self.relief.max(self.row.sent)
-        } else {
-            self.relief
+        let row = self.row();
+        let since = match self.verdict != Verdict::Clear && row.count > 0 {
+            true => self.relief().max(row.sent),
+            false => self.relief(),
         };
         bad && sent < since
     }
@@ -282,6 +291,7 @@ impl Health {
         }
     }
 
+    /// What follows from what was seen. `worse`: the last outcome speaks against it.
     fn judge(
         &mut self,
         worse: bool,
@@ -289,30 +299,44 @@ impl Health {
         patience: &Patience,
         desperate: bool,
     ) -> Option<Change> {
-        let suspicious = self.loss >= SUSPECT_LOSS || self.late >= SUSPECT_LATE;
-        let to = match self.verdict {
-            Verdict::Clear if self.poor >= SICK => Verdict::Sick,
-            Verdict::Clear if suspicious => Verdict::Suspect,
-            Verdict::Clear => return None,
-            Verdict::Recovering if self.poor >= SICK => Verdict::Sick,
-            Verdict::Recovering if suspicious => self.jammed,
-            Verdict::Recovering => return None,
-            _ if self.earned(now, patience, desperate) => {
-                if desperate || self.verdict == Verdict::Suspect {
-                    Verdict::Clear
-                } else {
-                    Verdict::Recovering
-                }
-            }
-            Verdict::Dead if self.lost_in_row == 0 => self.jammed,
-            _ if !worse => return None,
-            Verdict::Sick if self.poor < FORGIVEN && self.is_dead(now) => Verdict::Dead,
-            Verdict::Suspect | Verdict::Congested if self.is_dead(now) => Verdict::Dead,
-            Verdict::Suspect if self.poor >= SICK => Verdict::Sick,
-            Verdict::Suspect if self.is_jammed(now) => self.jammed,
-            _ => return None,
-        };
+        let to = next(self.verdict, self.jammed, |signal| {
+            self.sees(signal, worse, now, patience, desperate)
+        })?;
         self.change(to, now, patience)
+    }
+
+    fn sees(
+        &self,
+        signal: Signal,
+        worse: bool,
+        now: Time,
+        patience: &Patience,
+        desperate: bool,
+    ) -> bool {
+        let at_peace = matches!(self.verdict, Verdict::Clear | Verdict::Recovering);
+        let doubted = self.verdict == Verdict::Suspect;
+        match signal {
+            Signal::Useless => self.poor >= SICK && (worse || at_peace),
+            Signal::Suspicious => self.loss >= SUSPECT_LOSS || self.late >= SUSPECT_LATE,
+            Signal::EarnedAtOnce if desperate => self.comeback.is_earned_in_need(now),
+            Signal::EarnedAtOnce => doubted && self.is_earned(now, patience),
+            Signal::Earned => !desperate && self.is_earned(now, patience),
+            Signal::Answered => self.lost_in_row == 0,
+            // A server that answered uselessly just now is not dead.
+            Signal::Silent => {
+                let useless = self.verdict == Verdict::Sick && self.poor >= FORGIVEN;
+                worse && !useless && self.is_dead(now)
+            }
+            Signal::Proven => worse && self.is_jammed(now),
+            // Time says so, not an outcome.
+            Signal::Grown => false,
+        }
+    }
+
+    fn is_earned(&self, now: Time, patience: &Patience) -> bool {
+        let calm = self.loss <= FORGIVEN && self.late <= FORGIVEN && self.poor <= FORGIVEN;
+        let doubted = self.verdict == Verdict::Suspect && calm;
+        self.comeback.is_earned(doubted, &self.tally, now, patience)
     }
 
     fn is_dead(&self, now: Time) -> bool {
@@ -346,41 +370,33 @@ impl Health {
         let improving = matches!(to, Verdict::Clear | Verdict::Recovering);
         let Row {
             count, from: since, ..
-        } = self.row;
+        } = self.row();
         let good = Tally {
             attempts: count,
             from: since,
             ..Tally::default()
         };
         let tally = if improving { good } else { self.tally };
-        if improving && count > 0 {
-            self.relief = self.row.sent;
+        if improving {
+            self.comeback.rely();
         }
         self.deaths += u32::from(to == Verdict::Dead);
         let change = Change {
             from,
             to,
             tally,
-            relief: self.relief,
+            relief: self.relief(),
         };
         self.verdict = to;
         self.since = now;
         if improving {
             self.forget();
             if to == Verdict::Clear {
-                self.cleared = now;
+                self.comeback.complete(now);
             }
-            return Some(change);
-        }
-        if matches!(from, Verdict::Clear | Verdict::Recovering) {
-            let broken = from == Verdict::Recovering || now.since(self.cleared) < patience.memory;
-            self.relapses = if broken {
-                (self.relapses + 1).min(RELAPSES)
-            } else {
-                0
-            };
-            self.gap = (patience.first * (1 << self.relapses)).min(patience.longest);
-            self.trial = now + self.gap;
+        } else if matches!(from, Verdict::Clear | Verdict::Recovering) {
+            self.comeback
+                .begin(from == Verdict::Recovering, now, patience);
         }
         Some(change)
     }
@@ -388,9 +404,8 @@ impl Health {
     fn forget(&mut self) {
         (self.loss, self.late, self.poor) = (0.0, 0.0, 0.0);
         self.tally = Tally::default();
-        self.row = Row::default();
+        self.comeback.forget();
         (self.lost_in_row, self.deaths) = (0, 0);
-        self.last_late = None;
     }
 
     fn fade(&mut self, now: Time) {
@@ -412,8 +427,6 @@ impl Health {
         self.poor *= (-dt.as_secs_f32() / (SUSPICION_FADES * TRUST_FADES.as_secs_f32())).exp();
     }
 }
-
-mod earning;
 
 #[cfg(test)]
 mod tests;

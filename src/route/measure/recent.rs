@@ -29,6 +29,16 @@ fn number(now: Time) -> u64 {
 }
 
 impl Recent {
+    /// Something came back, in the route's own time or not, useful or not.
+    pub(in crate::route) fn came_back(&mut self, in_time: bool, useful: bool, now: Time) {
+        if in_time {
+            self.in_time(now);
+        }
+        if useful {
+            self.useful(now);
+        }
+    }
+
     /// An attempt was answered in the route's own time.
     pub(in crate::route) fn in_time(&mut self, now: Time) {
         self.part(now).answered += 1;

@@ -7,10 +7,8 @@
 
 use crate::clock::Time;
 use crate::route::ask::{Finish, Purpose, Step};
-use crate::route::constants::choose::choice::TRIES_PER_SERVER;
 use crate::route::constants::race::denial::*;
 use crate::route::engine::Engine;
-use crate::route::engine::state::lane::Lane;
 use crate::route::ids::RouteId;
 use crate::route::outcome::AttemptKind;
 use crate::route::race::state::{Denial, Flight, Race};
@@ -80,27 +78,13 @@ impl Race {
     }
 
     pub(in crate::route) fn tries_at(&self, engine: &Engine, route: RouteId) -> usize {
-        engine.tries_at(&self.tried, engine.lane(route).route.upstream)
+        engine.tries_at(&self.tried, engine.upstream_of(route))
     }
 
-    /// Who comes before `denier` and is worth asking: one that answers and did not say something useless.
+    /// Who comes before `denier` and is worth asking.
     fn earlier_to_ask(&self, engine: &Engine, denier: RouteId) -> Option<RouteId> {
-        let pool = self.ask.pool;
-        let worth = engine.lanes_of(pool).filter(|(id, lane)| {
-            let upstream = lane.route.upstream;
-            engine.comes_before(pool, *id, denier)
-                && engine.may_answer(pool, *id)
-                && lane.has_room()
-                && !self.useless.contains(&upstream)
-                && engine.tries_at(&self.tried, upstream) < TRIES_PER_SERVER
-        });
-        let order = |(id, lane): &(RouteId, &Lane)| {
-            let again = self.tried.contains(id);
-            let tries = engine.tries_at(&self.tried, lane.route.upstream);
-            (tries, again, lane.rank)
-        };
-        let first = worth.filter(|_| self.has_room()).min_by_key(order);
-        first.map(|(id, _)| id)
+        let room = self.has_room();
+        room.then(|| engine.earlier_to_ask(self.ask.pool, denier, &self.tried, &self.useless))?
     }
 }
 

@@ -15,8 +15,6 @@ mod state;
 
 pub use state::Race;
 
-use smallvec::SmallVec;
-
 use crate::clock::Time;
 use crate::route::ask::{Ask, Failure, Finish, Purpose, Refused, Send, Step};
 use crate::route::constants::race::attempts::*;
@@ -25,6 +23,7 @@ use crate::route::ids::{RouteId, UpstreamId};
 use crate::route::measure::in_flight::AttemptId;
 use crate::route::outcome::{AttemptKind, Outcome};
 use crate::route::race::state::{Flight, patient};
+use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 use crate::wire::Rcode;
 
@@ -48,81 +47,50 @@ impl Race {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<(Race, Step), Refused> {
-        let mut race = Race {
-            ask: *ask,
-            started: now,
-            latest: ask.deadline + ask.deadline.since(now),
-            flights: SmallVec::new(),
-            tried: SmallVec::new(),
-            held: None,
-            denial: None,
-            denying: None,
-            useless: SmallVec::new(),
-            last_sent: now,
-            next_try: Time::NEVER,
-            hedge_at: Time::NEVER,
-            refused: 0,
-            reopened: false,
-            short: false,
-            truncated: false,
-            partial: false,
-            finished: false,
-            answered: false,
-        };
+        let mut race = Race::new(ask, now);
         let mut step = Step::default();
-        let counts = !matches!(ask.purpose, Purpose::Probe(_)) && !ask.again;
-        let pool = engine.pool_mut(ask.pool);
-        let standing = pool.standing;
-        if counts {
-            pool.budgets.asked(now);
-        }
-        if counts && standing != Standing::Outage {
-            pool.budgets.wanted(now);
-        }
-        match ask.purpose {
-            Purpose::Probe(route) => {
+        engine.asked(ask, now);
+        let standing = engine.standing_of(ask.pool);
+        match (ask.purpose, standing) {
+            (Purpose::Probe(route), _) => {
                 step.send = Some(race.depart(engine, route, AttemptKind::Probe, now));
                 race.next_try = Time::NEVER;
             }
-            Purpose::Client | Purpose::Held => {
-                engine.pool_mut(ask.pool).last_question = now;
-                if standing == Standing::Outage {
-                    race.next_try = now;
-                } else {
-                    let send = race.first(engine, failed, now, rng)?;
-                    step.send = Some(send);
-                    step.also = race.duplicate(engine, send.route, now, rng);
-                }
+            (Purpose::Client | Purpose::Held, Standing::Outage) => {
+                race.next_try = now;
             }
-            Purpose::Renewal => {
-                engine.pool_mut(ask.pool).last_question = now;
-                if standing == Standing::Outage {
-                    return Err(Refused::Denied);
-                }
+            (Purpose::Renewal, Standing::Outage) => {
+                return Err(Refused::Denied);
+            }
+            (Purpose::Client | Purpose::Held | Purpose::Renewal, _) => {
                 let send = race.first(engine, failed, now, rng)?;
                 step.send = Some(send);
                 step.also = race.duplicate(engine, send.route, now, rng);
             }
-            Purpose::Refresh => {
-                if standing != Standing::Clear {
-                    return Err(Refused::Denied);
-                }
-                let route = engine.choose_for(ask.pool, failed, now, rng)?;
-                if engine
-                    .lane(route)
-                    .limit
-                    .load(engine.lane(route).queue.len())
-                    > ROOM
-                    || !engine.pool_mut(ask.pool).budgets.refresh(now)
-                {
-                    return Err(Refused::Denied);
-                }
-                step.send = Some(race.depart(engine, route, AttemptKind::Refresh, now));
-                step.also = race.duplicate(engine, route, now, rng);
+            (Purpose::Refresh, Standing::Clear) => {
+                let send = race.refresh(engine, failed, now, rng)?;
+                step.send = Some(send);
+                step.also = race.duplicate(engine, send.route, now, rng);
             }
+            (Purpose::Refresh, _) => return Err(Refused::Denied),
         }
         race.close(&mut step, now);
         Ok((race, step))
+    }
+
+    /// The first packet of a question that the cache asks ahead of expiry: where there is room to spare.
+    fn refresh(
+        &mut self,
+        engine: &mut Engine,
+        failed: &[RouteId],
+        now: Time,
+        rng: &mut impl rand::Rng,
+    ) -> Result<Send, Refused> {
+        let route = engine.choose_for(self.ask.pool, failed, now, rng)?;
+        if engine.load_of(route) > ROOM || !engine.pay(self.ask.pool, Charge::Refresh, now) {
+            return Err(Refused::Denied);
+        }
+        Ok(self.depart(engine, route, AttemptKind::Refresh, now))
     }
 
     /// The time of the last step's wake has come, and all that has arrived until `now` was told.
@@ -156,39 +124,58 @@ impl Race {
             return step;
         };
         let timely = engine.land(attempt, outcome, looked, now);
-        let upstream = engine.lane(flight.route).route.upstream;
+        let upstream = engine.upstream_of(flight.route);
         if timely {
             for other in &self.flights {
-                if engine.lane(other.route).route.upstream != upstream {
-                    engine.flights.outdone(other.id);
+                if engine.upstream_of(other.route) != upstream {
+                    engine.outdone(other.id);
                 }
             }
         }
+        self.follow(engine, flight, outcome, now, rng, &mut step);
+        if !self.finished && matches!(self.ask.purpose, Purpose::Probe(_)) && !self.is_flying() {
+            self.finish(Finish::Failed(Failure::Deadline), &mut step);
+        }
+        self.close(&mut step, now);
+        step
+    }
+
+    /// What follows from the end of an attempt.
+    fn follow(
+        &mut self,
+        engine: &mut Engine,
+        flight: Flight,
+        outcome: Outcome,
+        now: Time,
+        rng: &mut impl rand::Rng,
+        step: &mut Step,
+    ) {
+        let upstream = engine.upstream_of(flight.route);
         match outcome {
-            Outcome::Answered => self.answered(engine, flight, upstream, now, &mut step),
+            Outcome::Answered => self.answered(engine, flight, upstream, now, step),
             Outcome::Poor(rcode) if rcode != Rcode::NOTIMP => {
-                self.poor(engine, flight, Some(rcode), now, rng, &mut step);
+                self.poor(engine, flight, Some(rcode), now, rng, step);
             }
             // Held back like a failure, but its code says that nobody is to blame: NOTIMP is said of a type.
             Outcome::Poor(_) | Outcome::Unfinished => {
                 let rcode = Some(Rcode::NOERROR);
-                self.poor(engine, flight, rcode, now, rng, &mut step);
+                self.poor(engine, flight, rcode, now, rng, step);
             }
             Outcome::Lame | Outcome::Garbled => {
-                self.poor(engine, flight, None, now, rng, &mut step);
+                self.poor(engine, flight, None, now, rng, step);
             }
             Outcome::Truncated if !self.finished => {
                 self.truncated = true;
                 let streaming = self.flying().any(|f| f.kind == AttemptKind::StreamFallback);
                 if !streaming && self.has_room() {
-                    engine.pool_mut(self.ask.pool).budgets.forced(now);
+                    engine.pay(self.ask.pool, Charge::Forced, now);
                     step.send =
                         Some(self.depart(engine, flight.route, AttemptKind::StreamFallback, now));
                 }
             }
             Outcome::Closed if !self.finished && !self.reopened && self.has_room() => {
                 self.reopened = true;
-                engine.pool_mut(self.ask.pool).budgets.forced(now);
+                engine.pay(self.ask.pool, Charge::Forced, now);
                 step.send = Some(self.depart(engine, flight.route, AttemptKind::Retry, now));
             }
             Outcome::Local if !self.finished && flight.kind != AttemptKind::Probe => {
@@ -206,15 +193,10 @@ impl Race {
             {
                 self.next_try = now;
                 self.hedge_at = now;
-                self.go_on(engine, now, rng, &mut step);
+                self.go_on(engine, now, rng, step);
             }
             _ => {}
         }
-        if !self.finished && matches!(self.ask.purpose, Purpose::Probe(_)) && !self.is_flying() {
-            self.finish(Finish::Failed(Failure::Deadline), &mut step);
-        }
-        self.close(&mut step, now);
-        step
     }
 
     /// The connection that `attempt` waited for stands, and the query goes out now: what passed before
@@ -225,13 +207,13 @@ impl Race {
         if let Some(flight) = flights.find(|flight| flight.id == attempt) {
             let route = flight.route;
             engine.connected(attempt, route, now);
-            let estimate = &engine.lane(route).estimate;
+            let waits = engine.waits_of(route);
             let kind = flight.kind;
-            flight.lost_at = now + patient(estimate.rto(), kind);
+            flight.lost_at = now + patient(waits.lost, kind);
             let newest = self.tried.last() == Some(&route);
             if newest && !flight.lost && kind != AttemptKind::Probe {
-                self.next_try = now + patient(estimate.check_wait(), kind);
-                self.hedge_at = now + patient(estimate.hedge_wait(), kind);
+                self.next_try = now + patient(waits.check, kind);
+                self.hedge_at = now + patient(waits.hedge, kind);
             }
         }
         self.close(&mut step, now);
@@ -242,12 +224,12 @@ impl Race {
     /// waits begin there.
     pub fn delayed(&mut self, engine: &mut Engine, attempt: AttemptId, left: Time) {
         let flight = self.flights.iter_mut().find(|it| it.id == attempt);
-        let (Some(flight), Some(departed)) = (flight, engine.flights.get(attempt)) else {
+        let (Some(flight), Some(sent)) = (flight, engine.sent(attempt)) else {
             return;
         };
-        let by = left.since(departed.sent);
+        let by = left.since(sent);
         flight.lost_at = flight.lost_at + by;
-        if flight.kind != AttemptKind::Probe && self.last_sent == departed.sent {
+        if flight.kind != AttemptKind::Probe && self.last_sent == sent {
             self.last_sent = left;
             self.next_try = self.next_try + by;
             self.hedge_at = self.hedge_at + by;
@@ -323,3 +305,6 @@ impl Race {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

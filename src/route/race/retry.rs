@@ -4,13 +4,13 @@
 use crate::clock::Time;
 use crate::route::ask::{Failure, Finish, Purpose, Refused, Send, Step};
 use crate::route::chance::unit;
-use crate::route::choose::{Rank, Tried};
+use crate::route::choose::Tried;
 use crate::route::constants::race::attempts::*;
 use crate::route::engine::Engine;
-use crate::route::engine::state::pool::Pool;
 use crate::route::ids::RouteId;
 use crate::route::outcome::AttemptKind;
 use crate::route::race::state::{Flight, Held, Race};
+use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 use crate::wire::Rcode;
 
@@ -37,21 +37,8 @@ impl Race {
             Err(Refused::Busy) if held => engine.choose_held(pool, now, rng)?,
             chosen => chosen?,
         };
-        let suspect = engine.lane(route).rank >= Rank::Suspect;
-        let pool = engine.pool_mut(pool);
-        let doubtful = suspect || now < pool.aftermath;
-        if pool.is_clear() && !doubtful {
-            pool.budgets.primary(now);
-        } else if pool.is_clear() {
-            pool.budgets.doubtful(now);
-        } else {
-            let paid = match held {
-                true => pool.budgets.renewal_under_ceiling(now),
-                false => pool.budgets.first_under_ceiling(now),
-            };
-            if !paid {
-                return Err(Refused::Busy);
-            }
+        if !engine.pay_first(pool, route, held, now) {
+            return Err(Refused::Busy);
         }
         Ok(self.depart(engine, route, AttemptKind::Primary, now))
     }
@@ -69,7 +56,7 @@ impl Race {
         if matches!(self.ask.purpose, Purpose::Probe(_)) {
             return engine.probe_was_poor(flight.route, rcode, now);
         }
-        let upstream = engine.lane(flight.route).route.upstream;
+        let upstream = engine.upstream_of(flight.route);
         if self.finished {
             // A loser; what it was compared with has answered, if anybody has.
             if self.is_answered() {
@@ -115,7 +102,7 @@ impl Race {
         match self.ask_elsewhere(engine, now, rng) {
             Elsewhere::Asked(send) => step.send = Some(send),
             Elsewhere::Denied => {
-                engine.hedges.retries_denied += 1;
+                engine.denied(AttemptKind::Retry);
                 self.next_try = self.refused_until(now);
             }
             Elsewhere::Nobody if self.is_waiting() => self.next_try = self.next_loss(),
@@ -131,7 +118,7 @@ impl Race {
         rng: &mut impl rand::Rng,
     ) -> Elsewhere {
         let pool = self.ask.pool;
-        if !self.has_room() || engine.pool(pool).standing == Standing::Outage {
+        if !self.has_room() || engine.standing_of(pool) == Standing::Outage {
             return Elsewhere::Nobody;
         }
         let tried = Tried {
@@ -146,23 +133,12 @@ impl Race {
         // nothing is to be hoped for from the first.
         let waiting = self.is_waiting();
         let anew = |&route: &RouteId| {
-            !waiting || engine.tries_at(&self.tried, engine.lane(route).route.upstream) == 0
+            !waiting || engine.tries_at(&self.tried, engine.upstream_of(route)) == 0
         };
         let Some(route) = chosen.filter(anew) else {
             return Elsewhere::Nobody;
         };
-        let Pool {
-            standing,
-            budgets,
-            aftermath,
-            ..
-        } = engine.pool_mut(pool);
-        let paid = match standing {
-            Standing::Clear if now >= *aftermath => budgets.extra(true, now),
-            Standing::Clear => budgets.extra(true, now) || budgets.under_ceiling_again(now),
-            _ => budgets.under_ceiling_again(now),
-        };
-        match paid {
+        match engine.pay_elsewhere(pool, now) {
             true => Elsewhere::Asked(self.depart(engine, route, AttemptKind::Retry, now)),
             false => Elsewhere::Denied,
         }
@@ -177,7 +153,7 @@ impl Race {
         step: &mut Step,
     ) {
         if now >= self.ask.deadline {
-            let failure = match engine.pool(self.ask.pool).standing {
+            let failure = match engine.standing_of(self.ask.pool) {
                 Standing::Outage => Failure::Outage,
                 _ => Failure::Deadline,
             };
@@ -195,15 +171,15 @@ impl Race {
         if self.short && now >= self.started + SHORT {
             return self.fail(engine, Failure::Shortage, now, step);
         }
-        if engine.pool(self.ask.pool).standing == Standing::Outage {
-            let doubt = |flight: &Flight| match engine.lane(flight.route).estimate.is_measured() {
+        if engine.standing_of(self.ask.pool) == Standing::Outage {
+            let doubt = |flight: &Flight| match engine.is_measured(flight.route) {
                 true => HOLD_ASKED,
                 false => HOLD_UNMEASURED,
             };
             let asked = self.flying().filter(|it| it.kind != AttemptKind::Probe);
             let doubted = asked.map(doubt).max();
             let in_doubt =
-                doubted.is_some_and(|doubt| now < engine.pool(self.ask.pool).stands_since + doubt);
+                doubted.is_some_and(|doubt| now < engine.stands_since(self.ask.pool) + doubt);
             if now >= self.started + HOLD && !in_doubt && !self.is_waiting() {
                 return self.fail(engine, Failure::Outage, now, step);
             }
@@ -213,7 +189,7 @@ impl Race {
         if now < self.next_try {
             return;
         }
-        let clear = engine.pool(self.ask.pool).standing == Standing::Clear;
+        let clear = engine.standing_of(self.ask.pool) == Standing::Clear;
         if self.held.is_some() && !self.is_waiting() {
             return self.try_another_server(engine, now, rng, step);
         }
@@ -250,7 +226,7 @@ impl Race {
         if !waiting && now >= self.started + HOLD && engine.is_overloaded(last, now) {
             return self.fail(engine, Failure::Overload, now, step);
         }
-        if waiting && now < self.hedge_at && !engine.lane(last).is_stalled(now) {
+        if waiting && now < self.hedge_at && !engine.is_stalled(last, now) {
             self.next_try = self.hedge_at;
             return;
         }
@@ -283,28 +259,39 @@ impl Race {
             };
             return;
         };
-        let lane = engine.lane(route);
-        let has_room = lane.limit.load(lane.queue.len()) < ROOM;
-        let urgent = lane.rank.is_clear() && has_room;
+        step.send = self.pay_and_send(engine, route, waiting, now);
+    }
+
+    /// Sends a hedge, or a retry if nothing is `waiting`, over `route` if it can be paid.
+    fn pay_and_send(
+        &mut self,
+        engine: &mut Engine,
+        route: RouteId,
+        waiting: bool,
+        now: Time,
+    ) -> Option<Send> {
+        let has_room = engine.load_of(route) < ROOM;
+        let urgent = engine.is_well(route) && has_room;
         // A question that has nothing left under way is asked again as it would be under the ceiling.
         let stranded = !waiting && has_room;
-        let budgets = &mut engine.pool_mut(self.ask.pool).budgets;
-        let paid = budgets.extra(urgent, now)
-            || (stranded && budgets.retry_under_ceiling(self.is_met_by_silence(), now));
-        if !paid {
-            match waiting {
-                true => engine.hedges.denied += 1,
-                false => engine.hedges.retries_denied += 1,
-            }
-            self.next_try = self.refused_until(now);
-            return;
-        }
-        let kind = if waiting {
-            AttemptKind::Hedge
+        let charge = if urgent {
+            Charge::Urgent
         } else {
-            AttemptKind::Retry
+            Charge::Extra
         };
-        step.send = Some(self.depart(engine, route, kind, now));
+        let pool = self.ask.pool;
+        let paid = engine.pay(pool, charge, now)
+            || (stranded && engine.pay(pool, self.charge_again(), now));
+        let kind = match waiting {
+            true => AttemptKind::Hedge,
+            false => AttemptKind::Retry,
+        };
+        if !paid {
+            engine.denied(kind);
+            self.next_try = self.refused_until(now);
+            return None;
+        }
+        Some(self.depart(engine, route, kind, now))
     }
 
     /// Nothing is clear: patiently, under the ceiling.
@@ -326,8 +313,8 @@ impl Race {
             }
             return;
         }
-        let last = engine.lane(self.tried[self.tried.len() - 1]);
-        let due = self.last_sent + last.estimate.rto().clamp(AGAIN_LEAST, AGAIN_MOST);
+        let last = self.tried[self.tried.len() - 1];
+        let due = self.last_sent + engine.waits_of(last).lost.clamp(AGAIN_LEAST, AGAIN_MOST);
         if now < due {
             self.next_try = due;
             return;
@@ -340,11 +327,7 @@ impl Race {
             self.next_try = self.refused_until(now);
             return;
         };
-        if !engine
-            .pool_mut(self.ask.pool)
-            .budgets
-            .retry_under_ceiling(self.is_met_by_silence(), now)
-        {
+        if !engine.pay(self.ask.pool, self.charge_again(), now) {
             self.next_try = self.refused_until(now);
             return;
         }

@@ -12,6 +12,7 @@ use crate::route::engine::Engine;
 use crate::route::ids::{RouteId, UpstreamId};
 use crate::route::measure::in_flight::AttemptId;
 use crate::route::outcome::AttemptKind;
+use crate::route::spend::prices::Charge;
 use crate::wire::Rcode;
 
 /// What an attempt is given of a route's wait.
@@ -82,6 +83,31 @@ pub struct Race {
 }
 
 impl Race {
+    /// One that nothing was sent for yet.
+    pub(super) fn new(ask: &Ask, now: Time) -> Race {
+        Race {
+            ask: *ask,
+            started: now,
+            latest: ask.deadline + ask.deadline.since(now),
+            flights: SmallVec::new(),
+            tried: SmallVec::new(),
+            held: None,
+            denial: None,
+            denying: None,
+            useless: SmallVec::new(),
+            last_sent: now,
+            next_try: Time::NEVER,
+            hedge_at: Time::NEVER,
+            refused: 0,
+            reopened: false,
+            short: false,
+            truncated: false,
+            partial: false,
+            finished: false,
+            answered: false,
+        }
+    }
+
     /// A client came that may wait until `deadline`: the race goes on for it, but in all no longer than twice
     /// as long as it was to take at first. By then every server has been asked as often as it may be, and
     /// those who ask for ever do not keep it from ending.
@@ -127,8 +153,8 @@ impl Race {
             _ => self.ask.about,
         };
         let attempt = engine.depart(route, kind, stream, about, now);
-        let estimate = &engine.lane(route).estimate;
-        let lost_at = now + patient(estimate.rto(), kind);
+        let waits = engine.waits_of(route);
+        let lost_at = now + patient(waits.lost, kind);
         let flight = Flight {
             id: attempt,
             route,
@@ -146,8 +172,8 @@ impl Race {
             self.last_sent = now;
             self.short = false;
             self.refused = 0;
-            self.next_try = now + patient(estimate.check_wait(), kind);
-            self.hedge_at = now + patient(estimate.hedge_wait(), kind);
+            self.next_try = now + patient(waits.check, kind);
+            self.hedge_at = now + patient(waits.hedge, kind);
         }
         Send {
             attempt,
@@ -159,12 +185,7 @@ impl Race {
 
     /// The answer of an attempt of this kind is used.
     pub(super) fn won(&self, engine: &mut Engine, kind: AttemptKind, now: Time) {
-        match kind {
-            AttemptKind::Hedge => engine.hedges.won += 1,
-            AttemptKind::Retry => engine.hedges.retries_won += 1,
-            _ => {}
-        }
-        engine.pool_mut(self.ask.pool).budgets.earn(now);
+        engine.won(self.ask.pool, kind, now);
     }
 
     /// The question comes to nothing, or to a useless answer of this `rcode`.
@@ -259,17 +280,18 @@ impl Race {
         flights.filter(|it| it.kind != AttemptKind::Probe)
     }
 
-    pub(super) fn is_met_by_silence(&self) -> bool {
-        self.silent().next().is_some()
+    /// What a further packet is paid as while nothing is clear.
+    pub(super) fn charge_again(&self) -> Charge {
+        match self.silent().next() {
+            Some(_) => Charge::AfterSilence,
+            None => Charge::Again,
+        }
     }
 
     /// Whether its packets brought nothing over ways that have all answered what was sent later: then a further one
     /// will bring nothing either. An answer that only takes long may still come.
     pub(super) fn is_its_own_fault(&self, engine: &Engine) -> bool {
-        let outdone = |flight: &Flight| {
-            let sent = engine.flights.get(flight.id).map(|it| it.sent);
-            sent.is_some_and(|sent| engine.lane(flight.route).answered_sent > sent)
-        };
+        let outdone = |flight: &Flight| engine.is_overtaken(flight.id, flight.route);
         self.silent().count() >= ENOUGH && self.silent().all(outdone)
     }
 }

@@ -10,7 +10,7 @@ fn healthy(rate: u32, seconds: u64) -> (Budgets, Time) {
         for _ in 0..rate {
             now = now + Duration::from_secs(1) / rate;
             budgets.asked(now);
-            budgets.primary(now);
+            budgets.pay(Charge::Primary, now);
             budgets.earn(now);
         }
         budgets.turn(now, true);
@@ -23,7 +23,7 @@ fn hours_of_health_bank_no_more_than_seconds_of_it() {
     let count = |seconds| {
         let (mut budgets, now) = healthy(100, seconds);
         (0..100_000)
-            .take_while(|_| budgets.extra(true, now))
+            .take_while(|_| budgets.pay(Charge::Urgent, now))
             .count()
     };
     assert_eq!(count(600), count(3_600));
@@ -34,9 +34,11 @@ fn hours_of_health_bank_no_more_than_seconds_of_it() {
 fn an_extra_that_is_not_urgent_leaves_the_burst_alone() {
     let (mut budgets, now) = healthy(1_000, 60);
     let lazy = (0..10_000)
-        .take_while(|_| budgets.extra(false, now))
+        .take_while(|_| budgets.pay(Charge::Extra, now))
         .count();
-    let urgent = (0..10_000).take_while(|_| budgets.extra(true, now)).count();
+    let urgent = (0..10_000)
+        .take_while(|_| budgets.pay(Charge::Urgent, now))
+        .count();
     assert!((245..=250).contains(&lazy), "{lazy}");
     assert!(
         (95..=101).contains(&urgent),
@@ -48,10 +50,10 @@ fn an_extra_that_is_not_urgent_leaves_the_burst_alone() {
 fn the_ceiling_keeps_room_for_first_tries() {
     let (mut budgets, now) = healthy(100, 60);
     let retries = (0..1_000)
-        .take_while(|_| budgets.retry_under_ceiling(true, now))
+        .take_while(|_| budgets.pay(Charge::AfterSilence, now))
         .count();
     let first = (0..1_000)
-        .take_while(|_| budgets.first_under_ceiling(now))
+        .take_while(|_| budgets.pay(Charge::First, now))
         .count();
     assert!(first >= 3 && retries >= 2 * first, "{retries} and {first}");
 }
@@ -60,10 +62,10 @@ fn the_ceiling_keeps_room_for_first_tries() {
 fn few_questions_may_come_in_a_bunch_and_a_useless_answer_is_as_good_a_reason_as_the_first() {
     let (mut budgets, now) = healthy(10, 60);
     let retries = (0..1_000)
-        .take_while(|_| budgets.retry_under_ceiling(true, now))
+        .take_while(|_| budgets.pay(Charge::AfterSilence, now))
         .count();
     let after_useless = (0..1_000)
-        .take_while(|_| budgets.under_ceiling_again(now))
+        .take_while(|_| budgets.pay(Charge::AfterUseless, now))
         .count();
     let most = CEILING_BURST_MIN as usize;
     assert_eq!(retries + after_useless, most, "{retries}, {after_useless}");
@@ -94,7 +96,7 @@ fn ask_at_once(budgets: &mut Budgets, count: u32, now: &mut Time) {
 fn a_start_in_the_middle_of_an_outage_can_work() {
     let mut now = Time::START;
     let mut budgets = Budgets::new(0.05, 1.3, now);
-    assert!(budgets.first_under_ceiling(now));
+    assert!(budgets.pay(Charge::First, now));
     ask_at_once(&mut budgets, 50, &mut now);
     assert!(budgets.ceiling_rate() >= 50.0, "{}", budgets.ceiling_rate());
 }
@@ -107,7 +109,8 @@ fn who_asks_little_has_no_right_to_much_more() {
         let most = (1.3 * own).max(own + 0.5) * 1.1;
         assert!(budgets.ceiling_rate() <= most, "{}", budgets.ceiling_rate());
         let minute = Duration::from_secs(60);
-        let probes = (0..6_000).filter(|&step| budgets.probe(now + minute / 6_000 * step));
+        let probes =
+            (0..6_000).filter(|&step| budgets.pay(Charge::Probe, now + minute / 6_000 * step));
         let probes = probes.count() as f64;
         assert!(
             probes <= 0.3 * most * 60.0 + PROBES_BURST,
@@ -133,7 +136,7 @@ fn a_quiet_host_that_wakes_up_is_let_out() {
 fn where_nothing_answers_little_is_asked_again() {
     let (mut budgets, now) = healthy(100, 60);
     let step = Duration::from_millis(1);
-    let again = (0..60_000).filter(|&steps| budgets.retry_under_ceiling(true, now + step * steps));
+    let again = (0..60_000).filter(|&steps| budgets.pay(Charge::AfterSilence, now + step * steps));
     let most = (EARNED_SECS * ANSWER_EARNS * 100.0 + EARNED_FREE * 60.0).ceil() as usize;
     let again = again.count();
     assert!(again <= most, "{again} of {most}");
@@ -142,7 +145,7 @@ fn where_nothing_answers_little_is_asked_again() {
         if steps % 10 == 0 {
             budgets.earn(now + step * steps);
         }
-        budgets.retry_under_ceiling(true, now + step * steps)
+        budgets.pay(Charge::AfterSilence, now + step * steps)
     });
     let again = again.count();
     assert!(
@@ -164,7 +167,8 @@ proptest! {
         let (mut now, mut taken) = (Time::START, Vec::new());
         for gap in gaps {
             now = now + Duration::from_millis(gap);
-            if bucket.take(1.0, 0.0, now) {
+            if bucket.has(1.0, now) {
+                bucket.charge(1.0, now);
                 taken.push(now);
             }
         }
@@ -184,17 +188,19 @@ fn what_is_in_use_is_renewed_whatever_else_is_asked() {
         now = now + Duration::from_millis(1);
         // Names that fail are asked first each time, and leave nothing.
         others += (0..5)
-            .take_while(|_| budgets.first_under_ceiling(now))
+            .take_while(|_| budgets.pay(Charge::First, now))
             .count();
-        assert_eq!(budgets.may_renew(now), {
+        assert_eq!(budgets.may_pay(Charge::Renewal, now), {
             let before = budgets.clone();
-            let paid = budgets.renewal_under_ceiling(now);
+            let paid = budgets.pay(Charge::Renewal, now);
             budgets = before;
             paid
         });
-        renewed += usize::from(budgets.renewal_under_ceiling(now));
+        renewed += usize::from(budgets.pay(Charge::Renewal, now));
     }
-    let most = budgets.ceiling.most_in(Duration::from_secs(20));
+    let most = budgets
+        .purse(Purse::Ceiling)
+        .most_in(Duration::from_secs(20));
     assert!(
         (renewed + others) as f64 <= most + 5.0,
         "{renewed} and {others} of {most}"

@@ -14,6 +14,6 @@ pub enum ProbeAsks {
 /// held for dead who leaves out one of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::route) struct Asking {
-    pub(in crate::route) asks: ProbeAsks,
-    pub(in crate::route) in_vain: bool,
+    pub(in crate::route::engine) asks: ProbeAsks,
+    pub(in crate::route::engine) in_vain: bool,
 }

@@ -14,30 +14,30 @@ use crate::route::measure::service_time::Hardness;
 /// A path or an upstream.
 #[derive(Debug)]
 pub(in crate::route) struct Group {
-    pub(in crate::route) name: Arc<str>,
-    pub(in crate::route) seat: Seat,
-    pub(in crate::route) health: Health,
-    pub(in crate::route) drained: bool,
+    pub(in crate::route::engine) name: Arc<str>,
+    pub(in crate::route::engine) seat: Seat,
+    pub(in crate::route::engine) health: Health,
+    pub(in crate::route::engine) drained: bool,
     /// Its interface or source address is not there.
-    pub(in crate::route) missing: bool,
+    pub(in crate::route::engine) missing: bool,
     /// Of an upstream: it forwards to this very byway.
-    pub(in crate::route) loops: bool,
+    pub(in crate::route::engine) loops: bool,
     /// An open question hangs over it.
-    pub(in crate::route) doubted: bool,
+    pub(in crate::route::engine) doubted: bool,
     /// When something last came back over any of its routes, and when something of use did.
-    pub(in crate::route) heard: Time,
-    pub(in crate::route) served: Time,
+    pub(in crate::route::engine) heard: Time,
+    pub(in crate::route::engine) served: Time,
     /// Which of its routes is tried next.
-    pub(in crate::route) trial: u16,
+    pub(in crate::route::engine) trial: u16,
     /// Which of its routes began its row of good answers.
-    pub(in crate::route) rower: Option<RouteId>,
+    pub(in crate::route::engine) rower: Option<RouteId>,
     /// Since when it is left alone, and whether an operator was told.
-    pub(in crate::route) left: Time,
-    pub(in crate::route) told: bool,
+    pub(in crate::route::engine) left: Time,
+    pub(in crate::route::engine) told: bool,
     /// Of an upstream: how long its hard questions take.
-    pub(in crate::route) hardness: Hardness,
+    pub(in crate::route::engine) hardness: Hardness,
     /// Of an upstream: what it has answered.
-    pub(in crate::route) answered: Answered,
+    pub(in crate::route::engine) answered: Answered,
 }
 
 impl Group {

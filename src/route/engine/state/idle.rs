@@ -9,12 +9,12 @@ use crate::route::constants::probe::idle::*;
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::route) struct Idle {
     /// How long it may be unheard of, this time.
-    pub(in crate::route) pause: Duration,
+    pub(in crate::route::engine) pause: Duration,
     /// When it was last asked, and how often in a row without a good answer.
-    pub(in crate::route) asked: Time,
-    pub(in crate::route) times: u32,
+    pub(in crate::route::engine) asked: Time,
+    pub(in crate::route::engine) times: u32,
     /// What came back was useless.
-    pub(in crate::route) poor: bool,
+    pub(in crate::route::engine) poor: bool,
 }
 
 impl Idle {

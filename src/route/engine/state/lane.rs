@@ -11,82 +11,83 @@ use crate::route::engine::state::asking::Asking;
 use crate::route::engine::state::idle::Idle;
 use crate::route::engine::state::seat::Seat;
 use crate::route::ids::Route;
-use crate::route::judge::counts::Row;
+use crate::route::judge::classify::Facts;
+use crate::route::judge::counts::{Row, Sample};
 use crate::route::judge::doubts::Doubts;
 use crate::route::judge::health::Health;
 use crate::route::load::Limit;
-use crate::route::measure::in_flight::Queue;
+use crate::route::measure::in_flight::{Attempt, AttemptId, Queue};
 use crate::route::measure::recent::Recent;
 use crate::route::measure::round_trip::{Estimate, Waits};
 
 /// One route and all that is known of it.
 #[derive(Debug)]
 pub(in crate::route) struct Lane {
-    pub(in crate::route) route: Route,
-    pub(in crate::route) seat: Seat,
-    pub(in crate::route) estimate: Estimate,
-    pub(in crate::route) health: Health,
-    pub(in crate::route) limit: Limit,
-    pub(in crate::route) queue: Queue,
-    pub(in crate::route) rank: Rank,
+    pub(in crate::route::engine) route: Route,
+    pub(in crate::route::engine) seat: Seat,
+    pub(in crate::route::engine) estimate: Estimate,
+    pub(in crate::route::engine) health: Health,
+    pub(in crate::route::engine) limit: Limit,
+    pub(in crate::route::engine) queue: Queue,
+    pub(in crate::route::engine) rank: Rank,
     /// It was said to have brought nothing since the start.
-    pub(in crate::route) silent: bool,
+    pub(in crate::route::engine) silent: bool,
     /// What it ranks as for what stalls: as old as that ([`note_stalls`](super::Engine::note_stalls)).
-    pub(in crate::route) rank_now: Rank,
-    pub(in crate::route) drained: bool,
-    pub(in crate::route) backup: bool,
+    pub(in crate::route::engine) rank_now: Rank,
+    pub(in crate::route::engine) drained: bool,
+    pub(in crate::route::engine) backup: bool,
     /// Each packet over its path is paid for.
-    pub(in crate::route) metered: bool,
+    pub(in crate::route::engine) metered: bool,
     /// When something last came back over it.
-    pub(in crate::route) heard: Time,
-    pub(in crate::route) idle: Idle,
-    pub(in crate::route) asking: Asking,
+    pub(in crate::route::engine) heard: Time,
+    pub(in crate::route::engine) idle: Idle,
+    pub(in crate::route::engine) asking: Asking,
     /// Of path and upstream together.
-    pub(in crate::route) cost: f32,
+    pub(in crate::route::engine) cost: f32,
     /// The same, and how little this host likes it.
-    pub(in crate::route) price: f32,
-    pub(in crate::route) has_taste: bool,
+    pub(in crate::route::engine) price: f32,
+    pub(in crate::route::engine) has_taste: bool,
     /// How far the policy `spread` has come with it.
-    pub(in crate::route) turn: f64,
+    pub(in crate::route::engine) turn: f64,
     /// When the newest attempt that was answered at all, or well, or lost, had been sent.
-    pub(in crate::route) answered_sent: Time,
-    pub(in crate::route) good_sent: Time,
+    pub(in crate::route::engine) answered_sent: Time,
+    pub(in crate::route::engine) good_sent: Time,
     /// When the newest one was sent whose answer was good and useful too.
-    pub(in crate::route) useful_sent: Time,
+    pub(in crate::route::engine) useful_sent: Time,
     /// When a useful answer last came.
-    pub(in crate::route) useful_at: Time,
-    pub(in crate::route) lost_sent: Time,
-    pub(in crate::route) lost_at: Time,
+    pub(in crate::route::engine) useful_at: Time,
+    pub(in crate::route::engine) lost_sent: Time,
+    pub(in crate::route::engine) lost_at: Time,
     /// Losses that nothing explains yet.
-    pub(in crate::route) doubts: Doubts,
+    pub(in crate::route::engine) doubts: Doubts,
     /// When it was last sounded: asked something that everybody answers, because a question hangs.
-    pub(in crate::route) sounded: Time,
+    pub(in crate::route::engine) sounded: Time,
     /// How often in a row since it last answered.
-    pub(in crate::route) soundings: u32,
+    pub(in crate::route::engine) soundings: u32,
     /// The stalls that its last answers came in.
-    pub(in crate::route) censored: Censored,
+    pub(in crate::route::engine) censored: Censored,
     /// The host itself has stalled: nothing is overdue before this.
-    pub(in crate::route) excused: Time,
+    pub(in crate::route::engine) excused: Time,
     /// When the newest attempt that showed something bad was sent.
-    pub(in crate::route) bad_sent: Time,
+    pub(in crate::route::engine) bad_sent: Time,
     /// Its useful and timely answers in a row.
-    pub(in crate::route) row: Row,
+    pub(in crate::route::engine) row: Row,
     /// How much over the base its last answer took, if that was late and nothing overtook it.
-    pub(in crate::route) straggler: Option<Duration>,
+    pub(in crate::route::engine) straggler: Option<Duration>,
     /// The last time it was asked for measurement's sake or a client's.
-    pub(in crate::route) asked: Time,
+    pub(in crate::route::engine) asked: Time,
     /// Packets a second in health, and in the second under way.
-    pub(in crate::route) healthy: f32,
+    pub(in crate::route::engine) healthy: f32,
     /// Segments that TCP sent again, and its smoothed round trip at the last look.
-    pub(in crate::route) tcp_resent: u64,
-    pub(in crate::route) tcp_round_trip: Option<Duration>,
+    pub(in crate::route::engine) tcp_resent: u64,
+    pub(in crate::route::engine) tcp_round_trip: Option<Duration>,
     /// What it did in the last minute.
-    pub(in crate::route) recent: Recent,
+    pub(in crate::route::engine) recent: Recent,
     /// Why an attempt over it failed last, and when.
-    pub(in crate::route) said: Option<(Time, Said)>,
+    pub(in crate::route::engine) said: Option<(Time, Said)>,
     /// Attempts ever made that may tell something, modulo 2^32.
-    pub(in crate::route) departed: u32,
-    pub(in crate::route) sent: u32,
+    pub(in crate::route::engine) departed: u32,
+    pub(in crate::route::engine) sent: u32,
 }
 
 impl Lane {
@@ -178,6 +179,74 @@ impl Lane {
         self.estimate.typical_us() * self.price * (1.0 + LOAD_WEIGHT * load * load)
     }
 
+    /// What is known of an answer that comes now, not later than `looked` as far as that proves.
+    pub(in crate::route) fn facts(
+        &mut self,
+        attempt: &Attempt,
+        useful: bool,
+        outdone: bool,
+        looked: Time,
+        now: Time,
+    ) -> Facts {
+        let proven = looked.min(now).since(attempt.sent);
+        let late = self.estimate.is_late(proven);
+        let censored = self.estimate.is_late(now.since(attempt.sent)) && !late;
+        Facts {
+            resent: attempt.resent,
+            counted: attempt.counted,
+            // A useless answer takes no work, and says nothing of how long work takes; nor is a question hard that
+            // another server has answered in time.
+            overtaken: self.useful_sent > attempt.sent && !outdone,
+            outdone,
+            useful,
+            // What is useless, or was expected to be, was late by its own doing.
+            excused: attempt.mute || !useful,
+            may_be_slow: self.rank > Rank::Unknown
+                && !outdone
+                && self.straggler.is_none()
+                && self.estimate.may_be_hard(proven),
+            late,
+            censored,
+            again: self.censored.again(censored, looked),
+        }
+    }
+
+    /// The round trip of an answer, as far as it is known. What lies between the last look and now is no measurement,
+    /// unless a host that runs would not have looked earlier either.
+    pub(in crate::route) fn measured(
+        &self,
+        attempt: &Attempt,
+        sample: Sample,
+        looked: Time,
+        now: Time,
+    ) -> Option<Duration> {
+        let rtt = now.since(attempt.sent);
+        let exact = !attempt.delayed && (looked >= now || rtt <= self.estimate.check_wait());
+        match sample {
+            _ if exact => Some(rtt),
+            Sample::Late => Some(looked.min(now).since(attempt.sent)),
+            _ => None,
+        }
+    }
+
+    /// An attempt was answered.
+    pub(in crate::route) fn note_answer(
+        &mut self,
+        id: AttemptId,
+        attempt: &Attempt,
+        useful: bool,
+        in_time: bool,
+    ) {
+        self.answered_sent = self.answered_sent.max(attempt.sent);
+        self.doubts.lift(|doubt| doubt.id == id);
+        if in_time {
+            self.good_sent = self.good_sent.max(attempt.sent);
+            if useful {
+                self.useful_sent = self.useful_sent.max(attempt.sent);
+            }
+        }
+    }
+
     /// Its limit allows another attempt.
     pub(in crate::route) fn has_room(&self) -> bool {
         self.queue.len() < self.limit.get()
@@ -192,9 +261,9 @@ impl Lane {
 /// Stalls of the host, one after the other, in which all answers of a route came.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::route) struct Censored {
-    pub(in crate::route) stalls: u32,
+    pub(in crate::route::engine) stalls: u32,
     /// The last look before the latest of them.
-    pub(in crate::route) looked: Time,
+    pub(in crate::route::engine) looked: Time,
 }
 
 impl Censored {

@@ -22,27 +22,27 @@ use crate::route::standing::Standing;
 #[derive(Debug)]
 pub(in crate::route) struct Pool {
     /// What it is called where it is told of; `None` for the main one.
-    pub(in crate::route) name: Option<Arc<str>>,
+    pub(in crate::route::engine) name: Option<Arc<str>>,
     /// Tells those who have had the number one after the other apart.
-    pub(in crate::route) tenant: u32,
+    pub(in crate::route::engine) tenant: u32,
     /// Its routes, those of the upstream that stands first in front.
-    pub(in crate::route) members: Box<[RouteId]>,
+    pub(in crate::route::engine) members: Box<[RouteId]>,
     /// By route.
-    pub(in crate::route) is_member: Box<[bool]>,
-    pub(in crate::route) selector: Selector,
-    pub(in crate::route) precedence: Precedence,
-    pub(in crate::route) budgets: Budgets,
-    pub(in crate::route) standing: Standing,
-    pub(in crate::route) stands_since: Time,
+    pub(in crate::route::engine) is_member: Box<[bool]>,
+    pub(in crate::route::engine) selector: Selector,
+    pub(in crate::route::engine) precedence: Precedence,
+    pub(in crate::route::engine) budgets: Budgets,
+    pub(in crate::route::engine) standing: Standing,
+    pub(in crate::route::engine) stands_since: Time,
     /// Until when some questions may still hang that were asked while nothing was clear.
-    pub(in crate::route) aftermath: Time,
+    pub(in crate::route::engine) aftermath: Time,
     /// The earliest time that any trial is due.
-    pub(in crate::route) next_trial: Time,
+    pub(in crate::route::engine) next_trial: Time,
     /// While nothing is clear: no trial out of its turn before this.
-    pub(in crate::route) pressed: Time,
-    pub(in crate::route) last_question: Time,
-    pub(in crate::route) outage_turn: u16,
-    pub(in crate::route) vain: InVain,
+    pub(in crate::route::engine) pressed: Time,
+    pub(in crate::route::engine) last_question: Time,
+    pub(in crate::route::engine) outage_turn: u16,
+    pub(in crate::route::engine) vain: InVain,
 }
 
 impl Pool {

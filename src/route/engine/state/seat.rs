@@ -7,9 +7,9 @@ use crate::config::lineup::Slot;
 pub(in crate::route) struct Seat {
     /// Its place in the order of the configuration; `None` once a reload has taken it out. What is under way over
     /// it goes on then, and teaches nothing.
-    pub(in crate::route) place: Option<u16>,
+    pub(in crate::route::engine) place: Option<u16>,
     /// Who has the number, of all that have had it.
-    pub(in crate::route) tenant: u32,
+    pub(in crate::route::engine) tenant: u32,
 }
 
 impl Seat {

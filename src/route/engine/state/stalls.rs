@@ -17,10 +17,10 @@ use crate::route::ids::Route;
 /// next question rather keeps away from both. Those beyond the 64th are not told apart.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::route) struct Stalls {
-    pub(in crate::route) paths: u64,
-    pub(in crate::route) upstreams: u64,
+    pub(in crate::route::engine) paths: u64,
+    pub(in crate::route::engine) upstreams: u64,
     /// Until then this holds, and what the lanes have of it, if nothing happens.
-    pub(in crate::route) until: Time,
+    pub(in crate::route::engine) until: Time,
 }
 
 impl Stalls {

@@ -10,8 +10,8 @@ use crate::wire::Rcode;
 /// Those of one pool.
 #[derive(Debug, Default)]
 pub(in crate::route) struct InVain {
-    pub(in crate::route) names: SmallVec<[u64; IN_VAIN]>,
-    pub(in crate::route) rcode: Option<Rcode>,
+    pub(in crate::route::engine) names: SmallVec<[u64; IN_VAIN]>,
+    pub(in crate::route::engine) rcode: Option<Rcode>,
     /// When something useful had last come by then.
-    pub(in crate::route) useful: Time,
+    pub(in crate::route::engine) useful: Time,
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const STEP: Duration = Duration::from_millis(100);

@@ -9,6 +9,7 @@ use crate::config::{Config, Policy};
 use crate::observe::said::Reason;
 use crate::route::choose::Rank;
 use crate::route::choose::precedence::Precedence;
+use crate::route::constants::choose::choice::TRIES_PER_SERVER;
 use crate::route::ids::{PoolId, UpstreamId};
 use crate::route::testing::grid;
 use crate::route::{Ask, Outcome, PathId, Send};
@@ -136,8 +137,7 @@ fn one_that_was_left_for_being_slow_is_asked_all_the_same() {
     let mut world = World::ordered();
     for left in [Rank::Suspect, Rank::Congested, Rank::Sick] {
         world.now = world.now + Duration::from_millis(20);
-        let lane = world.engine.lane_mut(FIRST);
-        (lane.rank, lane.rank_now) = (left, left);
+        world.engine.hold_for(FIRST, left);
         let (mut race, step) = world.ask();
         let primary = step.send.expect("sent");
         assert_eq!(primary.route, SECOND);
@@ -182,11 +182,11 @@ fn it_counts_at_once_if_the_first_has_nothing_to_say() {
             };
             sends.extend(step.send);
         }
-        if world.engine.lane(FIRST).rank == Rank::Dead {
+        if world.engine.rank_of(FIRST) == Rank::Dead {
             break;
         }
     }
-    assert_eq!(world.engine.lane(FIRST).rank, Rank::Dead);
+    assert_eq!(world.engine.rank_of(FIRST), Rank::Dead);
     let (mut race, step) = world.ask();
     let primary = step.send.expect("sent");
     assert_eq!(primary.route, SECOND);
@@ -238,7 +238,7 @@ fn a_path_that_is_a_backup_does_not_part_what_upstreams_know() {
 #[test]
 fn a_denial_is_final_only_where_nobody_who_comes_before_can_ever_be_asked() {
     let mut world = World::ordered();
-    let name = world.engine.lane(FIRST).route.name.to_string();
+    let name = world.engine.routes()[0].name.to_string();
     world.engine.path_lost(PathId(0), "gone", world.now);
     assert!(world.engine.is_provisional(PoolId::MAIN, SECOND));
     world

@@ -1,0 +1,252 @@
+//! What is in trouble is tried now and then, and earns its return.
+
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::route::constants::judge::probation::*;
+use crate::route::judge::counts::{Row, Sample, Shown, Tally};
+use crate::route::judge::probation::Patience;
+
+/// How far one that was left has come on its way back, and how often it did not last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::route) struct Comeback {
+    /// Its good answers in a row, as far as they count.
+    pub(in crate::route) row: Row,
+    /// When the first attempt was sent of the row that earned the last return.
+    relief: Time,
+    relapses: u32,
+    /// When it was last clear again.
+    cleared: Time,
+    /// When it is tried next, and how long after that again.
+    trial: Time,
+    gap: Duration,
+    /// What the last late answer took.
+    last_late: Option<Duration>,
+}
+
+impl Comeback {
+    /// What was sent before this says nothing against it any more.
+    pub(in crate::route) fn relief(&self) -> Time {
+        self.relief
+    }
+
+    /// Another explained what it showed before `relief`.
+    pub(in crate::route) fn relieve(&mut self, relief: Time) {
+        self.relief = self.relief.max(relief);
+    }
+
+    /// When it was last clear again; [`Time::default`] if it never was in trouble.
+    pub(in crate::route) fn cleared(&self) -> Time {
+        self.cleared
+    }
+
+    /// It was not in trouble after all: it is as if it had last been clear again then.
+    pub(in crate::route) fn never_mind(&mut self, cleared: Time) {
+        self.cleared = cleared;
+    }
+
+    /// When it should be tried again.
+    pub(in crate::route) fn trial_due(&self) -> Time {
+        self.trial
+    }
+
+    /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
+    pub(in crate::route) fn trying(&mut self, now: Time, patience: &Patience, jitter: f32) {
+        self.trial = now + self.gap.mul_f32(1.0 + JITTER * (2.0 * jitter - 1.0));
+        self.gap = (2 * self.gap).min(patience.longest);
+    }
+
+    /// Makes the next trial due at once: something says that it may be worth it.
+    pub(in crate::route) fn try_now(&mut self, now: Time) {
+        self.trial = self.trial.min(now);
+    }
+
+    /// Makes the next trial due sooner if what was `shown` makes it worth while. `seen`: since the trouble began.
+    pub(in crate::route) fn hasten(
+        &mut self,
+        shown: Shown,
+        seen: &Tally,
+        now: Time,
+        patience: &Patience,
+    ) {
+        let unsure = matches!(shown.sample, Sample::Censored | Sample::Hard { .. });
+        if self.row.count > 0 || unsure {
+            // One good answer: the others that a return needs may follow quickly. One that may be good: it is
+            // worth another try.
+            let step = (self.hold(patience) / self.needed(seen, patience)).max(TRIAL_STEP);
+            self.trial = self.trial.min(now + step);
+        }
+        if self.drains(shown) {
+            self.trial = self.trial.min(now + DRAIN_STEP);
+        }
+    }
+
+    /// A late answer that took so much less than the one before that a queue is draining.
+    fn drains(&mut self, shown: Shown) -> bool {
+        let late = matches!(shown.sample, Sample::Late | Sample::Found);
+        let Some(took) = shown.took.filter(|_| late) else {
+            return false;
+        };
+        let before = self.last_late.replace(took);
+        before.is_some_and(|before| took < before.mul_f32(DRAINS))
+    }
+
+    /// Whether its row of good answers is long enough for a return. `doubted`: it was doubted only, and nothing is held
+    /// against it any more.
+    pub(in crate::route) fn is_earned(
+        &self,
+        doubted: bool,
+        seen: &Tally,
+        now: Time,
+        patience: &Patience,
+    ) -> bool {
+        let (row, span) = (self.row.count, now.since(self.row.from));
+        if row == 0 || !self.row.is_solid() {
+            return false;
+        }
+        (doubted && row >= patience.least)
+            || (row >= self.needed(seen, patience) && span >= self.hold(patience))
+    }
+
+    /// The same while nothing is clear, so that real questions are the trial.
+    pub(in crate::route) fn is_earned_in_need(&self, now: Time) -> bool {
+        let (row, span) = (self.row.count, now.since(self.row.from));
+        let times = 1 << self.relapses.min(RELAPSES_DESPERATE);
+        row > 0
+            && self.row.is_solid()
+            && (row >= ROW * times || (row >= ROW_SLOW * times && span >= times * ROW_SLOW_SPAN))
+    }
+
+    /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
+    /// still there, and twice as many each time that a return did not last.
+    fn needed(&self, seen: &Tally, patience: &Patience) -> u32 {
+        let bad = seen.lost + seen.poor;
+        let before = seen.attempts.saturating_sub(self.row.count);
+        let seen = (2 * before).checked_div(bad).unwrap_or_default();
+        seen.max(patience.least << self.relapses).min(patience.many)
+    }
+
+    fn hold(&self, patience: &Patience) -> Duration {
+        if self.relapses == 0 {
+            patience.hold
+        } else {
+            patience.hold_relapsed
+        }
+    }
+
+    /// It begins to come back, or has, on its row of good answers if there is one.
+    pub(in crate::route) fn rely(&mut self) {
+        if self.row.count > 0 {
+            self.relief = self.row.sent;
+        }
+    }
+
+    /// What it showed is forgotten.
+    pub(in crate::route) fn forget(&mut self) {
+        self.row = Row::default();
+        self.last_late = None;
+    }
+
+    /// It is clear again.
+    pub(in crate::route) fn complete(&mut self, now: Time) {
+        self.cleared = now;
+    }
+
+    /// It is left. `recovering`: it was on its way back.
+    pub(in crate::route) fn begin(&mut self, recovering: bool, now: Time, patience: &Patience) {
+        let broken = recovering || now.since(self.cleared) < patience.memory;
+        self.relapses = if broken {
+            (self.relapses + 1).min(RELAPSES)
+        } else {
+            0
+        };
+        self.gap = (patience.first * (1 << self.relapses)).min(patience.longest);
+        self.trial = now + self.gap;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_secs(100);
+
+    /// Good answers to so many attempts in a row, 10 ms apart.
+    fn row(count: u32) -> Row {
+        let mut row = Row::default();
+        for serial in 0..count {
+            row.grow(serial, NOW, NOW + Duration::from_millis(10) * serial);
+        }
+        row
+    }
+
+    fn lossy() -> Tally {
+        Tally {
+            attempts: 40,
+            lost: 8,
+            ..Tally::default()
+        }
+    }
+
+    #[test]
+    fn a_doubt_is_over_sooner_than_proven_loss() {
+        let patience = Patience::new(Duration::from_secs(10));
+        let mut comeback = Comeback {
+            row: row(3),
+            ..Comeback::default()
+        };
+        let later = NOW + Duration::from_secs(1);
+        assert!(comeback.is_earned(true, &lossy(), later, &patience));
+        comeback.row = row(2);
+        assert!(!comeback.is_earned(true, &lossy(), later, &patience));
+    }
+
+    #[test]
+    fn each_return_that_did_not_last_makes_the_next_one_harder() {
+        let mut patience = Patience::new(Duration::from_secs(10));
+        patience.suit(1_000.0);
+        let mut comeback = Comeback::default();
+        let needed: Vec<u32> = (0..4)
+            .map(|_| {
+                comeback.begin(true, NOW, &patience);
+                comeback.needed(&Tally::default(), &patience)
+            })
+            .collect();
+        assert_eq!(needed, [6, 12, 24, 24]);
+        comeback.begin(false, NOW + patience.memory, &patience);
+        assert_eq!(comeback.needed(&Tally::default(), &patience), LEAST);
+    }
+
+    #[test]
+    fn trials_come_further_apart_and_never_further_than_allowed() {
+        let patience = Patience::new(Duration::from_secs(10));
+        let mut comeback = Comeback::default();
+        comeback.begin(false, NOW, &patience);
+        assert_eq!(comeback.trial_due(), NOW + patience.first);
+        for _ in 0..5 {
+            comeback.trying(NOW, &patience, 1.0);
+            assert!(comeback.trial_due() <= NOW + patience.longest.mul_f32(1.0 + JITTER));
+        }
+        comeback.try_now(NOW);
+        assert_eq!(comeback.trial_due(), NOW);
+    }
+
+    #[test]
+    fn a_queue_that_drains_is_tried_again_soon() {
+        let patience = Patience::new(Duration::from_secs(10));
+        let mut comeback = Comeback::default();
+        comeback.begin(false, NOW, &patience);
+        let late = |millis| Shown {
+            took: Some(Duration::from_millis(millis)),
+            ..Sample::Late.into()
+        };
+        for (millis, due) in [
+            (900, patience.first),
+            (800, patience.first),
+            (500, DRAIN_STEP),
+        ] {
+            comeback.hasten(late(millis), &Tally::default(), NOW, &patience);
+            assert_eq!(comeback.trial_due(), NOW + due, "after {millis} ms");
+        }
+    }
+}
