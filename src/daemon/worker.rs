@@ -299,11 +299,11 @@ impl StreamEvents for Worker {
         let looked = self.lookout.get().looked(now);
         self.shielded(|core| {
             let claimed = core.exchanges.streams.claim(connection, message, now);
-            let Some((claimed, carriage)) = claimed else {
+            let Some((claimed, stream_facts)) = claimed else {
                 return;
             };
-            if let Some(carriage) = carriage {
-                core.carried(claimed.tag(), &carriage, now);
+            if let Some(stream_facts) = stream_facts {
+                core.carried(claimed.tag(), &stream_facts, now);
             }
             core.claimed(&claimed, looked, now);
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::clock::Time;
-use crate::route::Carriage;
+use crate::route::StreamFacts;
 use crate::sys::{self, TcpInfo};
 
 /// The least between two looks at a connection: a busy one costs a hundred system calls a second.
@@ -53,7 +53,7 @@ impl Account {
         (self.looked, self.info) = (Some(now), info);
     }
 
-    /// How it stood at the last look, for [`Account::carriage`] of what goes out now.
+    /// How it stood at the last look, for [`Account::stream_facts`] of what goes out now.
     pub(super) fn mark(&self) -> Mark {
         Mark {
             retransmitted: self.info.retransmitted,
@@ -72,7 +72,7 @@ impl Account {
     }
 
     /// What the last look says of an attempt that went out when it stood as `before`.
-    pub(super) fn carriage(&mut self, before: Mark) -> Carriage {
+    pub(super) fn stream_facts(&mut self, before: Mark) -> StreamFacts {
         let TcpInfo {
             retransmitted,
             unacknowledged,
@@ -84,7 +84,7 @@ impl Account {
         self.told = retransmitted;
         // One round trip moves the smoothed one by its share of the difference.
         let rise = round_trip.saturating_sub(self.before);
-        Carriage {
+        StreamFacts {
             resent,
             repaired: retransmitted != before.retransmitted,
             gap: out_of_order.map(|segments| Some(segments) != before.out_of_order),
@@ -116,12 +116,12 @@ mod tests {
         account.note(info(0, 2), Time::from_secs(1));
         let before = account.mark();
         account.note(info(3, 2), Time::from_secs(2));
-        let (first, second) = (account.carriage(before), account.carriage(before));
+        let (first, second) = (account.stream_facts(before), account.stream_facts(before));
         assert_eq!((first.resent, first.repaired), (3, true));
         assert_eq!((second.resent, second.repaired), (0, true));
         let later = {
             let mark = account.mark();
-            account.carriage(mark)
+            account.stream_facts(mark)
         };
         assert_eq!((later.resent, later.repaired), (0, false));
     }
@@ -131,7 +131,7 @@ mod tests {
         let mut account = Account::default();
         account.note(info(0, 2), Time::from_secs(1));
         let before = account.mark();
-        let gap = |account: &mut Account, before| account.carriage(before).gap;
+        let gap = |account: &mut Account, before| account.stream_facts(before).gap;
         assert_eq!(gap(&mut account, before), Some(false));
         let arrived = TcpInfo {
             out_of_order: Some(2),
@@ -155,7 +155,7 @@ mod tests {
         let longest = |account: &mut Account| {
             {
                 let mark = account.mark();
-                account.carriage(mark)
+                account.stream_facts(mark)
             }
             .longest
             .as_millis()

@@ -23,7 +23,7 @@ pub use awaited::{Claimed, Manner, Way};
 pub use sockets::Sockets;
 
 use crate::clock::Time;
-use crate::route::{Carriage, Outcome, RouteId};
+use crate::route::{Outcome, RouteId, StreamFacts};
 
 /// Names an attempt in the worker that made it.
 pub type Tag = u32;
@@ -79,7 +79,7 @@ pub trait Exchanges {
 
     /// What the kernel says of the connection that an attempt is still out on. `None` over datagrams, and
     /// where there is nothing to say.
-    fn carriage(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<Carriage>;
+    fn stream_facts(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<StreamFacts>;
 
     /// Puts on the wire what [`Exchanges::send`] has collected. Attempts that could not be sent are
     /// added to `failed`.

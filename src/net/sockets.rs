@@ -12,7 +12,7 @@ use super::udp::UdpSockets;
 use super::{Exchanges, Handle, Outgoing, Tag};
 use crate::clock::Time;
 use crate::config::Limits;
-use crate::route::{Carriage, Outcome, RouteId};
+use crate::route::{Outcome, RouteId, StreamFacts};
 
 /// Everything one worker sends upstream with.
 pub struct Sockets {
@@ -102,10 +102,10 @@ impl Exchanges for Sockets {
         }
     }
 
-    fn carriage(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<Carriage> {
+    fn stream_facts(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<StreamFacts> {
         match handle {
             Handle::Udp { .. } => None,
-            Handle::Stream => self.streams.carriage(tag, now),
+            Handle::Stream => self.streams.stream_facts(tag, now),
         }
     }
 

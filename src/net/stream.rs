@@ -32,7 +32,7 @@ use super::{Outgoing, Tag, shortage};
 use crate::clock::Time;
 use crate::observe::metrics::{Client, Gauge, Limit, Mismatch};
 use crate::observe::said::Reason;
-use crate::route::{Carriage, Outcome, RouteId};
+use crate::route::{Outcome, RouteId, StreamFacts};
 use connection::{Connection, Lane, Query};
 use wire::Wires;
 pub use wire::{Ended, StreamEvents};
@@ -303,7 +303,7 @@ impl Streams {
 
     /// What the kernel says of the connection that an attempt waits on, unless the last look is from before
     /// it was sent.
-    pub(super) fn carriage(&mut self, tag: Tag, now: Time) -> Option<Carriage> {
+    pub(super) fn stream_facts(&mut self, tag: Tag, now: Time) -> Option<StreamFacts> {
         let Place::On(slot, id) = *self.places.get(&tag)? else {
             return None;
         };
@@ -314,7 +314,7 @@ impl Streams {
             .account
             .looked()
             .is_some_and(|it| it > query.sent);
-        since.then(|| connection.account.carriage(query.mark))
+        since.then(|| connection.account.stream_facts(query.mark))
     }
 
     /// Whose response a message is, and what the kernel says of the connection if it was looked at for it;
@@ -324,7 +324,7 @@ impl Streams {
         slot: usize,
         message: &'a [u8],
         now: Time,
-    ) -> Option<(Claimed<'a>, Option<Carriage>)> {
+    ) -> Option<(Claimed<'a>, Option<StreamFacts>)> {
         let connection = self.connections.get_mut(slot).filter(|it| !it.ended)?;
         let route = usize::from(connection.route.0);
         let id = message.first_chunk().map(|id| u16::from_be_bytes(*id));
@@ -341,9 +341,9 @@ impl Streams {
             Ok((id, claimed)) => {
                 let query = connection.answered(id, now)?;
                 let fresh = connection.account.looked() == Some(now);
-                let carriage = fresh.then(|| connection.account.carriage(query.mark));
+                let stream_facts = fresh.then(|| connection.account.stream_facts(query.mark));
                 self.places.remove(&query.awaited.tag);
-                Some((claimed, carriage))
+                Some((claimed, stream_facts))
             }
             Err(mismatch) => {
                 self.manner.metrics.mismatched(route, mismatch);

@@ -11,8 +11,8 @@ use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
 use crate::observe::metrics;
 use crate::route::{
-    About, Ask, AttemptId, AttemptKind, Carriage, Failure, Finish, Kind, PoolId, Purpose, Race,
-    Refused, RouteId, Send, Step,
+    About, Ask, AttemptId, AttemptKind, Failure, Finish, Kind, PoolId, Purpose, Race, Refused,
+    RouteId, Send, Step, StreamFacts,
 };
 use crate::wire::Answer;
 
@@ -250,10 +250,10 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// What the kernel says of the connection on which the attempt `tag` is answered now.
-    pub fn carried(&mut self, tag: Tag, carriage: &Carriage, now: Time) {
+    pub fn carried(&mut self, tag: Tag, stream_facts: &StreamFacts, now: Time) {
         if let Some(attempt) = self.attempts.get(tag as usize) {
             let mut engine = self.shared.engine();
-            engine.carried(attempt.id, carriage, true, now);
+            engine.carried(attempt.id, stream_facts, true, now);
         }
     }
 
@@ -267,8 +267,8 @@ impl<X: Exchanges> Core<X> {
             None => return,
             Some(race) => {
                 let mut engine = self.shared.engine();
-                for (id, carriage) in &carried {
-                    engine.carried(*id, carriage, false, now);
+                for (id, stream_facts) in &carried {
+                    engine.carried(*id, stream_facts, false, now);
                 }
                 race.timer(&mut engine, now, &mut self.rng)
             }
@@ -301,14 +301,14 @@ impl<X: Exchanges> Core<X> {
     }
 
     /// What the kernel says of the connections that a question waits on.
-    fn carriages(&mut self, slot: usize, now: Time) -> SmallVec<[(AttemptId, Carriage); 2]> {
+    fn carriages(&mut self, slot: usize, now: Time) -> SmallVec<[(AttemptId, StreamFacts); 2]> {
         let tags = &self.questions[slot].attempts;
-        let carriage = |tag: &Tag| {
+        let stream_facts = |tag: &Tag| {
             let attempt = self.attempts.get(*tag as usize)?;
-            let carriage = self.exchanges.carriage(attempt.handle?, *tag, now)?;
-            Some((attempt.id, carriage))
+            let stream_facts = self.exchanges.stream_facts(attempt.handle?, *tag, now)?;
+            Some((attempt.id, stream_facts))
         };
-        tags.iter().filter_map(carriage).collect()
+        tags.iter().filter_map(stream_facts).collect()
     }
 
     /// Begins the newest of the queued questions for as long as there is room.

@@ -40,7 +40,7 @@ pub use engine::state::asking::ProbeAsks;
 pub use engine::{Engine, Hedges, Prospect, Tick};
 pub use ids::{PathId, PoolId, Route, RouteId, UpstreamId};
 pub use measure::in_flight::AttemptId;
-pub use measure::stream::{Carriage, HeldUp};
+pub use measure::stream::{HeldUp, StreamFacts};
 pub use outcome::{AttemptKind, Outcome};
 pub use race::Race;
 pub use standing::Standing;

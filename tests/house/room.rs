@@ -52,7 +52,7 @@ const ORDER: &[&str] = &[
     "engine/state/idle",
     "engine/state/vain",
     "engine/state/round",
-    "engine/state/lane",
+    "engine/state/record",
     "engine/state/group",
     "engine/state/stalls",
     "engine/state/pool",

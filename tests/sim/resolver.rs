@@ -20,7 +20,7 @@ use byway::observe::metrics::{
 use byway::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use byway::resolve::lookout::Lookout;
 use byway::resolve::{Core, Shared};
-use byway::route::{AttemptKind, Carriage, Event, Outcome, RouteId};
+use byway::route::{AttemptKind, Event, Outcome, RouteId, StreamFacts};
 use byway::sys::Origin;
 use byway::wire::{self, Inspected, Rcode, Sent};
 use rand::SeedableRng;
@@ -129,7 +129,7 @@ impl Exchanges for Wire {
         false
     }
 
-    fn carriage(&mut self, _: Handle, _: Attempt, _now: Time) -> Option<Carriage> {
+    fn stream_facts(&mut self, _: Handle, _: Attempt, _now: Time) -> Option<StreamFacts> {
         None
     }
 

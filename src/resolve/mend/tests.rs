@@ -18,7 +18,7 @@ use crate::observe::metrics::{
 use crate::resolve::Shared;
 use crate::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use crate::resolve::mailbox::Handoff;
-use crate::route::{Carriage, Outcome, RouteId};
+use crate::route::{Outcome, RouteId, StreamFacts};
 use crate::sys::Origin;
 use crate::wire::{Inspected, OwnedAsked, Query, QueryFlags, QuestionKey, Sent};
 
@@ -65,7 +65,7 @@ impl Exchanges for Wire {
         false
     }
 
-    fn carriage(&mut self, _: Handle, _: Tag, _: Time) -> Option<Carriage> {
+    fn stream_facts(&mut self, _: Handle, _: Tag, _: Time) -> Option<StreamFacts> {
         None
     }
 

@@ -128,11 +128,11 @@ constants! {
     SOLID: (u64, u64) = (3, 4), "of", "compare RACK (RFC 8985 section 3)";
     /// While nothing is clear questions are the probes, and so many good answers in a row earn a return: at a loss of 25 %
     /// they happen by chance once in a thousand tries.
-    ROW: u32 = 24, "", "own";
+    STREAK: u32 = 24, "", "own";
     /// ... or so many
-    ROW_SLOW: u32 = 8, "", "own";
+    STREAK_SLOW: u32 = 8, "", "own";
     /// over this.
-    ROW_SLOW_SPAN: Duration = secs(1), "", "own";
+    STREAK_SLOW_SPAN: Duration = secs(1), "", "own";
     /// A return that did not last doubles both, so often at most.
     RELAPSES_DESPERATE: u32 = 3, "doublings", "own";
     /// The least between two probes.

@@ -6,7 +6,7 @@ constants! {
     /// Attempts of one question at most, duplicates for measurement included.
     MOST: usize = 8, "", "own; 3 to one server (RFC 9520 section 3.1)";
     /// A stream needs a handshake before its round trip: it is given this many timeouts.
-    STREAM_PATIENCE: u32 = 4, "", "own";
+    STREAM_TIMEOUTS: u32 = 4, "", "own";
     /// Where the budget refused, it is asked again after this, and twice as long each time,
     REFUSED_STEP: Duration = millis(50), "", "own";
     /// so often at most.

@@ -25,18 +25,18 @@ pub struct Baseline {
 impl Engine {
     /// What a restart should remember.
     pub fn baselines(&self) -> Vec<Baseline> {
-        self.lanes
+        self.records
             .iter()
-            .filter(|lane| lane.seat.is_in())
-            .filter_map(|lane| {
-                let [base, mean, deviation, tail] = lane.estimate.remembered()?;
+            .filter(|record| record.seat.is_in())
+            .filter_map(|record| {
+                let [base, mean, deviation, tail] = record.round_trips.remembered()?;
                 Some(Baseline {
-                    route: lane.route.name.to_string(),
+                    route: record.route.name.to_string(),
                     base,
                     mean,
                     deviation,
                     tail,
-                    rate: lane.healthy,
+                    rate: record.healthy,
                 })
             })
             .collect()
@@ -47,17 +47,18 @@ impl Engine {
     pub fn restore_baselines(&mut self, baselines: &[Baseline], now: Time) {
         let mut rate = 0.0;
         for known in baselines {
-            let Some(lane) = self
-                .lanes
+            let Some(record) = self
+                .records
                 .iter_mut()
-                .find(|lane| lane.seat.is_in() && *lane.route.name == *known.route)
+                .find(|record| record.seat.is_in() && *record.route.name == *known.route)
             else {
                 continue;
             };
-            lane.estimate
+            record
+                .round_trips
                 .recall([known.base, known.mean, known.deviation, known.tail], now);
             if known.rate.is_finite() && known.rate > 0.0 {
-                lane.healthy = known.rate;
+                record.healthy = known.rate;
                 rate += f64::from(known.rate);
             }
         }

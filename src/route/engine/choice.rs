@@ -15,8 +15,8 @@ use crate::route::choose::{
 use crate::route::constants::choose::choice::*;
 use crate::route::constants::probe::probes::PRESSED;
 use crate::route::engine::Engine;
-use crate::route::engine::state::lane::Lane;
 use crate::route::engine::state::pool::Pool;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{PathId, PoolId, RouteId, UpstreamId};
 use crate::route::standing::Standing;
 
@@ -39,7 +39,7 @@ impl Engine {
             budgets.disturb();
             if budgets.is_surging(now) {
                 for route in members {
-                    self.lanes[usize::from(route.0)].limit.let_go();
+                    self.records[usize::from(route.0)].limit.let_go();
                 }
             }
         }
@@ -53,7 +53,7 @@ impl Engine {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
-        self.choose_among(pool, Lane::has_room, now, rng)
+        self.choose_among(pool, RouteRecord::has_room, now, rng)
     }
 
     /// The same for a name that is held stale: each route keeps some room for what is in use, which questions that
@@ -64,13 +64,13 @@ impl Engine {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
-        self.choose_among(pool, Lane::has_room_for_held, now, rng)
+        self.choose_among(pool, RouteRecord::has_room_for_held, now, rng)
     }
 
     fn choose_among(
         &mut self,
         pool: PoolId,
-        has_room: impl Fn(&Lane) -> bool,
+        has_room: impl Fn(&RouteRecord) -> bool,
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Result<RouteId, Refused> {
@@ -83,9 +83,9 @@ impl Engine {
             Standing::Clear => Some(self.pool(pool).selector.policy),
             _ => None,
         };
-        for (id, lane) in self.lanes_of(pool) {
-            let tier = self.tier(lane, roll, now);
-            if tier > best || !has_room(lane) {
+        for (id, record) in self.records_of(pool) {
+            let tier = self.tier(record, roll, now);
+            if tier > best || !has_room(record) {
                 continue;
             }
             if tier < best {
@@ -93,13 +93,13 @@ impl Engine {
                 open.clear();
             }
             let cost = match policy {
-                Some(Policy::Fastest) => lane.expected_us(),
+                Some(Policy::Fastest) => record.expected_us(),
                 _ => 0.0,
             };
             open.push(Open {
                 id,
                 cost,
-                measured: lane.estimate.is_measured(),
+                measured: record.round_trips.is_measured(),
             });
         }
         let route = match (open.as_slice(), policy) {
@@ -114,7 +114,10 @@ impl Engine {
         if let Some(route) = route {
             return Ok(route);
         }
-        if self.lanes_of(pool).all(|(_, lane)| lane.rank == Rank::Out) {
+        if self
+            .records_of(pool)
+            .all(|(_, record)| record.rank == Rank::Out)
+        {
             return Err(Refused::NoRoute);
         }
         Err(Refused::Busy)
@@ -138,13 +141,15 @@ impl Engine {
         }
         let tried = Tried {
             routes: failed,
-            useless: Some(self.lane(route).route.upstream),
+            useless: Some(self.record(route).route.upstream),
             clear_only: false,
         };
         let other = self.choose_other(pool, tried, now, unit(rng));
         Ok(other
-            .filter(|&other| self.tries_at(failed, self.lane(other).route.upstream) == 0)
-            .filter(|&other| self.lane(other).rank <= self.lane(route).rank.max(Rank::Recovering))
+            .filter(|&other| self.tries_at(failed, self.record(other).route.upstream) == 0)
+            .filter(|&other| {
+                self.record(other).rank <= self.record(route).rank.max(Rank::Recovering)
+            })
             .unwrap_or(route))
     }
 
@@ -160,8 +165,8 @@ impl Engine {
     ) -> Option<RouteId> {
         let mut best: Option<(Order, f32, RouteId)> = None;
         self.note_stalls(now);
-        for (id, lane) in self.lanes_of(pool) {
-            let tier = self.tier(lane, roll, now);
+        for (id, record) in self.records_of(pool) {
+            let tier = self.tier(record, roll, now);
             let last = match tried {
                 Tried {
                     useless: Some(_), ..
@@ -173,14 +178,14 @@ impl Engine {
             };
             if tier > last
                 || tried.routes.contains(&id)
-                || tried.useless == Some(lane.route.upstream)
-                || !lane.has_room()
-                || self.tries_at(tried.routes, lane.route.upstream) >= TRIES_PER_SERVER
+                || tried.useless == Some(record.route.upstream)
+                || !record.has_room()
+                || self.tries_at(tried.routes, record.route.upstream) >= TRIES_PER_SERVER
             {
                 continue;
             }
-            let shares_path = self.shares_path(tried.routes, lane.route.path);
-            let shares_server = self.tries_at(tried.routes, lane.route.upstream) > 0;
+            let shares_path = self.shares_path(tried.routes, record.route.path);
+            let shares_server = self.tries_at(tried.routes, record.route.upstream) > 0;
             let order = if tried.useless.is_some() {
                 (shares_server, false, false, tier)
             } else {
@@ -188,8 +193,8 @@ impl Engine {
             };
             // What a route in trouble did in health says little of what it does now.
             let cost = match tier {
-                ..=LAST_CLEAR => lane.expected_us(),
-                _ => self.expected_now(lane, now),
+                ..=LAST_CLEAR => record.expected_us(),
+                _ => self.expected_now(record, now),
             };
             let better = best
                 .is_none_or(|(least, than, _)| order < least || (order == least && cost < than));
@@ -208,15 +213,15 @@ impl Engine {
         tried: Tried<'_>,
         now: Time,
     ) -> Option<RouteId> {
-        let rested = self.lanes_of(pool).filter(|(id, lane)| {
-            lane.rank == Rank::Dead
-                && now.since(lane.asked) >= PRESSED
-                && tried.useless != Some(lane.route.upstream)
+        let rested = self.records_of(pool).filter(|(id, record)| {
+            record.rank == Rank::Dead
+                && now.since(record.asked) >= PRESSED
+                && tried.useless != Some(record.route.upstream)
                 && !tried.routes.contains(id)
-                && lane.has_room()
-                && self.tries_at(tried.routes, lane.route.upstream) < TRIES_PER_SERVER
+                && record.has_room()
+                && self.tries_at(tried.routes, record.route.upstream) < TRIES_PER_SERVER
         });
-        let longest_ago = rested.min_by_key(|(_, lane)| lane.asked);
+        let longest_ago = rested.min_by_key(|(_, record)| record.asked);
         longest_ago.map(|(id, _)| id)
     }
 
@@ -229,17 +234,21 @@ impl Engine {
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
         let mut best: Option<((usize, bool, Rank), f32, RouteId)> = None;
-        for (id, lane) in self.lanes_of(pool) {
-            if matches!(lane.rank, Rank::Out)
-                || (lane.rank == Rank::Dead && self.pool(pool).standing != Standing::Outage)
-                || !lane.has_room()
-                || self.tries_at(tried, lane.route.upstream) >= TRIES_PER_SERVER
+        for (id, record) in self.records_of(pool) {
+            if matches!(record.rank, Rank::Out)
+                || (record.rank == Rank::Dead && self.pool(pool).standing != Standing::Outage)
+                || !record.has_room()
+                || self.tries_at(tried, record.route.upstream) >= TRIES_PER_SERVER
             {
                 continue;
             }
             let times = tried.iter().filter(|&&route| route == id).count();
-            let order = (times, self.shares_path(tried, lane.route.path), lane.rank);
-            let cost = self.expected_now(lane, now) * (DRAW_AGAIN + DRAW_AGAIN_WIDTH * unit(rng));
+            let order = (
+                times,
+                self.shares_path(tried, record.route.path),
+                record.rank,
+            );
+            let cost = self.expected_now(record, now) * (DRAW_AGAIN + DRAW_AGAIN_WIDTH * unit(rng));
             let better = best
                 .is_none_or(|(least, than, _)| order < least || (order == least && cost < than));
             if better {
@@ -251,30 +260,30 @@ impl Engine {
 
     /// Where a route comes for this question, least first: by rank, and backups after what is not.
     #[inline]
-    fn tier(&self, lane: &Lane, roll: f32, now: Time) -> u8 {
-        let rank = match lane.rank_now {
-            Rank::Recovering => self.rank_of_recovering(lane, roll, now),
+    fn tier(&self, record: &RouteRecord, roll: f32, now: Time) -> u8 {
+        let rank = match record.rank_now {
+            Rank::Recovering => self.rank_of_recovering(record, roll, now),
             rank => rank,
         };
-        2 * rank as u8 + u8::from(lane.backup)
+        2 * rank as u8 + u8::from(record.backup)
     }
 
     /// The rank of a route that takes a share only.
     #[cold]
-    fn rank_of_recovering(&self, lane: &Lane, roll: f32, now: Time) -> Rank {
-        match roll < self.share_of(lane, now) {
-            true => self.rank_as_clear(lane, now),
+    fn rank_of_recovering(&self, record: &RouteRecord, roll: f32, now: Time) -> Rank {
+        match roll < self.share_of(record, now) {
+            true => self.rank_as_clear(record, now),
             false => Rank::Recovering,
         }
     }
 
     /// Share of questions that a recovering route, path or upstream may take.
-    fn share_of(&self, lane: &Lane, now: Time) -> f32 {
-        let path = &self.paths[lane.route.path.0 as usize].health;
-        let upstream = &self.upstreams[lane.route.upstream.0 as usize].health;
-        [path, upstream, &lane.health]
+    fn share_of(&self, record: &RouteRecord, now: Time) -> f32 {
+        let path = &self.paths[record.route.path.0 as usize].health;
+        let upstream = &self.upstreams[record.route.upstream.0 as usize].health;
+        [path, upstream, &record.health]
             .into_iter()
-            .map(|health| health.share(now, &self.patience))
+            .map(|health| health.share(now, &self.probation))
             .fold(1.0, f32::min)
     }
 
@@ -287,7 +296,7 @@ impl Engine {
     ) -> Option<RouteId> {
         let lesser = |a: Open, b: Open| if b.cost < a.cost { b } else { a };
         let least = open.iter().copied().reduce(lesser)?;
-        let clear = |id: RouteId| self.lane(id).rank.is_clear();
+        let clear = |id: RouteId| self.record(id).rank.is_clear();
         let least_is_clear = clear(least.id);
         let mut chosen = least;
         match self.pool(pool).selector.incumbent.filter(|&it| clear(it)) {
@@ -334,7 +343,7 @@ impl Engine {
                 (first, if second >= first { second + 1 } else { second })
             }
         };
-        let load = |id: RouteId| (self.lane(id).queue.len(), id != chosen.id);
+        let load = |id: RouteId| (self.record(id).queue.len(), id != chosen.id);
         let (first, second) = (open[first as usize].id, open[second as usize].id);
         match load(second) < load(first) {
             true => Some(second),
@@ -343,7 +352,7 @@ impl Engine {
     }
 
     fn next_turn(&mut self, open: &[Open]) -> Option<RouteId> {
-        let mut turns = open.iter().map(|it| (it.id, self.lane(it.id).turn));
+        let mut turns = open.iter().map(|it| (it.id, self.record(it.id).turn));
         let (mut chosen, mut least) = turns.next()?;
         let mut furthest = least;
         for (id, turn) in turns {
@@ -352,9 +361,10 @@ impl Engine {
             }
             furthest = furthest.max(turn);
         }
-        let lane = self.lane_mut(chosen);
+        let record = self.record_mut(chosen);
         // One that was away does not make up for it.
-        lane.turn = lane.turn.max(furthest - TURNS * f64::from(lane.cost)) + f64::from(lane.cost);
+        record.turn =
+            record.turn.max(furthest - TURNS * f64::from(record.cost)) + f64::from(record.cost);
         Some(chosen)
     }
 
@@ -362,7 +372,7 @@ impl Engine {
         let drawn = open.iter().map(|&Open { id, .. }| {
             // Every way is tried: which one heals first is not known.
             (
-                self.expected_now(self.lane(id), now) * (DRAW_FIRST + unit(rng)),
+                self.expected_now(self.record(id), now) * (DRAW_FIRST + unit(rng)),
                 id,
             )
         });
@@ -370,36 +380,36 @@ impl Engine {
     }
 
     /// Expected time as things are: what came back lately, or how long nothing has.
-    fn expected_now(&self, lane: &Lane, now: Time) -> f32 {
-        let hanging = match lane.queue.oldest {
+    fn expected_now(&self, record: &RouteRecord, now: Time) -> f32 {
+        let hanging = match record.queue.oldest {
             Time::NEVER => 0.0,
             oldest => now.since(oldest).as_micros() as f32,
         };
-        // Of what was lost and found lately the row of good answers knows most: the longer it is, the less
+        // Of what was lost and found lately the streak of good answers knows most: the longer it is, the less
         // probable is it that the next one is lost and has to be asked again (the rule of succession).
-        let again = match lane.rank {
+        let again = match record.rank {
             rank if rank < Rank::Suspect => 0.0,
-            _ => AGAIN_US / (lane.row.count + SUCCESSION) as f32,
+            _ => AGAIN_US / (record.streak.count + SUCCESSION) as f32,
         };
-        let server = &self.upstreams[lane.route.upstream.0 as usize].health;
+        let server = &self.upstreams[record.route.upstream.0 as usize].health;
         // Fast is not healthy: what is useless is asked again elsewhere, if not by byway then by the client.
         let in_vain = match server.is_useless() {
             true => USELESS_US,
             false => 0.0,
         };
-        (lane.estimate.current_us(now).max(hanging) + again + in_vain) * lane.cost
+        (record.round_trips.current_us(now).max(hanging) + again + in_vain) * record.cost
     }
 
     fn shares_path(&self, tried: &[RouteId], path: PathId) -> bool {
         tried
             .iter()
-            .any(|&route| self.lane(route).route.path == path)
+            .any(|&route| self.record(route).route.path == path)
     }
 
     pub(in crate::route) fn tries_at(&self, tried: &[RouteId], upstream: UpstreamId) -> usize {
         tried
             .iter()
-            .filter(|&&route| self.lane(route).route.upstream == upstream)
+            .filter(|&&route| self.record(route).route.upstream == upstream)
             .count()
     }
 }

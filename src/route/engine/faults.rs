@@ -10,7 +10,7 @@ use crate::clock::Time;
 use crate::route::about::About;
 use crate::route::engine::Engine;
 use crate::route::ids::{Route, RouteId, UpstreamId};
-use crate::route::judge::counts::{Row, Sample, Shown};
+use crate::route::judge::counts::{Observation, Observed, Streak};
 use crate::route::judge::doubts::Doubt;
 use crate::route::measure::in_flight::{Attempt, AttemptId};
 use crate::wire::Rcode;
@@ -18,7 +18,7 @@ use crate::wire::Rcode;
 impl Engine {
     /// Whether it says nothing of a route that it does not answer this question.
     pub(in crate::route) fn is_mute(&self, about: About, route: RouteId, now: Time) -> bool {
-        self.is_mute_at(about, self.lane(route).route.upstream, now)
+        self.is_mute_at(about, self.record(route).route.upstream, now)
     }
 
     fn is_mute_at(&self, about: About, upstream: UpstreamId, now: Time) -> bool {
@@ -34,8 +34,8 @@ impl Engine {
         let Some(attempt) = self.flights.vouch(id).filter(|it| it.lost && !it.mute) else {
             return;
         };
-        let lane = self.lane_mut(attempt.route);
-        lane.doubts.lift(|doubt| doubt.id == id);
+        let record = self.record_mut(attempt.route);
+        record.doubts.lift(|doubt| doubt.id == id);
         if !attempt.counted && !self.is_mute(attempt.about, attempt.route, now) {
             self.count_loss(id, attempt, now);
         }
@@ -44,21 +44,21 @@ impl Engine {
     /// An attempt counts as lost against its route.
     pub(super) fn count_loss(&mut self, id: AttemptId, attempt: Attempt, now: Time) {
         self.flights.count(id, true);
-        let upstream = self.lane(attempt.route).route.upstream;
+        let upstream = self.record(attempt.route).route.upstream;
         self.failing.failed_at(attempt.about, upstream, now);
-        let shown = Shown {
+        let observed = Observed {
             held_up: attempt.held_up,
-            ..Sample::Lost.into()
+            ..Observation::Lost.into()
         };
-        self.witnessed(attempt, shown, false, now);
+        self.weigh(attempt, observed, false, now);
     }
 
     /// Counts what hangs on a route if it is more than one name's doing.
     pub(super) fn count_silence(&mut self, route: RouteId, now: Time) {
-        if !self.lane(route).doubts.is_silence(self.usual, now) {
+        if !self.record(route).doubts.is_silence(self.usual, now) {
             return;
         }
-        while let Some(doubt) = self.lane_mut(route).doubts.next_uncounted() {
+        while let Some(doubt) = self.record_mut(route).doubts.next_uncounted() {
             self.count_loss(doubt.id, doubt.attempt, now);
         }
     }
@@ -66,7 +66,7 @@ impl Engine {
     /// Something sent over `route` at `sent` was answered in time: what was sent no later and was not answered is
     /// held against nobody until more is known.
     pub(super) fn refute(&mut self, route: RouteId, sent: Time, now: Time) {
-        while let Some(doubt) = self.lane(route).doubts.refuted(sent) {
+        while let Some(doubt) = self.record(route).doubts.refuted(sent) {
             self.lift(route, |it| it.id == doubt.id, now);
             self.hangs(doubt.attempt.about, now);
         }
@@ -89,7 +89,7 @@ impl Engine {
         now: Time,
     ) {
         let answers = |route: &RouteId| {
-            let upstream = self.lane(*route).route.upstream;
+            let upstream = self.record(*route).route.upstream;
             let answered = &self.upstreams[upstream.0 as usize].answered;
             answered.last() >= started || answered.is_answering(now)
         };
@@ -100,8 +100,8 @@ impl Engine {
     }
 
     fn lift_name(&mut self, name: u64, now: Time) {
-        for index in 0..self.lanes.len() {
-            if name != 0 && !self.lanes[index].doubts.is_empty() {
+        for index in 0..self.records.len() {
+            if name != 0 && !self.records[index].doubts.is_empty() {
                 let route = RouteId(index as u16);
                 self.lift(route, |doubt| doubt.attempt.about.name == name, now);
             }
@@ -115,9 +115,9 @@ impl Engine {
         which: impl Fn(&Doubt) -> bool,
         now: Time,
     ) {
-        let (flights, patience) = (&mut self.flights, &self.patience);
-        let lane = &mut self.lanes[route.0 as usize];
-        let counted = lane.doubts.lift(|doubt| {
+        let (flights, probation) = (&mut self.flights, &self.probation);
+        let record = &mut self.records[route.0 as usize];
+        let counted = record.doubts.lift(|doubt| {
             let lifted = which(doubt);
             if lifted && doubt.counted {
                 flights.count(doubt.id, false);
@@ -127,15 +127,15 @@ impl Engine {
         if counted == 0 {
             return;
         }
-        let Route { upstream, path, .. } = lane.route;
-        let own = lane.health.withdraw(counted, true, now, patience);
+        let Route { upstream, path, .. } = record.route;
+        let own = record.health.withdraw(counted, true, now, probation);
         // Others may have had a part in what is held against these.
         let well = |of: &dyn Fn(&Route) -> bool| {
             let mut own = self
-                .lanes
+                .records
                 .iter()
-                .filter(|lane| lane.seat.is_in() && of(&lane.route));
-            own.all(|lane| lane.health.onset().is_none())
+                .filter(|record| record.seat.is_in() && of(&record.route));
+            own.all(|record| record.health.onset().is_none())
         };
         let (path_well, upstream_well) = (
             well(&|it| it.path == path),
@@ -145,7 +145,7 @@ impl Engine {
         let of = &mut self.upstreams[upstream.0 as usize];
         let [over, of] = [(over, path_well), (of, upstream_well)].map(|(group, well)| {
             let health = group.accused().then_some(&mut group.health)?;
-            health.withdraw(counted, well, now, patience)
+            health.withdraw(counted, well, now, probation)
         });
         if own.is_some() || over.is_some() || of.is_some() {
             self.changed(route, [over, of, own], now);
@@ -177,13 +177,16 @@ impl Engine {
         }
         let desperate = self.is_desperate(|route| route.upstream == upstream);
         let group = &mut self.upstreams[upstream.0 as usize];
-        group.rower = None;
-        let sample = Sample::Poor { rcode, compared };
-        if let Some(change) =
-            group
-                .health
-                .note(sample, Row::default(), now, now, &self.patience, desperate)
-        {
+        group.bearer = None;
+        let observation = Observation::Poor { rcode, compared };
+        if let Some(change) = group.health.note(
+            observation,
+            Streak::default(),
+            now,
+            now,
+            &self.probation,
+            desperate,
+        ) {
             self.upstream_changed(upstream, change, now);
         }
     }

@@ -8,7 +8,7 @@ use crate::route::chance::unit;
 use crate::route::choose::Rank;
 use crate::route::constants::probe::first_round::*;
 use crate::route::engine::Engine;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::state::round::{Call, FirstRound};
 use crate::route::ids::RouteId;
 
@@ -18,7 +18,7 @@ impl Engine {
     pub fn begin_first_round(&mut self, told: &[bool]) {
         let known = |route: usize| told.get(route).is_some_and(|told| *told);
         let call = |route: usize| Call {
-            due: match known(route) || self.lanes[route].metered {
+            due: match known(route) || self.records[route].metered {
                 true => Time::NEVER,
                 false => Time::default(),
             },
@@ -27,7 +27,7 @@ impl Engine {
         self.first_round = Some(FirstRound {
             over: Time::NEVER,
             after: "the start",
-            calls: (0..self.lanes.len()).map(call).collect(),
+            calls: (0..self.records.len()).map(call).collect(),
         });
     }
 
@@ -39,7 +39,7 @@ impl Engine {
             due: Time::NEVER,
             asked: 0,
         };
-        calls.resize(self.lanes.len(), none);
+        calls.resize(self.records.len(), none);
         for (call, _) in calls.iter_mut().zip(fresh).filter(|(_, fresh)| **fresh) {
             call.due = Time::default();
             call.asked = 0;
@@ -70,11 +70,11 @@ impl Engine {
         }
         let mut waiting = false;
         for (index, call) in round.calls.iter_mut().enumerate() {
-            let lane = &self.lanes[index];
-            if lane.rank == Rank::Out || answers(lane) {
+            let record = &self.records[index];
+            if record.rank == Rank::Out || answers(record) {
                 call.due = Time::NEVER;
             }
-            waiting |= call.due != Time::NEVER || (call.asked > 0 && !lane.queue.is_empty());
+            waiting |= call.due != Time::NEVER || (call.asked > 0 && !record.queue.is_empty());
             let id = RouteId(index as u16);
             if call.due <= now && !probes.contains(&id) && self.pays_for_probe(id, now) {
                 probes.push(id);
@@ -91,11 +91,11 @@ impl Engine {
             return now + STEP;
         }
         for (index, call) in round.calls.iter().enumerate() {
-            let lane = &self.lanes[index];
-            if call.asked > 0 && lane.rank != Rank::Out && lane.useful_sent == Time::default() {
-                let said = lane.said.map_or(Said::Nothing, |(_, said)| said);
-                let route = lane.route.name.clone();
-                self.lanes[index].silent = !said.is_servers();
+            let record = &self.records[index];
+            if call.asked > 0 && record.rank != Rank::Out && record.useful_sent == Time::default() {
+                let said = record.said.map_or(Said::Nothing, |(_, said)| said);
+                let route = record.route.name.clone();
+                self.records[index].silent = !said.is_servers();
                 let after = round.after;
                 self.tell(now, Event::FirstRound { route, said, after });
             }
@@ -105,8 +105,8 @@ impl Engine {
 }
 
 /// Whether a route has answered, be it uselessly.
-fn answers(lane: &Lane) -> bool {
-    lane.answered_sent != Time::default()
+fn answers(record: &RouteRecord) -> bool {
+    record.answered_sent != Time::default()
 }
 
 #[cfg(test)]

@@ -25,37 +25,37 @@ pub(in crate::route) struct Waits {
 
 impl Engine {
     pub(in crate::route) fn upstream_of(&self, route: RouteId) -> UpstreamId {
-        self.lane(route).route.upstream
+        self.record(route).route.upstream
     }
 
     pub(in crate::route) fn waits_of(&self, route: RouteId) -> Waits {
-        let estimate = &self.lane(route).estimate;
+        let round_trips = &self.record(route).round_trips;
         Waits {
-            check: estimate.check_wait(),
-            hedge: estimate.hedge_wait(),
-            lost: estimate.rto(),
+            check: round_trips.check_wait(),
+            hedge: round_trips.hedge_wait(),
+            lost: round_trips.rto(),
         }
     }
 
     /// Whether its round trips were ever measured.
     pub(in crate::route) fn is_measured(&self, route: RouteId) -> bool {
-        self.lane(route).estimate.is_measured()
+        self.record(route).round_trips.is_measured()
     }
 
     /// Whether an answer over it is overdue, or the last packet was lost.
     pub(in crate::route) fn is_stalled(&self, route: RouteId, now: Time) -> bool {
-        self.lane(route).is_stalled(now)
+        self.record(route).is_stalled(now)
     }
 
     /// Share of its limit in use.
     pub(in crate::route) fn load_of(&self, route: RouteId) -> f32 {
-        let lane = self.lane(route);
-        lane.limit.load(lane.queue.len())
+        let record = self.record(route);
+        record.limit.load(record.queue.len())
     }
 
     /// Whether it is clear and nothing speaks against it.
     pub(in crate::route) fn is_well(&self, route: RouteId) -> bool {
-        self.lane(route).rank.is_clear()
+        self.record(route).rank.is_clear()
     }
 
     /// When an attempt under way was sent.
@@ -66,12 +66,12 @@ impl Engine {
     /// Whether something was answered over `route` that was sent later than this attempt.
     pub(in crate::route) fn is_overtaken(&self, attempt: AttemptId, route: RouteId) -> bool {
         let sent = self.sent(attempt);
-        sent.is_some_and(|sent| self.lane(route).answered_sent > sent)
+        sent.is_some_and(|sent| self.record(route).answered_sent > sent)
     }
 
     /// Another server has answered the attempt's question in time.
-    pub(in crate::route) fn outdone(&mut self, attempt: AttemptId) {
-        self.flights.outdone(attempt);
+    pub(in crate::route) fn answered_elsewhere(&mut self, attempt: AttemptId) {
+        self.flights.answered_elsewhere(attempt);
     }
 
     /// Since when a pool stands as it does.
@@ -106,7 +106,7 @@ impl Engine {
         held: bool,
         now: Time,
     ) -> bool {
-        let suspect = self.lane(route).rank >= Rank::Suspect;
+        let suspect = self.record(route).rank >= Rank::Suspect;
         let of = self.pool_mut(pool);
         let doubtful = suspect || now < of.aftermath;
         let charge = match (of.is_clear(), doubtful, held) {

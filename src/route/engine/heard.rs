@@ -11,20 +11,20 @@ use crate::route::constants::probe::idle::*;
 use crate::route::engine::Engine;
 use crate::route::engine::state::group::Group;
 use crate::route::engine::state::idle::Idle;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{Route, RouteId, UpstreamId};
 use crate::wire::Rcode;
 
 impl Engine {
     /// Something came back over `route`, of use or not.
     pub(in crate::route) fn heard(&mut self, route: RouteId, useful: bool, now: Time) {
-        let lane = &mut self.lanes[route.0 as usize];
-        lane.heard = now;
+        let record = &mut self.records[route.0 as usize];
+        record.heard = now;
         if useful {
-            (lane.idle.times, lane.idle.poor) = (0, false);
+            (record.idle.times, record.idle.poor) = (0, false);
         }
-        let rank = lane.rank;
-        let Route { upstream, path, .. } = lane.route;
+        let rank = record.rank;
+        let Route { upstream, path, .. } = record.route;
         let (over, of) = (
             &mut self.paths[path.0 as usize],
             &mut self.upstreams[upstream.0 as usize],
@@ -50,13 +50,13 @@ impl Engine {
         if rcode != Some(Rcode::SERVFAIL) {
             return;
         }
-        let own = self.lane(route).route.upstream;
+        let own = self.record(route).route.upstream;
         let answers = |of: &Group| {
             of.answered.last() != Time::default() && now.since(of.answered.last()) < LATELY
         };
         let mut others = (0u16..).zip(&self.upstreams);
         let compared = others.any(|(id, of)| UpstreamId(id) != own && answers(of));
-        let idle = &mut self.lane_mut(route).idle;
+        let idle = &mut self.record_mut(route).idle;
         if !idle.poor {
             (idle.asked, idle.times, idle.poor) = (now, 1, true);
             return;
@@ -64,21 +64,21 @@ impl Engine {
         self.was_poor(own, About::PLAIN, rcode, compared, now);
     }
 
-    /// What `lane` is held for, as an operator is told.
-    pub(in crate::route) fn shown(&self, lane: &Lane, now: Time) -> Verdict {
-        self.shown_since(lane, now).0
+    /// What `record` is held for, as an operator is told.
+    pub(in crate::route) fn shown(&self, record: &RouteRecord, now: Time) -> Verdict {
+        self.shown_since(record, now).0
     }
 
     /// The same, and since when.
-    pub(super) fn shown_since(&self, lane: &Lane, now: Time) -> (Verdict, Time) {
-        let answerable = self.answerable(lane);
+    pub(super) fn shown_since(&self, record: &RouteRecord, now: Time) -> (Verdict, Time) {
+        let answerable = self.answerable(record);
         match answerable.verdict() {
             // What is out of use is not asked, and keeps what it was.
             Verdict::Clear
-                if self.is_unknown(lane.heard, now)
-                    && (lane.rank != Rank::Out || lane.heard == Time::default()) =>
+                if self.is_unknown(record.heard, now)
+                    && (record.rank != Rank::Out || record.heard == Time::default()) =>
             {
-                (Verdict::Unknown, self.unknown_since(lane.heard))
+                (Verdict::Unknown, self.unknown_since(record.heard))
             }
             verdict => (verdict, answerable.since()),
         }
@@ -103,10 +103,11 @@ impl Engine {
 
     /// Lets routes that are not heard any more come after the others.
     pub(in crate::route) fn age(&mut self, now: Time) {
-        let aged = |lane: &Lane| {
-            lane.rank <= Rank::Unknown && self.is_unseen(lane, now) != (lane.rank == Rank::Unknown)
+        let aged = |record: &RouteRecord| {
+            record.rank <= Rank::Unknown
+                && self.is_unseen(record, now) != (record.rank == Rank::Unknown)
         };
-        if self.lanes.iter().any(aged) {
+        if self.records.iter().any(aged) {
             self.rerank(now);
         }
     }
@@ -121,11 +122,11 @@ impl Engine {
                 *heard = *heard - slept;
             }
         };
-        for lane in &mut self.lanes {
-            older(&mut lane.heard);
-            lane.doubts.lift(|_| true);
+        for record in &mut self.records {
+            older(&mut record.heard);
+            record.doubts.lift(|_| true);
             let pause = WAKING.0 + (WAKING.1 - WAKING.0).mul_f32(unit(rng));
-            lane.idle = Idle {
+            record.idle = Idle {
                 pause,
                 asked: now,
                 ..Idle::default()
@@ -139,9 +140,9 @@ impl Engine {
 
     /// Something has come over `route`: if it was said to bring nothing, that is over.
     pub(super) fn answers_at_last(&mut self, route: RouteId, now: Time) {
-        let lane = self.lane_mut(route);
-        if std::mem::take(&mut lane.silent) {
-            let route = lane.route.name.clone();
+        let record = self.record_mut(route);
+        if std::mem::take(&mut record.silent) {
+            let route = record.route.name.clone();
             self.tell(now, Event::FirstAnswer { route });
         }
     }

@@ -28,18 +28,18 @@ impl Engine {
         rng: &mut impl rand::Rng,
     ) -> Time {
         let mut first = (Time::NEVER, None);
-        for index in 0..self.lanes.len() {
+        for index in 0..self.records.len() {
             let id = RouteId(index as u16);
-            let lane = &mut self.lanes[index];
-            if lane.idle.times > 0 && lane.heard >= lane.idle.asked && !lane.idle.poor {
-                lane.idle.times = 0;
+            let record = &mut self.records[index];
+            if record.idle.times > 0 && record.heard >= record.idle.asked && !record.idle.poor {
+                record.idle.times = 0;
             }
             let (hangs, due) = self.idle_due(id);
-            let lane = &self.lanes[index];
-            let may = !lane.metered && lane.rank != Rank::Out && !probes.contains(&id);
-            let known = match self.effective(lane) {
+            let record = &self.records[index];
+            let may = !record.metered && record.rank != Rank::Out && !probes.contains(&id);
+            let known = match self.effective(record) {
                 Verdict::Dead => true,
-                verdict => verdict.is_bad() && (!hangs || lane.idle.poor),
+                verdict => verdict.is_bad() && (!hangs || record.idle.poor),
             };
             if !may || known || self.is_desperate_over(id) {
                 continue;
@@ -56,7 +56,7 @@ impl Engine {
             false => pool.budgets.pay(Charge::IdleProbe, now),
         };
         if due <= now && self.clear_pool_with(id).is_some_and(pays) {
-            let idle = &mut self.lane_mut(id).idle;
+            let idle = &mut self.record_mut(id).idle;
             if !hangs {
                 (idle.times, idle.poor) = (0, false);
                 idle.pause = PAUSE + CHANCE.mul_f32(unit(rng));
@@ -71,25 +71,25 @@ impl Engine {
 
     /// Whether `route` was asked and has not answered well, and when it is to be asked next.
     fn idle_due(&self, route: RouteId) -> (bool, Time) {
-        let lane = self.lane(route);
+        let record = self.record(route);
         let Idle {
             pause,
             asked,
             times,
             poor,
-        } = lane.idle;
+        } = record.idle;
         // What was asked over it since, by a question, tells as much.
-        if (1..MOST).contains(&times) && lane.asked <= asked {
+        if (1..MOST).contains(&times) && record.asked <= asked {
             let wait = match times {
                 // Once it is lost. To ask again what is only late would be felt where a server has little to spare.
-                1 if !poor => lane.estimate.rto(),
+                1 if !poor => record.round_trips.rto(),
                 1 => AGAIN,
                 times => AGAIN * (1 << (times - 2)),
             };
             return (true, asked + wait);
         }
-        let path = self.paths[lane.route.path.0 as usize].heard;
-        let upstream = self.upstreams[lane.route.upstream.0 as usize].served;
+        let path = self.paths[record.route.path.0 as usize].heard;
+        let upstream = self.upstreams[record.route.upstream.0 as usize].served;
         let (older, newer) = (path.min(upstream), path.max(upstream));
         let defer = match newer.max(asked) >= older + PAUSE {
             true => DEFER,
@@ -97,7 +97,7 @@ impl Engine {
         };
         let turn =
             TURN.min(self.unknown_after / TURN_PART) + (pause - PAUSE.min(pause)) * TURN_CHANCE;
-        let due = (older + pause + defer).min(lane.heard + turn);
+        let due = (older + pause + defer).min(record.heard + turn);
         (false, due.max(asked + pause))
     }
 }

@@ -1,7 +1,7 @@
 //! A reload: who takes part, in which order and by which rules.
 //!
-//! Numbers stay what they are ([`Lineup`]): a route that stays keeps its lane with all that is known of it, what is
-//! under way included. One that is taken out keeps its lane too, ranks as [`Rank::Out`](super::selector::Rank::Out) and
+//! Numbers stay what they are ([`Lineup`]): a route that stays keeps its record with all that is known of it, what is
+//! under way included. One that is taken out keeps its record too, ranks as [`Rank::Out`](crate::route::choose::Rank::Out) and
 //! learns nothing any more, until its number is given to another one, long after anything could still refer to it.
 
 use std::collections::VecDeque;
@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::config::lineup::{Lineup, Slot};
 use crate::route::constants::engine::pace::*;
 use crate::route::engine::state::group::Group;
-use crate::route::engine::state::lane::Lane;
 use crate::route::engine::state::pool::Pool;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::state::seat::Seat;
 use crate::route::engine::state::stalls::Stalls;
 use crate::route::engine::{Engine, Hedges};
@@ -20,7 +20,7 @@ use crate::route::ids::{PathId, Route, UpstreamId};
 use crate::route::judge::doubts::Usual;
 use crate::route::judge::failing::Failing;
 use crate::route::judge::health::Health;
-use crate::route::judge::probation::Patience;
+use crate::route::judge::probation::Probation;
 use crate::route::measure::in_flight::Flights;
 use crate::route::measure::round_trip::Waits;
 use crate::route::standing::Standing;
@@ -38,7 +38,7 @@ impl Engine {
             routes: Vec::new(),
             pools: Vec::new(),
             grid: Vec::with_capacity(lineup.routes.len()),
-            lanes: Vec::new(),
+            records: Vec::new(),
             paths: Vec::new(),
             upstreams: Vec::new(),
             flights: Flights::default(),
@@ -46,7 +46,7 @@ impl Engine {
             stalls: Stalls::default(),
             failing: Failing::default(),
             usual: Usual::default(),
-            patience: Patience::new(routing.return_within),
+            probation: Probation::new(routing.return_within),
             deadline: routing.deadline,
             witness: None,
             unknown_after: routing.unknown_after,
@@ -79,7 +79,7 @@ impl Engine {
     pub fn retire(&mut self, lineup: &Lineup, config: &Config, now: Time) {
         for (slot, pool) in lineup.pools.iter().zip(&mut self.pools) {
             if !slot.is_in() {
-                pool.seat(config, &slot.is, lineup, &self.lanes, now);
+                pool.seat(config, &slot.is, lineup, &self.records, now);
                 pool.standing = Standing::Clear;
             }
         }
@@ -99,31 +99,25 @@ impl Engine {
         };
         self.deadline = routing.deadline;
         self.unknown_after = routing.unknown_after;
-        self.patience.set_within(routing.return_within);
+        self.probation.set_within(routing.return_within);
         let name = |slot: &Slot<crate::config::PathConfig>| slot.is.name.clone();
         seat_groups(&mut self.paths, &lineup.paths, name, Health::of_a_way, now);
         let name = |slot: &Slot<crate::config::UpstreamConfig>| slot.is.name.clone();
-        let of_a_server = Health::of_a_server;
-        seat_groups(
-            &mut self.upstreams,
-            &lineup.upstreams,
-            name,
-            of_a_server,
-            now,
-        );
+        let server = Health::of_a_server;
+        seat_groups(&mut self.upstreams, &lineup.upstreams, name, server, now);
         let mut fresh = Vec::with_capacity(lineup.routes.len());
         for (number, slot) in lineup.routes.iter().enumerate() {
             let (of, over) = lineup.ends(slot.is);
             let seat = Seat::of(slot);
-            let known = self.lanes.get_mut(number);
-            if let Some(lane) = known.filter(|lane| lane.seat.tenant == seat.tenant) {
+            let known = self.records.get_mut(number);
+            if let Some(record) = known.filter(|record| record.seat.tenant == seat.tenant) {
                 if seat.is_in() {
-                    if !lane.seat.is_in() {
-                        lane.health.try_now(now);
+                    if !record.seat.is_in() {
+                        record.health.try_now(now);
                     }
-                    lane.suit(of, over, self.waits, most);
+                    record.suit(of, over, self.waits, most);
                 }
-                lane.seat = seat;
+                record.seat = seat;
                 fresh.push(false);
                 continue;
             }
@@ -132,12 +126,16 @@ impl Engine {
                 path: PathId(slot.is.path),
                 name: lineup.name(slot.is).into(),
             };
-            let mut lane = Lane::new(route, of, over, self.waits, most);
-            lane.seat = seat;
-            put(&mut self.lanes, number, lane);
+            let mut record = RouteRecord::new(route, of, over, self.waits, most);
+            record.seat = seat;
+            put(&mut self.records, number, record);
             fresh.push(true);
         }
-        self.routes = self.lanes.iter().map(|lane| lane.route.clone()).collect();
+        self.routes = self
+            .records
+            .iter()
+            .map(|record| record.route.clone())
+            .collect();
         self.seat_pools(lineup, config, &fresh, now);
         self.has_tastes = false;
         self.stalls.look_again();
@@ -150,10 +148,10 @@ impl Engine {
             match pool.filter(|pool| pool.tenant == slot.tenant) {
                 // What is still asked in it goes on over what it had: see `retire`.
                 Some(pool) if !slot.is_in() => pool.leave_out(fresh),
-                Some(pool) => pool.seat(config, &slot.is, lineup, &self.lanes, now),
+                Some(pool) => pool.seat(config, &slot.is, lineup, &self.records, now),
                 None => {
                     let mut pool = Pool::new(config, slot, lineup, now);
-                    pool.seat(config, &slot.is, lineup, &self.lanes, now);
+                    pool.seat(config, &slot.is, lineup, &self.records, now);
                     put(&mut self.pools, number, pool);
                 }
             }

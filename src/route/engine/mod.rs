@@ -43,8 +43,8 @@ use crate::route::choose::Rank;
 use crate::route::constants::engine::pace::*;
 use crate::route::constants::load::limit::IN_USE;
 use crate::route::engine::state::group::Group;
-use crate::route::engine::state::lane::Lane;
 use crate::route::engine::state::pool::Pool;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::state::round::FirstRound;
 use crate::route::engine::state::stalls::Stalls;
 use crate::route::ids::{PoolId, Route, RouteId, UpstreamId};
@@ -52,7 +52,7 @@ use crate::route::judge::blame::Seen;
 use crate::route::judge::doubts::Usual;
 use crate::route::judge::failing::Failing;
 use crate::route::judge::health::Health;
-use crate::route::judge::probation::Patience;
+use crate::route::judge::probation::Probation;
 use crate::route::measure::in_flight::Flights;
 use crate::route::measure::round_trip::Waits;
 use crate::route::spend::prices::Charge;
@@ -61,7 +61,7 @@ use crate::route::standing::Standing;
 /// Where routes are chosen and all that they teach is kept. Shared by all workers.
 #[derive(Debug)]
 pub struct Engine {
-    lanes: Vec<Lane>,
+    records: Vec<RouteRecord>,
     paths: Vec<Group>,
     upstreams: Vec<Group>,
     /// Which of them a question may take; at least the main one.
@@ -73,7 +73,7 @@ pub struct Engine {
     failing: Failing,
     /// ... and how many do.
     usual: Usual,
-    patience: Patience,
+    probation: Probation,
     /// How long a question may take.
     deadline: Duration,
     /// A route whose answer would settle an open question, and when it may be asked.
@@ -164,12 +164,12 @@ impl Engine {
     }
 
     /// The routes of a pool, in its order.
-    pub(in crate::route) fn lanes_of(
+    pub(in crate::route) fn records_of(
         &self,
         pool: PoolId,
-    ) -> impl Iterator<Item = (RouteId, &Lane)> + Clone {
+    ) -> impl Iterator<Item = (RouteId, &RouteRecord)> + Clone {
         let members = self.pool(pool).members.iter();
-        members.map(|&id| (id, &self.lanes[usize::from(id.0)]))
+        members.map(|&id| (id, &self.records[usize::from(id.0)]))
     }
 
     /// The pools that a route is in.
@@ -189,40 +189,44 @@ impl Engine {
         pool.is_some_and(|pool| pool.budgets.pay(Charge::Probe, now))
     }
 
-    pub(in crate::route) fn lane(&self, route: RouteId) -> &Lane {
-        &self.lanes[route.0 as usize]
+    pub(in crate::route) fn record(&self, route: RouteId) -> &RouteRecord {
+        &self.records[route.0 as usize]
     }
 
-    pub(in crate::route) fn lane_mut(&mut self, route: RouteId) -> &mut Lane {
-        &mut self.lanes[route.0 as usize]
+    pub(in crate::route) fn record_mut(&mut self, route: RouteId) -> &mut RouteRecord {
+        &mut self.records[route.0 as usize]
     }
 
     /// What `route` is held for: the worst of what it, its path and its upstream are.
-    fn effective(&self, lane: &Lane) -> Verdict {
-        self.answerable(lane).verdict()
+    fn effective(&self, record: &RouteRecord) -> Verdict {
+        self.answerable(record).verdict()
     }
 
     /// Whose record that is: its own, its path's or its upstream's.
-    fn answerable<'a>(&'a self, lane: &'a Lane) -> &'a Health {
-        let path = &self.paths[lane.route.path.0 as usize].health;
-        let upstream = &self.upstreams[lane.route.upstream.0 as usize].health;
+    fn answerable<'a>(&'a self, record: &'a RouteRecord) -> &'a Health {
+        let path = &self.paths[record.route.path.0 as usize].health;
+        let upstream = &self.upstreams[record.route.upstream.0 as usize].health;
         let rank = |health: &Health| Verdict::ALL.iter().position(|&it| it == health.verdict());
         let worse = |a, b| if rank(b) > rank(a) { b } else { a };
-        worse(worse(&lane.health, upstream), path)
+        worse(worse(&record.health, upstream), path)
     }
 
-    fn is_usable(&self, lane: &Lane) -> bool {
-        let path = &self.paths[lane.route.path.0 as usize];
-        let upstream = &self.upstreams[lane.route.upstream.0 as usize];
-        lane.seat.is_in()
-            && !(lane.drained || path.drained || path.missing || upstream.drained || upstream.loops)
+    fn is_usable(&self, record: &RouteRecord) -> bool {
+        let path = &self.paths[record.route.path.0 as usize];
+        let upstream = &self.upstreams[record.route.upstream.0 as usize];
+        record.seat.is_in()
+            && !(record.drained
+                || path.drained
+                || path.missing
+                || upstream.drained
+                || upstream.loops)
     }
 
     /// Whether this route is clear: what it says may be trusted.
     pub fn is_clear(&self, route: RouteId) -> bool {
-        self.lanes
-            .get(route.0 as usize)
-            .is_some_and(|lane| matches!(lane.rank, Rank::Clear | Rank::Doubted | Rank::Recovering))
+        self.records.get(route.0 as usize).is_some_and(|record| {
+            matches!(record.rank, Rank::Clear | Rank::Doubted | Rank::Recovering)
+        })
     }
 
     fn is_unknown(&self, heard: Time, now: Time) -> bool {
@@ -231,17 +235,17 @@ impl Engine {
 
     /// Whether a route comes after those that were heard of lately. Not one that nothing but questions measures: it
     /// would stay there.
-    fn is_unseen(&self, lane: &Lane, now: Time) -> bool {
-        !lane.metered && now >= self.fresh_until && self.is_unknown(lane.heard, now)
+    fn is_unseen(&self, record: &RouteRecord, now: Time) -> bool {
+        !record.metered && now >= self.fresh_until && self.is_unknown(record.heard, now)
     }
 
     /// Nothing is clear wherever these routes are used.
     fn is_desperate(&self, which: impl Fn(&Route) -> bool) -> bool {
-        let mut lanes = (0u16..).map(RouteId).zip(&self.lanes);
-        let clear = |(id, lane): (RouteId, &Lane)| {
-            which(&lane.route) && self.pools_with(id).any(Pool::is_clear)
+        let mut records = (0u16..).map(RouteId).zip(&self.records);
+        let clear = |(id, record): (RouteId, &RouteRecord)| {
+            which(&record.route) && self.pools_with(id).any(Pool::is_clear)
         };
-        !lanes.any(clear)
+        !records.any(clear)
     }
 
     /// The same of one route.
@@ -266,17 +270,17 @@ impl Engine {
     /// The route's limit is in use and byway sends far more than in health: what is late or lost now, is so
     /// by byway's own load, and the limit answers to that first.
     fn is_self_made(&self, route: RouteId, in_flight: u32, now: Time) -> bool {
-        self.lane(route).limit.load(in_flight) > IN_USE && self.is_surging_over(route, now)
+        self.record(route).limit.load(in_flight) > IN_USE && self.is_surging_over(route, now)
     }
 
     /// Whether byway's own load is what this route suffers from now.
     pub(in crate::route) fn is_overloaded(&self, route: RouteId, now: Time) -> bool {
-        self.is_self_made(route, self.lane(route).queue.len(), now)
+        self.is_self_made(route, self.record(route).queue.len(), now)
     }
 
     /// When an upstream of this pool last gave a useful answer; [`Time::default`] if none has.
     pub fn last_useful(&self, pool: PoolId) -> Time {
-        let useful = self.lanes_of(pool).map(|(_, lane)| lane.useful_at);
+        let useful = self.records_of(pool).map(|(_, record)| record.useful_at);
         useful.max().unwrap_or_default()
     }
 
@@ -322,14 +326,14 @@ impl Engine {
     /// What a route ranks as.
     #[cfg(test)]
     pub(in crate::route) fn rank_of(&self, route: RouteId) -> Rank {
-        self.lane(route).rank
+        self.record(route).rank
     }
 
     /// Has a route rank so until it is ranked anew.
     #[cfg(test)]
     pub(in crate::route) fn hold_for(&mut self, route: RouteId, rank: Rank) {
-        let lane = self.lane_mut(route);
-        (lane.rank, lane.rank_now) = (rank, rank);
+        let record = self.record_mut(route);
+        (record.rank, record.rank_now) = (rank, rank);
     }
 }
 

@@ -8,9 +8,9 @@ use crate::observe::event::{Event, Subject, Verdict};
 use crate::route::engine::Engine;
 use crate::route::engine::report::in_order;
 use crate::route::engine::state::group::Group;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{PathId, RouteId, UpstreamId};
-use crate::route::judge::counts::{Row, Tally};
+use crate::route::judge::counts::{Counts, Streak};
 
 /// No path, upstream or route bears the name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +96,7 @@ impl Engine {
     /// questions are the trial.
     pub fn path_found(&mut self, path: PathId, now: Time) {
         let others = !self.is_desperate(|_| true);
-        let patience = self.patience;
+        let probation = self.probation;
         let group = &mut self.paths[path.0 as usize];
         if group.missing {
             group.missing = false;
@@ -104,13 +104,17 @@ impl Engine {
                 // Not told: that it was lost and found says as much.
                 let _ = group
                     .health
-                    .accuse(Verdict::Suspect, Tally::default(), now, &patience);
+                    .accuse(Verdict::Suspect, Counts::default(), now, &probation);
             }
             group.health.try_now(now);
             let name = group.name.clone();
-            for lane in self.lanes.iter_mut().filter(|lane| lane.route.path == path) {
-                lane.health.try_now(now);
-                lane.row = Row::default();
+            for record in self
+                .records
+                .iter_mut()
+                .filter(|record| record.route.path == path)
+            {
+                record.health.try_now(now);
+                record.streak = Streak::default();
             }
             self.pools.iter_mut().for_each(|pool| pool.next_trial = now);
             self.tell(now, Event::PathFound { path: name });
@@ -128,9 +132,9 @@ impl Engine {
         let upstream_name = group.name.clone();
         if !loops {
             group.health.try_now(now);
-            let of = |lane: &&mut Lane| lane.route.upstream == upstream;
-            for lane in self.lanes.iter_mut().filter(of) {
-                lane.health.try_now(now);
+            let of = |record: &&mut RouteRecord| record.route.upstream == upstream;
+            for record in self.records.iter_mut().filter(of) {
+                record.health.try_now(now);
             }
         }
         let upstream = upstream_name;
@@ -146,14 +150,14 @@ impl Engine {
 
     /// A route over which an upstream can be asked at all, whatever is believed of it.
     pub fn way_to(&self, upstream: UpstreamId) -> Option<RouteId> {
-        let open = |lane: &Lane| {
-            let path = &self.paths[lane.route.path.0 as usize];
+        let open = |record: &RouteRecord| {
+            let path = &self.paths[record.route.path.0 as usize];
             let of = &self.upstreams[upstream.0 as usize];
-            lane.route.upstream == upstream
-                && lane.seat.is_in()
-                && !(lane.drained || path.drained || path.missing || of.drained)
+            record.route.upstream == upstream
+                && record.seat.is_in()
+                && !(record.drained || path.drained || path.missing || of.drained)
         };
-        let number = self.lanes.iter().position(open)?;
+        let number = self.records.iter().position(open)?;
         Some(RouteId(number as u16))
     }
 
@@ -167,12 +171,15 @@ impl Engine {
                 Subject::Upstream(upstream.name.clone()),
                 &mut upstream.drained,
             )
-        } else if let Some(lane) = self
-            .lanes
+        } else if let Some(record) = self
+            .records
             .iter_mut()
-            .find(|lane| lane.seat.is_in() && *lane.route.name == *name)
+            .find(|record| record.seat.is_in() && *record.route.name == *name)
         {
-            (Subject::Route(lane.route.name.clone()), &mut lane.drained)
+            (
+                Subject::Route(record.route.name.clone()),
+                &mut record.drained,
+            )
         } else {
             return Err(UnknownName {
                 name: name.to_owned(),
@@ -187,7 +194,7 @@ impl Engine {
         let paths = in_order(&self.paths).map(|path| &path.name);
         let upstreams = in_order(&self.upstreams).map(|upstream| &upstream.name);
         let routes = self.in_order();
-        let routes = routes.iter().map(|&id| &self.lane(id).route.name);
+        let routes = routes.iter().map(|&id| &self.record(id).route.name);
         let known = paths.chain(upstreams).chain(routes).map(|name| &**name);
         report::nearest(name, known).map(str::to_owned)
     }
@@ -262,7 +269,7 @@ mod tests {
             }
             self.now = self.now + Duration::from_millis(50);
             let route = step.send.expect("sent at once").route;
-            self.engine.lane(route).route.path.0
+            self.engine.record(route).route.path.0
         }
     }
 

@@ -4,8 +4,8 @@ use crate::clock::Time;
 use crate::route::choose::Rank;
 use crate::route::constants::choose::choice::TRIES_PER_SERVER;
 use crate::route::engine::Engine;
-use crate::route::engine::state::lane::Lane;
 use crate::route::engine::state::pool::Pool;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::UpstreamId;
 use crate::route::ids::{PoolId, RouteId};
 use crate::route::spend::prices::Charge;
@@ -15,17 +15,17 @@ impl Engine {
     /// Whether what `route` denies may be true of its own server only: another one comes before it that was not drained,
     /// and so can be asked, now or later. Such a denial is not to be kept for long.
     pub fn is_provisional(&self, pool: PoolId, route: RouteId) -> bool {
-        let Some(denier) = self.lanes.get(route.0 as usize) else {
+        let Some(denier) = self.records.get(route.0 as usize) else {
             return false;
         };
         let upstream = denier.route.upstream;
         let precedence = &self.pool(pool).precedence;
         !precedence.is_first(upstream)
-            && self.lanes_of(pool).any(|(_, lane)| {
-                let of = lane.route.upstream;
-                let drained = !lane.seat.is_in()
-                    || lane.drained
-                    || self.paths[lane.route.path.0 as usize].drained
+            && self.records_of(pool).any(|(_, record)| {
+                let of = record.route.upstream;
+                let drained = !record.seat.is_in()
+                    || record.drained
+                    || self.paths[record.route.path.0 as usize].drained
                     || self.upstreams[of.0 as usize].drained;
                 !drained && precedence.is_before(of, upstream)
             })
@@ -37,7 +37,7 @@ impl Engine {
         one: RouteId,
         other: RouteId,
     ) -> bool {
-        let upstream = |route| self.lane(route).route.upstream;
+        let upstream = |route| self.record(route).route.upstream;
         let precedence = &self.pool(pool).precedence;
         precedence.is_before(upstream(one), upstream(other))
     }
@@ -50,17 +50,21 @@ impl Engine {
         tried: &[RouteId],
         useless: &[UpstreamId],
     ) -> Option<RouteId> {
-        let worth = self.lanes_of(pool).filter(|(id, lane)| {
-            let upstream = lane.route.upstream;
+        let worth = self.records_of(pool).filter(|(id, record)| {
+            let upstream = record.route.upstream;
             self.comes_before(pool, *id, denier)
                 && self.may_answer(pool, *id)
-                && lane.has_room()
+                && record.has_room()
                 && !useless.contains(&upstream)
                 && self.tries_at(tried, upstream) < TRIES_PER_SERVER
         });
-        let order = |(id, lane): &(RouteId, &Lane)| {
+        let order = |(id, record): &(RouteId, &RouteRecord)| {
             let again = tried.contains(id);
-            (self.tries_at(tried, lane.route.upstream), again, lane.rank)
+            (
+                self.tries_at(tried, record.route.upstream),
+                again,
+                record.rank,
+            )
         };
         worth.min_by_key(order).map(|(id, _)| id)
     }
@@ -68,7 +72,7 @@ impl Engine {
     /// An answer over `route` may be hoped for, if perhaps a late one: a server that is left for being slow, or useless for
     /// other names, still knows what it knows.
     pub(in crate::route) fn may_answer(&self, pool: PoolId, route: RouteId) -> bool {
-        self.lane(route).rank <= Rank::Sick && self.standing_of(pool) != Standing::Outage
+        self.record(route).rank <= Rank::Sick && self.standing_of(pool) != Standing::Outage
     }
 
     /// The first packet to a server that comes before who was asked is the one that the question would have begun with, were

@@ -8,7 +8,7 @@ use crate::observe::event::Verdict;
 use crate::route::ask::Refused;
 use crate::route::choose::{Rank, Tried};
 use crate::route::engine::Engine;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{PoolId, RouteId};
 use crate::route::standing::Standing;
 
@@ -82,11 +82,11 @@ impl Engine {
     /// choice is moved by it.
     pub fn preview(&mut self, pool: PoolId, now: Time, rng: &mut impl rand::Rng) -> Preview {
         let memory = self.pool(pool).selector.memory();
-        let turns: Vec<f64> = self.lanes.iter().map(|lane| lane.turn).collect();
+        let turns: Vec<f64> = self.records.iter().map(|record| record.turn).collect();
         let first = self.choose_quietly(pool, now, rng);
         self.pool_mut(pool).selector.recall(memory);
-        for (lane, turn) in self.lanes.iter_mut().zip(turns) {
-            lane.turn = turn;
+        for (record, turn) in self.records.iter_mut().zip(turns) {
+            record.turn = turn;
         }
         let chosen = first.as_ref().ok().copied();
         let hedge = chosen.and_then(|route| {
@@ -97,15 +97,15 @@ impl Engine {
             };
             self.choose_other(pool, tried, now, 0.0)
         });
-        let candidates = self.lanes_of(pool).map(|(id, lane)| {
-            let passed_over = (chosen != Some(id)).then(|| self.passed_over(lane));
-            let expected = match lane.rank {
-                Rank::Clear | Rank::Doubted | Rank::Unknown => lane.estimate.typical_us(),
-                _ => lane.estimate.current_us(now),
+        let candidates = self.records_of(pool).map(|(id, record)| {
+            let passed_over = (chosen != Some(id)).then(|| self.passed_over(record));
+            let expected = match record.rank {
+                Rank::Clear | Rank::Doubted | Rank::Unknown => record.round_trips.typical_us(),
+                _ => record.round_trips.current_us(now),
             };
             Candidate {
-                name: lane.route.name.clone(),
-                verdict: self.shown(lane, now),
+                name: record.route.name.clone(),
+                verdict: self.shown(record, now),
                 expected: Duration::from_micros(expected.max(0.0) as u64),
                 passed_over,
             }
@@ -113,31 +113,31 @@ impl Engine {
         Preview {
             candidates: candidates.collect(),
             standing: self.standing_of(pool),
-            hedge_after: chosen.map(|route| self.lane(route).estimate.hedge_wait()),
+            hedge_after: chosen.map(|route| self.record(route).round_trips.hedge_wait()),
             first,
             hedge,
         }
     }
 
-    pub(in crate::route) fn passed_over(&self, lane: &Lane) -> PassedOver {
-        let path = &self.paths[usize::from(lane.route.path.0)];
-        let upstream = &self.upstreams[usize::from(lane.route.upstream.0)];
-        if lane.drained || path.drained || upstream.drained {
+    pub(in crate::route) fn passed_over(&self, record: &RouteRecord) -> PassedOver {
+        let path = &self.paths[usize::from(record.route.path.0)];
+        let upstream = &self.upstreams[usize::from(record.route.upstream.0)];
+        if record.drained || path.drained || upstream.drained {
             return PassedOver::Drained;
         }
         if path.missing {
             return PassedOver::Missing;
         }
-        if !lane.has_room() {
+        if !record.has_room() {
             return PassedOver::Full;
         }
-        match (lane.rank, lane.rank_now) {
+        match (record.rank, record.rank_now) {
             (Rank::Clear | Rank::Doubted | Rank::Unknown, Rank::Suspect) => PassedOver::Overdue,
-            (Rank::Clear, _) if lane.backup => PassedOver::Backup,
+            (Rank::Clear, _) if record.backup => PassedOver::Backup,
             (Rank::Clear, _) => PassedOver::Preferred,
             (Rank::Doubted, _) => PassedOver::Doubted,
             (Rank::Unknown, _) => PassedOver::Verdict(Verdict::Unknown),
-            _ => PassedOver::Verdict(self.effective(lane)),
+            _ => PassedOver::Verdict(self.effective(record)),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::route::constants::probe::probes::*;
 use crate::route::engine::Engine;
 use crate::route::engine::state::asking::ProbeAsks;
 use crate::route::engine::state::group::Group;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{PathId, PoolId, RouteId, UpstreamId};
 use crate::route::judge::health::Health;
 use crate::route::spend::prices::Charge;
@@ -90,7 +90,7 @@ impl Due {
 impl Engine {
     /// What the probe that goes over `route` now asks. To be called once for each of [`Tick::probes`](super::Tick::probes).
     pub fn probe_asks(&mut self, route: RouteId) -> ProbeAsks {
-        let asking = &mut self.lane_mut(route).asking;
+        let asking = &mut self.record_mut(route).asking;
         if std::mem::replace(&mut asking.in_vain, true) {
             asking.asks = match asking.asks {
                 ProbeAsks::Root => ProbeAsks::Invalid,
@@ -102,7 +102,7 @@ impl Engine {
 
     /// A probe over `route` was answered.
     pub(in crate::route) fn probe_answered(&mut self, route: RouteId) {
-        self.lane_mut(route).asking.in_vain = false;
+        self.record_mut(route).asking.in_vain = false;
     }
 
     /// A route to send a duplicate of the question at hand over, which goes over `beside` itself.
@@ -132,7 +132,7 @@ impl Engine {
             self.tried(pool, trial, now, rng);
             return None;
         }
-        let has_room = self.lane(route).has_room();
+        let has_room = self.record(route).has_room();
         let of = self.pool_mut(pool);
         if !has_room || !of.budgets.pay(trial.charge(), now) {
             of.next_trial = now + FIRST_STEP;
@@ -153,8 +153,8 @@ impl Engine {
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
         let (route, _) = self.witness.filter(|(_, due)| *due <= now)?;
-        let lane = self.lane(route);
-        let serves = lane.rank <= Rank::Doubted && lane.has_room() && !lane.is_stalled(now);
+        let record = self.record(route);
+        let serves = record.rank <= Rank::Doubted && record.has_room() && !record.is_stalled(now);
         let of = self.pool(pool);
         let free = of.is_clear() && of.selector.policy == Policy::Fastest && of.has(route);
         if !serves || !free || failed.contains(&route) {
@@ -183,7 +183,7 @@ impl Engine {
         let (due, trial) = self.earliest(pool, now);
         self.pool_mut(pool).next_trial = due;
         let trial = trial?;
-        let patience = match (standing, quiet) {
+        let wait = match (standing, quiet) {
             _ if matches!(trial, Trial::Sounding(_)) => Duration::ZERO,
             // Somebody is in doubt until it is asked.
             (Standing::Clear, true) if matches!(trial, Trial::Witness(_)) => RIDE,
@@ -193,7 +193,7 @@ impl Engine {
             _ => Duration::ZERO,
         };
         let is_survey = matches!(trial, Trial::Survey(_));
-        if due + patience > now || (is_survey && quiet) {
+        if due + wait > now || (is_survey && quiet) {
             return None;
         }
         let route = self.route_of(pool, trial)?;
@@ -232,7 +232,7 @@ impl Engine {
         let count = of.members.len() as u16;
         let turn = (1..=count)
             .map(|step| (of.outage_turn + step) % count)
-            .find(|&turn| self.lane(of.members[usize::from(turn)]).rank != Rank::Out);
+            .find(|&turn| self.record(of.members[usize::from(turn)]).rank != Rank::Out);
         let of = self.pool_mut(pool);
         of.next_trial = now + step.mul_f32(jittered(unit(rng)));
         of.outage_turn = turn?;
@@ -249,16 +249,16 @@ impl Engine {
         }
         for (index, path) in (0u16..).zip(&self.paths) {
             let (id, out) = (PathId(index), path.drained || path.missing);
-            let own = |lane: &Lane| lane.route.path == id;
+            let own = |record: &RouteRecord| record.route.path == id;
             self.consider_group(pool, path, out, own, Trial::Path(id), &mut due);
         }
         for (index, upstream) in (0u16..).zip(&self.upstreams) {
             let (id, out) = (UpstreamId(index), upstream.drained || upstream.loops);
-            let own = |lane: &Lane| lane.route.upstream == id;
+            let own = |record: &RouteRecord| record.route.upstream == id;
             self.consider_group(pool, upstream, out, own, Trial::Upstream(id), &mut due);
         }
-        for (id, lane) in self.lanes_of(pool) {
-            self.consider_route(pool, id, lane, &mut due);
+        for (id, record) in self.records_of(pool) {
+            self.consider_route(pool, id, record, &mut due);
         }
         due.first(now)
     }
@@ -269,41 +269,41 @@ impl Engine {
         pool: PoolId,
         group: &Group,
         out: bool,
-        own: impl Fn(&Lane) -> bool,
+        own: impl Fn(&RouteRecord) -> bool,
         trial: Trial,
         due: &mut Due,
     ) {
         let in_trouble = group.health.verdict() != Verdict::Clear;
         if in_trouble && !out && self.route_of(pool, trial).is_some() {
-            let asked = self.lanes.iter().filter(|lane| own(lane));
-            let asked = asked.map(|lane| lane.asked).max().unwrap_or_default();
+            let asked = self.records.iter().filter(|record| own(record));
+            let asked = asked.map(|record| record.asked).max().unwrap_or_default();
             due.consider(self.due(pool, &group.health, asked), asked, trial);
         }
     }
 
     /// Whether a route is due.
-    fn consider_route(&self, pool: PoolId, id: RouteId, lane: &Lane, due: &mut Due) {
-        let accused = self.paths[lane.route.path.0 as usize].accused()
-            || self.upstreams[lane.route.upstream.0 as usize].accused();
+    fn consider_route(&self, pool: PoolId, id: RouteId, record: &RouteRecord, due: &mut Due) {
+        let accused = self.paths[record.route.path.0 as usize].accused()
+            || self.upstreams[record.route.upstream.0 as usize].accused();
         // Its path or its server is tried in its place; but while nothing is clear that may be by questions
         // over other routes only, and this one might be well again.
-        let covered = accused && (self.pool(pool).is_clear() || !lane.health.verdict().is_bad());
-        if lane.rank == Rank::Out || covered {
+        let covered = accused && (self.pool(pool).is_clear() || !record.health.verdict().is_bad());
+        if record.rank == Rank::Out || covered {
             return;
         }
-        let is_clear = lane.health.verdict() == Verdict::Clear;
-        if is_clear && let Some(oldest) = lane.doubts.lone() {
-            let step = SOUND_STEP * (1 << lane.soundings.saturating_sub(1).min(SOUND_DOUBLINGS));
-            let at = (oldest + SOUND_AFTER).max(lane.sounded + step);
-            due.consider(at, lane.sounded, Trial::Sounding(id));
+        let is_clear = record.health.verdict() == Verdict::Clear;
+        if is_clear && let Some(oldest) = record.doubts.lone() {
+            let step = SOUND_STEP * (1 << record.soundings.saturating_sub(1).min(SOUND_DOUBLINGS));
+            let at = (oldest + SOUND_AFTER).max(record.sounded + step);
+            due.consider(at, record.sounded, Trial::Sounding(id));
         }
         if !is_clear {
-            let at = self.due(pool, &lane.health, lane.asked);
-            due.consider(at, lane.asked, Trial::Route(id));
-        } else if !(lane.metered || lane.estimate.is_measured())
-            && lane.estimate.samples() < FIRST_SAMPLES
+            let at = self.due(pool, &record.health, record.asked);
+            due.consider(at, record.asked, Trial::Route(id));
+        } else if !(record.metered || record.round_trips.is_measured())
+            && record.round_trips.samples() < FIRST_SAMPLES
         {
-            due.consider(lane.asked + FIRST_STEP, lane.asked, Trial::Survey(id));
+            due.consider(record.asked + FIRST_STEP, record.asked, Trial::Survey(id));
         }
     }
 
@@ -330,18 +330,18 @@ impl Engine {
             Trial::Path(path) => {
                 let group = &self.paths[path.0 as usize];
                 self.one_of(group, |id| {
-                    let lane = self.lane(id);
-                    let sick = self.upstreams[lane.route.upstream.0 as usize].accused();
-                    (of.has(id) && lane.route.path == path && lane.rank != Rank::Out)
+                    let record = self.record(id);
+                    let sick = self.upstreams[record.route.upstream.0 as usize].accused();
+                    (of.has(id) && record.route.path == path && record.rank != Rank::Out)
                         .then_some(sick)
                 })
             }
             Trial::Upstream(upstream) => {
                 let group = &self.upstreams[upstream.0 as usize];
                 self.one_of(group, |id| {
-                    let lane = self.lane(id);
-                    let jammed = self.paths[lane.route.path.0 as usize].accused();
-                    (of.has(id) && lane.route.upstream == upstream && lane.rank != Rank::Out)
+                    let record = self.record(id);
+                    let jammed = self.paths[record.route.path.0 as usize].accused();
+                    (of.has(id) && record.route.upstream == upstream && record.rank != Rank::Out)
                         .then_some(jammed)
                 })
             }
@@ -352,15 +352,17 @@ impl Engine {
     /// between times one that was bad before, to learn whether it was the trouble all along.
     /// `member` says whether a route belongs, and if so whether something else speaks against it.
     fn one_of(&self, group: &Group, member: impl Fn(RouteId) -> Option<bool>) -> Option<RouteId> {
-        let count = self.lanes.len() as u16;
+        let count = self.records.len() as u16;
         let from = |first: u16| (0..count).map(move |step| RouteId((first + step) % count));
-        let row = group.health.row();
-        if let Some(rower) = group.rower.filter(|_| row.count > 0) {
+        let streak = group.health.streak();
+        if let Some(bearer) = group.bearer.filter(|_| streak.count > 0) {
             let untested = from(0).find(|&id| {
-                let lane = self.lane(id);
-                member(id) == Some(false) && lane.health.verdict().is_bad() && lane.asked < row.from
+                let record = self.record(id);
+                member(id) == Some(false)
+                    && record.health.verdict().is_bad()
+                    && record.asked < streak.from
             });
-            return untested.or(member(rower).map(|_| rower));
+            return untested.or(member(bearer).map(|_| bearer));
         }
         let turn = group.trial;
         from(turn % count)
@@ -371,31 +373,34 @@ impl Engine {
     /// Notes that a trial goes out, so that the next one is due later.
     fn tried(&mut self, pool: PoolId, trial: Trial, now: Time, rng: &mut impl rand::Rng) {
         let jitter = unit(rng);
-        let patience = self.patience;
+        let probation = self.probation;
         let route = self.route_of(pool, trial);
         match trial {
             Trial::Witness(route) => self.witness = Some((route, now + WITNESS_STEP)),
             Trial::Sounding(route) => {
-                let lane = self.lane_mut(route);
-                let again = lane.sounded > lane.answered_sent;
-                lane.soundings = if again { lane.soundings + 1 } else { 1 };
-                lane.sounded = now;
+                let record = self.record_mut(route);
+                let again = record.sounded > record.answered_sent;
+                record.soundings = if again { record.soundings + 1 } else { 1 };
+                record.sounded = now;
             }
-            Trial::Route(route) => self.lane_mut(route).health.trying(now, &patience, jitter),
-            Trial::Survey(route) => self.lane_mut(route).asked = now,
+            Trial::Route(route) => self
+                .record_mut(route)
+                .health
+                .trying(now, &probation, jitter),
+            Trial::Survey(route) => self.record_mut(route).asked = now,
             Trial::Path(path) => {
                 let group = &mut self.paths[path.0 as usize];
-                if let Some(route) = route.filter(|_| group.health.row().count == 0) {
+                if let Some(route) = route.filter(|_| group.health.streak().count == 0) {
                     group.trial = route.0 + 1;
                 }
-                group.health.trying(now, &patience, jitter);
+                group.health.trying(now, &probation, jitter);
             }
             Trial::Upstream(upstream) => {
                 let group = &mut self.upstreams[upstream.0 as usize];
-                if let Some(route) = route.filter(|_| group.health.row().count == 0) {
+                if let Some(route) = route.filter(|_| group.health.streak().count == 0) {
                     group.trial = route.0 + 1;
                 }
-                group.health.trying(now, &patience, jitter);
+                group.health.trying(now, &probation, jitter);
             }
         }
         let of = self.pool_mut(pool);
@@ -521,7 +526,7 @@ mod tests {
         let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);
         let race = started.expect("a route").0;
         let (begun, mut races, mut soundings) = (world.now, vec![race], 0);
-        while world.engine.lane(RouteId(0)).health.verdict() == Verdict::Clear {
+        while world.engine.record(RouteId(0)).health.verdict() == Verdict::Clear {
             assert!(world.now.since(begun) < Duration::from_secs(5), "unnoticed");
             world.now = world.now + Duration::from_millis(10);
             for route in world.engine.tick(world.now, &mut world.rng).probes {
@@ -549,7 +554,7 @@ mod tests {
             let mut world = World::new(policy);
             let lost = world.lose_some();
             let (witness, _) = world.engine.witness.expect("one is wanted");
-            let of = |id| world.engine.lane(id).route.clone();
+            let of = |id| world.engine.record(id).route.clone();
             assert_eq!(of(witness).upstream, of(lost).upstream);
             assert_ne!(of(witness).path, of(lost).path);
             let (_, step) = world.ask_after(20);

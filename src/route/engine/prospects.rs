@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::route::choose::Rank;
 use crate::route::constants::engine::pace::*;
-use crate::route::engine::state::lane::Lane;
 use crate::route::engine::state::pool::Pool;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::{Engine, Prospect};
 use crate::route::ids::{PoolId, RouteId};
 use crate::route::spend::prices::Charge;
@@ -16,23 +16,23 @@ impl Engine {
     /// Whether some route is clear, has room and answers: if not, a stale answer is given at once.
     pub fn any_clear(&self, now: Time) -> bool {
         self.standing() == Standing::Clear
-            && self.lanes_of(PoolId::MAIN).any(|(_, lane)| {
-                (lane.rank <= Rank::Unknown || lane.rank == Rank::Recovering)
-                    && lane.has_room()
-                    && !self.is_silent(lane, now)
+            && self.records_of(PoolId::MAIN).any(|(_, record)| {
+                (record.rank <= Rank::Unknown || record.rank == Rank::Recovering)
+                    && record.has_room()
+                    && !self.is_silent(record, now)
             })
     }
 
     /// Whether something has answered lately, or nothing was asked that could have been: if not, whoever waits for
     /// an answer probably waits in vain. What is believed of a route does not matter as long as it answers.
     pub fn answered_lately(&self, now: Time) -> bool {
-        self.lanes_of(PoolId::MAIN).any(|(_, lane)| {
-            let answers = match lane.rank {
+        self.records_of(PoolId::MAIN).any(|(_, record)| {
+            let answers = match record.rank {
                 Rank::Out => false,
                 rank if rank < Rank::Congested => true,
-                _ => now.since(lane.answered_sent) <= LATELY,
+                _ => now.since(record.answered_sent) <= LATELY,
             };
-            answers && !self.is_silent(lane, now)
+            answers && !self.is_silent(record, now)
         })
     }
 
@@ -40,7 +40,11 @@ impl Engine {
     /// count: it may answer all the same.
     pub fn prospect(&mut self, pool: PoolId, now: Time) -> Prospect {
         let outage = self.standing_of(pool) == Standing::Outage;
-        if outage || self.lanes_of(pool).all(|(_, lane)| lane.rank == Rank::Out) {
+        if outage
+            || self
+                .records_of(pool)
+                .all(|(_, record)| record.rank == Rank::Out)
+        {
             return Prospect::Nobody;
         }
         let Pool {
@@ -50,10 +54,11 @@ impl Engine {
         // In a surge of byway's own known names do not wait. A storm of names that fail is none: it is a few times
         // what a quiet host asks.
         let flooded = budgets.is_flooded(now);
-        let free = |lane: &Lane| {
-            lane.rank < Rank::Dead && (lane.has_room() || (!flooded && lane.has_room_for_held()))
+        let free = |record: &RouteRecord| {
+            record.rank < Rank::Dead
+                && (record.has_room() || (!flooded && record.has_room_for_held()))
         };
-        match paid && self.lanes_of(pool).any(|(_, lane)| free(lane)) {
+        match paid && self.records_of(pool).any(|(_, record)| free(record)) {
             true => Prospect::Answer(self.hedge_wait_of(pool)),
             false => Prospect::Queue,
         }
@@ -70,10 +75,10 @@ impl Engine {
             Standing::Clear => true,
             Standing::NothingClear => budgets.may_pay(Charge::First, now),
         };
-        let mut lanes = self.lanes_of(pool).map(|(_, lane)| lane);
-        let free = |lane: &Lane| lane.rank != Rank::Out && lane.has_room();
-        let out = |lane: &Lane| lane.rank == Rank::Out;
-        (paid && lanes.clone().any(free)) || lanes.all(out)
+        let mut records = self.records_of(pool).map(|(_, record)| record);
+        let free = |record: &RouteRecord| record.rank != Rank::Out && record.has_room();
+        let out = |record: &RouteRecord| record.rank == Rank::Out;
+        (paid && records.clone().any(free)) || records.all(out)
     }
 
     /// About how long a hedge takes now: the wait before it, and for as long as it may take itself before it
@@ -83,13 +88,15 @@ impl Engine {
     }
 
     fn hedge_wait_of(&self, pool: PoolId) -> Duration {
-        let lanes = self.lanes_of(pool);
-        let some = lanes.clone().any(|(_, lane)| lane.rank == Rank::Clear);
+        let records = self.records_of(pool);
+        let some = records
+            .clone()
+            .any(|(_, record)| record.rank == Rank::Clear);
         let best = if some { Rank::Clear } else { Rank::Unknown };
-        let clear = lanes.filter(|(_, lane)| lane.rank == best);
+        let clear = records.filter(|(_, record)| record.rank == best);
         let (mut least, mut most) = (u64::MAX, 0);
-        for (_, lane) in clear {
-            let nanos = lane.estimate.hedge_wait().as_nanos() as u64;
+        for (_, record) in clear {
+            let nanos = record.round_trips.hedge_wait().as_nanos() as u64;
             (least, most) = (least.min(nanos), most.max(nanos));
         }
         match least {
@@ -101,10 +108,11 @@ impl Engine {
     /// Whether a question that `route`'s server answered uselessly may be put to it once more, otherwise: nobody
     /// else is to be asked, and it is paid.
     pub fn may_ask_again(&mut self, pool: PoolId, route: RouteId, now: Time) -> bool {
-        let own = self.lane(route).route.upstream;
-        let another =
-            |(_, lane): (RouteId, &Lane)| lane.route.upstream != own && lane.rank < Rank::Dead;
-        !self.lanes_of(pool).any(another) && self.may_repeat(pool, now)
+        let own = self.record(route).route.upstream;
+        let another = |(_, record): (RouteId, &RouteRecord)| {
+            record.route.upstream != own && record.rank < Rank::Dead
+        };
+        !self.records_of(pool).any(another) && self.may_repeat(pool, now)
     }
 
     /// Whether a question may be put once more to the one that has just answered it, at the extras' cost.

@@ -11,15 +11,15 @@ use crate::route::standing::Standing;
 impl Engine {
     /// Ranks every route for choosing, and notes how things stand in each pool.
     pub(super) fn rerank(&mut self, now: Time) {
-        for index in 0..self.lanes.len() {
-            let lane = &self.lanes[index];
-            let path = &self.paths[lane.route.path.0 as usize];
-            let upstream = &self.upstreams[lane.route.upstream.0 as usize];
-            self.lanes[index].rank = if !self.is_usable(lane) {
+        for index in 0..self.records.len() {
+            let record = &self.records[index];
+            let path = &self.paths[record.route.path.0 as usize];
+            let upstream = &self.upstreams[record.route.upstream.0 as usize];
+            self.records[index].rank = if !self.is_usable(record) {
                 Rank::Out
             } else {
-                match self.effective(lane) {
-                    Verdict::Clear if self.is_unseen(lane, now) => Rank::Unknown,
+                match self.effective(record) {
+                    Verdict::Clear if self.is_unseen(record, now) => Rank::Unknown,
                     Verdict::Clear if path.doubted || upstream.doubted => Rank::Doubted,
                     Verdict::Clear | Verdict::Unknown => Rank::Clear,
                     Verdict::Suspect => Rank::Suspect,
@@ -35,7 +35,7 @@ impl Engine {
             if self.pool(pool).members.is_empty() {
                 continue;
             }
-            let ranks = self.lanes_of(pool).map(|(_, lane)| lane.rank);
+            let ranks = self.records_of(pool).map(|(_, record)| record.rank);
             let any = ranks.clone().any(|rank| rank != Rank::Out);
             let standing = match ranks.min().unwrap_or(Rank::Out) {
                 Rank::Dead if any => Standing::Outage,
@@ -86,9 +86,9 @@ impl Engine {
         let ceiling = budgets.ceiling_rate();
         if !budgets.is_surging(now) {
             for route in members {
-                let lane = &mut self.lanes[usize::from(route.0)];
-                let rtt = lane.estimate.current_us(now);
-                lane.limit.keep_room_for(ceiling as f32, rtt);
+                let record = &mut self.records[usize::from(route.0)];
+                let rtt = record.round_trips.current_us(now);
+                record.limit.keep_room_for(ceiling as f32, rtt);
             }
         }
         ceiling

@@ -172,31 +172,31 @@ impl Engine {
     }
 
     fn report_of(&self, id: RouteId, now: Time) -> RouteReport {
-        let lane = self.lane(id);
-        let answerable = self.answerable(lane);
-        let evidence = self.evidence(id, answerable.tally(), now);
-        let (verdict, since) = self.shown_since(lane, now);
+        let record = self.record(id);
+        let answerable = self.answerable(record);
+        let evidence = self.evidence(id, answerable.counts(), now);
+        let (verdict, since) = self.shown_since(record, now);
         RouteReport {
             id,
-            name: lane.route.name.clone(),
+            name: record.route.name.clone(),
             verdict,
             standing_for: now.since(since),
             evidence,
-            base: lane.estimate.base(),
-            excess: lane.estimate.excess(now),
-            typical: Duration::from_micros(lane.estimate.typical_us() as u64),
+            base: record.round_trips.base(),
+            excess: record.round_trips.excess(now),
+            typical: Duration::from_micros(record.round_trips.typical_us() as u64),
             loss: f64::from(evidence.lost) / f64::from(evidence.attempts.max(1)),
-            recent_loss: lane.recent.loss(now),
-            last_answer: lane.recent.last_answer(now),
-            in_flight: lane.queue.len(),
-            limit: lane.limit.get(),
-            tcp_resent: lane.tcp_round_trip.map(|_| lane.tcp_resent),
-            tcp_round_trip: lane.tcp_round_trip,
-            hedge_wait: lane.estimate.hedge_wait(),
-            drained: lane.drained
-                || self.paths[lane.route.path.0 as usize].drained
-                || self.upstreams[lane.route.upstream.0 as usize].drained,
-            missing: self.paths[lane.route.path.0 as usize].missing,
+            recent_loss: record.recent.loss(now),
+            last_answer: record.recent.last_answer(now),
+            in_flight: record.queue.len(),
+            limit: record.limit.get(),
+            tcp_resent: record.tcp_round_trip.map(|_| record.tcp_resent),
+            tcp_round_trip: record.tcp_round_trip,
+            hedge_wait: record.round_trips.hedge_wait(),
+            drained: record.drained
+                || self.paths[record.route.path.0 as usize].drained
+                || self.upstreams[record.route.upstream.0 as usize].drained,
+            missing: self.paths[record.route.path.0 as usize].missing,
         }
     }
 
@@ -207,9 +207,9 @@ impl Engine {
 
     /// The routes that take part, in the order of the configuration.
     pub fn in_order(&self) -> Vec<RouteId> {
-        let all = (0u16..).map(RouteId).zip(&self.lanes);
-        let mut all: Vec<_> = all.filter(|(_, lane)| lane.seat.is_in()).collect();
-        all.sort_by_key(|(_, lane)| lane.seat.place);
+        let all = (0u16..).map(RouteId).zip(&self.records);
+        let mut all: Vec<_> = all.filter(|(_, record)| record.seat.is_in()).collect();
+        all.sort_by_key(|(_, record)| record.seat.place);
         all.into_iter().map(|(id, _)| id).collect()
     }
 }

@@ -3,21 +3,21 @@
 use crate::clock::Time;
 use crate::route::choose::Rank;
 use crate::route::engine::Engine;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::state::stalls::Stalls;
 
 impl Engine {
     /// The host has stalled: until `until` nothing is overdue, for what has come meanwhile is still being
     /// read, by this worker and the others.
     pub fn host_stalled(&mut self, until: Time) {
-        for lane in &mut self.lanes {
-            lane.excused = lane.excused.max(until);
+        for record in &mut self.records {
+            record.excused = record.excused.max(until);
         }
         self.stalls.look_again();
     }
 
     /// Brings what stalls, among the routes that are held for clear, and each one's
-    /// [`rank_now`](Lane::rank_now) up to this moment.
+    /// [`rank_now`](RouteRecord::rank_now) up to this moment.
     #[inline]
     pub(super) fn note_stalls(&mut self, now: Time) {
         if now > self.stalls.until {
@@ -31,38 +31,38 @@ impl Engine {
             until: Time::NEVER,
             ..Stalls::default()
         };
-        for lane in &mut self.lanes {
-            lane.rank_now = lane.rank;
-            if lane.rank >= Rank::Suspect {
+        for record in &mut self.records {
+            record.rank_now = record.rank;
+            if record.rank >= Rank::Suspect {
                 continue;
             }
-            let overdue_after = lane.overdue_after();
+            let overdue_after = record.overdue_after();
             if now > overdue_after {
                 // No passing of time ends it.
-                stalls.add(&lane.route);
-                lane.rank_now = Rank::Suspect;
-            } else if lane.is_silent(now) {
-                stalls.add(&lane.route);
-                lane.rank_now = Rank::Suspect;
-                stalls.until = stalls.until.min(lane.silent_until());
+                stalls.add(&record.route);
+                record.rank_now = Rank::Suspect;
+            } else if record.is_silent(now) {
+                stalls.add(&record.route);
+                record.rank_now = Rank::Suspect;
+                stalls.until = stalls.until.min(record.silent_until());
             } else {
                 stalls.until = stalls.until.min(overdue_after);
             }
         }
         if !stalls.is_empty() {
-            let clear = self.lanes.iter_mut().filter(|it| it.rank_now.is_clear());
-            for lane in clear.filter(|it| stalls.shares(&it.route)) {
-                lane.rank_now = Rank::Doubted;
+            let clear = self.records.iter_mut().filter(|it| it.rank_now.is_clear());
+            for record in clear.filter(|it| stalls.shares(&it.route)) {
+                record.rank_now = Rank::Doubted;
             }
         }
         self.stalls = stalls;
     }
 
     /// What a route that takes its share of this question, as if it were clear, ranks as.
-    pub(super) fn rank_as_clear(&self, lane: &Lane, now: Time) -> Rank {
-        if !self.stalls.shares(&lane.route) {
+    pub(super) fn rank_as_clear(&self, record: &RouteRecord, now: Time) -> Rank {
+        if !self.stalls.shares(&record.route) {
             Rank::Clear
-        } else if self.stalls.may_be(&lane.route) && lane.is_stalled(now) {
+        } else if self.stalls.may_be(&record.route) && record.is_stalled(now) {
             Rank::Suspect
         } else {
             Rank::Doubted
@@ -71,10 +71,10 @@ impl Engine {
 
     /// Nothing has come back for longer than the host itself may have stalled, of more questions than may hang by
     /// their own doing. Where there is one route only, each answer that is a little late would count as trouble otherwise.
-    pub(in crate::route) fn is_silent(&self, lane: &Lane, now: Time) -> bool {
-        let queue = &lane.queue;
+    pub(in crate::route) fn is_silent(&self, record: &RouteRecord, now: Time) -> bool {
+        let queue = &record.queue;
         let (more, oldest) = (queue.len(), queue.oldest);
-        lane.is_stalled(now) && (lane.doubts).is_silence_with(more, oldest, self.usual, now)
+        record.is_stalled(now) && (record.doubts).is_silence_with(more, oldest, self.usual, now)
     }
 }
 
@@ -102,16 +102,20 @@ mod tests {
     /// What stalls and what each route ranks as, kept up and by a look at every route.
     fn kept_and_looked(engine: &mut Engine, now: Time) -> [(u64, u64, Vec<Rank>); 2] {
         engine.note_stalls(now);
-        let kept = engine.lanes.iter().map(|lane| lane.rank_now).collect();
+        let kept = engine
+            .records
+            .iter()
+            .map(|record| record.rank_now)
+            .collect();
         let kept = (engine.stalls.paths, engine.stalls.upstreams, kept);
         let mut stalls = Stalls::default();
-        let stalled = |lane: &Lane| lane.rank < Rank::Suspect && lane.is_stalled(now);
-        for lane in engine.lanes.iter().filter(|lane| stalled(lane)) {
-            stalls.add(&lane.route);
+        let stalled = |record: &RouteRecord| record.rank < Rank::Suspect && record.is_stalled(now);
+        for record in engine.records.iter().filter(|record| stalled(record)) {
+            stalls.add(&record.route);
         }
-        let ranks = engine.lanes.iter().map(|lane| match lane.rank {
-            _ if stalled(lane) => Rank::Suspect,
-            Rank::Clear if stalls.shares(&lane.route) => Rank::Doubted,
+        let ranks = engine.records.iter().map(|record| match record.rank {
+            _ if stalled(record) => Rank::Suspect,
+            Rank::Clear if stalls.shares(&record.route) => Rank::Doubted,
             rank => rank,
         });
         [kept, (stalls.paths, stalls.upstreams, ranks.collect())]
@@ -132,7 +136,7 @@ mod tests {
         let (mut engine, start) = (engine(), Time::START);
         let ranks = |engine: &mut Engine, now| {
             engine.note_stalls(now);
-            [0, 1, 2, 3].map(|index| engine.lanes[index].rank_now)
+            [0, 1, 2, 3].map(|index| engine.records[index].rank_now)
         };
         depart(&mut engine, 0, start);
         let soon = start + Duration::from_millis(50);

@@ -4,12 +4,12 @@ use crate::clock::Time;
 use crate::observe::event::{Event, Evidence, Subject, Verdict};
 use crate::route::engine::Engine;
 use crate::route::ids::{PathId, Route, RouteId, UpstreamId};
-use crate::route::judge::counts::{Change, Tally};
+use crate::route::judge::counts::{Change, Counts};
 
 impl Engine {
     pub(super) fn tell_of_route(&mut self, route: RouteId, change: Change, now: Time) {
-        let evidence = self.evidence(route, change.tally, now);
-        let subject = Subject::Route(self.lane(route).route.name.clone());
+        let evidence = self.evidence(route, change.counts, now);
+        let subject = Subject::Route(self.record(route).route.name.clone());
         self.verdict(subject, change, evidence, now);
     }
 
@@ -21,41 +21,41 @@ impl Engine {
 
     pub(super) fn tell_of_upstream(&mut self, upstream: UpstreamId, change: Change, now: Time) {
         let measured = self.newest_on(|route| route.upstream == upstream);
-        let evidence = self.evidence(measured, change.tally, now);
+        let evidence = self.evidence(measured, change.counts, now);
         let subject = Subject::Upstream(self.upstreams[upstream.0 as usize].name.clone());
         self.verdict(subject, change, evidence, now);
     }
 
     pub(super) fn evidence_of_path(&self, path: PathId, change: Change, now: Time) -> Evidence {
         let measured = self.newest_on(|route| route.path == path);
-        self.evidence(measured, change.tally, now)
+        self.evidence(measured, change.counts, now)
     }
 
     /// The route that was asked last among those that qualify.
     fn newest_on(&self, which: impl Fn(&Route) -> bool) -> RouteId {
         let newest = self
-            .lanes
+            .records
             .iter()
             .enumerate()
-            .filter(|(_, lane)| lane.seat.is_in() && which(&lane.route))
-            .max_by_key(|(_, lane)| lane.asked);
+            .filter(|(_, record)| record.seat.is_in() && which(&record.route))
+            .max_by_key(|(_, record)| record.asked);
         RouteId(newest.map_or(0, |(index, _)| index as u16))
     }
 
-    pub(in crate::route) fn evidence(&self, route: RouteId, tally: Tally, now: Time) -> Evidence {
-        let lane = self.lane(route);
-        let oldest = lane.queue.oldest;
+    pub(in crate::route) fn evidence(&self, route: RouteId, counts: Counts, now: Time) -> Evidence {
+        let record = self.record(route);
+        let oldest = record.queue.oldest;
         let overdue = (oldest != Time::NEVER)
             .then(|| now.since(oldest))
-            .filter(|&age| age > lane.estimate.hedge_wait());
+            .filter(|&age| age > record.round_trips.hedge_wait());
         Evidence {
-            base: lane.estimate.base(),
-            excess: lane.estimate.excess(now),
+            base: record.round_trips.base(),
+            excess: record.round_trips.excess(now),
             overdue,
-            said: lane
+            said: record
                 .said
-                .and_then(|(at, said)| (at >= tally.from).then_some(said)),
-            ..tally.evidence(now)
+                .and_then(|(at, said)| (at >= counts.from).then_some(said)),
+            ..counts.evidence(now)
         }
     }
 
@@ -86,9 +86,9 @@ impl Engine {
         now: Time,
     ) {
         let routes = self
-            .lanes
+            .records
             .iter()
-            .filter(|lane| lane.route.path == path && lane.seat.is_in())
+            .filter(|record| record.route.path == path && record.seat.is_in())
             .count();
         // A doubt moves the next question and is no evacuation, nor is there one without another path.
         let paths = self.paths.iter().filter(|path| path.seat.is_in()).count();

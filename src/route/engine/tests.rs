@@ -64,7 +64,7 @@ impl World {
 
     fn take(&mut self, race: usize, step: &Step) {
         for send in [step.send, step.also].into_iter().flatten() {
-            let upstream = self.engine.lane(send.route).route.upstream.0;
+            let upstream = self.engine.record(send.route).route.upstream.0;
             self.packets[usize::from(upstream)] += 1;
             let (of, pool) = &self.races[race];
             if !matches!(of.ask.purpose, Purpose::Probe(_)) {
@@ -230,12 +230,12 @@ fn what_two_pools_share_is_known_to_both() {
     world.run(3000);
     for pool in [PoolId::MAIN, CORP] {
         assert_eq!(world.engine.standing_of(pool), Standing::Clear);
-        for (_, lane) in world.engine.lanes_of(pool) {
+        for (_, record) in world.engine.records_of(pool) {
             assert_eq!(
-                lane.rank >= Rank::Suspect,
-                lane.route.upstream.0 == 1,
+                record.rank >= Rank::Suspect,
+                record.route.upstream.0 == 1,
                 "{:?}",
-                lane.route
+                record.route
             );
         }
     }
@@ -251,8 +251,8 @@ fn the_order_is_that_of_the_zone() {
         .engine
         .choose(CORP, world.now, &mut world.rng)
         .expect("a route");
-    assert_eq!(world.engine.lane(first).route.upstream, UpstreamId(3));
-    let first = world.engine.lane(first).route.clone();
+    assert_eq!(world.engine.record(first).route.upstream, UpstreamId(3));
+    let first = world.engine.record(first).route.clone();
     assert!(!world.engine.is_provisional(CORP, RouteId(6)), "{first:?}");
     assert!(
         world.engine.is_provisional(CORP, RouteId(4)),

@@ -5,7 +5,7 @@ use crate::observe::event::{Event, Verdict};
 use crate::route::chance::unit;
 use crate::route::choose::Rank;
 use crate::route::constants::engine::pace::*;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::{Engine, Tick};
 use crate::route::ids::{PathId, RouteId, UpstreamId};
 use crate::route::standing::Standing;
@@ -14,21 +14,21 @@ impl Engine {
     /// Lets time do its part. The worker that owns the tick calls it and sends the probes it lists.
     pub fn tick(&mut self, now: Time, rng: &mut impl rand::Rng) -> Tick {
         if !std::mem::replace(&mut self.has_tastes, true) {
-            for lane in self.lanes.iter_mut().filter(|lane| !lane.has_taste()) {
+            for record in self.records.iter_mut().filter(|record| !record.has_taste()) {
                 let roll = unit(rng);
-                lane.like(roll);
-                lane.idle.begin(now, (64.0 * roll).fract());
+                record.like(roll);
+                record.idle.begin(now, (64.0 * roll).fract());
             }
         }
         for pool in &mut self.pools {
             pool.budgets.turn(now, pool.standing == Standing::Clear);
         }
-        let patience = self.patience;
-        for index in 0..self.lanes.len() {
-            if !self.lanes[index].seat.is_in() {
+        let probation = self.probation;
+        for index in 0..self.records.len() {
+            if !self.records[index].seat.is_in() {
                 continue;
             }
-            if let Some(change) = self.lanes[index].health.turn(now, &patience) {
+            if let Some(change) = self.records[index].health.turn(now, &probation) {
                 self.route_changed(RouteId(index as u16), change, now);
             }
         }
@@ -36,7 +36,7 @@ impl Engine {
             if !self.paths[index].seat.is_in() {
                 continue;
             }
-            if let Some(change) = self.paths[index].health.turn(now, &patience) {
+            if let Some(change) = self.paths[index].health.turn(now, &probation) {
                 self.path_changed(PathId(index as u16), change, now);
             }
         }
@@ -44,7 +44,7 @@ impl Engine {
             if !self.upstreams[index].seat.is_in() {
                 continue;
             }
-            if let Some(change) = self.upstreams[index].health.turn(now, &patience) {
+            if let Some(change) = self.upstreams[index].health.turn(now, &probation) {
                 self.upstream_changed(UpstreamId(index as u16), change, now);
             }
         }
@@ -55,8 +55,8 @@ impl Engine {
         let mut probes = self.probes(now, rng);
         let soon = self.go_the_first_round(&mut probes, now, rng);
         let soon = soon.min(self.measure_idle(&mut probes, now, rng));
-        let quiet = |lane: &Lane| matches!(lane.rank, Rank::Clear | Rank::Unknown);
-        let troubled = !self.lanes.iter().all(quiet);
+        let quiet = |record: &RouteRecord| matches!(record.rank, Rank::Clear | Rank::Unknown);
+        let troubled = !self.records.iter().all(quiet);
         let pause = if troubled { TICK_TROUBLED } else { TICK };
         Tick {
             probes,
@@ -67,19 +67,19 @@ impl Engine {
     /// While something is clear, or the surge is byway's own, what comes back says how much may go. Otherwise what
     /// health needs may, and that is soon more: the round trip that the limit has to hold may grow a hundredfold.
     fn keep_room(&mut self, now: Time) {
-        for index in 0..self.lanes.len() {
+        for index in 0..self.records.len() {
             let route = RouteId(index as u16);
             let needed = self.is_desperate_over(route) && !self.is_surging_over(route, now);
             let rate = match needed {
                 true => self.ceiling_over(route),
                 false => 0.0,
             };
-            let lane = &mut self.lanes[index];
+            let record = &mut self.records[index];
             match needed {
-                true => lane
+                true => record
                     .limit
-                    .keep_room_for(rate, lane.estimate.current_us(now)),
-                false => lane.limit.let_go(),
+                    .keep_room_for(rate, record.round_trips.current_us(now)),
+                false => record.limit.let_go(),
             }
         }
     }
@@ -96,25 +96,25 @@ impl Engine {
         let passed = now.secs().saturating_sub(self.second).max(1) as f32;
         self.second = now.secs();
         self.age(now);
-        self.patience.suit(self.healthy_rate());
-        for index in 0..self.lanes.len() {
+        self.probation.suit(self.healthy_rate());
+        for index in 0..self.records.len() {
             let route = RouteId(index as u16);
             let healthy = !self.is_desperate_over(route);
             let surging = self.is_surging_over(route, now);
-            let lane = &mut self.lanes[index];
-            let rate = lane.sent as f32 / passed;
-            lane.sent = 0;
-            if healthy && !surging && matches!(lane.rank, Rank::Clear | Rank::Unknown) {
-                lane.limit.relax();
+            let record = &mut self.records[index];
+            let rate = record.sent as f32 / passed;
+            record.sent = 0;
+            if healthy && !surging && matches!(record.rank, Rank::Clear | Rank::Unknown) {
+                record.limit.relax();
             }
             if healthy {
-                lane.healthy += (rate - lane.healthy) * (passed / ROUTE_RATE_SECS).min(1.0);
+                record.healthy += (rate - record.healthy) * (passed / ROUTE_RATE_SECS).min(1.0);
             }
-            if lane.seat.is_in() && lane.health.verdict() != Verdict::Clear {
-                let lossless = lane.health.tally().lost == 0;
-                if let Some((from, to)) = lane.estimate.rebase(now, lossless) {
+            if record.seat.is_in() && record.health.verdict() != Verdict::Clear {
+                let lossless = record.health.counts().lost == 0;
+                if let Some((from, to)) = record.round_trips.rebase(now, lossless) {
                     self.stalls.look_again();
-                    let route = lane.route.name.clone();
+                    let route = record.route.name.clone();
                     self.tell(now, Event::Rebased { route, from, to });
                 }
             }

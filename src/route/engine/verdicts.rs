@@ -7,11 +7,11 @@ use crate::route::constants::judge::proof::TOGETHER;
 use crate::route::constants::probe::idle::*;
 use crate::route::engine::Engine;
 use crate::route::engine::state::group::Group;
-use crate::route::engine::state::lane::Lane;
 use crate::route::engine::state::pool::Pool;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{PathId, Route, RouteId, UpstreamId};
 use crate::route::judge::blame::{Culprit, Seen, culprit};
-use crate::route::judge::counts::{Change, Row};
+use crate::route::judge::counts::{Change, Streak};
 
 impl Engine {
     pub(super) fn route_changed(&mut self, route: RouteId, change: Change, now: Time) {
@@ -39,7 +39,7 @@ impl Engine {
         changes: [Option<Change>; 3],
         now: Time,
     ) {
-        let Route { upstream, path, .. } = self.lane(route).route;
+        let Route { upstream, path, .. } = self.record(route).route;
         let [of_path, of_upstream, own] = changes;
         if let Some(change) = of_path {
             self.tell_of_path(path, change, now);
@@ -100,13 +100,13 @@ impl Engine {
         relief: Time,
         now: Time,
     ) {
-        for index in 0..self.lanes.len() {
-            let patience = self.patience;
-            let lane = &mut self.lanes[index];
-            if !which(&lane.route) || lane.bad_sent >= relief {
+        for index in 0..self.records.len() {
+            let probation = self.probation;
+            let record = &mut self.records[index];
+            if !which(&record.route) || record.bad_sent >= relief {
                 continue;
             }
-            if let Some(change) = lane.health.absolve(relief, now, &patience) {
+            if let Some(change) = record.health.absolve(relief, now, &probation) {
                 self.tell_of_route(RouteId(index as u16), change, now);
             }
         }
@@ -119,19 +119,19 @@ impl Engine {
         }
         self.unsettled = false;
         let mut witness = None;
-        for index in 0..self.lanes.len() {
-            let lane = &self.lanes[index];
-            let Route { upstream, path, .. } = lane.route;
-            if lane.health.onset().is_none()
-                || !self.is_usable(lane)
+        for index in 0..self.records.len() {
+            let record = &self.records[index];
+            let Route { upstream, path, .. } = record.route;
+            if record.health.onset().is_none()
+                || !self.is_usable(record)
                 || self.paths[path.0 as usize].accused()
                 || self.upstreams[upstream.0 as usize].accused()
             {
                 continue;
             }
             self.look(now);
-            let order = |id: RouteId| self.lane(id).estimate.typical_us();
-            let again = |group: &Group| group.health.returned_lately(now, &self.patience);
+            let order = |id: RouteId| self.record(id).round_trips.typical_us();
+            let again = |group: &Group| group.health.returned_lately(now, &self.probation);
             let found = match culprit(&self.grid, RouteId(index as u16), order) {
                 // Until more is known: the same culprit twice is a simpler explanation than two. Only where
                 // there is another way to go.
@@ -167,33 +167,35 @@ impl Engine {
 
     /// Whether an upstream shows trouble over another path than this one that no path answers for.
     fn is_bad_beyond(&self, upstream: UpstreamId, path: PathId) -> bool {
-        let late_or_lost = |lane: &Lane| {
-            lane.route.upstream == upstream
-                && lane.route.path != path
-                && lane.seat.is_in()
-                && lane.health.onset().is_some()
-                && !self.paths[lane.route.path.0 as usize].accused()
+        let late_or_lost = |record: &RouteRecord| {
+            record.route.upstream == upstream
+                && record.route.path != path
+                && record.seat.is_in()
+                && record.health.onset().is_some()
+                && !self.paths[record.route.path.0 as usize].accused()
         };
         // Useless answers are the server's own, whatever the path.
         let useless = self.upstreams[upstream.0 as usize].health.is_useless();
-        useless || self.lanes.iter().any(late_or_lost)
+        useless || self.records.iter().any(late_or_lost)
     }
 
     /// Upstreams accused for what `path` turned out to explain are so no longer.
     fn acquit_upstreams(&mut self, path: PathId, now: Time) {
         for index in 0..self.upstreams.len() {
             let upstream = UpstreamId(index as u16);
-            let over = |lane: &Lane| {
-                lane.seat.is_in() && lane.route.upstream == upstream && lane.route.path == path
+            let over = |record: &RouteRecord| {
+                record.seat.is_in()
+                    && record.route.upstream == upstream
+                    && record.route.path == path
             };
-            let showed = self.lanes.iter().find(|lane| over(lane));
-            let explained = showed.is_some_and(|lane| lane.health.onset().is_some())
+            let showed = self.records.iter().find(|record| over(record));
+            let explained = showed.is_some_and(|record| record.health.onset().is_some())
                 && !self.is_bad_beyond(upstream, path);
             let group = &mut self.upstreams[index];
             if !group.accused() || !explained || now.since(group.health.since()) >= TOGETHER {
                 continue;
             }
-            let change = group.health.absolve(now, now, &self.patience);
+            let change = group.health.absolve(now, now, &self.probation);
             if let Some(change) = change {
                 self.tell_of_upstream(upstream, change, now);
             }
@@ -202,18 +204,21 @@ impl Engine {
 
     /// Whether one of these routes is clear and nothing speaks against it.
     fn has_clear(&self, which: impl Fn(&Route) -> bool) -> bool {
-        let mut clear = self.lanes.iter().filter(|lane| lane.rank == Rank::Clear);
-        clear.any(|lane| which(&lane.route))
+        let mut clear = self
+            .records
+            .iter()
+            .filter(|record| record.rank == Rank::Clear);
+        clear.any(|record| which(&record.route))
     }
 
     /// Draws the grid for the inference.
     pub(in crate::route) fn look(&mut self, now: Time) {
         self.grid.clear();
-        for lane in &self.lanes {
-            let Route { upstream, path, .. } = lane.route;
+        for record in &self.records {
+            let Route { upstream, path, .. } = record.route;
             // A server accused for what it showed over this path alone: another one bad over the path
             // makes the path the simpler explanation of both.
-            let open = lane.health.onset().is_some()
+            let open = record.health.onset().is_some()
                 && now.since(self.upstreams[upstream.0 as usize].health.since()) < TOGETHER
                 && !self.is_bad_beyond(upstream, path);
             let explained = self.paths[path.0 as usize].accused()
@@ -221,61 +226,65 @@ impl Engine {
             self.grid.push(Seen {
                 upstream,
                 path,
-                bad_since: lane.health.onset().unwrap_or(Time::NEVER),
-                bad: lane.health.bad(),
-                held_up: lane.health.tally().held_up(),
-                good: lane.good_sent,
-                usable: self.is_usable(lane) && !explained,
+                bad_since: record.health.onset().unwrap_or(Time::NEVER),
+                bad: record.health.bad(),
+                held_up: record.health.counts().held_up(),
+                good: record.good_sent,
+                usable: self.is_usable(record) && !explained,
             });
         }
     }
 
     fn accuse_path(&mut self, path: PathId, by: usize, now: Time) {
-        let lane = &self.lanes[by];
-        let verdict = match lane.health.verdict() {
+        let record = &self.records[by];
+        let verdict = match record.health.verdict() {
             Verdict::Recovering | Verdict::Clear => Verdict::Suspect,
             verdict => verdict,
         };
-        let (tally, patience) = (lane.health.tally(), self.patience);
+        let (counts, probation) = (record.health.counts(), self.probation);
         let group = &mut self.paths[path.0 as usize];
         // The next to be tried is another than the one that is known to be bad.
-        (group.trial, group.rower) = (by as u16 + 1, None);
-        let Some(change) = group.health.accuse(verdict, tally, now, &patience) else {
+        (group.trial, group.bearer) = (by as u16 + 1, None);
+        let Some(change) = group.health.accuse(verdict, counts, now, &probation) else {
             return;
         };
-        let evidence = self.evidence(RouteId(by as u16), tally, now);
+        let evidence = self.evidence(RouteId(by as u16), counts, now);
         let subject = Subject::Path(self.paths[path.0 as usize].name.clone());
         self.verdict(subject, change, evidence, now);
         self.left(path, verdict, evidence, now);
         self.acquit_upstreams(path, now);
         // What they showed before does not count for a return.
-        for lane in self.lanes.iter_mut().filter(|lane| lane.route.path == path) {
-            lane.row = Row::default();
+        for record in self
+            .records
+            .iter_mut()
+            .filter(|record| record.route.path == path)
+        {
+            record.streak = Streak::default();
         }
     }
 
     fn accuse_upstream(&mut self, upstream: UpstreamId, by: usize, now: Time) {
-        let lane = &self.lanes[by];
-        let verdict = match lane.health.verdict() {
+        let record = &self.records[by];
+        let verdict = match record.health.verdict() {
             Verdict::Recovering | Verdict::Clear => Verdict::Suspect,
             Verdict::Congested => Verdict::Sick,
             verdict => verdict,
         };
-        let (tally, patience) = (lane.health.tally(), self.patience);
+        let (counts, probation) = (record.health.counts(), self.probation);
         let group = &mut self.upstreams[upstream.0 as usize];
-        group.rower = None;
-        let Some(change) = group.health.accuse(verdict, tally, now, &patience) else {
+        group.bearer = None;
+        let Some(change) = group.health.accuse(verdict, counts, now, &probation) else {
             return;
         };
-        let evidence = self.evidence(RouteId(by as u16), tally, now);
+        let evidence = self.evidence(RouteId(by as u16), counts, now);
         let subject = Subject::Upstream(self.upstreams[upstream.0 as usize].name.clone());
         self.verdict(subject, change, evidence, now);
-        for lane in self
-            .lanes
+        for record in self
+            .records
             .iter_mut()
-            .filter(|lane| lane.route.upstream == upstream)
+            .filter(|record| record.route.upstream == upstream)
         {
-            lane.row = Row::default();
+            record.streak = Streak::default();
         }
     }
 
@@ -286,13 +295,16 @@ impl Engine {
         if self.pools.iter().any(asks) {
             return None;
         }
-        let (path, onset) = (self.lanes[bad].route.path, self.lanes[bad].health.onset()?);
-        let unheard = |lane: &Lane| {
-            let of = &self.upstreams[lane.route.upstream.0 as usize];
-            let well = lane.health.onset().is_none() && !of.accused() && self.is_usable(lane);
-            lane.route.path == path && well && !lane.metered && lane.good_sent < onset
+        let (path, onset) = (
+            self.records[bad].route.path,
+            self.records[bad].health.onset()?,
+        );
+        let unheard = |record: &RouteRecord| {
+            let of = &self.upstreams[record.route.upstream.0 as usize];
+            let well = record.health.onset().is_none() && !of.accused() && self.is_usable(record);
+            record.route.path == path && well && !record.metered && record.good_sent < onset
         };
-        let other = self.lanes.iter().position(unheard)?;
+        let other = self.records.iter().position(unheard)?;
         Some(Culprit::Unknown(Some(RouteId(other as u16))))
     }
 }

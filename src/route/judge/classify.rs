@@ -2,7 +2,7 @@
 //!
 //! `docs/routing.md` prints it; a test holds the two together.
 
-use crate::route::judge::counts::Sample;
+use crate::route::judge::counts::Observation;
 
 /// What is known of an answer when it comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Facts {
     /// answered this very question in time.
     pub overtaken: bool,
     /// Another server answered this very question in time: it is none that takes long.
-    pub outdone: bool,
+    pub answered_elsewhere: bool,
     /// It is of use to who asked.
     pub useful: bool,
     /// It is useless, or its question was expected to fail: late by its own doing.
@@ -36,7 +36,7 @@ pub struct Rule {
     pub when: &'static str,
     holds: fn(Facts) -> bool,
     /// What the answer is held for.
-    pub shows: fn(Facts) -> Sample,
+    pub shows: fn(Facts) -> Observation,
     /// Why.
     pub why: &'static str,
 }
@@ -46,7 +46,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         when: "TCP had to send something again",
         holds: |it| it.resent,
-        shows: |it| Sample::Resent {
+        shows: |it| Observation::Resent {
             counted: it.counted,
         },
         why: "the way lost it, be it answered or not; once each",
@@ -54,45 +54,45 @@ pub const RULES: &[Rule] = &[
     Rule {
         when: "a later question was answered first, or it is useless, or was expected to fail; and it is late, or counted as lost",
         holds: |it| (it.overtaken || it.excused) && (it.counted || it.late),
-        shows: |it| Sample::Hard { found: it.counted },
+        shows: |it| Observation::Slow { found: it.counted },
         why: "a queue keeps the order: the question itself took long",
     },
     Rule {
         when: "it is late, alone, over a route in trouble, within what its server takes for slow questions",
         holds: |it| !it.counted && it.may_be_slow && it.late,
-        shows: |_| Sample::Hard { found: false },
+        shows: |_| Observation::Slow { found: false },
         why: "a probe that may just have been slow is worth another one",
     },
     Rule {
         when: "it was counted as lost",
         holds: |it| it.counted,
-        shows: |_| Sample::Found,
+        shows: |_| Observation::Found,
         why: "late, and not lost",
     },
     Rule {
         when: "the host had stalled when it was due, for the first time in a row",
         holds: |it| it.censored && !it.again,
-        shows: |_| Sample::Censored,
+        shows: |_| Observation::Censored,
         why: "it was carried; how long that took nobody knows",
     },
     Rule {
         when: "it is later than the far tail of health",
         holds: |it| it.late,
-        shows: |_| Sample::Late,
+        shows: |_| Observation::Late,
         why: "a queue, or a slow server",
     },
     Rule {
         when: "otherwise",
         holds: |_| true,
-        shows: |_| Sample::Good,
+        shows: |_| Observation::Good,
         why: "as in health; of a host that does little else than stall there will be nothing better",
     },
 ];
 
 /// What an answer shows.
-pub fn classify(facts: Facts) -> Sample {
+pub fn classify(facts: Facts) -> Observation {
     let rule = RULES.iter().find(|rule| (rule.holds)(facts));
-    rule.map_or(Sample::Good, |rule| (rule.shows)(facts))
+    rule.map_or(Observation::Good, |rule| (rule.shows)(facts))
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
         resent: false,
         counted: false,
         overtaken: false,
-        outdone: false,
+        answered_elsewhere: false,
         useful: true,
         excused: false,
         may_be_slow: false,
@@ -123,7 +123,7 @@ mod tests {
                 late: true,
                 ..NONE
             };
-            assert_eq!(classify(facts), Sample::Resent { counted });
+            assert_eq!(classify(facts), Observation::Resent { counted });
         }
     }
 
@@ -135,17 +135,17 @@ mod tests {
                 excused,
                 ..NONE
             };
-            assert_eq!(classify(facts), Sample::Good, "it is not late");
+            assert_eq!(classify(facts), Observation::Good, "it is not late");
             let late = Facts {
                 late: true,
                 ..facts
             };
-            assert_eq!(classify(late), Sample::Hard { found: false });
+            assert_eq!(classify(late), Observation::Slow { found: false });
             let found = Facts {
                 counted: true,
                 ..facts
             };
-            assert_eq!(classify(found), Sample::Hard { found: true });
+            assert_eq!(classify(found), Observation::Slow { found: true });
         }
     }
 
@@ -156,12 +156,12 @@ mod tests {
             late: true,
             ..NONE
         };
-        assert_eq!(classify(facts), Sample::Hard { found: false });
+        assert_eq!(classify(facts), Observation::Slow { found: false });
         let counted = Facts {
             counted: true,
             ..facts
         };
-        assert_eq!(classify(counted), Sample::Found);
+        assert_eq!(classify(counted), Observation::Found);
     }
 
     #[test]
@@ -170,19 +170,19 @@ mod tests {
             censored: true,
             ..NONE
         };
-        assert_eq!(classify(stalled), Sample::Censored);
+        assert_eq!(classify(stalled), Observation::Censored);
         let again = Facts {
             again: true,
             ..stalled
         };
-        assert_eq!(classify(again), Sample::Good);
+        assert_eq!(classify(again), Observation::Good);
     }
 
     #[test]
     fn late_is_late_and_all_else_is_good() {
         let late = Facts { late: true, ..NONE };
-        assert_eq!(classify(late), Sample::Late);
-        assert_eq!(classify(NONE), Sample::Good);
+        assert_eq!(classify(late), Observation::Late);
+        assert_eq!(classify(NONE), Observation::Good);
     }
 
     #[test]
@@ -191,13 +191,13 @@ mod tests {
             String::from("| | an answer | shows | because |\n| --- | --- | --- | --- |\n");
         for (number, rule) in (1..).zip(RULES) {
             let shows = match (rule.shows)(NONE) {
-                Sample::Good => "good",
-                Sample::Late => "late",
-                Sample::Censored => "carried",
-                Sample::Hard { .. } => "a slow question",
-                Sample::Found => "late, and no longer lost",
-                Sample::Resent { .. } => "lost",
-                Sample::Lost | Sample::Poor { .. } => "nothing that an answer shows",
+                Observation::Good => "good",
+                Observation::Late => "late",
+                Observation::Censored => "carried",
+                Observation::Slow { .. } => "a slow question",
+                Observation::Found => "late, and no longer lost",
+                Observation::Resent { .. } => "lost",
+                Observation::Lost | Observation::Poor { .. } => "nothing that an answer shows",
             };
             table += &format!("| {number} | {} | {shows} | {} |\n", rule.when, rule.why);
         }

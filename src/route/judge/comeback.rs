@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::route::constants::judge::probation::*;
-use crate::route::judge::counts::{Row, Sample, Shown, Tally};
-use crate::route::judge::probation::Patience;
+use crate::route::judge::counts::{Counts, Observation, Observed, Streak};
+use crate::route::judge::probation::Probation;
 
 /// How far one that was left has come on its way back, and how often it did not last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::route) struct Comeback {
     /// Its good answers in a row, as far as they count.
-    pub(in crate::route) row: Row,
+    pub(in crate::route) streak: Streak,
     /// When the first attempt was sent of the row that earned the last return.
     relief: Time,
     relapses: u32,
@@ -51,9 +51,9 @@ impl Comeback {
     }
 
     /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
-    pub(in crate::route) fn trying(&mut self, now: Time, patience: &Patience, jitter: f32) {
+    pub(in crate::route) fn trying(&mut self, now: Time, probation: &Probation, jitter: f32) {
         self.trial = now + self.gap.mul_f32(1.0 + JITTER * (2.0 * jitter - 1.0));
-        self.gap = (2 * self.gap).min(patience.longest);
+        self.gap = (2 * self.gap).min(probation.longest);
     }
 
     /// Makes the next trial due at once: something says that it may be worth it.
@@ -64,86 +64,91 @@ impl Comeback {
     /// Makes the next trial due sooner if what was `shown` makes it worth while. `seen`: since the trouble began.
     pub(in crate::route) fn hasten(
         &mut self,
-        shown: Shown,
-        seen: &Tally,
+        observed: Observed,
+        seen: &Counts,
         now: Time,
-        patience: &Patience,
+        probation: &Probation,
     ) {
-        let unsure = matches!(shown.sample, Sample::Censored | Sample::Hard { .. });
-        if self.row.count > 0 || unsure {
+        let unsure = matches!(
+            observed.observation,
+            Observation::Censored | Observation::Slow { .. }
+        );
+        if self.streak.count > 0 || unsure {
             // One good answer: the others that a return needs may follow quickly. One that may be good: it is
             // worth another try.
-            let step = (self.hold(patience) / self.needed(seen, patience)).max(TRIAL_STEP);
+            let step = (self.hold(probation) / self.needed(seen, probation)).max(TRIAL_STEP);
             self.trial = self.trial.min(now + step);
         }
-        if self.drains(shown) {
+        if self.drains(observed) {
             self.trial = self.trial.min(now + DRAIN_STEP);
         }
     }
 
     /// A late answer that took so much less than the one before that a queue is draining.
-    fn drains(&mut self, shown: Shown) -> bool {
-        let late = matches!(shown.sample, Sample::Late | Sample::Found);
-        let Some(took) = shown.took.filter(|_| late) else {
+    fn drains(&mut self, observed: Observed) -> bool {
+        let late = matches!(observed.observation, Observation::Late | Observation::Found);
+        let Some(took) = observed.took.filter(|_| late) else {
             return false;
         };
         let before = self.last_late.replace(took);
         before.is_some_and(|before| took < before.mul_f32(DRAINS))
     }
 
-    /// Whether its row of good answers is long enough for a return. `doubted`: it was doubted only, and nothing is held
+    /// Whether its streak of good answers is long enough for a return. `doubted`: it was doubted only, and nothing is held
     /// against it any more.
     pub(in crate::route) fn is_earned(
         &self,
         doubted: bool,
-        seen: &Tally,
+        seen: &Counts,
         now: Time,
-        patience: &Patience,
+        probation: &Probation,
     ) -> bool {
-        let (row, span) = (self.row.count, now.since(self.row.from));
-        if row == 0 || !self.row.is_solid() {
+        let (streak, span) = (self.streak.count, now.since(self.streak.from));
+        if streak == 0 || !self.streak.is_solid() {
             return false;
         }
-        (doubted && row >= patience.least)
-            || (row >= self.needed(seen, patience) && span >= self.hold(patience))
+        (doubted && streak >= probation.least)
+            || (streak >= self.needed(seen, probation) && span >= self.hold(probation))
     }
 
     /// The same while nothing is clear, so that real questions are the trial.
     pub(in crate::route) fn is_earned_in_need(&self, now: Time) -> bool {
-        let (row, span) = (self.row.count, now.since(self.row.from));
+        let (streak, span) = (self.streak.count, now.since(self.streak.from));
         let times = 1 << self.relapses.min(RELAPSES_DESPERATE);
-        row > 0
-            && self.row.is_solid()
-            && (row >= ROW * times || (row >= ROW_SLOW * times && span >= times * ROW_SLOW_SPAN))
+        streak > 0
+            && self.streak.is_solid()
+            && (streak >= STREAK * times
+                || (streak >= STREAK_SLOW * times && span >= times * STREAK_SLOW_SPAN))
     }
 
     /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
     /// still there, and twice as many each time that a return did not last.
-    fn needed(&self, seen: &Tally, patience: &Patience) -> u32 {
+    fn needed(&self, seen: &Counts, probation: &Probation) -> u32 {
         let bad = seen.lost + seen.poor;
-        let before = seen.attempts.saturating_sub(self.row.count);
+        let before = seen.attempts.saturating_sub(self.streak.count);
         let seen = (2 * before).checked_div(bad).unwrap_or_default();
-        seen.max(patience.least << self.relapses).min(patience.many)
+        seen.max(probation.least << self.relapses)
+            .min(probation.many)
     }
 
-    fn hold(&self, patience: &Patience) -> Duration {
+    fn hold(&self, probation: &Probation) -> Duration {
         if self.relapses == 0 {
-            patience.hold
+            probation.hold
         } else {
-            patience.hold_relapsed
+            probation.hold_relapsed
         }
     }
 
-    /// It begins to come back, or has, on its row of good answers if there is one.
+    /// It begins to come back, or has, on its streak of good answers if there is one.
     pub(in crate::route) fn rely(&mut self) {
-        if self.row.count > 0 {
-            self.relief = self.row.sent;
+        if self.streak.count > 0 {
+            self.relief = self.streak.sent;
         }
     }
 
     /// What it showed is forgotten.
     pub(in crate::route) fn forget(&mut self) {
-        self.row = Row::default();
+        self.streak = Streak::default();
         self.last_late = None;
     }
 
@@ -153,14 +158,14 @@ impl Comeback {
     }
 
     /// It is left. `recovering`: it was on its way back.
-    pub(in crate::route) fn begin(&mut self, recovering: bool, now: Time, patience: &Patience) {
-        let broken = recovering || now.since(self.cleared) < patience.memory;
+    pub(in crate::route) fn begin(&mut self, recovering: bool, now: Time, probation: &Probation) {
+        let broken = recovering || now.since(self.cleared) < probation.memory;
         self.relapses = if broken {
             (self.relapses + 1).min(RELAPSES)
         } else {
             0
         };
-        self.gap = (patience.first * (1 << self.relapses)).min(patience.longest);
+        self.gap = (probation.first * (1 << self.relapses)).min(probation.longest);
         self.trial = now + self.gap;
     }
 }
@@ -172,60 +177,60 @@ mod tests {
     const NOW: Time = Time::from_secs(100);
 
     /// Good answers to so many attempts in a row, 10 ms apart.
-    fn row(count: u32) -> Row {
-        let mut row = Row::default();
+    fn streak(count: u32) -> Streak {
+        let mut streak = Streak::default();
         for serial in 0..count {
-            row.grow(serial, NOW, NOW + Duration::from_millis(10) * serial);
+            streak.grow(serial, NOW, NOW + Duration::from_millis(10) * serial);
         }
-        row
+        streak
     }
 
-    fn lossy() -> Tally {
-        Tally {
+    fn lossy() -> Counts {
+        Counts {
             attempts: 40,
             lost: 8,
-            ..Tally::default()
+            ..Counts::default()
         }
     }
 
     #[test]
     fn a_doubt_is_over_sooner_than_proven_loss() {
-        let patience = Patience::new(Duration::from_secs(10));
+        let probation = Probation::new(Duration::from_secs(10));
         let mut comeback = Comeback {
-            row: row(3),
+            streak: streak(3),
             ..Comeback::default()
         };
         let later = NOW + Duration::from_secs(1);
-        assert!(comeback.is_earned(true, &lossy(), later, &patience));
-        comeback.row = row(2);
-        assert!(!comeback.is_earned(true, &lossy(), later, &patience));
+        assert!(comeback.is_earned(true, &lossy(), later, &probation));
+        comeback.streak = streak(2);
+        assert!(!comeback.is_earned(true, &lossy(), later, &probation));
     }
 
     #[test]
     fn each_return_that_did_not_last_makes_the_next_one_harder() {
-        let mut patience = Patience::new(Duration::from_secs(10));
-        patience.suit(1_000.0);
+        let mut probation = Probation::new(Duration::from_secs(10));
+        probation.suit(1_000.0);
         let mut comeback = Comeback::default();
         let needed: Vec<u32> = (0..4)
             .map(|_| {
-                comeback.begin(true, NOW, &patience);
-                comeback.needed(&Tally::default(), &patience)
+                comeback.begin(true, NOW, &probation);
+                comeback.needed(&Counts::default(), &probation)
             })
             .collect();
         assert_eq!(needed, [6, 12, 24, 24]);
-        comeback.begin(false, NOW + patience.memory, &patience);
-        assert_eq!(comeback.needed(&Tally::default(), &patience), LEAST);
+        comeback.begin(false, NOW + probation.memory, &probation);
+        assert_eq!(comeback.needed(&Counts::default(), &probation), LEAST);
     }
 
     #[test]
     fn trials_come_further_apart_and_never_further_than_allowed() {
-        let patience = Patience::new(Duration::from_secs(10));
+        let probation = Probation::new(Duration::from_secs(10));
         let mut comeback = Comeback::default();
-        comeback.begin(false, NOW, &patience);
-        assert_eq!(comeback.trial_due(), NOW + patience.first);
+        comeback.begin(false, NOW, &probation);
+        assert_eq!(comeback.trial_due(), NOW + probation.first);
         for _ in 0..5 {
-            comeback.trying(NOW, &patience, 1.0);
-            assert!(comeback.trial_due() <= NOW + patience.longest.mul_f32(1.0 + JITTER));
+            comeback.trying(NOW, &probation, 1.0);
+            assert!(comeback.trial_due() <= NOW + probation.longest.mul_f32(1.0 + JITTER));
         }
         comeback.try_now(NOW);
         assert_eq!(comeback.trial_due(), NOW);
@@ -233,19 +238,19 @@ mod tests {
 
     #[test]
     fn a_queue_that_drains_is_tried_again_soon() {
-        let patience = Patience::new(Duration::from_secs(10));
+        let probation = Probation::new(Duration::from_secs(10));
         let mut comeback = Comeback::default();
-        comeback.begin(false, NOW, &patience);
-        let late = |millis| Shown {
+        comeback.begin(false, NOW, &probation);
+        let late = |millis| Observed {
             took: Some(Duration::from_millis(millis)),
-            ..Sample::Late.into()
+            ..Observation::Late.into()
         };
         for (millis, due) in [
-            (900, patience.first),
-            (800, patience.first),
+            (900, probation.first),
+            (800, probation.first),
             (500, DRAIN_STEP),
         ] {
-            comeback.hasten(late(millis), &Tally::default(), NOW, &patience);
+            comeback.hasten(late(millis), &Counts::default(), NOW, &probation);
             assert_eq!(comeback.trial_due(), NOW + due, "after {millis} ms");
         }
     }

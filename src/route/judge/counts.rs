@@ -13,7 +13,7 @@ use crate::wire::Rcode;
 
 /// One outcome, as the verdict sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sample {
+pub enum Observation {
     /// Answered as in health.
     Good,
     /// Answered, later than health's far tail.
@@ -23,7 +23,7 @@ pub enum Sample {
     Censored,
     /// Answered late, but after something that was asked later and was answered in time: the question itself took
     /// long.
-    Hard {
+    Slow {
         /// It was counted as lost.
         found: bool,
     },
@@ -45,28 +45,44 @@ pub enum Sample {
     },
 }
 
-impl Sample {
+impl Observation {
+    /// It speaks against the way or the server.
+    pub(in crate::route) fn is_bad(self) -> bool {
+        matches!(
+            self,
+            Observation::Late | Observation::Lost | Observation::Resent { .. }
+        )
+    }
+
+    /// It takes back that an attempt was counted as lost.
+    pub(in crate::route) fn is_found(self) -> bool {
+        matches!(self, Observation::Found | Observation::Slow { found: true })
+    }
+
     /// It speaks against nobody.
     pub(in crate::route) fn is_blameless(self) -> bool {
-        matches!(self, Sample::Good | Sample::Censored | Sample::Hard { .. })
+        matches!(
+            self,
+            Observation::Good | Observation::Censored | Observation::Slow { .. }
+        )
     }
 }
 
 /// What an attempt showed: its outcome, and where it was held up if TCP knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct Observed {
     /// How it went.
-    pub sample: Sample,
+    pub observation: Observation,
     /// Where it was held up.
     pub held_up: Option<HeldUp>,
     /// How long it took, if it was answered.
     pub took: Option<Duration>,
 }
 
-impl From<Sample> for Shown {
-    fn from(sample: Sample) -> Shown {
-        Shown {
-            sample,
+impl From<Observation> for Observed {
+    fn from(observation: Observation) -> Observed {
+        Observed {
+            observation,
             held_up: None,
             took: None,
         }
@@ -81,14 +97,14 @@ pub struct Change {
     /// ... to this ...
     pub to: Verdict,
     /// ... on these attempts.
-    pub tally: Tally,
+    pub counts: Counts,
     /// When the first attempt was sent that spoke for the latest return.
     pub relief: Time,
 }
 
 /// Outcomes since something began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Counts {
     /// When.
     pub from: Time,
     /// Attempts that ended.
@@ -109,17 +125,19 @@ pub struct Tally {
     pub(in crate::route) told: Time,
 }
 
-impl Tally {
-    pub(in crate::route) fn add(&mut self, shown: Shown, now: Time) {
-        if shown.sample == Sample::Censored {
+impl Counts {
+    pub(in crate::route) fn add(&mut self, observed: Observed, now: Time) {
+        if observed.observation == Observation::Censored {
             return;
         }
         if self.attempts == 0 {
             self.from = now;
         }
-        let Shown {
-            sample, held_up, ..
-        } = shown;
+        let Observed {
+            observation,
+            held_up,
+            ..
+        } = observed;
         // What one event held up comes all at once.
         if let Some(held_up) = held_up
             && now.since(self.told) >= BUNCH
@@ -130,22 +148,22 @@ impl Tally {
                 HeldUp::AtTheServer => self.at_the_server += 1,
             }
         }
-        match sample {
-            Sample::Good | Sample::Censored | Sample::Hard { found: false } => {}
-            Sample::Late => self.late += 1,
-            Sample::Resent { counted: true } => return,
-            Sample::Lost | Sample::Resent { counted: false } => self.lost += 1,
-            Sample::Hard { found: true } => {
+        match observation {
+            Observation::Good | Observation::Censored | Observation::Slow { found: false } => {}
+            Observation::Late => self.late += 1,
+            Observation::Resent { counted: true } => return,
+            Observation::Lost | Observation::Resent { counted: false } => self.lost += 1,
+            Observation::Slow { found: true } => {
                 self.lost = self.lost.saturating_sub(1);
                 return;
             }
-            Sample::Found => {
+            Observation::Found => {
                 // It was counted already, as lost.
                 self.lost = self.lost.saturating_sub(1);
                 self.late += 1;
                 return;
             }
-            Sample::Poor { rcode, .. } => {
+            Observation::Poor { rcode, .. } => {
                 self.poor += 1;
                 self.rcode = rcode;
             }
@@ -193,7 +211,7 @@ impl Tally {
 
 /// Good answers of one route, one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct Streak {
     /// How many.
     pub count: u32,
     /// When the first one came ...
@@ -208,7 +226,7 @@ pub struct Row {
     last: u32,
 }
 
-impl Row {
+impl Streak {
     /// One more: the route's attempt number `serial`, sent at `sent`.
     pub fn grow(&mut self, serial: u32, sent: Time, now: Time) {
         if self.count == 0 {
@@ -242,13 +260,13 @@ mod tests {
 
     #[test]
     fn an_answer_found_after_all_was_late_and_not_lost() {
-        let mut tally = Tally::default();
-        tally.add(Sample::Lost.into(), Time::from_secs(1));
-        tally.add(Sample::Lost.into(), Time::from_secs(2));
-        tally.add(Sample::Found.into(), Time::from_secs(3));
-        assert_eq!((tally.attempts, tally.lost, tally.late), (2, 1, 1));
+        let mut counts = Counts::default();
+        counts.add(Observation::Lost.into(), Time::from_secs(1));
+        counts.add(Observation::Lost.into(), Time::from_secs(2));
+        counts.add(Observation::Found.into(), Time::from_secs(3));
+        assert_eq!((counts.attempts, counts.lost, counts.late), (2, 1, 1));
         assert_eq!(
-            tally.evidence(Time::from_secs(4)).span,
+            counts.evidence(Time::from_secs(4)).span,
             Duration::from_secs(3)
         );
     }
@@ -257,9 +275,9 @@ mod tests {
     fn a_row_with_gaps_proves_nothing() {
         let now = Time::from_secs(1);
         let grown = |serials: &[u32]| {
-            let mut row = Row::default();
-            serials.iter().for_each(|&it| row.grow(it, now, now));
-            row
+            let mut streak = Streak::default();
+            serials.iter().for_each(|&it| streak.grow(it, now, now));
+            streak
         };
         assert!(grown(&[7, 8, 9, 10]).is_solid());
         assert!(grown(&[7, 9, 10, 8]).is_solid(), "order does not matter");

@@ -5,10 +5,10 @@
 //! answered one takes 0.05 away, and trust earned lately counts for a second only. So one lost
 //! question is enough at ten a second, where waiting for the next means a second slow client; at a
 //! thousand a second it takes two close together. The second weighs lateness: three answers in four
-//! later than the route's far tail in health, against what chance and hard questions do.
+//! later than the route's far tail in health, against what chance and slow questions do.
 //!
 //! Suspicion is cheap and is undone cheaply. A bad verdict needs more: at least three bad attempts
-//! over a tenth of a second, and it is left only by earning it: a row of good answers, longer the
+//! over a tenth of a second, and it is left only by earning it: a streak of good answers, longer the
 //! more often the same promise was broken, then a growing share of the traffic.
 
 use crate::clock::Time;
@@ -17,8 +17,8 @@ use crate::route::constants::judge::probation::{SHARE_FIRST, SHARE_SECOND, SHARE
 use crate::route::constants::judge::proof::*;
 use crate::route::constants::judge::suspicion::*;
 use crate::route::judge::comeback::Comeback;
-use crate::route::judge::counts::{Change, Row, Sample, Shown, Tally};
-use crate::route::judge::probation::Patience;
+use crate::route::judge::counts::{Change, Counts, Observation, Observed, Streak};
+use crate::route::judge::probation::Probation;
 use crate::route::judge::transitions::{Signal, next};
 
 /// What is believed of one route, path or upstream, and why.
@@ -33,7 +33,7 @@ pub struct Health {
     late_at: Time,
     poor: f32,
     faded: Time,
-    tally: Tally,
+    counts: Counts,
     lost_in_row: u32,
     answered: Time,
     comeback: Comeback,
@@ -71,17 +71,17 @@ impl Health {
     /// When the trouble under way began to show; `None` without trouble.
     pub fn onset(&self) -> Option<Time> {
         let trouble = !matches!(self.verdict, Verdict::Clear | Verdict::Recovering);
-        trouble.then_some(self.tally.from)
+        trouble.then_some(self.counts.from)
     }
 
     /// Outcomes since the trouble began to show.
-    pub fn tally(&self) -> Tally {
-        self.tally
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Good answers in a row, as far as they count for a return.
-    pub fn row(&self) -> Row {
-        self.comeback.row
+    pub fn streak(&self) -> Streak {
+        self.comeback.streak
     }
 
     /// What was sent before this says nothing against it any more.
@@ -99,8 +99,8 @@ impl Health {
     }
 
     /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
-    pub fn trying(&mut self, now: Time, patience: &Patience, jitter: f32) {
-        self.comeback.trying(now, patience, jitter);
+    pub fn trying(&mut self, now: Time, probation: &Probation, jitter: f32) {
+        self.comeback.trying(now, probation, jitter);
     }
 
     /// Makes the next trial due at once: something says that it may be worth it.
@@ -109,29 +109,29 @@ impl Health {
     }
 
     /// It was in trouble not long ago and is clear now.
-    pub fn returned_lately(&self, now: Time, patience: &Patience) -> bool {
+    pub fn returned_lately(&self, now: Time, probation: &Probation) -> bool {
         self.verdict == Verdict::Clear
             && self.comeback.cleared() != Time::default()
-            && now.since(self.comeback.cleared()) < patience.memory
+            && now.since(self.comeback.cleared()) < probation.memory
     }
 
     /// A server that answers uselessly, and nothing since says that it got better.
     pub fn is_useless(&self) -> bool {
-        self.verdict != Verdict::Clear && self.poor > FORGIVEN && self.row().count == 0
+        self.verdict != Verdict::Clear && self.poor > FORGIVEN && self.streak().count == 0
     }
 
     /// Bad attempts since the trouble began to show.
     pub fn bad(&self) -> u32 {
-        self.tally.lost + self.tally.late + self.tally.poor
+        self.counts.lost + self.counts.late + self.counts.poor
     }
 
     /// Share of questions that a recovering one may take.
-    pub fn share(&self, now: Time, patience: &Patience) -> f32 {
+    pub fn share(&self, now: Time, probation: &Probation) -> f32 {
         match self.verdict {
             Verdict::Clear => 1.0,
             Verdict::Recovering => {
                 let done =
-                    now.since(self.since).as_secs_f32() / patience.ramp.as_secs_f32().max(1e-3);
+                    now.since(self.since).as_secs_f32() / probation.ramp.as_secs_f32().max(1e-3);
                 if done < SHARE_FIRST.1 {
                     SHARE_FIRST.0
                 } else if done < SHARE_SECOND.1 {
@@ -144,29 +144,29 @@ impl Health {
         }
     }
 
-    /// Takes in one outcome of an attempt made at `sent`, and the row of good answers that counts for a
+    /// Takes in one outcome of an attempt made at `sent`, and the streak of good answers that counts for a
     /// return with it. `desperate`: nothing is clear, so real questions are the trial.
     pub fn note(
         &mut self,
-        shown: impl Into<Shown>,
-        row: Row,
+        observed: impl Into<Observed>,
+        streak: Streak,
         sent: Time,
         now: Time,
-        patience: &Patience,
+        probation: &Probation,
         desperate: bool,
     ) -> Option<Change> {
-        let shown = shown.into();
-        let sample = shown.sample;
-        if self.is_old_news(sample, sent) {
+        let observed = observed.into();
+        let observation = observed.observation;
+        if self.is_old_news(observation, sent) {
             return None;
         }
-        self.weigh(shown, now);
-        self.comeback.row = row;
+        self.weigh(observed, now);
+        self.comeback.streak = streak;
         if self.verdict != Verdict::Clear {
-            self.comeback.hasten(shown, &self.tally, now, patience);
+            self.comeback.hasten(observed, &self.counts, now, probation);
         }
-        let worse = !sample.is_blameless();
-        self.judge(worse, now, patience, desperate)
+        let worse = !observation.is_blameless();
+        self.judge(worse, now, probation, desperate)
     }
 
     /// Usefully answered while clear: takes from what useless answers added.
@@ -175,32 +175,32 @@ impl Health {
     }
 
     /// Lets time do its part: shares grow.
-    pub fn turn(&mut self, now: Time, patience: &Patience) -> Option<Change> {
-        let grown = now.since(self.since) >= patience.ramp;
+    pub fn turn(&mut self, now: Time, probation: &Probation) -> Option<Change> {
+        let grown = now.since(self.since) >= probation.ramp;
         let to = next(self.verdict, self.jammed, |it| it == Signal::Grown && grown)?;
-        self.change(to, now, patience)
+        self.change(to, now, probation)
     }
 
     /// Found guilty from outside, on what others showed as well as on its own.
     pub fn accuse(
         &mut self,
         verdict: Verdict,
-        tally: Tally,
+        counts: Counts,
         now: Time,
-        patience: &Patience,
+        probation: &Probation,
     ) -> Option<Change> {
-        self.tally = tally;
-        self.comeback.row = Row::default();
+        self.counts = counts;
+        self.comeback.streak = Streak::default();
         // It returns by trials, not because nothing more was seen of it.
         self.loss = DISTRUST;
-        self.change(verdict, now, patience)
+        self.change(verdict, now, probation)
     }
 
     /// Found innocent from outside: another explained what it showed before `relief`.
-    pub fn absolve(&mut self, relief: Time, now: Time, patience: &Patience) -> Option<Change> {
+    pub fn absolve(&mut self, relief: Time, now: Time, probation: &Probation) -> Option<Change> {
         self.forget();
         self.comeback.relieve(relief);
-        self.change(Verdict::Clear, now, patience)
+        self.change(Verdict::Clear, now, probation)
     }
 
     /// So many losses were not its doing. One of which nothing else is known is clear again, as if they had never
@@ -210,81 +210,81 @@ impl Health {
         losses: u32,
         may: bool,
         now: Time,
-        patience: &Patience,
+        probation: &Probation,
     ) -> Option<Change> {
         let weight = losses as f32;
         self.loss = (self.loss - weight * LOST).max(-TRUST);
         self.late = (self.late - weight * LATE).max(0.0);
-        self.tally.lost = self.tally.lost.saturating_sub(losses);
-        self.tally.attempts = self.tally.attempts.saturating_sub(losses);
+        self.counts.lost = self.counts.lost.saturating_sub(losses);
+        self.counts.attempts = self.counts.attempts.saturating_sub(losses);
         self.lost_in_row = self.lost_in_row.saturating_sub(losses);
         if !may || self.onset().is_none() || self.bad() > 0 {
             return None;
         }
         let cleared = self.comeback.cleared();
-        let change = self.absolve(self.relief(), now, patience);
+        let change = self.absolve(self.relief(), now, probation);
         self.comeback.never_mind(cleared);
         change
     }
 
     /// What was sent before the good answers that speak for a return says nothing against it: a queue
     /// that drains still delivers, late.
-    fn is_old_news(&self, sample: Sample, sent: Time) -> bool {
-        let bad = !matches!(sample, Sample::Good | Sample::Poor { .. });
-        let row = self.row();
-        let since = match self.verdict != Verdict::Clear && row.count > 0 {
-            true => self.relief().max(row.sent),
+    fn is_old_news(&self, observation: Observation, sent: Time) -> bool {
+        let bad = !matches!(observation, Observation::Good | Observation::Poor { .. });
+        let streak = self.streak();
+        let since = match self.verdict != Verdict::Clear && streak.count > 0 {
+            true => self.relief().max(streak.sent),
             false => self.relief(),
         };
         bad && sent < since
     }
 
-    fn weigh(&mut self, shown: Shown, now: Time) {
-        let sample = shown.sample;
+    fn weigh(&mut self, observed: Observed, now: Time) {
+        let observation = observed.observation;
         self.fade(now);
         let at_peace = self.verdict == Verdict::Clear
             && self.loss <= FORGIVEN
             && self.late <= FORGIVEN
             && self.poor <= FORGIVEN;
         if at_peace {
-            self.tally = Tally::default();
+            self.counts = Counts::default();
         }
-        if !(at_peace && sample.is_blameless()) {
-            self.tally.add(shown, now);
+        if !(at_peace && observation.is_blameless()) {
+            self.counts.add(observed, now);
         }
-        if sample != Sample::Lost {
+        if observation != Observation::Lost {
             self.answered = now;
             self.lost_in_row = 0;
             self.loss = (self.loss - CARRIED).max(-TRUST);
         }
-        match sample {
-            Sample::Good => {
+        match observation {
+            Observation::Good => {
                 self.late = (self.late - TIMELY).max(0.0);
                 self.poor = (self.poor - USEFUL).max(0.0);
             }
             // What waited for one hiccup, the host's own perhaps, comes all at once: it is one message.
-            Sample::Late if now.since(self.late_at) < BUNCH => self.late_at = now,
-            Sample::Late => {
+            Observation::Late if now.since(self.late_at) < BUNCH => self.late_at = now,
+            Observation::Late => {
                 self.late_at = now;
                 self.late = (self.late + LATE).min(LATE_MAX);
             }
-            Sample::Censored | Sample::Hard { found: false } => {}
-            Sample::Hard { found: true } => {
+            Observation::Censored | Observation::Slow { found: false } => {}
+            Observation::Slow { found: true } => {
                 self.loss = (self.loss - LOST).max(-TRUST);
                 self.late = (self.late - LATE).max(0.0);
             }
-            Sample::Found => self.loss = (self.loss - LOST).max(-TRUST),
-            Sample::Resent { counted: true } => {}
-            Sample::Resent { counted: false } => {
+            Observation::Found => self.loss = (self.loss - LOST).max(-TRUST),
+            Observation::Resent { counted: true } => {}
+            Observation::Resent { counted: false } => {
                 self.loss = (self.loss + LOST).min(DISTRUST);
                 self.late = (self.late + LATE).min(LATE_MAX);
             }
-            Sample::Lost => {
+            Observation::Lost => {
                 self.lost_in_row += 1;
                 self.loss = (self.loss + LOST).min(DISTRUST);
                 self.late = (self.late + LATE).min(LATE_MAX);
             }
-            Sample::Poor { compared, .. } => {
+            Observation::Poor { compared, .. } => {
                 let weight = if compared { POOR } else { POOR_ALONE };
                 self.poor = (self.poor + weight).min(POOR_MAX);
             }
@@ -296,13 +296,13 @@ impl Health {
         &mut self,
         worse: bool,
         now: Time,
-        patience: &Patience,
+        probation: &Probation,
         desperate: bool,
     ) -> Option<Change> {
         let to = next(self.verdict, self.jammed, |signal| {
-            self.sees(signal, worse, now, patience, desperate)
+            self.sees(signal, worse, now, probation, desperate)
         })?;
-        self.change(to, now, patience)
+        self.change(to, now, probation)
     }
 
     fn sees(
@@ -310,7 +310,7 @@ impl Health {
         signal: Signal,
         worse: bool,
         now: Time,
-        patience: &Patience,
+        probation: &Probation,
         desperate: bool,
     ) -> bool {
         let at_peace = matches!(self.verdict, Verdict::Clear | Verdict::Recovering);
@@ -319,8 +319,8 @@ impl Health {
             Signal::Useless => self.poor >= SICK && (worse || at_peace),
             Signal::Suspicious => self.loss >= SUSPECT_LOSS || self.late >= SUSPECT_LATE,
             Signal::EarnedAtOnce if desperate => self.comeback.is_earned_in_need(now),
-            Signal::EarnedAtOnce => doubted && self.is_earned(now, patience),
-            Signal::Earned => !desperate && self.is_earned(now, patience),
+            Signal::EarnedAtOnce => doubted && self.is_earned(now, probation),
+            Signal::Earned => !desperate && self.is_earned(now, probation),
             Signal::Answered => self.lost_in_row == 0,
             // A server that answered uselessly just now is not dead.
             Signal::Silent => {
@@ -333,10 +333,11 @@ impl Health {
         }
     }
 
-    fn is_earned(&self, now: Time, patience: &Patience) -> bool {
+    fn is_earned(&self, now: Time, probation: &Probation) -> bool {
         let calm = self.loss <= FORGIVEN && self.late <= FORGIVEN && self.poor <= FORGIVEN;
         let doubted = self.verdict == Verdict::Suspect && calm;
-        self.comeback.is_earned(doubted, &self.tally, now, patience)
+        self.comeback
+            .is_earned(doubted, &self.counts, now, probation)
     }
 
     fn is_dead(&self, now: Time) -> bool {
@@ -344,39 +345,39 @@ impl Health {
         let span = DEATH_SPAN * (1 << self.deaths.min(DEATHS));
         self.lost_in_row >= PROOF
             && now.since(self.answered) >= span
-            && now.since(self.tally.from) >= span
+            && now.since(self.counts.from) >= span
     }
 
     fn is_jammed(&self, now: Time) -> bool {
-        let Tally {
+        let Counts {
             attempts,
             lost,
             late,
             ..
-        } = self.tally;
+        } = self.counts;
         let share = |count: u32| count as f32 / attempts.max(1) as f32;
         lost + late >= PROOF
-            && now.since(self.tally.from) >= PROOF_SPAN
+            && now.since(self.counts.from) >= PROOF_SPAN
             && (lost >= PROOF && share(lost) >= MOSTLY
                 || lost >= PROOF_AMONG + attempts / ORDINARY && share(lost) >= LOSSY
                 || share(lost + late) >= LATE_SHARE)
     }
 
-    fn change(&mut self, to: Verdict, now: Time, patience: &Patience) -> Option<Change> {
+    fn change(&mut self, to: Verdict, now: Time, probation: &Probation) -> Option<Change> {
         let from = self.verdict;
         if from == to {
             return None;
         }
         let improving = matches!(to, Verdict::Clear | Verdict::Recovering);
-        let Row {
+        let Streak {
             count, from: since, ..
-        } = self.row();
-        let good = Tally {
+        } = self.streak();
+        let good = Counts {
             attempts: count,
             from: since,
-            ..Tally::default()
+            ..Counts::default()
         };
-        let tally = if improving { good } else { self.tally };
+        let counts = if improving { good } else { self.counts };
         if improving {
             self.comeback.rely();
         }
@@ -384,7 +385,7 @@ impl Health {
         let change = Change {
             from,
             to,
-            tally,
+            counts,
             relief: self.relief(),
         };
         self.verdict = to;
@@ -396,14 +397,14 @@ impl Health {
             }
         } else if matches!(from, Verdict::Clear | Verdict::Recovering) {
             self.comeback
-                .begin(from == Verdict::Recovering, now, patience);
+                .begin(from == Verdict::Recovering, now, probation);
         }
         Some(change)
     }
 
     fn forget(&mut self) {
         (self.loss, self.late, self.poor) = (0.0, 0.0, 0.0);
-        self.tally = Tally::default();
+        self.counts = Counts::default();
         self.comeback.forget();
         (self.lost_in_row, self.deaths) = (0, 0);
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::route::constants::judge::probation::*;
 
 /// Times of return, all shares of `return-within` so that they add up to less than it: the longest
-/// wait for a trial (with its jitter), the row of good answers, the growing share.
+/// wait for a trial (with its jitter), the streak of good answers, the growing share.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Probation {
     within: Duration,
     pub(in crate::route) first: Duration,
     pub(in crate::route) longest: Duration,
@@ -19,27 +19,27 @@ pub struct Patience {
     pub(in crate::route) many: u32,
 }
 
-impl Patience {
+impl Probation {
     /// From the bound that the operator set.
-    pub fn new(return_within: Duration) -> Patience {
-        Patience::on(false, return_within, MANY.0)
+    pub fn new(return_within: Duration) -> Probation {
+        Probation::on(false, return_within, MANY.0)
     }
 
     /// The operator has set another bound.
     pub fn set_within(&mut self, return_within: Duration) {
-        *self = Patience::on(false, return_within, self.many);
+        *self = Probation::on(false, return_within, self.many);
     }
 
     /// Where health sees more packets a second, a return can be judged by more of them, and sooner.
     pub fn suit(&mut self, healthy_rate: f64) {
         let many = ((MANY_SHARE * healthy_rate) as u32).clamp(MANY.0, MANY.1);
-        *self = Patience::on(healthy_rate < FEW, self.within, many);
+        *self = Probation::on(healthy_rate < FEW, self.within, many);
     }
 
     /// Where `few` are asked probes are as far apart as the bound allows, and the rest is quicker instead.
-    fn on(few: bool, within: Duration, many: u32) -> Patience {
+    fn on(few: bool, within: Duration, many: u32) -> Probation {
         let share = |usual: f64, of_few: f64| within.mul_f64(if few { of_few } else { usual });
-        Patience {
+        Probation {
             within,
             first: share(FIRST, FIRST_FEW),
             longest: share(LONGEST, LONGEST_FEW),
@@ -61,30 +61,30 @@ mod tests {
     fn the_parts_of_a_return_fit_what_the_operator_allows() {
         for seconds in [1, 10, 300] {
             let within = Duration::from_secs(seconds);
-            let mut patience = Patience::new(within);
+            let mut probation = Probation::new(within);
             for rate in [2.0, 2000.0] {
-                patience.suit(rate);
-                let wait = patience.longest.mul_f32(1.0 + JITTER);
-                assert!(wait + patience.hold_relapsed + patience.ramp < within);
-                assert!(patience.first <= patience.longest);
+                probation.suit(rate);
+                let wait = probation.longest.mul_f32(1.0 + JITTER);
+                assert!(wait + probation.hold_relapsed + probation.ramp < within);
+                assert!(probation.first <= probation.longest);
             }
         }
     }
 
     #[test]
     fn busy_hosts_judge_by_more_answers_and_quiet_ones_by_few() {
-        let mut patience = Patience::new(Duration::from_secs(10));
-        patience.suit(2.0);
-        assert_eq!(patience.many, MANY.0);
-        patience.suit(200.0);
-        assert_eq!(patience.many, 12);
-        patience.suit(1e6);
-        assert_eq!(patience.many, MANY.1);
-        assert!(patience.first < patience.longest);
-        let longest = patience.longest;
-        patience.suit(2.0);
-        assert_eq!(patience.first, patience.longest);
-        assert!(patience.longest > longest);
-        assert!(patience.least < patience.many);
+        let mut probation = Probation::new(Duration::from_secs(10));
+        probation.suit(2.0);
+        assert_eq!(probation.many, MANY.0);
+        probation.suit(200.0);
+        assert_eq!(probation.many, 12);
+        probation.suit(1e6);
+        assert_eq!(probation.many, MANY.1);
+        assert!(probation.first < probation.longest);
+        let longest = probation.longest;
+        probation.suit(2.0);
+        assert_eq!(probation.first, probation.longest);
+        assert!(probation.longest > longest);
+        assert!(probation.least < probation.many);
     }
 }

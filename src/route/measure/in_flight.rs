@@ -69,7 +69,7 @@ pub struct Attempt {
     /// The host stalled as it left: when it did is known as a bound only.
     pub delayed: bool,
     /// Another server has answered its question in time.
-    pub outdone: bool,
+    pub answered_elsewhere: bool,
     generation: u32,
     before: u32,
     after: u32,
@@ -151,7 +151,7 @@ impl Flights {
             resent: false,
             held_up: None,
             told: false,
-            outdone: false,
+            answered_elsewhere: false,
             delayed: false,
             generation: 0,
             before: NONE,
@@ -223,9 +223,9 @@ impl Flights {
     }
 
     /// Another server has answered its question in time.
-    pub fn outdone(&mut self, id: AttemptId) {
+    pub fn answered_elsewhere(&mut self, id: AttemptId) {
         if self.get(id).is_some() {
-            self.slots[id.index as usize].outdone = true;
+            self.slots[id.index as usize].answered_elsewhere = true;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a route's round trips are, and what they were in health.
 //!
-//! A queue lifts every round trip, a hard question only its own: so a jam is told by the low
+//! A queue lifts every round trip, a slow question only its own: so a jam is told by the low
 //! quantile of recent round trips over `base`, the least of the last minutes (BBR's windowed
 //! minimum, LEDBAT's base history, RFC 6817 section 3.4). The hedge timer rests on the mean, the
 //! deviation and the far tail of round trips seen *while the route was clear*: what was learnt in a
@@ -37,7 +37,7 @@ struct Outlook {
 
 /// The round trips of one route. Microseconds inside.
 #[derive(Clone, Debug)]
-pub struct Estimate {
+pub struct RoundTrips {
     outlook: Outlook,
     /// The floor and the ceiling of the hedge timer, in nanoseconds.
     waits: (u64, u64),
@@ -63,11 +63,11 @@ pub struct Estimate {
     clear_samples: u32,
     samples: u64,
     steady_since: Option<Time>,
-    /// What hard questions take at its server.
-    hard: Tail,
+    /// What slow questions take at its server.
+    slow: Tail,
 }
 
-impl Estimate {
+impl RoundTrips {
     /// Its hedges keep within `waits` from the next answer on.
     pub fn keep_within(&mut self, waits: Waits) {
         let [floor, ceiling] = [waits.min, waits.max].map(|wait| wait.as_nanos() as u64);
@@ -77,10 +77,10 @@ impl Estimate {
     }
 
     /// That of a route never measured, whose hedges keep within `waits`.
-    pub fn new(waits: Waits) -> Estimate {
+    pub fn new(waits: Waits) -> RoundTrips {
         let [floor, ceiling] = [waits.min, waits.max].map(|wait| wait.as_nanos() as u64);
         let unknown = UNKNOWN_HEDGE.clamp(waits.min, waits.max);
-        Estimate {
+        RoundTrips {
             outlook: Outlook {
                 typical_us: UNKNOWN_US,
                 hedge_wait: unknown,
@@ -110,7 +110,7 @@ impl Estimate {
             clear_samples: 0,
             samples: 0,
             steady_since: None,
-            hard: Tail::default(),
+            slow: Tail::default(),
         }
     }
 
@@ -197,13 +197,13 @@ impl Estimate {
         rtt > self.outlook.late
     }
 
-    /// Whether a round trip may be that of a hard question, as far as its server's are known.
-    pub fn may_be_hard(&self, rtt: Duration) -> bool {
-        self.base().is_some_and(|base| rtt <= base + self.hard.far)
+    /// Whether a round trip may be that of a slow question, as far as its server's are known.
+    pub fn may_be_slow(&self, rtt: Duration) -> bool {
+        self.base().is_some_and(|base| rtt <= base + self.slow.far)
     }
 
     /// When it is worth asking whether the route stalled: twice the mean. At most the hedge wait; much
-    /// less where hard questions stretch the tail.
+    /// less where slow questions stretch the tail.
     pub fn check_wait(&self) -> Duration {
         self.outlook.check_wait
     }
@@ -283,10 +283,10 @@ impl Estimate {
         ))
     }
 
-    /// Takes up what is known of how long its server takes for hard questions.
-    pub fn expect_hard(&mut self, hard: Tail) {
-        if self.hard != hard {
-            self.hard = hard;
+    /// Takes up what is known of how long its server takes for slow questions.
+    pub fn expect_slow(&mut self, slow: Tail) {
+        if self.slow != slow {
+            self.slow = slow;
             self.look_ahead();
         }
     }
@@ -298,14 +298,14 @@ impl Estimate {
         let overdue = self.mean + (OVERDUE_DEVIATIONS * self.deviation).max(HOST_NOISE_US);
         let of_the_way = nanos(overdue.max(self.tail)).clamp(min, max);
         let base = u64::from(base) * 1_000;
-        let hard = |over: Duration| base + over.as_nanos() as u64;
-        let hedge_wait = of_the_way.max(hard(self.hard.far)).min(max);
+        let slow = |over: Duration| base + over.as_nanos() as u64;
+        let hedge_wait = of_the_way.max(slow(self.slow.far)).min(max);
         let usual = self.slow_mean + (OVERDUE_DEVIATIONS * self.slow_deviation).max(HOST_NOISE_US);
         let check_wait = nanos(CHECK_MEANS * self.mean + HOST_NOISE_US).max(min);
         let learnt = nanos(self.srtt + (RTO_DEVIATIONS * self.rttvar).max(RTO_GRAIN_US));
-        let late = (base + EXCESS.as_nanos() as u64).max(hard(self.hard.usual));
-        // A hard question that was taken for lost before any was known of would be the first of many.
-        let least = match self.hard.known {
+        let late = (base + EXCESS.as_nanos() as u64).max(slow(self.slow.usual));
+        // A slow question that was taken for lost before any was known of would be the first of many.
+        let least = match self.slow.known {
             true => RTO_MIN,
             false => FIRST_RTO,
         };
@@ -316,7 +316,7 @@ impl Estimate {
             },
             hedge_wait: Duration::from_nanos(hedge_wait),
             check_wait: Duration::from_nanos(check_wait.min(hedge_wait)),
-            rto: Duration::from_nanos(learnt.max(RTO_TAILS * of_the_way.max(hard(self.hard.far))))
+            rto: Duration::from_nanos(learnt.max(RTO_TAILS * of_the_way.max(slow(self.slow.far))))
                 .clamp(least, RTO_MAX),
             late: Duration::from_nanos(late.max(nanos(usual.max(self.slow_tail)).clamp(min, max))),
         };

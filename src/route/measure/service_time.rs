@@ -1,11 +1,11 @@
-//! How long hard questions take.
+//! How long slow questions take.
 //!
 //! A server that must ask others before it can answer takes far longer for some questions than the way to it and
 //! back does. Such an answer looks like the first of a jam, and what comes after the retransmission timeout like
 //! a loss. The order tells them apart: a queue keeps it, so an answer that comes after a timely one to a question
 //! asked later was held up by its own question alone, unless another server has answered that one in time. What
 //! is known so is kept here for each server, whatever the path: how much longer than the base the answers took,
-//! as counts by quarters of an octave, from which the waits of all its routes are taken. A single hard question
+//! as counts by quarters of an octave, from which the waits of all its routes are taken. A single slow question
 //! moves nothing.
 
 use std::time::Duration;
@@ -13,9 +13,9 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::route::constants::measure::service_time::*;
 
-/// What is known of one server's hard questions.
+/// What is known of one server's slow questions.
 #[derive(Clone, Debug)]
-pub struct Hardness {
+pub struct ServiceTimes {
     counts: [u16; STEPS],
     total: u32,
     first: Option<Time>,
@@ -29,7 +29,7 @@ pub struct Tail {
     pub usual: Duration,
     /// One in two hundred does.
     pub far: Duration,
-    /// Enough was seen for zero to mean that there are no hard questions.
+    /// Enough was seen for zero to mean that there are no slow questions.
     pub known: bool,
 }
 
@@ -44,9 +44,9 @@ impl Tail {
     }
 }
 
-impl Default for Hardness {
-    fn default() -> Hardness {
-        Hardness {
+impl Default for ServiceTimes {
+    fn default() -> ServiceTimes {
+        ServiceTimes {
             counts: [0; STEPS],
             total: 0,
             first: None,
@@ -55,7 +55,7 @@ impl Default for Hardness {
     }
 }
 
-impl Hardness {
+impl ServiceTimes {
     /// What is known so far.
     pub fn tail(&self) -> Tail {
         self.tail
@@ -64,7 +64,7 @@ impl Hardness {
     /// An answer took `excess` over the base, and no jam held it up. True if that moved the tail.
     pub fn learn(&mut self, excess: Duration, now: Time) -> bool {
         let first = *self.first.get_or_insert(now);
-        let step = Hardness::step(excess);
+        let step = ServiceTimes::step(excess);
         self.counts[step] += 1;
         self.total += 1;
         if self.total >= 2 * MEMORY {
@@ -120,49 +120,49 @@ mod tests {
 
     #[test]
     fn one_hard_question_moves_nothing_and_two_do() {
-        let mut hardness = Hardness::default();
+        let mut service_times = ServiceTimes::default();
         for step in 0..50 {
-            hardness.learn(Duration::from_micros(300), at(step));
+            service_times.learn(Duration::from_micros(300), at(step));
         }
-        hardness.learn(millis(150), at(50));
-        assert_eq!(hardness.tail(), Tail::default());
-        hardness.learn(millis(150), at(51));
-        let far = hardness.tail().far;
+        service_times.learn(millis(150), at(50));
+        assert_eq!(service_times.tail(), Tail::default());
+        service_times.learn(millis(150), at(51));
+        let far = service_times.tail().far;
         assert!(far >= millis(150) && far < millis(180), "{far:?}");
-        assert_eq!(hardness.tail().usual, Duration::ZERO);
+        assert_eq!(service_times.tail().usual, Duration::ZERO);
     }
 
     #[test]
     fn what_one_in_ten_is_beyond_is_usual() {
-        let mut hardness = Hardness::default();
+        let mut service_times = ServiceTimes::default();
         for step in 0..1000 {
-            hardness.learn(millis(if step % 4 == 0 { 40 } else { 0 }), at(step));
+            service_times.learn(millis(if step % 4 == 0 { 40 } else { 0 }), at(step));
         }
-        let Tail { usual, far, known } = hardness.tail();
+        let Tail { usual, far, known } = service_times.tail();
         assert!(usual >= millis(40) && usual < millis(48), "{usual:?}");
         assert_eq!((usual, known), (far, true));
     }
 
     #[test]
     fn what_was_long_ago_is_forgotten() {
-        let mut hardness = Hardness::default();
+        let mut service_times = ServiceTimes::default();
         (0..100).for_each(|step| {
-            hardness.learn(millis(400), at(step));
+            service_times.learn(millis(400), at(step));
         });
-        assert!(hardness.tail().usual >= millis(400));
+        assert!(service_times.tail().usual >= millis(400));
         (0..40_000).for_each(|step| {
-            hardness.learn(Duration::ZERO, at(step));
+            service_times.learn(Duration::ZERO, at(step));
         });
-        assert_eq!(hardness.tail().far, Duration::ZERO);
+        assert_eq!(service_times.tail().far, Duration::ZERO);
     }
 
     #[test]
     fn whatever_it_takes_is_counted() {
-        let mut hardness = Hardness::default();
+        let mut service_times = ServiceTimes::default();
         let never = [Duration::ZERO, Duration::MAX, Duration::from_nanos(1)];
         for (step, excess) in never.into_iter().cycle().take(10_000).enumerate() {
-            hardness.learn(excess, at(step as u64));
+            service_times.learn(excess, at(step as u64));
         }
-        assert!(hardness.total < 2 * MEMORY);
+        assert!(service_times.total < 2 * MEMORY);
     }
 }

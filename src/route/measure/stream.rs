@@ -16,7 +16,7 @@ use crate::route::constants::measure::stream::DELAYED_ACK;
 
 /// The connection that an attempt is out on, or was until now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Carriage {
+pub struct StreamFacts {
     /// Segments that were sent again, so far as no attempt was told of them: each counts once.
     pub resent: u32,
     /// Something was sent again since the attempt went out, and may have held it up.
@@ -43,7 +43,7 @@ pub enum HeldUp {
     AtTheServer,
 }
 
-impl Carriage {
+impl StreamFacts {
     /// Of an attempt that was answered after `rtt`, later than in health.
     pub(in crate::route) fn of_answer(&self, rtt: Duration) -> Option<HeldUp> {
         if self.resent > 0 || self.gap == Some(true) {

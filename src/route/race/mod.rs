@@ -128,7 +128,7 @@ impl Race {
         if timely {
             for other in &self.flights {
                 if engine.upstream_of(other.route) != upstream {
-                    engine.outdone(other.id);
+                    engine.answered_elsewhere(other.id);
                 }
             }
         }

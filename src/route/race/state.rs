@@ -18,7 +18,7 @@ use crate::wire::Rcode;
 /// What an attempt is given of a route's wait.
 pub(super) fn patient(wait: Duration, kind: AttemptKind) -> Duration {
     match kind {
-        AttemptKind::StreamFallback => wait * STREAM_PATIENCE,
+        AttemptKind::StreamFallback => wait * STREAM_TIMEOUTS,
         _ => wait,
     }
 }
@@ -291,7 +291,7 @@ impl Race {
     /// Whether its packets brought nothing over ways that have all answered what was sent later: then a further one
     /// will bring nothing either. An answer that only takes long may still come.
     pub(super) fn is_its_own_fault(&self, engine: &Engine) -> bool {
-        let outdone = |flight: &Flight| engine.is_overtaken(flight.id, flight.route);
-        self.silent().count() >= ENOUGH && self.silent().all(outdone)
+        let answered_elsewhere = |flight: &Flight| engine.is_overtaken(flight.id, flight.route);
+        self.silent().count() >= ENOUGH && self.silent().all(answered_elsewhere)
     }
 }

@@ -32,7 +32,7 @@ fn the_first_of_the_file_is_asked_as_long_as_it_is_clear_and_has_room() {
     let mut world = World::measured(&config(Policy::Ordered));
     let first = route(&world, 0, 0);
     assert_eq!(choose(&mut world), first);
-    let full = world.engine.lane(first).limit.get();
+    let full = world.engine.record(first).limit.get();
     let races: Vec<_> = (0..full).map(|_| world.start(Purpose::Client)).collect();
     assert!(races.iter().all(Result::is_ok));
     assert_ne!(choose(&mut world), first);
@@ -46,7 +46,7 @@ fn all_have_their_turn_by_what_they_cost() {
     let mut asked = [0; 3];
     for _ in 0..500 {
         let chosen = choose(&mut world);
-        asked[usize::from(world.engine.lane(chosen).route.upstream.0)] += 1;
+        asked[usize::from(world.engine.record(chosen).route.upstream.0)] += 1;
     }
     assert_eq!(asked, [100, 200, 200]);
 }
@@ -56,8 +56,8 @@ fn take(world: &mut World, route: RouteId, millis: u64) {
     for _ in 0..300 {
         world.now = world.now + Duration::from_millis(20);
         let (took, now) = (Duration::from_millis(millis), world.now);
-        let estimate = &mut world.engine.lane_mut(route).estimate;
-        estimate.sample(took, now, true, true);
+        let round_trips = &mut world.engine.record_mut(route).round_trips;
+        round_trips.sample(took, now, true, true);
     }
 }
 
@@ -66,7 +66,7 @@ fn traffic_changes_over_only_to_what_is_clearly_faster() {
     let mut world = World::measured(&config(Policy::Fastest));
     let all: Vec<RouteId> = (0..6).map(RouteId).collect();
     for &route in &all {
-        world.engine.lane_mut(route).like(0.0);
+        world.engine.record_mut(route).like(0.0);
         take(&mut world, route, 20);
     }
     choose(&mut world);
@@ -96,7 +96,7 @@ fn a_hedge_shares_neither_path_nor_server() {
     let other = world
         .engine
         .choose_other(PoolId::MAIN, tried, world.now, 0.5);
-    let other = &world.engine.lane(other.expect("one")).route;
+    let other = &world.engine.record(other.expect("one")).route;
     assert_ne!((other.upstream, other.path), (UpstreamId(0), PathId(0)));
     assert!(other.upstream != UpstreamId(0) && other.path != PathId(0));
 }
@@ -113,7 +113,7 @@ fn after_a_useless_answer_another_server_is_asked_whatever_the_path() {
     let other = world
         .engine
         .choose_other(PoolId::MAIN, tried, world.now, 0.5);
-    let other = world.engine.lane(other.expect("one")).route.upstream;
+    let other = world.engine.record(other.expect("one")).route.upstream;
     assert_eq!(other, UpstreamId(2), "one that was not asked");
 }
 

@@ -81,7 +81,7 @@ impl Daemon {
     fn take(&mut self, asked: &mut Asked, step: Step, world: World<'_>) {
         for send in [step.send, step.also].into_iter().flatten() {
             self.sent += 1;
-            let Route { upstream, path, .. } = self.engine.lane(send.route).route;
+            let Route { upstream, path, .. } = self.engine.record(send.route).route;
             if let Some((takes, outcome)) = world(asked.about, upstream.0, path.0) {
                 asked
                     .answers
@@ -271,8 +271,8 @@ fn a_server_that_fails_everything_is_left_though_most_names_fail_anyway() {
             _ => WELL,
         };
         daemon.live(3, (5, 45), doomed, &world);
-        assert!(daemon.engine.lanes[0].rank >= Rank::Suspect, "{fate:?}");
-        assert_eq!(daemon.engine.lanes[1].rank, Rank::Clear, "{fate:?}");
+        assert!(daemon.engine.records[0].rank >= Rank::Suspect, "{fate:?}");
+        assert_eq!(daemon.engine.records[1].rank, Rank::Clear, "{fate:?}");
     }
 }
 

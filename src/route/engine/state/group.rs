@@ -6,10 +6,10 @@ use crate::clock::Time;
 use crate::observe::event::Verdict;
 use crate::route::engine::state::seat::Seat;
 use crate::route::ids::RouteId;
-use crate::route::judge::counts::Row;
+use crate::route::judge::counts::Streak;
 use crate::route::judge::health::Health;
 use crate::route::measure::answered::Answered;
-use crate::route::measure::service_time::Hardness;
+use crate::route::measure::service_time::ServiceTimes;
 
 /// A path or an upstream.
 #[derive(Debug)]
@@ -29,13 +29,13 @@ pub(in crate::route) struct Group {
     pub(in crate::route::engine) served: Time,
     /// Which of its routes is tried next.
     pub(in crate::route::engine) trial: u16,
-    /// Which of its routes began its row of good answers.
-    pub(in crate::route::engine) rower: Option<RouteId>,
+    /// Which of its routes began its streak of good answers.
+    pub(in crate::route::engine) bearer: Option<RouteId>,
     /// Since when it is left alone, and whether an operator was told.
     pub(in crate::route::engine) left: Time,
     pub(in crate::route::engine) told: bool,
-    /// Of an upstream: how long its hard questions take.
-    pub(in crate::route::engine) hardness: Hardness,
+    /// Of an upstream: how long its slow questions take.
+    pub(in crate::route::engine) service_times: ServiceTimes,
     /// Of an upstream: what it has answered.
     pub(in crate::route::engine) answered: Answered,
 }
@@ -53,21 +53,21 @@ impl Group {
             heard: Time::default(),
             served: Time::default(),
             trial: 0,
-            rower: None,
+            bearer: None,
             left: Time::NEVER,
             told: false,
-            hardness: Hardness::default(),
+            service_times: ServiceTimes::default(),
             answered: Answered::default(),
         }
     }
 
-    /// The row of good answers that counts for its return after `route`, one of its own, came to `row`:
+    /// The streak of good answers that counts for its return after `route`, one of its own, came to `streak`:
     /// the longest of any of its routes. What another route loses does not undo it.
-    pub(in crate::route) fn row_after(&mut self, route: RouteId, row: Row) -> Row {
-        let current = self.health.row();
-        if self.rower == Some(route) || row.count > current.count {
-            self.rower = (row.count > 0).then_some(route);
-            return row;
+    pub(in crate::route) fn streak_after(&mut self, route: RouteId, streak: Streak) -> Streak {
+        let current = self.health.streak();
+        if self.bearer == Some(route) || streak.count > current.count {
+            self.bearer = (streak.count > 0).then_some(route);
+            return streak;
         }
         current
     }

@@ -3,8 +3,8 @@
 pub mod asking;
 pub(in crate::route) mod group;
 pub(in crate::route) mod idle;
-pub(in crate::route) mod lane;
 pub(in crate::route) mod pool;
+pub(in crate::route) mod record;
 pub(in crate::route) mod round;
 pub(in crate::route) mod seat;
 pub(in crate::route) mod stalls;

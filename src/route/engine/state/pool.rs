@@ -12,7 +12,7 @@ use crate::config::lineup::{Lineup, Slot};
 use crate::config::{Config, PoolConfig};
 use crate::route::choose::Selector;
 use crate::route::choose::precedence::Precedence;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::state::vain::InVain;
 use crate::route::ids::{RouteId, UpstreamId};
 use crate::route::spend::Budgets;
@@ -79,7 +79,7 @@ impl Pool {
         config: &Config,
         pool: &PoolConfig,
         lineup: &Lineup,
-        lanes: &[Lane],
+        records: &[RouteRecord],
         now: Time,
     ) {
         let number = |place: &usize| {
@@ -90,15 +90,15 @@ impl Pool {
         let upstreams: Vec<u16> = pool.upstreams.iter().filter_map(number).collect();
         let of = |upstream: &u16| {
             let upstream = UpstreamId(*upstream);
-            let lanes = (0u16..).map(RouteId).zip(lanes);
-            let own = lanes.filter(|(_, it)| it.route.upstream == upstream && it.seat.is_in());
+            let records = (0u16..).map(RouteId).zip(records);
+            let own = records.filter(|(_, it)| it.route.upstream == upstream && it.seat.is_in());
             let mut own: Vec<_> = own.collect();
-            own.sort_by_key(|(_, lane)| lane.seat.place);
+            own.sort_by_key(|(_, record)| record.seat.place);
             own
         };
         let routes = upstreams.iter().flat_map(of).map(|(id, _)| id);
         self.members = routes.collect();
-        let mut is_member = vec![false; lanes.len()];
+        let mut is_member = vec![false; records.len()];
         for route in &self.members {
             is_member[usize::from(route.0)] = true;
         }
@@ -108,8 +108,8 @@ impl Pool {
         let routing = &config.routing;
         self.budgets
             .set_shares(routing.extra_share, routing.ceiling, now);
-        let measured = self.members.iter().map(|id| &lanes[usize::from(id.0)]);
-        let measured = measured.filter(|lane| !lane.metered).count();
+        let measured = self.members.iter().map(|id| &records[usize::from(id.0)]);
+        let measured = measured.filter(|record| !record.metered).count();
         self.budgets.provide_for(measured, now);
         self.next_trial = now;
     }

@@ -2,7 +2,7 @@
 //!
 //! A stall is no verdict: a route with an overdue answer is passed over until something sent later is
 //! answered, and what it may share the trouble with comes after what it does not. Every question asks, and
-//! the answer seldom changes; so it is kept, in each lane what it makes of its rank, until the time when
+//! the answer seldom changes; so it is kept, in each record what it makes of its rank, until the time when
 //! it changes by itself or something happens to a route that may change it.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::route::choose::Rank;
 use crate::route::constants::choose::stalls::*;
-use crate::route::engine::state::lane::Lane;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::Route;
 
 /// Paths and upstreams with a route that stalls: until it is known which of the two is the trouble, the
@@ -19,7 +19,7 @@ use crate::route::ids::Route;
 pub(in crate::route) struct Stalls {
     pub(in crate::route::engine) paths: u64,
     pub(in crate::route::engine) upstreams: u64,
-    /// Until then this holds, and what the lanes have of it, if nothing happens.
+    /// Until then this holds, and what the records have of it, if nothing happens.
     pub(in crate::route::engine) until: Time,
 }
 
@@ -30,17 +30,17 @@ impl Stalls {
     }
 
     /// Another attempt left over this route: one that stalls goes on.
-    pub(in crate::route) fn departed(&mut self, lane: &Lane) {
-        if !lane.stalls() {
-            self.until = self.until.min(lane.overdue_after());
+    pub(in crate::route) fn departed(&mut self, record: &RouteRecord) {
+        if !record.stalls() {
+            self.until = self.until.min(record.overdue_after());
         }
     }
 
     /// This route was answered, or its oldest attempt is another one now: one that stalls may do so no more.
-    pub(in crate::route) fn moved(&mut self, lane: &Lane) {
-        self.until = match lane.stalls() {
+    pub(in crate::route) fn moved(&mut self, record: &RouteRecord) {
+        self.until = match record.stalls() {
             true => Time::default(),
-            false => self.until.min(lane.overdue_after()),
+            false => self.until.min(record.overdue_after()),
         };
     }
 
@@ -70,14 +70,14 @@ impl Stalls {
     }
 }
 
-impl Lane {
+impl RouteRecord {
     /// Whether it stalled at the last look.
     pub(in crate::route) fn stalls(&self) -> bool {
         self.rank < Rank::Suspect && self.rank_now == Rank::Suspect
     }
 
     /// An answer is overdue and nothing sent after it was answered, or something was lost and nothing
-    /// since was answered. Later answers tell a hard question, or a single loss, from a stall.
+    /// since was answered. Later answers tell a slow question, or a single loss, from a stall.
     pub(in crate::route) fn is_stalled(&self, now: Time) -> bool {
         now > self.overdue_after() || self.is_silent(now)
     }
@@ -89,8 +89,8 @@ impl Lane {
             return Time::NEVER;
         }
         let wait = match self.queue.len() >= HANGING {
-            true => self.estimate.check_wait(),
-            false => self.estimate.hedge_wait(),
+            true => self.round_trips.check_wait(),
+            false => self.round_trips.hedge_wait(),
         };
         (oldest + wait).max(self.excused)
     }

@@ -112,7 +112,7 @@ impl World {
 
     fn take(&mut self, asked: &mut Asked, step: Step, fate: Fate) {
         for send in [step.send, step.also].into_iter().flatten() {
-            let Route { upstream, path, .. } = self.engine.lane(send.route).route;
+            let Route { upstream, path, .. } = self.engine.record(send.route).route;
             self.sent[usize::from(upstream.0)] += 1;
             if let Some(outcome) = fate(upstream.0, path.0) {
                 let at = self.now + 2 * MILLI;
@@ -188,7 +188,7 @@ fn with_a_dead_server() -> World {
     world.run(30, |upstream, _| {
         (upstream == 1).then_some(Outcome::Answered)
     });
-    assert_eq!(world.engine.lanes[0].rank, Rank::Dead);
+    assert_eq!(world.engine.records[0].rank, Rank::Dead);
     world
 }
 
@@ -220,7 +220,7 @@ fn something_has_answered_lately_as_long_as_one_route_does() {
     assert!(world.engine.answered_lately(world.now));
     // Whatever is believed of it.
     world.run(3, |_, _| Some(SERVFAIL));
-    assert_eq!(world.engine.lanes[0].rank, Rank::Sick);
+    assert_eq!(world.engine.records[0].rank, Rank::Sick);
     assert!(world.engine.answered_lately(world.now));
     world.run(3, all_lost);
     assert!(!world.engine.answered_lately(world.now));

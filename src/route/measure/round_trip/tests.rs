@@ -10,47 +10,47 @@ fn ms(ms: f64) -> Duration {
 }
 
 /// A hundred round trips of these milliseconds in turn, ten a second, in health.
-fn healthy(trips: &[f64]) -> (Estimate, Time) {
-    let (mut estimate, mut now) = (Estimate::new(WAITS), Time::START);
-    estimate.expect_hard(Tail {
+fn healthy(trips: &[f64]) -> (RoundTrips, Time) {
+    let (mut round_trips, mut now) = (RoundTrips::new(WAITS), Time::START);
+    round_trips.expect_slow(Tail {
         known: true,
         ..Tail::default()
     });
     for trip in trips.iter().cycle().take(100) {
         now = now + Duration::from_millis(100);
-        estimate.sample(ms(*trip), now, true, true);
+        round_trips.sample(ms(*trip), now, true, true);
     }
-    (estimate, now)
+    (round_trips, now)
 }
 
 #[test]
 fn a_queue_lifts_the_excess_and_hard_questions_do_not() {
     let (mut jammed, mut now) = healthy(&[2.0, 2.2, 2.1]);
-    let (mut hard, _) = healthy(&[2.0, 2.2, 2.1]);
+    let (mut slow, _) = healthy(&[2.0, 2.2, 2.1]);
     for n in 0..28 {
         now = now + Duration::from_millis(100);
         jammed.sample(ms(80.0), now, false, false);
-        hard.sample(ms(if n % 2 == 0 { 80.0 } else { 2.1 }), now, true, true);
+        slow.sample(ms(if n % 2 == 0 { 80.0 } else { 2.1 }), now, true, true);
     }
     assert!(
         jammed.excess(now) > Some(ms(70.0)),
         "{:?}",
         jammed.excess(now)
     );
-    assert!(hard.excess(now) < Some(ms(1.0)), "{:?}", hard.excess(now));
+    assert!(slow.excess(now) < Some(ms(1.0)), "{:?}", slow.excess(now));
 }
 
 #[test]
 fn what_is_learnt_in_a_jam_teaches_patience_to_the_timeout_alone() {
-    let (mut estimate, mut now) = healthy(&[2.0, 2.4]);
-    let (hedge, rto) = (estimate.hedge_wait(), estimate.rto());
+    let (mut round_trips, mut now) = healthy(&[2.0, 2.4]);
+    let (hedge, rto) = (round_trips.hedge_wait(), round_trips.rto());
     for _ in 0..50 {
         now = now + Duration::from_millis(100);
-        estimate.sample(ms(900.0), now, false, false);
+        round_trips.sample(ms(900.0), now, false, false);
     }
-    assert_eq!(estimate.hedge_wait(), hedge);
-    assert!(estimate.rto() > 10 * rto);
-    assert_eq!(estimate.base(), Some(ms(2.0)));
+    assert_eq!(round_trips.hedge_wait(), hedge);
+    assert!(round_trips.rto() > 10 * rto);
+    assert_eq!(round_trips.base(), Some(ms(2.0)));
 }
 
 #[test]
@@ -59,18 +59,18 @@ fn the_hedge_keeps_within_the_operators_bounds() {
     assert_eq!(near.hedge_wait(), WAITS.min);
     let (far, _) = healthy(&[700.0, 900.0]);
     assert_eq!(far.hedge_wait(), WAITS.max);
-    let unmeasured = Estimate::new(WAITS);
+    let unmeasured = RoundTrips::new(WAITS);
     assert!(unmeasured.hedge_wait() <= WAITS.max);
 }
 
 #[test]
 fn an_hour_of_jam_does_not_become_the_base() {
-    let (mut estimate, mut now) = healthy(&[2.0]);
+    let (mut round_trips, mut now) = healthy(&[2.0]);
     for _ in 0..3600 {
         now = now + Duration::from_secs(1);
-        estimate.sample(ms(300.0), now, false, false);
+        round_trips.sample(ms(300.0), now, false, false);
     }
-    assert_eq!(estimate.base(), Some(ms(2.0)));
+    assert_eq!(round_trips.base(), Some(ms(2.0)));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_way_that_has_become_longer_is_told_from_a_queue() {
 fn a_restart_keeps_what_health_was() {
     let (before, now) = healthy(&[5.0, 6.0]);
     let remembered = before.remembered().expect("measured");
-    let mut after = Estimate::new(WAITS);
+    let mut after = RoundTrips::new(WAITS);
     after.recall(remembered, now);
     assert_eq!(after.base(), before.base());
     assert_eq!(after.hedge_wait(), before.hedge_wait());
@@ -107,21 +107,21 @@ fn a_restart_keeps_what_health_was() {
 
 #[test]
 fn a_peak_shows_at_once_and_fades() {
-    let (mut estimate, now) = healthy(&[2.0]);
-    estimate.sample(ms(100.0), now, true, false);
-    assert!(estimate.current_us(now) >= 100_000.0);
+    let (mut round_trips, now) = healthy(&[2.0]);
+    round_trips.sample(ms(100.0), now, true, false);
+    assert!(round_trips.current_us(now) >= 100_000.0);
     let later = now + 5 * Duration::from_secs(2);
-    assert!(estimate.current_us(later) < 20_000.0);
+    assert!(round_trips.current_us(later) < 20_000.0);
 }
 
 /// The stretch of a route whose base is `base` and whose round trips are `now` by now, in microseconds.
 fn stretch(base: u64, now: u64) -> f32 {
-    let mut estimate = Estimate::new(WAITS);
+    let mut round_trips = RoundTrips::new(WAITS);
     for (n, micros) in [base].into_iter().chain([now; RECENT]).enumerate() {
         let at = Time::from_secs(1) + Duration::from_millis(n as u64);
-        estimate.sample(Duration::from_micros(micros), at, true, true);
+        round_trips.sample(Duration::from_micros(micros), at, true, true);
     }
-    estimate.stretch()
+    round_trips.stretch()
 }
 
 #[test]
@@ -135,13 +135,13 @@ fn the_hosts_own_delay_is_no_queue_and_a_real_one_is() {
 #[test]
 fn a_queue_that_fills_slowly_is_late_all_the_same() {
     for (gap_us, each_us) in [(1_000, 450), (300, 60), (3_000, 150)] {
-        let (mut estimate, mut now) = healthy(&[2.0, 2.4]);
+        let (mut round_trips, mut now) = healthy(&[2.0, 2.4]);
         // So often asked, and each answer a little later than the one before.
         let late = (0..1000).find(|&nth| {
             now = now + Duration::from_micros(gap_us);
             let rtt = Duration::from_micros(2_000 + nth * each_us);
-            let late = estimate.is_late(rtt);
-            estimate.sample(rtt, now, true, !late);
+            let late = round_trips.is_late(rtt);
+            round_trips.sample(rtt, now, true, !late);
             late
         });
         let queue = late.expect("noticed") * each_us;

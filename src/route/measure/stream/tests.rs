@@ -13,18 +13,18 @@ fn ms(millis: u64) -> Duration {
 }
 
 /// All is well with the connection.
-fn quiet() -> Carriage {
-    Carriage {
+fn quiet() -> StreamFacts {
+    StreamFacts {
         gap: Some(false),
         round_trip: BASE,
         longest: BASE,
         least: BASE,
-        ..Carriage::default()
+        ..StreamFacts::default()
     }
 }
 
-fn mended() -> Carriage {
-    Carriage {
+fn mended() -> StreamFacts {
+    StreamFacts {
         resent: 1,
         repaired: true,
         ..quiet()
@@ -37,11 +37,11 @@ struct Going {
     /// Until it is answered; `None` for never.
     rtt: Option<Duration>,
     /// What is seen of its connection when it is overdue, and when it is answered.
-    overdue: Carriage,
-    answered: Carriage,
+    overdue: StreamFacts,
+    answered: StreamFacts,
 }
 
-const fn going(rtt: Duration, overdue: Carriage, answered: Carriage) -> Going {
+const fn going(rtt: Duration, overdue: StreamFacts, answered: StreamFacts) -> Going {
     Going {
         rtt: Some(rtt),
         overdue,
@@ -55,7 +55,7 @@ fn well() -> Going {
 
 /// A segment was lost, and sent again after 200 ms.
 fn resent() -> Going {
-    let waiting = Carriage {
+    let waiting = StreamFacts {
         unacknowledged: true,
         ..quiet()
     };
@@ -209,7 +209,7 @@ fn what_was_acknowledged_and_not_answered_lies_with_the_server() {
 #[test]
 fn an_answer_missed_by_those_behind_it_was_lost_on_the_way() {
     let mut world = World::new(1, &["a"]);
-    let behind = Carriage {
+    let behind = StreamFacts {
         gap: Some(true),
         ..quiet()
     };
@@ -220,7 +220,7 @@ fn an_answer_missed_by_those_behind_it_was_lost_on_the_way() {
     assert!(world.path(0).is_bad());
     // Where the kernel cannot tell, nobody is accused.
     let mut blind = World::new(1, &["a"]);
-    let unknown = Carriage {
+    let unknown = StreamFacts {
         gap: None,
         ..quiet()
     };
@@ -234,12 +234,12 @@ fn an_answer_missed_by_those_behind_it_was_lost_on_the_way() {
 #[test]
 fn a_queue_lifts_the_kernels_round_trip_too() {
     let mut world = World::new(1, &["a"]);
-    let queue = Carriage {
+    let queue = StreamFacts {
         round_trip: ms(102),
         longest: ms(102),
         ..quiet()
     };
-    let waiting = Carriage {
+    let waiting = StreamFacts {
         unacknowledged: true,
         ..queue
     };
@@ -252,7 +252,7 @@ fn a_queue_lifts_the_kernels_round_trip_too() {
 
 #[test]
 fn a_late_acknowledgement_says_nothing() {
-    let held_back = Carriage {
+    let held_back = StreamFacts {
         round_trip: ms(42),
         longest: ms(42),
         ..quiet()
@@ -277,15 +277,15 @@ fn one_server_over_two_paths() {
         (Verdict::Clear, Verdict::Clear)
     );
 
-    let mut hard = World::new(1, &["a", "b"]);
+    let mut struggling = World::new(1, &["a", "b"]);
     for _ in 0..30 {
-        hard.ask(|_, _| slow());
+        struggling.ask(|_, _| slow());
     }
     assert_eq!(
-        (hard.path(0), hard.path(1)),
+        (struggling.path(0), struggling.path(1)),
         (Verdict::Clear, Verdict::Clear)
     );
-    assert_eq!(hard.upstream(0), Verdict::Sick);
+    assert_eq!(struggling.upstream(0), Verdict::Sick);
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn answers_lost_on_their_way_back_do_not_accuse_the_server() {
 #[test]
 fn a_host_that_acknowledges_nothing_may_be_dead_or_cut_off() {
     let mut world = World::new(1, &["a"]);
-    let silence = Carriage {
+    let silence = StreamFacts {
         resent: 1,
         repaired: true,
         unacknowledged: true,

@@ -12,20 +12,20 @@ use crate::route::engine::state::idle::Idle;
 use crate::route::engine::state::seat::Seat;
 use crate::route::ids::Route;
 use crate::route::judge::classify::Facts;
-use crate::route::judge::counts::{Row, Sample};
+use crate::route::judge::counts::{Observation, Streak};
 use crate::route::judge::doubts::Doubts;
 use crate::route::judge::health::Health;
 use crate::route::load::Limit;
 use crate::route::measure::in_flight::{Attempt, AttemptId, Queue};
 use crate::route::measure::recent::Recent;
-use crate::route::measure::round_trip::{Estimate, Waits};
+use crate::route::measure::round_trip::{RoundTrips, Waits};
 
 /// One route and all that is known of it.
 #[derive(Debug)]
-pub(in crate::route) struct Lane {
+pub(in crate::route) struct RouteRecord {
     pub(in crate::route::engine) route: Route,
     pub(in crate::route::engine) seat: Seat,
-    pub(in crate::route::engine) estimate: Estimate,
+    pub(in crate::route::engine) round_trips: RoundTrips,
     pub(in crate::route::engine) health: Health,
     pub(in crate::route::engine) limit: Limit,
     pub(in crate::route::engine) queue: Queue,
@@ -71,9 +71,9 @@ pub(in crate::route) struct Lane {
     /// When the newest attempt that showed something bad was sent.
     pub(in crate::route::engine) bad_sent: Time,
     /// Its useful and timely answers in a row.
-    pub(in crate::route::engine) row: Row,
+    pub(in crate::route::engine) streak: Streak,
     /// How much over the base its last answer took, if that was late and nothing overtook it.
-    pub(in crate::route::engine) straggler: Option<Duration>,
+    pub(in crate::route::engine) unconfirmed: Option<Duration>,
     /// The last time it was asked for measurement's sake or a client's.
     pub(in crate::route::engine) asked: Time,
     /// Packets a second in health, and in the second under way.
@@ -90,7 +90,7 @@ pub(in crate::route) struct Lane {
     pub(in crate::route::engine) sent: u32,
 }
 
-impl Lane {
+impl RouteRecord {
     /// One of which nothing is known yet, whose hedges keep within `waits`, for at most `most` attempts in flight.
     pub(in crate::route) fn new(
         route: Route,
@@ -98,11 +98,11 @@ impl Lane {
         over: &PathConfig,
         waits: Waits,
         most: usize,
-    ) -> Lane {
-        Lane {
+    ) -> RouteRecord {
+        RouteRecord {
             route,
             seat: Seat::default(),
-            estimate: Estimate::new(waits),
+            round_trips: RoundTrips::new(waits),
             health: Health::of_a_way(),
             limit: Limit::new(most),
             queue: Queue::default(),
@@ -131,8 +131,8 @@ impl Lane {
             censored: Censored::default(),
             excused: Time::default(),
             bad_sent: Time::default(),
-            row: Row::default(),
-            straggler: None,
+            streak: Streak::default(),
+            unconfirmed: None,
             asked: Time::default(),
             healthy: 0.0,
             tcp_resent: 0,
@@ -169,14 +169,14 @@ impl Lane {
         self.metered = over.metered;
         self.cost = (of.cost * over.cost) as f32;
         self.price = self.cost * liked;
-        self.estimate.keep_within(waits);
+        self.round_trips.keep_within(waits);
         self.limit.set_ceiling(most);
     }
 
     /// Expected time in health, in microseconds, times its price, and more as the limit fills.
     pub(in crate::route) fn expected_us(&self) -> f32 {
         let load = self.limit.load(self.queue.len());
-        self.estimate.typical_us() * self.price * (1.0 + LOAD_WEIGHT * load * load)
+        self.round_trips.typical_us() * self.price * (1.0 + LOAD_WEIGHT * load * load)
     }
 
     /// What is known of an answer that comes now, not later than `looked` as far as that proves.
@@ -184,30 +184,49 @@ impl Lane {
         &mut self,
         attempt: &Attempt,
         useful: bool,
-        outdone: bool,
+        answered_elsewhere: bool,
         looked: Time,
         now: Time,
     ) -> Facts {
         let proven = looked.min(now).since(attempt.sent);
-        let late = self.estimate.is_late(proven);
-        let censored = self.estimate.is_late(now.since(attempt.sent)) && !late;
+        let late = self.round_trips.is_late(proven);
+        let censored = self.round_trips.is_late(now.since(attempt.sent)) && !late;
         Facts {
             resent: attempt.resent,
             counted: attempt.counted,
             // A useless answer takes no work, and says nothing of how long work takes; nor is a question hard that
             // another server has answered in time.
-            overtaken: self.useful_sent > attempt.sent && !outdone,
-            outdone,
+            overtaken: self.useful_sent > attempt.sent && !answered_elsewhere,
+            answered_elsewhere,
             useful,
             // What is useless, or was expected to be, was late by its own doing.
             excused: attempt.mute || !useful,
             may_be_slow: self.rank > Rank::Unknown
-                && !outdone
-                && self.straggler.is_none()
-                && self.estimate.may_be_hard(proven),
+                && !answered_elsewhere
+                && self.unconfirmed.is_none()
+                && self.round_trips.may_be_slow(proven),
             late,
             censored,
             again: self.censored.again(censored, looked),
+        }
+    }
+
+    /// What an attempt showed lengthens its streak of good answers, is carried by it, or ends it.
+    pub(in crate::route) fn lengthen(
+        &mut self,
+        observation: Observation,
+        useful: bool,
+        attempt: &Attempt,
+        now: Time,
+    ) {
+        match observation {
+            Observation::Good if useful => self.streak.grow(attempt.serial, attempt.sent, now),
+            Observation::Good => self.streak = Streak::default(),
+            Observation::Censored | Observation::Slow { .. } => self.streak.carry(),
+            _ if observation.is_bad() && attempt.sent >= self.streak.sent => {
+                self.streak = Streak::default();
+            }
+            _ => {}
         }
     }
 
@@ -216,15 +235,15 @@ impl Lane {
     pub(in crate::route) fn measured(
         &self,
         attempt: &Attempt,
-        sample: Sample,
+        observation: Observation,
         looked: Time,
         now: Time,
     ) -> Option<Duration> {
         let rtt = now.since(attempt.sent);
-        let exact = !attempt.delayed && (looked >= now || rtt <= self.estimate.check_wait());
-        match sample {
+        let exact = !attempt.delayed && (looked >= now || rtt <= self.round_trips.check_wait());
+        match observation {
             _ if exact => Some(rtt),
-            Sample::Late => Some(looked.min(now).since(attempt.sent)),
+            Observation::Late => Some(looked.min(now).since(attempt.sent)),
             _ => None,
         }
     }
