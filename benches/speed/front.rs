@@ -40,6 +40,7 @@ pub fn serve() {
         cache: CacheConfig::default(),
         recorder: byway::config::RecorderConfig::default(),
         top: byway::config::TopConfig::default(),
+        query_log: byway::config::QueryLogConfig::default(),
         admin: None,
         control: None,
         limits,
@@ -55,6 +56,7 @@ pub fn serve() {
         engine: Box::new(EngineSample::default),
         snapshot: None,
         recorder: None,
+        query_log: None,
     };
     let metrics = Metrics::new(roster, &config.limits, sources).expect("one listener");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,6 +74,7 @@ pub fn serve() {
             connections,
             worker,
             top.sampler(1),
+            None,
             clock,
         );
         front

@@ -199,6 +199,9 @@ pub const TOP_WINDOW: Bounds<Duration> = bounds(secs(10 * MINUTE), secs(10), sec
 /// a worker a ten-thousandth of its time.
 pub const TOP_RATE: Bounds<usize> = bounds(1000, 10, 2000);
 
+/// Some half a million answers.
+pub const QUERY_LOG_SIZE: Bounds<usize> = bounds(64 * MIB, MIB, 1024 * GIB);
+
 /// Questions in flight: 8,192 at a round trip of 4.5 s (everything lost) is 1,800 new names a second, at
 /// 20 ms it is 400,000.
 pub const QUESTIONS: Bounds<usize> = bounds(8192, 16, 1 << 20);

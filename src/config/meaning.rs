@@ -124,6 +124,7 @@ pub(super) fn config(
         cache,
         recorder,
         top: settings::top(spec),
+        query_log: settings::query_log(spec),
         admin,
         control,
         limits,

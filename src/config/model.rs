@@ -46,6 +46,8 @@ pub struct Config {
     pub recorder: RecorderConfig,
     /// What is seen of what clients ask.
     pub top: TopConfig,
+    /// Where every answer is logged.
+    pub query_log: QueryLogConfig,
     /// Where metrics and health are served; `None` turns them off.
     pub admin: Option<SocketAddr>,
     /// The Unix socket for the operator's commands; `None` turns it off.
@@ -363,6 +365,15 @@ pub struct TopConfig {
     pub rate: usize,
 }
 
+/// The query log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryLogConfig {
+    /// Its file; `None`: nothing is logged.
+    pub path: Option<PathBuf>,
+    /// Bytes of that file and the one before it together.
+    pub size: usize,
+}
+
 /// The bounds of everything that could grow. What happens at each is in its documentation and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -434,6 +445,7 @@ impl Config {
             cache: CacheConfig::default(),
             recorder: RecorderConfig::default(),
             top: TopConfig::default(),
+            query_log: QueryLogConfig::default(),
             admin: Some(bounds::ADMIN),
             control: None,
             limits: Limits::default(),
@@ -575,6 +587,15 @@ impl Default for TopConfig {
             entries: bounds::TOP_ENTRIES.default,
             window: bounds::TOP_WINDOW.default,
             rate: bounds::TOP_RATE.default,
+        }
+    }
+}
+
+impl Default for QueryLogConfig {
+    fn default() -> QueryLogConfig {
+        QueryLogConfig {
+            path: None,
+            size: bounds::QUERY_LOG_SIZE.default,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
 use super::units::{format_duration, format_size};
+use super::QueryLogConfig;
 use super::{
     Answering, CacheConfig, Config, Dns64Config, GuardConfig, Limits, Listen, PathConfig, Policy,
     RecordConfig, RecorderConfig, Routing, SpecialNames, TopConfig, UpstreamConfig,
@@ -41,6 +42,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         cache,
         recorder,
         top,
+        query_log,
         admin,
         control,
         limits,
@@ -77,6 +79,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     write_cache(out, cache)?;
     write_recorder(out, recorder)?;
     write_top(out, top)?;
+    write_query_log(out, query_log)?;
     writeln!(out, "\n[host]")?;
     match hosts {
         Some(path) => writeln!(out, "hosts = {}", text(path.display()))?,
@@ -126,6 +129,16 @@ fn write_top(out: &mut String, top: &TopConfig) -> fmt::Result {
     writeln!(out, "entries = {entries}")?;
     write_durations(out, &[("window", *window)])?;
     writeln!(out, "rate = {rate}")
+}
+
+fn write_query_log(out: &mut String, query_log: &QueryLogConfig) -> fmt::Result {
+    let QueryLogConfig { path, size } = query_log;
+    writeln!(out, "\n[query-log]")?;
+    match path {
+        Some(path) => writeln!(out, "path = {}", text(path.display()))?,
+        None => writeln!(out, "path = \"off\"")?,
+    }
+    writeln!(out, "size = {}", text(format_size(*size)))
 }
 
 fn write_listen(out: &mut String, listen: &Listen) -> fmt::Result {

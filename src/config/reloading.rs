@@ -1,6 +1,8 @@
 //! What a reload changes while byway runs, and what needs a restart.
 
-use super::{CacheConfig, Config, Limits, RecorderConfig, Routing, SpecialNames, TopConfig};
+use super::{
+    CacheConfig, Config, Limits, QueryLogConfig, RecorderConfig, Routing, SpecialNames, TopConfig,
+};
 
 /// When a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,8 @@ settings! {
     "[top] entries" Reload top.entries;
     "[top] window" Reload top.window;
     "[top] rate" Reload top.rate;
+    "[query-log] path" Restart query_log.path;
+    "[query-log] size" Restart query_log.size;
     "[limits] questions" Reload limits.questions;
     "[limits] waiting" Reload limits.waiting;
     "[limits] waiting-per-question" Reload limits.waiting_per_question;
@@ -205,6 +209,7 @@ const _: fn(Config) = |config| {
                 window: _,
                 rate: _,
             },
+        query_log: QueryLogConfig { path: _, size: _ },
         limits:
             Limits {
                 questions: _,

@@ -9,7 +9,8 @@ use super::report::{Report, Written};
 use super::spec::{Key, SnapshotSpec, Spec};
 use super::units::format_duration;
 use super::{
-    CacheConfig, Limits, PortRule, RecorderConfig, Routing, SourcePorts, SpecialNames, TopConfig,
+    CacheConfig, Limits, PortRule, QueryLogConfig, RecorderConfig, Routing, SourcePorts,
+    SpecialNames, TopConfig,
 };
 
 pub(super) fn special(spec: &Spec) -> SpecialNames {
@@ -99,6 +100,17 @@ pub(super) fn top(spec: &Spec) -> TopConfig {
         entries: value_or(&written.entries, default.entries),
         window: value_or(&written.window, default.window),
         rate: value_or(&written.rate, default.rate),
+    }
+}
+
+pub(super) fn query_log(spec: &Spec) -> QueryLogConfig {
+    let (written, default) = (&spec.query_log, QueryLogConfig::default());
+    QueryLogConfig {
+        path: match written.path.as_ref().map(|it| &it.value) {
+            Some(SnapshotSpec::At(path)) => Some(path.clone()),
+            Some(SnapshotSpec::Off) | None => default.path,
+        },
+        size: value_or(&written.size, default.size),
     }
 }
 

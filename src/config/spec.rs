@@ -46,6 +46,7 @@ pub(super) struct Spec {
     pub(super) cache: CacheSpec,
     pub(super) recorder: RecorderSpec,
     pub(super) top: TopSpec,
+    pub(super) query_log: QueryLogSpec,
     pub(super) admin: Key<AdminListen>,
     pub(super) host: HostSpec,
     pub(super) control: Key<SnapshotSpec>,
@@ -193,7 +194,14 @@ pub(super) struct TopSpec {
     pub(super) rate: Key<usize>,
 }
 
-/// `[cache] snapshot`, `[recorder] path`, `[admin] control`
+/// `[query-log]`
+#[derive(Debug, Default)]
+pub(super) struct QueryLogSpec {
+    pub(super) path: Key<SnapshotSpec>,
+    pub(super) size: Key<usize>,
+}
+
+/// `[cache] snapshot`, `[recorder] path`, `[query-log] path`, `[admin] control`
 #[derive(Clone, Debug)]
 pub(super) enum SnapshotSpec {
     Off,
@@ -311,6 +319,9 @@ impl Spec {
                 .table("recorder", "[recorder]", RecorderSpec::read)
                 .unwrap_or_default(),
             top: t.table("top", "[top]", TopSpec::read).unwrap_or_default(),
+            query_log: t
+                .table("query-log", "[query-log]", QueryLogSpec::read)
+                .unwrap_or_default(),
             admin,
             control,
             host: t
@@ -560,6 +571,15 @@ impl TopSpec {
             entries: t.read("entries", |it| it.count(bounds::TOP_ENTRIES)),
             window: t.read("window", |it| it.duration(bounds::TOP_WINDOW)),
             rate: t.read("rate", |it| it.count(bounds::TOP_RATE)),
+        }
+    }
+}
+
+impl QueryLogSpec {
+    fn read(t: &mut Table<'_, '_>) -> QueryLogSpec {
+        QueryLogSpec {
+            path: t.read("path", |it| file(it, "the place of the query log")),
+            size: t.read("size", |it| it.size(bounds::QUERY_LOG_SIZE, false)),
         }
     }
 }

@@ -262,6 +262,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "cache",
             "recorder",
             "top",
+            "query-log",
             "admin",
             "host",
             "limits",
@@ -355,6 +356,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ),
     ("[recorder]", &["enabled", "path", "size"]),
     ("[top]", &["enabled", "entries", "window", "rate"]),
+    ("[query-log]", &["path", "size"]),
     ("[admin]", &["listen", "control"]),
     ("[host]", &["resolv-conf", "hosts", "hosts-ttl", "identity"]),
     (

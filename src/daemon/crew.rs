@@ -24,6 +24,7 @@ use crate::config::lineup::Lineup;
 use crate::config::live::Span;
 use crate::net::Sockets;
 use crate::observe::metrics::{Metrics, WorkerMetrics};
+use crate::observe::query_log::QueryLog;
 use crate::observe::top::Top;
 use crate::resolve::{Core, Shared};
 use crate::serve::{Connections, Front, Listeners};
@@ -51,6 +52,7 @@ pub(super) struct Means {
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) top: Arc<Top>,
+    pub(super) log: Option<Arc<QueryLog>>,
     pub(super) teller: Arc<Teller>,
     pub(super) clock: Clock,
     pub(super) fate: Fate,
@@ -259,6 +261,7 @@ impl Seat {
             shared,
             metrics: all_metrics,
             top,
+            log,
             teller,
             clock,
             fate,
@@ -276,6 +279,7 @@ impl Seat {
             connections,
             Rc::clone(&metrics),
             top.sampler(chance),
+            log.as_ref().map(|log| log.pen()),
             clock,
         );
         let core = Core::new(

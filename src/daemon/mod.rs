@@ -11,6 +11,7 @@ mod hosts;
 pub mod once;
 mod paths;
 mod proof;
+mod query_log;
 mod reload;
 mod service;
 mod signals;
@@ -42,6 +43,7 @@ use crate::net::path::Path;
 use crate::net::{Manner, Way};
 use crate::observe::log;
 use crate::observe::metrics::WorkerMetrics;
+use crate::observe::query_log::QueryLog;
 use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::route::{Route, UpstreamId};
@@ -167,13 +169,18 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     shared.forget_local();
     let listen = listeners.listen();
     let tape = Tape::new(&config.recorder, rng.next_u32(), clock);
+    let log = QueryLog::new(
+        &config.query_log,
+        listen.iter().map(|it| it.address).collect(),
+    );
+    let log = log.map(Arc::new);
     let metrics = watch::metrics(
         config,
         &lineup,
         &listen,
         &shared,
         &keeper,
-        tape.as_ref(),
+        (tape.as_ref(), log.as_ref()),
         clock,
     );
     let metrics = Arc::new(metrics.map_err(|error| StartError::Names(error.to_string()))?);
@@ -194,6 +201,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         shared: Arc::clone(&shared),
         metrics: Arc::clone(&metrics),
         top: Arc::clone(&top),
+        log: log.clone(),
         teller: Arc::clone(&teller),
         clock,
         fate: paths.fate(),
@@ -233,6 +241,11 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         tape.run(Arc::clone(&metrics), journal, &origin, pulse)
     });
     let recording = recording.transpose()?;
+    let logging = log.map(|log| {
+        let pulse = pulses.beside("the query log".into(), clock.now());
+        query_log::run(&log, clock, pulse)
+    });
+    let logging = logging.transpose()?;
     let pulse = pulses.beside("the reader of the host's files".into(), clock.now());
     let follower = Follower::new()?;
     follower.follow(&loaded, config);
@@ -289,6 +302,9 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     };
     let reload = |wish| reloader.carry_out(wish);
     let ended = work(crew, &shared, &stopping, writing, (alive, reload));
+    if let Some(logging) = logging {
+        logging.finish();
+    }
     if let Some(recording) = recording {
         recording.finish(match &ended {
             Ok(()) => "told to".into(),
@@ -397,6 +413,9 @@ fn announce(
     }
     if let (true, Some(path)) = (config.recorder.enabled, &config.recorder.path) {
         text += &tape::place(path);
+    }
+    if let Some(path) = &config.query_log.path {
+        text += &query_log::place(path);
     }
     log::print(&text);
 }

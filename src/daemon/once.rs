@@ -99,7 +99,7 @@ pub fn ask(
         let ports = &config.limits.source_ports;
         Paths::new(&lineup).check(ports, &shared, clock, &mut entropy()?)?;
         let routes = shared.engine().routes().to_vec();
-        let metrics = watch::metrics(config, &lineup, &[], &shared, &None, None, clock)
+        let metrics = watch::metrics(config, &lineup, &[], &shared, &None, (None, None), clock)
             .map_err(|error| StartError::Names(error.to_string()))?;
         let metrics = Rc::new(metrics.worker());
         let manner = manner(config, &shared, &metrics);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::desk::Counter;
+use super::query_log;
 use super::survival::Keeper;
 use super::tape::{self, Tape};
 use super::teller::Teller;
@@ -15,9 +16,10 @@ use crate::clock::Clock;
 use crate::config::lineup::Lineup;
 use crate::config::{Config, Listen};
 use crate::observe::metrics::{
-    BudgetSample, CacheSample, EngineSample, GuardSample, Metrics, RecorderSample, Roster,
-    RouteNames, RouteSample, SnapshotSample, Sources, Twice, Verdict,
+    BudgetSample, CacheSample, EngineSample, GuardSample, Metrics, QueryLogSample, RecorderSample,
+    Roster, RouteNames, RouteSample, SnapshotSample, Sources, Twice, Verdict,
 };
+use crate::observe::query_log::QueryLog;
 use crate::resolve::Shared;
 
 /// The metrics of a daemon that listens on `listen` and forwards over the routes of `lineup`.
@@ -30,7 +32,7 @@ pub(super) fn metrics(
     listen: &[Listen],
     shared: &Arc<Shared>,
     keeper: &Option<Arc<Keeper>>,
-    tape: Option<&Tape>,
+    (tape, log): (Option<&Tape>, Option<&Arc<QueryLog>>),
     clock: Clock,
 ) -> Result<Metrics, Twice> {
     let (for_cache, for_engine) = (Arc::clone(shared), Arc::clone(shared));
@@ -45,6 +47,10 @@ pub(super) fn metrics(
         recorder: tape.map(Tape::watcher).map(|watcher| {
             Box::new(move || tape::sample(&watcher))
                 as Box<dyn Fn() -> RecorderSample + Send + Sync>
+        }),
+        query_log: log.map(Arc::clone).map(|log| {
+            Box::new(move || query_log::sample(&log))
+                as Box<dyn Fn() -> QueryLogSample + Send + Sync>
         }),
     };
     Metrics::new(roster(lineup, listen), &config.limits, sources)

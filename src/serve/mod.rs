@@ -32,6 +32,7 @@ use tokio::task::AbortHandle;
 use crate::clock::{Clock, Time};
 use crate::config::{Config, Limits};
 use crate::observe::metrics::{Counter, Drop, QueryResult, Source, Transport, WorkerMetrics};
+use crate::observe::query_log::{Answered, Pen};
 use crate::observe::top::Sampler;
 use crate::resolve::front::{Asker, Replies, Service, Waiting, Way};
 use crate::sys::{self, SendBatch};
@@ -58,6 +59,8 @@ pub struct Front {
     metrics: Rc<WorkerMetrics>,
     /// Looks at some of the answers.
     top: Sampler,
+    /// Writes all of them down, where that is wanted.
+    log: Option<Pen>,
     clock: Clock,
     waiting: Arc<Waiting>,
     streams: Streams,
@@ -89,6 +92,7 @@ impl Front {
         connections: Arc<Connections>,
         metrics: Rc<WorkerMetrics>,
         top: Sampler,
+        log: Option<Pen>,
         clock: Clock,
     ) -> Rc<Front> {
         let slot = usize::from(config.limits.udp_payload);
@@ -110,6 +114,7 @@ impl Front {
             limits: config.limits.clone(),
             metrics,
             top,
+            log,
             clock,
             waiting: Arc::default(),
             streams: Streams::new(connections),
@@ -255,6 +260,14 @@ impl Replies for Front {
         write: &mut dyn FnMut(&mut [u8], usize) -> usize,
     ) {
         let limit = usize::from(asker.limit);
+        let (listener, since) = (asker.listener, asker.since);
+        let sight = |client, transport| Sight {
+            client,
+            transport,
+            listener,
+            since,
+            result,
+        };
         let transport = match asker.way {
             Way::Datagram {
                 origin,
@@ -275,7 +288,7 @@ impl Replies for Front {
                 self.count_truncated(slot);
                 self.count_late(&slot[..length]);
                 if let Some(peer) = origin.peer() {
-                    self.show(&slot[..length], peer, result, now);
+                    self.show(&slot[..length], &sight(peer, Transport::Udp), now);
                 }
                 late.push(length, &origin);
                 Transport::Udp
@@ -291,7 +304,7 @@ impl Replies for Front {
                 }
                 self.count_late(&letter[..length]);
                 if let Some(peer) = back.peer() {
-                    self.show(&letter[..length], peer, result, now);
+                    self.show(&letter[..length], &sight(peer, Transport::Tcp), now);
                 }
                 back.settle(&letter[..length]);
                 Transport::Tcp
@@ -331,12 +344,22 @@ impl Front {
         self.count_answer(asked, answer);
     }
 
-    /// Shows an answer to those who look at some of them.
+    /// Shows an answer that leaves at `now` to those who look at some of them, or at all.
     #[inline]
-    fn show(&self, answer: &[u8], peer: SocketAddr, result: QueryResult, now: Time) {
+    fn show(&self, message: &[u8], sight: &Sight, now: Time) {
         if self.top.is_due() {
-            let name = asked_name(answer).unwrap_or_default();
-            self.top.look(name, peer.ip(), result, now);
+            let name = asked_name(message).unwrap_or_default();
+            self.top.look(name, sight.client.ip(), sight.result, now);
+        }
+        if let Some(log) = &self.log {
+            log.put(&Answered {
+                message,
+                client: sight.client,
+                transport: sight.transport,
+                listener: sight.listener,
+                since: sight.since,
+                at: now,
+            });
         }
     }
 
@@ -347,6 +370,15 @@ impl Front {
             self.metrics.count(Counter::Truncated, 1);
         }
     }
+}
+
+/// What there is to see of an answer beside its message.
+struct Sight {
+    client: SocketAddr,
+    transport: Transport,
+    listener: u16,
+    since: Time,
+    result: QueryResult,
 }
 
 /// What a connection may do.

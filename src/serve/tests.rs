@@ -85,6 +85,7 @@ impl Rig {
             cache: CacheConfig::default(),
             recorder: crate::config::RecorderConfig::default(),
             top: crate::config::TopConfig::default(),
+            query_log: crate::config::QueryLogConfig::default(),
             admin: None,
             control: None,
             limits: setup.limits,
@@ -104,6 +105,7 @@ impl Rig {
             engine: Box::new(EngineSample::default),
             snapshot: None,
             recorder: None,
+            query_log: None,
         };
         let metrics = Metrics::new(roster, &config.limits, sources).unwrap();
         let clock = Clock::start();
@@ -116,6 +118,7 @@ impl Rig {
             connections,
             worker,
             top.sampler(1),
+            None,
             clock,
         );
         let service = Rc::new(Puppet::new(&front, clock));

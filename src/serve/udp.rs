@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
-use super::{Front, Tally, admit};
+use super::{Front, Sight, Tally, admit};
 use crate::clock::Time;
 use crate::observe::metrics::{Drop, Transport};
 use crate::observe::quiet::Quiet;
@@ -193,7 +193,14 @@ impl<S: Service> Intake<S> {
         };
         tally.add(result);
         front.count_truncated(slot);
-        front.show(&slot[..length], peer, result, now);
+        let sight = Sight {
+            client: peer,
+            transport: Transport::Udp,
+            listener: self.listener,
+            since: now,
+            result,
+        };
+        front.show(&slot[..length], &sight, now);
         self.send.push(length, &origin);
     }
 }

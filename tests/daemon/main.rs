@@ -36,6 +36,7 @@ mod passing;
 mod paths;
 mod precedence;
 mod query;
+mod query_log;
 mod recorder;
 mod reload;
 mod rotation;

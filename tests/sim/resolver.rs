@@ -184,6 +184,7 @@ impl Resolver {
             engine: Box::new(EngineSample::default),
             snapshot: None,
             recorder: None,
+            query_log: None,
         };
         let metrics = Metrics::new(roster, &config.limits, sources).expect("names of their own");
         let replies = Rc::new(Answers::default());

@@ -138,6 +138,14 @@ fn any_top() -> impl Strategy<Value = TopConfig> {
         })
 }
 
+fn any_query_log() -> impl Strategy<Value = QueryLogConfig> {
+    let path = proptest::option::of("/[a-zA-Z0-9 \"é]{1,20}/x");
+    (path, count(bounds::QUERY_LOG_SIZE)).prop_map(|(path, size)| QueryLogConfig {
+        path: path.map(PathBuf::from),
+        size,
+    })
+}
+
 fn any_limits() -> impl Strategy<Value = Limits> {
     (
         (
@@ -333,11 +341,19 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
         network,
         any_routing(),
         any_cache(),
-        (any::<bool>(), any_recorder(), any_top()),
+        (any::<bool>(), any_recorder(), any_top(), any_query_log()),
         any_limits(),
     )
         .prop_map(
-            |(workers, listen, network, routing, cache, (admin, recorder, top), limits)| Config {
+            |(
+                workers,
+                listen,
+                network,
+                routing,
+                cache,
+                (admin, recorder, top, query_log),
+                limits,
+            )| Config {
                 workers,
                 listen: listen
                     .iter()
@@ -378,6 +394,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 cache,
                 recorder,
                 top,
+                query_log,
                 admin: admin.then_some(bounds::ADMIN),
                 control: admin.then(|| PathBuf::from("/run/byway/control.sock")),
                 limits,

@@ -84,6 +84,7 @@ impl Collector for Fold {
         self.shared.guard(&mut page);
         self.shared.snapshot(&mut page);
         self.shared.recorder(&mut page);
+        self.shared.query_log(&mut page);
         self.shared.engine(&current, &mut page);
         for &counter in Counter::ALL {
             let (series, labels) = counter.feeds();
@@ -279,6 +280,15 @@ impl Shared {
             ("lost", recorder.lost),
         ] {
             page.put(&names::RECORDER_FRAMES, &[kept], count as f64);
+        }
+    }
+
+    fn query_log(&self, page: &mut Page) {
+        if let Some(source) = &self.sources.query_log {
+            let log = source();
+            for (kept, count) in [("file", log.written), ("lost", log.lost)] {
+                page.put(&names::QUERY_LOG, &[kept], count as f64);
+            }
         }
     }
 

@@ -25,8 +25,8 @@ use prometheus::{Registry, TextEncoder};
 
 pub use reading::{Reading, Value};
 pub use sample::{
-    BudgetSample, CacheSample, EngineSample, GuardSample, RecorderSample, RouteSample,
-    SnapshotFile, SnapshotSample, Sources,
+    BudgetSample, CacheSample, EngineSample, GuardSample, QueryLogSample, RecorderSample,
+    RouteSample, SnapshotFile, SnapshotSample, Sources,
 };
 pub use worker::WorkerMetrics;
 

@@ -18,6 +18,8 @@ pub struct Sources {
     pub snapshot: Option<Box<dyn Fn() -> SnapshotSample + Send + Sync>>,
     /// The flight recorder's; `None` if nothing is recorded, and then there are no series for it.
     pub recorder: Option<Box<dyn Fn() -> RecorderSample + Send + Sync>>,
+    /// The query log's; `None` if nothing is logged, and then there are no series for it.
+    pub query_log: Option<Box<dyn Fn() -> QueryLogSample + Send + Sync>>,
 }
 
 impl fmt::Debug for Sources {
@@ -25,6 +27,7 @@ impl fmt::Debug for Sources {
         f.debug_struct("Sources")
             .field("snapshot", &self.snapshot.is_some())
             .field("recorder", &self.recorder.is_some())
+            .field("query_log", &self.query_log.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -51,6 +54,15 @@ pub struct GuardSample {
     pub watched: u64,
     /// Since the start: vanished, returned, expired, released, shrunk.
     pub events: [u64; 5],
+}
+
+/// The query log, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryLogSample {
+    /// Answers written to its file since the start.
+    pub written: u64,
+    /// Answers that found no room, or could not be written.
+    pub lost: u64,
 }
 
 /// The flight recorder, now.

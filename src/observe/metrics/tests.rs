@@ -123,6 +123,10 @@ fn sources() -> Sources {
             in_memory: 8,
             lost: 7,
         })),
+        query_log: Some(Box::new(|| QueryLogSample {
+            written: 11,
+            lost: 2,
+        })),
     }
 }
 
@@ -340,6 +344,7 @@ fn what_is_unknown_is_absent_rather_than_zero() {
         engine: Box::new(EngineSample::default),
         snapshot: None,
         recorder: None,
+        query_log: None,
     };
     let metrics = Metrics::new(roster(), &limits(), sources).expect("a roster without doubles");
     let read = Read::page(&metrics.text());

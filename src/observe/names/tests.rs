@@ -31,6 +31,13 @@ fn closed() -> Vec<Closed> {
         ("written", "The snapshot on disk is new."),
         ("failed", "The old one stays."),
     ];
+    let logged = [
+        ("file", "In the file."),
+        (
+            "lost",
+            "Nowhere: there was no room, or it could not be written.",
+        ),
+    ];
     let kept = [
         ("disk", "In the file."),
         ("memory", "In memory, for an hour."),
@@ -64,6 +71,7 @@ fn closed() -> Vec<Closed> {
         closed(&GUARD_NAMES, "event", &guarded),
         closed(&SNAPSHOT_WRITES, "result", &writes),
         closed(&RECORDER_FRAMES, "kept", &kept),
+        closed(&QUERY_LOG, "kept", &logged),
         closed(&ATTEMPTS, "outcome", Outcome::VALUES),
         closed(&ATTEMPTS_SENT, "kind", AttemptKind::VALUES),
         closed(&MISMATCHES, "reason", Mismatch::VALUES),

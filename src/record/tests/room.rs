@@ -9,8 +9,8 @@ use super::*;
 use crate::config::{Limits, bounds};
 use crate::observe::metrics::{
     AnswerRcode, AskedType, AttemptKind, BudgetSample, CacheSample, Counter, EngineSample, Gauge,
-    Label, Metrics, Outcome, QueryResult, RecorderSample, Roster, RouteNames, RouteSample,
-    SnapshotFile, SnapshotSample, Source, Sources, Transport, Verdict, WorkerMetrics,
+    Label, Metrics, Outcome, QueryLogSample, QueryResult, RecorderSample, Roster, RouteNames,
+    RouteSample, SnapshotFile, SnapshotSample, Source, Sources, Transport, Verdict, WorkerMetrics,
 };
 
 /// Four upstreams over two paths, all of them in use.
@@ -68,6 +68,7 @@ fn metrics() -> Metrics {
             failed: 0,
         })),
         recorder: Some(Box::new(RecorderSample::default)),
+        query_log: Some(Box::new(QueryLogSample::default)),
     };
     Metrics::new(roster, &Limits::default(), sources).expect("a roster without doubles")
 }

@@ -152,6 +152,7 @@ impl World {
             engine: Box::new(EngineSample::default),
             snapshot: None,
             recorder: None,
+            query_log: None,
         };
         let metrics = Metrics::new(roster, &config.limits, sources).expect("names of their own");
         let faults = Faults::default();

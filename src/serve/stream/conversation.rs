@@ -28,7 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::super::{STREAM_LIMIT, Tally};
+use super::super::{STREAM_LIMIT, Sight, Tally};
 use super::framing::{complete, whole};
 use super::mailbox::Order;
 use super::{Desk, READ, Seated};
@@ -419,7 +419,14 @@ impl<S: Service> Conversation<S> {
             }
             other => front.turn_away(other, true, room),
         };
-        front.show(&room[..length], self.seated.mailbox().peer(), result, now);
+        let sight = Sight {
+            client: self.seated.mailbox().peer(),
+            transport: Transport::Tcp,
+            listener: self.listener,
+            since: now,
+            result,
+        };
+        front.show(&room[..length], &sight, now);
         frame.copy_from_slice(&(length as u16).to_be_bytes());
         sheet.used += 2 + length;
         sheet.tally.add(result);
