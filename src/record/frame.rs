@@ -12,6 +12,9 @@ pub(super) const HEADER: usize = 4 + 4 + 4 + 8;
 /// no more memory than that.
 pub(super) const CONTENTS_MOST: usize = 8 << 20;
 
+/// The last moment that is believed, in milliseconds: in the year 9999, so that who reckons with it does not overflow.
+const MOMENT_MOST: u64 = 253_402_300_799_000;
+
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -64,10 +67,12 @@ impl Stamp {
         out.extend_from_slice(&self.run.to_le_bytes());
     }
 
+    /// Reads one; `None` if that is no moment that a clock could show.
     pub(super) fn take(octets: &mut &[u8]) -> Option<Stamp> {
+        let moment = |octets: &mut &[u8]| take(octets).filter(|millis| *millis <= MOMENT_MOST);
         Some(Stamp {
-            wall: take(octets)?,
-            life: take(octets)?,
+            wall: moment(octets)?,
+            life: moment(octets)?,
             boot: take_u32(octets)?,
             run: take_u32(octets)?,
         })
@@ -122,7 +127,8 @@ pub(super) fn read(octets: &[u8]) -> Option<Frame<'_>> {
     octets.get(..claimed)?;
     let mut rest = &octets[4..];
     let (sum, length) = (take_u32(&mut rest)?, take_u32(&mut rest)? as usize);
-    if crc32fast::hash(&octets[8..HEADER + length]) != sum {
+    // A fuzzer would never get past it.
+    if !cfg!(fuzzing) && crc32fast::hash(&octets[8..HEADER + length]) != sum {
         return None;
     }
     let (number, rest) = rest.split_first_chunk()?;

@@ -31,7 +31,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, Time};
 use crate::config::{Config, Limits};
-use crate::observe::metrics::{Counter, Drop, QueryResult, Source, Transport, WorkerMetrics};
+use crate::observe::metrics::{Counter, Drop, QueryResult, Transport, WorkerMetrics};
 use crate::observe::query_log::{Answered, Pen};
 use crate::observe::top::Sampler;
 use crate::resolve::front::{Asker, Replies, Service, Waiting, Way};
@@ -193,7 +193,7 @@ impl Front {
             if count > 0 {
                 self.metrics
                     .query(listener.into(), transport, *result, count.into());
-                self.metrics.latency(source(*result), took, count.into());
+                self.metrics.latency(result.source(), took, count.into());
             }
         }
     }
@@ -313,7 +313,7 @@ impl Replies for Front {
         self.metrics
             .query(asker.listener.into(), transport, result, 1);
         self.metrics
-            .latency(source(result), now.since(asker.since), 1);
+            .latency(result.source(), now.since(asker.since), 1);
     }
 
     fn flush(&self) {
@@ -412,20 +412,6 @@ impl Tally {
 
 /// Every result, in the order of [`Tally`].
 const RESULTS: &[QueryResult] = <QueryResult as crate::observe::metrics::Label>::ALL;
-
-/// Where an answer of this kind comes from.
-fn source(result: QueryResult) -> Source {
-    match result {
-        QueryResult::Hit => Source::Cache,
-        QueryResult::Stale => Source::Stale,
-        QueryResult::Miss => Source::Upstream,
-        QueryResult::Failed
-        | QueryResult::Shed
-        | QueryResult::Refused
-        | QueryResult::Local
-        | QueryResult::Rejected => Source::Local,
-    }
-}
 
 /// A listener's address, for its task's name.
 fn address_of(local: io::Result<SocketAddr>) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::shape::{Column, Form, Shape};
-use super::grid::{Grid, Row};
+use super::grid::{Grid, Row, add};
 use crate::observe::event::Verdict;
 use crate::observe::metrics::{Label, Outcome};
 use crate::observe::names;
@@ -130,17 +130,17 @@ fn step(shape: &Shape, row: &Row) -> Step {
         }
         let route = routes.entry(key).or_default();
         if name == names::ATTEMPTS_SENT.name {
-            route.packets += grown;
-            step.packets += grown;
+            add(&mut route.packets, grown);
+            add(&mut step.packets, grown);
             if column.label("kind") == "probe" {
-                route.probes += grown;
+                add(&mut route.probes, grown);
             }
         } else if name == names::ATTEMPTS.name {
             let outcome = column.label("outcome");
             let among = |all: &[Outcome]| all.iter().any(|it| it.as_str() == outcome);
-            route.ended += grown;
-            route.lost += if among(&LOST) { grown } else { 0 };
-            route.poor += if among(&POOR) { grown } else { 0 };
+            add(&mut route.ended, grown);
+            add(&mut route.lost, if among(&LOST) { grown } else { 0 });
+            add(&mut route.poor, if among(&POOR) { grown } else { 0 });
         } else if name == names::ATTEMPT_DURATION.name {
             let mut trips = Buckets::default();
             trips.add(column, &row.grown[place..]);
@@ -161,12 +161,12 @@ fn step(shape: &Shape, row: &Row) -> Step {
 }
 
 fn felt(clients: &mut Felt, result: &str, grown: u64) {
-    clients.questions += grown;
+    add(&mut clients.questions, grown);
     match result {
-        "hit" => clients.from_cache += grown,
-        "miss" => clients.from_upstream += grown,
-        "stale" => clients.stale += grown,
-        "failed" | "shed" => clients.failed += grown,
+        "hit" => add(&mut clients.from_cache, grown),
+        "miss" => add(&mut clients.from_upstream, grown),
+        "stale" => add(&mut clients.stale, grown),
+        "failed" | "shed" => add(&mut clients.failed, grown),
         _ => {}
     }
 }
@@ -201,14 +201,16 @@ impl Buckets {
         }
         if *bounds == self.bounds {
             for (sum, count) in self.counts.iter_mut().zip(values) {
-                *sum += count;
+                add(sum, *count);
             }
         }
     }
 
     /// How many there are.
     pub(in crate::record) fn count(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts
+            .iter()
+            .fold(0, |sum, it| sum.saturating_add(*it))
     }
 
     /// The duration that a share of them does not exceed, in seconds, taken to lie evenly within its bucket; `None` if
@@ -227,7 +229,7 @@ impl Buckets {
                 // Beyond the last bound nothing more is known.
                 let Some(high) = high else { break };
                 let within = ((rank - below) / here).clamp(0.0, 1.0);
-                return Some((low as f64 + (high - low) as f64 * within) / 1e6);
+                return Some((low as f64 + high.saturating_sub(low) as f64 * within) / 1e6);
             }
             below += here;
             low = high.unwrap_or(low);

@@ -84,7 +84,7 @@ impl Grid {
                 grown: vec![0; shape.slots()],
                 last: vec![f64::NAN; shape.slots()],
             });
-            row.covered += found.span.min(step.max(60_000));
+            add(&mut row.covered, found.span.min(step.max(60_000)));
             row.take(&numbers, map, &shape, &totals);
         }
         Grid {
@@ -100,17 +100,28 @@ impl Row {
         for &(from, to, slots, counted) in &map.slots {
             for (from, to) in (from..from + slots).zip(to..) {
                 if counted {
-                    self.grown[to] += numbers.counter(from, false).unwrap_or(0);
+                    add(
+                        &mut self.grown[to],
+                        numbers.counter(from, false).unwrap_or(0),
+                    );
                     self.last[to] = totals.now[to] as f64;
                 } else {
                     let value = numbers.gauge(from);
-                    self.grown[to] += u64::from(value.is_some_and(|value| value > 0.0));
+                    add(
+                        &mut self.grown[to],
+                        u64::from(value.is_some_and(|value| value > 0.0)),
+                    );
                     self.last[to] = value.unwrap_or(f64::NAN);
                 }
             }
         }
         debug_assert_eq!(self.last.len(), shape.slots());
     }
+}
+
+/// Adds what a frame says. A file from elsewhere may say anything.
+pub(super) fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
 }
 
 pub(super) fn is_key(kind: Kind) -> bool {
@@ -250,7 +261,7 @@ impl Totals {
                     for (from, to) in (from..from + slots).zip(to..) {
                         match found_key {
                             true => read[to] = numbers.counter(from, true),
-                            false => grown[to] += numbers.counter(from, false).unwrap_or(0),
+                            false => add(&mut grown[to], numbers.counter(from, false).unwrap_or(0)),
                         }
                     }
                 }
@@ -276,7 +287,7 @@ impl Totals {
                         let read = numbers.counter(from, true).unwrap_or(0);
                         self.now[to] = self.now[to].max(read);
                     }
-                    false => self.now[to] += numbers.counter(from, false).unwrap_or(0),
+                    false => add(&mut self.now[to], numbers.counter(from, false).unwrap_or(0)),
                 }
             }
         }

@@ -305,7 +305,7 @@ fn load(grid: &Grid) -> Option<Load> {
             .shape
             .places()
             .filter(|(_, it)| it.name == names::ATTEMPTS_SENT.name && it.label("kind") == kind);
-        columns.map(|(place, _)| row.grown[place]).sum()
+        columns.fold(0, |sum, (place, _)| sum.saturating_add(row.grown[place]))
     };
     let questions = sent("primary");
     Some(Load {
@@ -329,7 +329,7 @@ fn until_used(log: &Log, from: u64, to: u64, is_left: impl Fn(&str) -> bool) -> 
     let step = (to - from).div_ceil(POINTS * 1_000).max(1) * 1_000;
     let used = |it: &Step| {
         let left = it.routes.iter().filter(|route| is_left(&route.name));
-        left.map(|route| route.packets).sum::<u64>() * USED > it.packets
+        left.fold(0, |sum: u64, route| sum.saturating_add(route.packets)) > it.packets / USED
     };
     // In the first step it was being left.
     let back = steps(&Grid::of(log, from + step, to, step))
@@ -397,8 +397,8 @@ fn worth(log: &Log, incident: &Incident) -> Vec<Worth> {
         let (mut samples, mut lost, mut questions) = (0, 0, 0);
         for route in steps(&grid).pop().into_iter().flat_map(|it| it.routes) {
             if is_left(&route.name) {
-                samples += route.ended;
-                lost += route.lost;
+                samples = route.ended.saturating_add(samples);
+                lost = route.lost.saturating_add(lost);
             }
         }
         let mut trips = Buckets::default();
@@ -413,7 +413,7 @@ fn worth(log: &Log, incident: &Incident) -> Vec<Worth> {
             }
             let sent = column.name == names::ATTEMPTS_SENT.name;
             if sent && !here && column.label("kind") == "primary" {
-                questions += row.grown[place];
+                questions = row.grown[place].saturating_add(questions);
             }
         }
         let felt = upstream_answers(&grid.shape, row);

@@ -132,6 +132,12 @@ pub(super) fn text<'a>(told: &'a Told, name: &str) -> &'a str {
     told.event[name].as_str().unwrap_or_default()
 }
 
+/// Kind and name of whom it is about, if anybody.
+fn subject(told: &Told) -> Option<(String, String)> {
+    let name = |key: &str| Some(told.event["subject"][key].as_str()?.to_owned());
+    name("kind").zip(name("name"))
+}
+
 fn millis(value: &Value) -> u64 {
     (value.as_f64().unwrap_or(0.0).clamp(0.0, 1e12) * 1e3) as u64
 }
@@ -176,11 +182,9 @@ impl Search {
                 self.open.retain(|open| *open != place);
             }
         }
-        let subject = &told.event["subject"];
-        let name = |key: &str| Some(subject[key].as_str()?.to_owned());
         self.open.push(now.blamed.len());
         now.blamed.push(Blamed {
-            subject: name("kind").zip(name("name")),
+            subject: subject(told),
             scope: text(told, "scope").into(),
             nature: told.event["nature"]["what"]
                 .as_str()
@@ -256,9 +260,7 @@ struct Doubts {
 
 impl Doubts {
     fn hear(&mut self, told: &Told) {
-        let subject = &told.event["subject"];
-        let name = |key: &str| Some(subject[key].as_str()?.to_owned());
-        let Some(subject) = name("kind").zip(name("name")) else {
+        let Some(subject) = subject(told) else {
             return;
         };
         let verdict = text(told, "to");
