@@ -4,8 +4,8 @@
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-use super::units::{format_duration, format_size};
 use super::QueryLogConfig;
+use super::units::{format_duration, format_size};
 use super::{
     Answering, CacheConfig, Config, Dns64Config, GuardConfig, Limits, Listen, PathConfig, Policy,
     RecordConfig, RecorderConfig, Routing, SpecialNames, TopConfig, UpstreamConfig,

@@ -1,8 +1,7 @@
 //! What a reload changes while byway runs, and what needs a restart.
 
-use super::{
-    CacheConfig, Config, Limits, QueryLogConfig, RecorderConfig, Routing, SpecialNames, TopConfig,
-};
+use super::QueryLogConfig;
+use super::{CacheConfig, Config, Limits, RecorderConfig, Routing, SpecialNames, TopConfig};
 
 /// When a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
+use super::QueryLogConfig;
 use super::host::{Host, RECORDER_FILE};
 use super::meaning::value_or;
 use super::report::{Report, Written};
 use super::spec::{Key, SnapshotSpec, Spec};
 use super::units::format_duration;
 use super::{
-    CacheConfig, Limits, PortRule, QueryLogConfig, RecorderConfig, Routing, SourcePorts,
-    SpecialNames, TopConfig,
+    CacheConfig, Limits, PortRule, RecorderConfig, Routing, SourcePorts, SpecialNames, TopConfig,
 };
 
 pub(super) fn special(spec: &Spec) -> SpecialNames {
