@@ -108,6 +108,22 @@ fn names_that_fail_while_their_server_is_clear_are_no_outage() {
 }
 
 #[test]
+fn where_every_name_was_refused_since_the_start_none_can_be_resolved() {
+    let mut world = World::of(2, &["default"]);
+    world.sight.useful = vec![Time::default()];
+    world.failing = 100;
+    world.sight.vain = vec![(4, Some(Rcode::REFUSED))];
+    world.pass(60.0);
+    assert!(!world.troubles.is_outage(), "a few names");
+    world.sight.vain = vec![(5, Some(Rcode::REFUSED))];
+    world.pass(2.0);
+    assert!(world.troubles.is_outage());
+    let told = world.take();
+    let expected = "! no name can be resolved: upstreams dc1 and dc2 (REFUSED); ";
+    assert!(told[0].starts_with(expected), "{told:?}");
+}
+
+#[test]
 fn five_names_in_vain_and_nothing_useful_for_twelve_seconds_are_an_outage() {
     let mut world = World::of(2, &["default"]);
     world.failing = 100;

@@ -89,7 +89,8 @@ impl Troubles {
         let vain = self.seen.felt.since(before);
         let mut usable = pool.ways.iter().filter(|way| self.usable(**way));
         match useful == Time::default() {
-            true => usable.all(|way| self.is_bad_way(*way)),
+            // Nothing useful has ever come: a server that refuses this host altogether is none that fails some names.
+            true => usable.all(|way| self.is_bad_way(*way)) || pool.vain.0 >= REFUSED_NAMES,
             false if pool.standing == Standing::Clear => {
                 now.since(useful) >= REFUSED && pool.vain.0 >= REFUSED_NAMES
             }
