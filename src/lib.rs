@@ -14,4 +14,5 @@ pub mod resolve;
 pub mod route;
 pub mod serve;
 pub mod sys;
+pub mod tls;
 pub mod wire;

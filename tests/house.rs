@@ -27,13 +27,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "cache", "names", "route", "net", "wire", "observe", "config", "sys",
         ],
     ),
-    ("serve", &["resolve", "wire", "observe", "config", "sys"]),
+    ("tls", &["config"]),
+    (
+        "serve",
+        &["resolve", "wire", "observe", "config", "sys", "tls"],
+    ),
     ("admin", &["observe", "config"]),
     (
         "daemon",
         &[
             "admin", "cache", "config", "names", "net", "observe", "record", "resolve", "route",
-            "serve", "sys", "wire",
+            "serve", "sys", "tls", "wire",
         ],
     ),
     (

@@ -20,12 +20,14 @@ pub fn serve() {
         address: ([127, 0, 0, 1], 0).into(),
         udp: true,
         tcp: true,
+        tls: false,
     }];
     let listeners = Listeners::bind(&listen, &limits).expect("a port");
     let address = listeners.listen()[0].address;
     let config = Config {
         workers: 1,
         listen,
+        certificates: Vec::new(),
         paths: Vec::new(),
         upstreams: Vec::new(),
         guards: Vec::new(),

@@ -31,7 +31,7 @@ pub enum AddressError {
     #[error("expected an IP address, not a URL")]
     Url,
     /// A URL or an address that stands for an encrypted transport.
-    #[error("DNS over {0} is not supported yet")]
+    #[error("upstreams are not asked over {0} yet")]
     Encrypted(&'static str),
     /// What follows the address is no port.
     #[error("`{0}` is not a port, 1 to 65535")]

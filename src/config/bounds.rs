@@ -212,6 +212,9 @@ pub const WAITING: Bounds<usize> = bounds(65_536, 16, 1 << 22);
 /// Clients waiting for one answer: a quarter of all. At a deadline of 4.5 s that is 3,600 a second for one silent name.
 pub const WAITING_PER_QUESTION: Bounds<usize> = bounds(16_384, 1, 1 << 22);
 
+/// The most certificates. See [`MOST_LISTENERS`].
+pub const MOST_CERTIFICATES: usize = 64;
+
 /// The most guards. See [`MOST_LISTENERS`].
 pub const MOST_GUARDS: usize = 1024;
 /// How long addresses of a name that has vanished are kept. An hour is what it takes to find out why a name is gone and

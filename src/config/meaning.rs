@@ -17,7 +17,7 @@ use super::report::{Place, Report, Severity, Written, quoted};
 use super::spec::{AdminListen, IdentitySpec, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
 use super::{
     Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
-    allowed_by_default, bounds, dns64, guards, records, settings, system, zones,
+    allowed_by_default, bounds, certificates, dns64, guards, records, settings, system, zones,
 };
 
 /// What a file means.
@@ -47,6 +47,10 @@ pub(super) fn config(
 ) -> Option<Meant> {
     let whole = !any_error(reports);
     let listen = listeners(&spec.listen, &spec.passed, host, reports);
+    let certificates = certificates::certificates(&spec.certificates, reports);
+    if whole {
+        certificates::check(&spec.listen, &spec.certificates, reports);
+    }
     let admin = admin(spec, &listen, host, reports);
     let control = match &spec.control {
         None => host.control_socket.clone(),
@@ -106,6 +110,7 @@ pub(super) fn config(
     let config = Config {
         workers: value_or(&spec.workers, host.cores),
         listen,
+        certificates,
         paths: paths.finish(),
         upstreams,
         zones,
@@ -227,7 +232,7 @@ fn listeners(
     let mut seen = HashMap::new();
     let (mut listeners, mut places) = (Vec::new(), Vec::new());
     for it in written {
-        let (udp, tcp) = transports(it, reports);
+        let [udp, tcp, tls] = certificates::transports(it, reports);
         let Some(endpoint) = &it.address else {
             continue;
         };
@@ -237,7 +242,7 @@ fn listeners(
         let message = || format!("two listeners on {address}");
         // Port 0 is another port each time.
         let fresh = address.port() == 0
-            || [(udp, "udp"), (tcp, "tcp")]
+            || [(udp, "udp"), (tcp || tls, "tcp")]
                 .into_iter()
                 .filter(|(wanted, _)| *wanted)
                 .all(|(_, name)| {
@@ -250,7 +255,12 @@ fn listeners(
                     )
                 });
         if fresh {
-            listeners.push(Listen { address, udp, tcp });
+            listeners.push(Listen {
+                address,
+                udp,
+                tcp,
+                tls,
+            });
             places.push(&endpoint.place);
         }
     }
@@ -260,7 +270,10 @@ fn listeners(
             .iter_mut()
             .find(|known| known.address == it.address)
         {
-            Some(known) => (known.udp, known.tcp) = (known.udp | it.udp, known.tcp | it.tcp),
+            Some(known) => {
+                known.udp |= it.udp;
+                known.tcp |= it.tcp && !known.tls;
+            }
             None => listeners.push(it.clone()),
         }
     }
@@ -278,7 +291,7 @@ fn covered(listeners: &[Listen], places: &[&Place], reports: &mut Vec<Report>) {
                 && wildcard.is_ipv4() == address.is_ipv4()
                 && wildcard.port() == address.port()
                 && address.port() != 0
-                && (one.udp && other.udp || one.tcp && other.tcp)
+                && (one.udp && other.udp || one.takes_connections() && other.takes_connections())
         };
         if let Some((other, wider)) = all().find(covers) {
             let message = format!(
@@ -291,27 +304,6 @@ fn covered(listeners: &[Listen], places: &[&Place], reports: &mut Vec<Report>) {
             reports.push(report.related(wider, "the wildcard is given here"));
         }
     }
-}
-
-/// Whether UDP and TCP are wanted.
-fn transports(listen: &ListenSpec, reports: &mut Vec<Report>) -> (bool, bool) {
-    let Some(written) = &listen.transports else {
-        return (true, true);
-    };
-    let mut seen = HashMap::new();
-    for it in &written.value {
-        let message = || "a transport is named twice".to_owned();
-        first_time(&mut seen, it.value, &it.place, message, reports);
-    }
-    if written.value.is_empty() {
-        let label = "expected `\"udp\"`, `\"tcp\"` or both";
-        let report = Report::error("a listener without a transport", &written.place, label);
-        reports.push(report.help("leave `transports` out for both"));
-    }
-    (
-        seen.contains_key(&UpstreamTransport::Udp),
-        seen.contains_key(&UpstreamTransport::Tcp),
-    )
 }
 
 fn admin(
@@ -334,7 +326,7 @@ fn admin(
     let taken = |it: &&Listen| {
         let (a, b) = (it.address.ip(), address.ip());
         let same = a == b || a.is_unspecified() || b.is_unspecified();
-        it.tcp && same && address.port() != 0 && it.address.port() == address.port()
+        it.takes_connections() && same && address.port() != 0 && it.address.port() == address.port()
     };
     if let Some(listener) = listen.iter().find(taken) {
         let label = format!("the listener on {} takes this port", listener.address);

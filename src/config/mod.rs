@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod bounds;
+mod certificates;
 mod dns64;
 pub mod file;
 mod guards;

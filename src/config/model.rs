@@ -17,6 +17,8 @@ pub struct Config {
     pub workers: usize,
     /// Where queries are accepted. At least one.
     pub listen: Vec<Listen>,
+    /// What byway shows clients that speak TLS. At least one where a listener does.
+    pub certificates: Vec<CertificateConfig>,
     /// The ways out of this host; a route names one by its index. At least one.
     pub paths: Vec<PathConfig>,
     /// The resolvers that may be asked; a route names one by its index. At least one.
@@ -67,6 +69,17 @@ pub struct Listen {
     pub udp: bool,
     /// Accept queries over TCP.
     pub tcp: bool,
+    /// Accept queries over TLS (RFC 7858), and over nothing else.
+    pub tls: bool,
+}
+
+/// A certificate and its key, as files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateConfig {
+    /// The certificate, and behind it those that lead to one which clients know.
+    pub chain: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// A way out of this host.
@@ -407,7 +420,7 @@ pub struct Limits {
     pub tcp_buffer: usize,
     /// A TCP connection with nothing in flight is closed after this long.
     pub tcp_idle: Duration,
-    /// A client that does not finish sending a query, or does not take its answers, is cut off after this.
+    /// A client that does not finish its TLS handshake or a query, or does not take its answers, is cut off after this.
     pub tcp_stall: Duration,
     /// Largest UDP answer sent and, as advertised by EDNS(0), accepted from upstreams. 512 to 4096.
     pub udp_payload: u16,
@@ -431,6 +444,7 @@ impl Config {
             workers: super::host::cores(),
             allow: allowed_by_default(&listen),
             listen,
+            certificates: Vec::new(),
             paths: vec![PathConfig::kernels_choice()],
             upstreams: upstreams.iter().map(|&it| UpstreamConfig::at(it)).collect(),
             zones: Vec::new(),
@@ -465,6 +479,13 @@ pub(super) fn allowed_by_default(listen: &[Listen]) -> Vec<IpNet> {
     }
 }
 
+impl Listen {
+    /// Whether connections are accepted there.
+    pub fn takes_connections(&self) -> bool {
+        self.tcp || self.tls
+    }
+}
+
 impl Default for Listen {
     /// UDP and TCP on 127.0.0.1:5339.
     fn default() -> Listen {
@@ -472,6 +493,7 @@ impl Default for Listen {
             address: bounds::LISTEN,
             udp: true,
             tcp: true,
+            tls: false,
         }
     }
 }

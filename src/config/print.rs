@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::QueryLogConfig;
 use super::units::{format_duration, format_size};
 use super::{
-    Answering, CacheConfig, Config, Dns64Config, GuardConfig, Limits, Listen, PathConfig, Policy,
-    RecordConfig, RecorderConfig, Routing, SpecialNames, TopConfig, UpstreamConfig,
-    UpstreamTransport, ZoneConfig, ZoneTtls,
+    Answering, CacheConfig, CertificateConfig, Config, Dns64Config, GuardConfig, Limits, Listen,
+    PathConfig, Policy, RecordConfig, RecorderConfig, Routing, SpecialNames, TopConfig,
+    UpstreamConfig, UpstreamTransport, ZoneConfig, ZoneTtls,
 };
 use crate::wire::name_to_text;
 
@@ -28,6 +28,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     let Config {
         workers,
         listen,
+        certificates,
         paths,
         upstreams,
         zones,
@@ -53,6 +54,9 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "allow = {}", list(allow.iter().map(text)))?;
     for it in listen {
         write_listen(out, it)?;
+    }
+    for it in certificates {
+        write_certificate(out, it)?;
     }
     for it in paths {
         write_path(out, it)?;
@@ -142,8 +146,13 @@ fn write_query_log(out: &mut String, query_log: &QueryLogConfig) -> fmt::Result 
 }
 
 fn write_listen(out: &mut String, listen: &Listen) -> fmt::Result {
-    let Listen { address, udp, tcp } = listen;
-    let transports = [(*udp, "udp"), (*tcp, "tcp")];
+    let Listen {
+        address,
+        udp,
+        tcp,
+        tls,
+    } = listen;
+    let transports = [(*udp, "udp"), (*tcp, "tcp"), (*tls, "tls")];
     let transports = transports.iter().filter(|(on, _)| *on);
     writeln!(out, "\n[[listen]]")?;
     writeln!(out, "address = {}", text(address))?;
@@ -152,6 +161,13 @@ fn write_listen(out: &mut String, listen: &Listen) -> fmt::Result {
         "transports = {}",
         list(transports.map(|(_, it)| text(it)))
     )
+}
+
+fn write_certificate(out: &mut String, certificate: &CertificateConfig) -> fmt::Result {
+    let CertificateConfig { chain, key } = certificate;
+    writeln!(out, "\n[[certificate]]")?;
+    writeln!(out, "chain = {}", text(chain.display()))?;
+    writeln!(out, "key = {}", text(key.display()))
 }
 
 fn write_path(out: &mut String, path: &PathConfig) -> fmt::Result {

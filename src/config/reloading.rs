@@ -40,6 +40,7 @@ settings! {
     "workers" Restart workers;
     "allow" Reload allow;
     "[[listen]]" Restart listen;
+    "[[certificate]]" Reload certificates;
     "[[path]]" Reload paths;
     "[[upstream]]" Reload upstreams;
     "[special-names] localhost" Reload special.localhost;
@@ -143,6 +144,7 @@ const _: fn(Config) = |config| {
     let Config {
         workers: _,
         listen: _,
+        certificates: _,
         paths: _,
         upstreams: _,
         zones: _,

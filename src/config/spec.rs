@@ -10,6 +10,7 @@ use toml::de::DeTable;
 
 use super::address::{self, Endpoint};
 use super::bounds;
+use super::certificates::pem;
 use super::dns64;
 use super::records::{record_name, record_type};
 use super::report::{Place, Report, Written, quoted};
@@ -31,6 +32,7 @@ pub(super) struct Spec {
     pub(super) workers: Key<usize>,
     pub(super) allow: Key<Vec<Written<IpNet>>>,
     pub(super) listen: Vec<ListenSpec>,
+    pub(super) certificates: Vec<CertificateSpec>,
     pub(super) paths: Vec<PathSpec>,
     pub(super) upstreams: Vec<UpstreamSpec>,
     /// The command line's upstreams stand in place of the file's.
@@ -57,7 +59,22 @@ pub(super) struct Spec {
 #[derive(Debug)]
 pub(super) struct ListenSpec {
     pub(super) address: Key<Endpoint>,
-    pub(super) transports: Key<Vec<Written<UpstreamTransport>>>,
+    pub(super) transports: Key<Vec<Written<ListenTransport>>>,
+}
+
+/// `[[listen]] transports`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ListenTransport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+/// `[[certificate]]`
+#[derive(Debug)]
+pub(super) struct CertificateSpec {
+    pub(super) chain: Key<PathBuf>,
+    pub(super) key: Key<PathBuf>,
 }
 
 /// `[[path]]`
@@ -293,6 +310,7 @@ impl Spec {
             workers: t.read("workers", |it| it.whole(bounds::WORKERS)),
             allow: t.list("allow", prefix),
             listen: t.tables("listen", "[[listen]]", ListenSpec::read),
+            certificates: t.tables("certificate", "[[certificate]]", CertificateSpec::read),
             paths: t.tables("path", "[[path]]", PathSpec::read),
             upstreams: t.tables("upstream", "[[upstream]]", UpstreamSpec::read),
             upstreams_replaced: false,
@@ -358,13 +376,28 @@ const TRANSPORTS: &[(&str, UpstreamTransport)] = &[
     ("tcp", UpstreamTransport::Tcp),
 ];
 
+const LISTEN_TRANSPORTS: &[(&str, ListenTransport)] = &[
+    ("udp", ListenTransport::Udp),
+    ("tcp", ListenTransport::Tcp),
+    ("tls", ListenTransport::Tls),
+];
+
+impl CertificateSpec {
+    fn read(t: &mut Table<'_, '_>) -> CertificateSpec {
+        CertificateSpec {
+            chain: t.require("chain", |it| pem(it, "a certificate")),
+            key: t.require("key", |it| pem(it, "a key")),
+        }
+    }
+}
+
 impl ListenSpec {
     fn read(t: &mut Table<'_, '_>) -> ListenSpec {
         ListenSpec {
             address: t.require("address", |it| {
                 endpoint(it, "`\"127.0.0.1:5339\"`", Endpoint::listener)
             }),
-            transports: t.list("transports", |it| it.choice(TRANSPORTS)),
+            transports: t.list("transports", listen_transport),
         }
     }
 }
@@ -645,10 +678,23 @@ fn transport(value: &Value<'_>) -> Read<UpstreamTransport> {
         let encrypted =
             |text: &str| matches!(text, "tls" | "dot" | "https" | "doh" | "quic" | "doq");
         match value.string("").is_ok_and(encrypted) {
-            true => report.help("encrypted transports are not supported yet"),
+            true => report.help("upstreams are not asked over encrypted transports yet"),
             false => report,
         }
     })
+}
+
+/// How clients speak to a listener.
+fn listen_transport(value: &Value<'_>) -> Read<ListenTransport> {
+    value
+        .choice(LISTEN_TRANSPORTS)
+        .map_err(|report| match value.string("") {
+            Ok("dot") => report.help("DNS over TLS is `\"tls\"`"),
+            Ok("https" | "doh" | "quic" | "doq") => {
+                report.help("of the encrypted ones byway speaks TLS alone")
+            }
+            _ => report,
+        })
 }
 
 /// A path's or an upstream's name. They stand in logs, labels and `dc1@eth1`, so what would have to be quoted
@@ -798,7 +844,7 @@ fn resolv_conf(value: &Value<'_>) -> Read<PathBuf> {
 }
 
 /// The path of a file that means the same wherever byway was started.
-fn absolute(text: &str) -> Option<PathBuf> {
+pub(super) fn absolute(text: &str) -> Option<PathBuf> {
     let path = PathBuf::from(text);
     (path.is_absolute() && !text.ends_with('/') && !text.contains('\0')).then_some(path)
 }

@@ -251,6 +251,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
             "workers",
             "allow",
             "listen",
+            "certificate",
             "path",
             "upstream",
             "zone",
@@ -269,6 +270,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
         ],
     ),
     ("[[listen]]", &["address", "transports"]),
+    ("[[certificate]]", &["chain", "key"]),
     (
         "[[path]]",
         &[

@@ -28,6 +28,7 @@ use crate::observe::query_log::QueryLog;
 use crate::observe::top::Top;
 use crate::resolve::{Core, Shared};
 use crate::serve::{Connections, Front, Listeners};
+use crate::tls;
 
 /// How long workers may take to start: hosts may be slow, but a start must not hang.
 const START: Duration = Duration::from_secs(30);
@@ -53,6 +54,7 @@ pub(super) struct Means {
     pub(super) metrics: Arc<Metrics>,
     pub(super) top: Arc<Top>,
     pub(super) log: Option<Arc<QueryLog>>,
+    pub(super) tls: Option<Arc<tls::Server>>,
     pub(super) teller: Arc<Teller>,
     pub(super) clock: Clock,
     pub(super) fate: Fate,
@@ -262,6 +264,7 @@ impl Seat {
             metrics: all_metrics,
             top,
             log,
+            tls,
             teller,
             clock,
             fate,
@@ -282,6 +285,9 @@ impl Seat {
             log.as_ref().map(|log| log.pen()),
             clock,
         );
+        if let Some(tls) = tls {
+            front.encrypt(tls);
+        }
         let core = Core::new(
             sockets,
             Arc::clone(&shared),

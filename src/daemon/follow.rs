@@ -1,4 +1,5 @@
-//! Files of the host that byway follows: which name servers it has (resolv.conf(5)), and its own file of names (hosts(5)).
+//! Files that byway follows: those that say which name servers the host has (resolv.conf(5)), its own file of names (hosts(5)),
+//! and the certificates that clients are shown.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read};
@@ -10,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::error;
 
 use super::files::{Bell, Files};
-use super::hosts;
 use super::reload::Wish;
 use super::vital::{Alarm, News, Pulse};
+use super::{certificates, hosts};
 use crate::clock::{Clock, Time};
-use crate::config::{Config, Loaded, file};
+use crate::config::{CertificateConfig, Config, Loaded, file};
 
 /// No more of a resolv.conf is compared; `config` reads no more of it either.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -34,6 +35,7 @@ struct Wanted {
     resolv_conf: Vec<PathBuf>,
     /// The file of names, and the TTL of what it says in seconds.
     hosts: Option<(PathBuf, u32)>,
+    certificates: Vec<CertificateConfig>,
 }
 
 impl Wanted {
@@ -45,6 +47,7 @@ impl Wanted {
                 None => Vec::new(),
             },
             hosts: config.hosts.clone().map(|path| (path, ttl)),
+            certificates: config.certificates.clone(),
         }
     }
 }
@@ -81,14 +84,14 @@ impl Follower {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on looking, on a thread of its own. The main thread is told when name servers may have changed; `hosts` takes
-    /// in names itself.
+    /// Goes on looking, on a thread of its own. The main thread is told when name servers may have changed; the readers take
+    /// in names and certificates themselves.
     ///
     /// # Errors
     /// If there is no thread to be had.
     pub(super) fn run(
         self: &Arc<Self>,
-        mut hosts: hosts::Reader,
+        (mut hosts, mut certificates): (hosts::Reader, certificates::Reader),
         alarm: Alarm,
         clock: Clock,
         pulse: Arc<Pulse>,
@@ -103,6 +106,7 @@ impl Follower {
                 if wanted != known {
                     let own = wanted.hosts.iter().map(|(path, _)| path);
                     let all = wanted.resolv_conf.iter().chain(own);
+                    let all = all.chain(certificates::files(&wanted.certificates));
                     files = Files::watch(all.cloned().collect());
                     known = wanted;
                 }
@@ -110,6 +114,7 @@ impl Follower {
                 pulse.beat(clock.now());
                 let took_in = catch_unwind(AssertUnwindSafe(|| {
                     hosts.follow(known.hosts.as_ref());
+                    certificates.follow(&known.certificates);
                     let now = Some(known.resolv_conf.iter().map(|it| print_of(it)).collect());
                     let again = this.again.swap(false, Ordering::Relaxed);
                     if !known.resolv_conf.is_empty() && (seen != now || again) {
@@ -118,7 +123,7 @@ impl Follower {
                     }
                 }));
                 if took_in.is_err() {
-                    error!("a look at the files of the host was lost to a panic");
+                    error!("a look at the files that are followed was lost to a panic");
                 }
                 let due = files.each().map_or(Time::NEVER, |each| clock.now() + each);
                 pulse.beat(due);

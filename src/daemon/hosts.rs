@@ -27,10 +27,10 @@ pub(super) struct Reader {
     complaint: Option<String>,
 }
 
-/// By this a change is noticed.
-type Seen = (u64, u64, u64, i64, i64);
+/// By this a change of a file is noticed.
+pub(super) type Seen = (u64, u64, u64, i64, i64);
 
-fn seen(metadata: &Metadata) -> Seen {
+pub(super) fn seen(metadata: &Metadata) -> Seen {
     let (dev, ino) = (metadata.dev(), metadata.ino());
     (
         dev,

@@ -1,5 +1,6 @@
 //! Wiring: from a configuration to a running daemon, and to its end.
 
+mod certificates;
 mod crew;
 mod descriptors;
 mod desk;
@@ -50,6 +51,8 @@ use crate::route::{Route, UpstreamId};
 pub use crate::serve::Passed;
 use crate::serve::{BindError, Connections, Listeners};
 use crate::sys;
+use crate::tls::{self, TlsError};
+use certificates::Shop;
 use crew::{Crew, Ending, Means};
 use desk::Counter;
 use follow::Follower;
@@ -69,6 +72,9 @@ pub enum StartError {
     /// An address for queries cannot be listened on.
     #[error(transparent)]
     Listen(#[from] BindError),
+    /// A certificate or a key cannot be used.
+    #[error("{0}; clients of the listeners with TLS would be shown nothing")]
+    Certificate(#[from] TlsError),
     /// The address for metrics and health cannot be listened on.
     #[error(
         "cannot serve metrics on {address}: {cause}; choose another with `--admin` or `[admin] listen`, or turn it off with \"off\""
@@ -150,6 +156,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         ..config.clone()
     };
     let (for_admin, passed): (Vec<_>, Vec<_>) = passed.into_iter().partition(Passed::is_admin);
+    let tls = tls::Server::open(&config.certificates)?.map(Arc::new);
     let listeners = Listeners::take(&config.listen, &config.limits, passed)?;
     let admin = match for_admin.into_iter().next() {
         Some(passed) => Some(TcpListener::from(passed.into_socket())),
@@ -185,6 +192,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     );
     let metrics = Arc::new(metrics.map_err(|error| StartError::Names(error.to_string()))?);
     metrics.configured_at(SystemTime::now());
+    let shop = Shop::new(tls.clone(), &metrics);
     let top = Arc::new(Top::new(&config.top, config.workers, clock.now()));
     let teller = Arc::new(Teller::new(config, &lineup, &shared, &metrics, clock));
     let journal = Arc::clone(&teller.journal);
@@ -202,6 +210,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         metrics: Arc::clone(&metrics),
         top: Arc::clone(&top),
         log: log.clone(),
+        tls: tls.clone(),
         teller: Arc::clone(&teller),
         clock,
         fate: paths.fate(),
@@ -249,7 +258,8 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     let pulse = pulses.beside("the reader of the host's files".into(), clock.now());
     let follower = Follower::new()?;
     follower.follow(&loaded, config);
-    follower.run(hosts, to_main, clock, pulse)?;
+    let certificates = certificates::Reader::new(shop.clone(), &config.certificates);
+    follower.run((hosts, certificates), to_main, clock, pulse)?;
     paths.confess();
     let proof = service::is_watched().then(|| Proof::new(&metrics, &listen));
     let mut reloader = Reloader {
@@ -269,6 +279,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         orders,
         record,
         teller: for_reloads,
+        shop,
         follower,
         clock,
         rng,
@@ -376,6 +387,7 @@ fn announce(
     let mut text = format!("byway {} ({origin})\n", env!("CARGO_PKG_VERSION"));
     for listener in listen {
         let transports = match (listener.udp, listener.tcp) {
+            _ if listener.tls => "tls",
             (true, true) => "udp, tcp",
             (true, false) => "udp",
             _ => "tcp",

@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
+use super::certificates::Shop;
 use super::desk::rfc3339;
 use super::follow::Follower;
 use super::paths::Handle;
@@ -151,6 +152,7 @@ pub(super) struct Reloader {
     /// See [`Means`](super::crew::Means).
     pub(super) deadline: Arc<Span>,
     pub(super) teller: Arc<Teller>,
+    pub(super) shop: Shop,
     pub(super) follower: Arc<Follower>,
     pub(super) clock: Clock,
     pub(super) rng: StdRng,
@@ -260,9 +262,12 @@ impl Reloader {
         if zones(&config) != zones(&self.config) {
             changed.push("[[zone]]");
         }
+        let certificates = self.shop.read(&config.certificates);
+        let certificates = certificates.map_err(|error| error.to_string())?;
         if !changed.is_empty() {
             self.apply(&config)?;
         }
+        self.shop.show(certificates);
         loaded.remarks.iter().for_each(|remark| warn!("{remark}"));
         let origin = loaded.describe();
         let mut done = format!("{by}: the configuration was read anew from {origin}: ");

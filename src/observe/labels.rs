@@ -61,6 +61,8 @@ labels! {
         Udp = "udp",
         /// A message on a TCP connection.
         Tcp = "tcp",
+        /// A message on a TCP connection that is encrypted (RFC 7858).
+        Tls = "tls",
     }
 
     /// How much a trouble is about. One that explains others covers them.
@@ -177,7 +179,7 @@ labels! {
         Send = "send",
         /// The client closed its connection before its answer was ready.
         Gone = "gone",
-        /// A TCP client did not finish its query, or did not take its answers, in time.
+        /// A TCP client did not finish its TLS handshake or its query, or did not take its answers, in time.
         Stalled = "stalled",
         /// A limit on TCP connections closed the connection.
         Connections = "connections",
@@ -405,6 +407,14 @@ feeders! {
         Truncated = TRUNCATED,
         /// A TCP connection was accepted.
         TcpAccepted = TCP_ACCEPTED,
+        /// A client has come with TLS for the first time, or again after long.
+        HandshakeFull = TLS_HANDSHAKES "full",
+        /// A client has come again, with what it was given the last time.
+        HandshakeResumed = TLS_HANDSHAKES "resumed",
+        /// It came to nothing: the client does not speak TLS, or did not like what it saw.
+        HandshakeFailed = TLS_HANDSHAKES "failed",
+        /// The client did not finish it in time.
+        HandshakeSlow = TLS_HANDSHAKES "slow",
         /// An upstream was found to lead back here.
         LoopFound = LOOPS,
     }

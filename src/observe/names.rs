@@ -93,6 +93,10 @@ series! {
         "TCP connections open from clients.";
     TCP_ACCEPTED = Counter "byway_tcp_connections_accepted_total" []
         "TCP connections accepted from clients.";
+    TLS_HANDSHAKES = Counter "byway_tls_handshakes_total" ["result"]
+        "TLS handshakes with clients, by how they ended.";
+    CERTIFICATE_EXPIRY = Gauge "byway_certificate_expiry_timestamp_seconds" []
+        "When the first of the certificates that clients are shown ends, in seconds since the Unix epoch.";
     LIMIT = Gauge "byway_limit" ["limit"]
         "The configured limits.";
     LIMIT_REACHED = Counter "byway_limit_reached_total" ["limit", "client"]

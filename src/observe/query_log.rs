@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::labels::Transport;
+use super::labels::{Label, Transport};
 use super::till::Till;
 use crate::clock::Time;
 use crate::config::QueryLogConfig;
@@ -199,7 +199,7 @@ impl Answered<'_> {
         };
         add(&self.since.nanos().to_ne_bytes());
         add(&self.at.nanos().to_ne_bytes());
-        add(&[family, u8::from(self.transport == Transport::Tcp)]);
+        add(&[family, self.transport.index() as u8]);
         add(&octets);
         add(&self.client.port().to_ne_bytes());
         add(&self.listener.to_ne_bytes());
@@ -211,7 +211,7 @@ impl Answered<'_> {
     fn read(all: &[u8]) -> Option<(Answered<'_>, &[u8])> {
         let (since, rest) = all.split_first_chunk::<8>()?;
         let (at, rest) = rest.split_first_chunk::<8>()?;
-        let (&[family, tcp], rest) = rest.split_first_chunk::<2>()?;
+        let (&[family, transport], rest) = rest.split_first_chunk::<2>()?;
         let (octets, rest) = rest.split_first_chunk::<16>()?;
         let (port, rest) = rest.split_first_chunk::<2>()?;
         let (listener, rest) = rest.split_first_chunk::<2>()?;
@@ -225,11 +225,7 @@ impl Answered<'_> {
         let answered = Answered {
             message,
             client: SocketAddr::new(client, u16::from_ne_bytes(*port)),
-            transport: if tcp == 1 {
-                Transport::Tcp
-            } else {
-                Transport::Udp
-            },
+            transport: *Transport::ALL.get(usize::from(transport))?,
             listener: u16::from_ne_bytes(*listener),
             since: Time::from_nanos(u64::from_ne_bytes(*since)),
             at: Time::from_nanos(u64::from_ne_bytes(*at)),

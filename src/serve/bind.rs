@@ -36,6 +36,8 @@ pub(super) struct Sockets {
     pub(super) address: SocketAddr,
     pub(super) udp: Option<UdpSocket>,
     pub(super) tcp: Option<TcpListener>,
+    /// Whether TLS is spoken on the connections.
+    pub(super) tls: bool,
     /// Which of the two the service manager has passed, and all workers share.
     passed: [bool; 2],
 }
@@ -94,10 +96,12 @@ impl Listeners {
             let rest = Listen {
                 udp: listen.udp && taken.0.is_none(),
                 tcp: listen.tcp && taken.1.is_none(),
+                tls: listen.tls && taken.1.is_none(),
                 ..listen.clone()
             };
             let (mut sockets, buffer) = bind_both(&rest, limits, Claim::First)?;
             listeners.grant(buffer);
+            sockets.tls = listen.tls;
             let refused = |transport| move |error| BindError::new(listen.address, transport, error);
             if let Some(passed) = taken.0 {
                 let socket = Socket::from(passed.into_socket());
@@ -140,6 +144,7 @@ impl Listeners {
             let rest = Listen {
                 udp: listen.udp && !udp,
                 tcp: listen.tcp && !tcp,
+                tls: listen.tls && !tcp,
                 ..listen
             };
             let (mut further, buffer) = bind_both(&rest, limits, Claim::Shared)?;
@@ -152,7 +157,7 @@ impl Listeners {
             if let (true, Some(socket)) = (tcp, &sockets.tcp) {
                 further.tcp = Some(socket.try_clone().map_err(refused("tcp"))?);
             }
-            further.passed = sockets.passed;
+            (further.passed, further.tls) = (sockets.passed, sockets.tls);
             listeners.sockets.push(further);
         }
         Ok(listeners)
@@ -165,7 +170,8 @@ impl Listeners {
             .map(|sockets| Listen {
                 address: sockets.address,
                 udp: sockets.udp.is_some(),
-                tcp: sockets.tcp.is_some(),
+                tcp: sockets.tcp.is_some() && !sockets.tls,
+                tls: sockets.tls,
             })
             .collect()
     }
@@ -191,6 +197,7 @@ fn bind_both(
             address: listen.address,
             udp: None,
             tcp: None,
+            tls: listen.tls,
             passed: [false; 2],
         };
         let mut short_buffer = None;
@@ -201,7 +208,7 @@ fn bind_both(
             sockets.udp = Some(udp);
             short_buffer = buffer;
         }
-        if listen.tcp {
+        if listen.takes_connections() {
             match bind_tcp(sockets.address, limits.tcp_buffer, claim) {
                 Ok(tcp) => {
                     if let Ok(bound) = tcp.local_addr() {

@@ -18,7 +18,7 @@ mod stream;
 mod tests;
 mod udp;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
@@ -36,6 +36,7 @@ use crate::observe::query_log::{Answered, Pen};
 use crate::observe::top::Sampler;
 use crate::resolve::front::{Asker, Replies, Service, Waiting, Way};
 use crate::sys::{self, SendBatch};
+use crate::tls;
 use crate::wire::{Ede, Inspected, Rcode, RecordType, asked_name, asked_type, write_error};
 use admit::Admission;
 pub use bind::{BindError, Listeners};
@@ -64,6 +65,8 @@ pub struct Front {
     clock: Clock,
     waiting: Arc<Waiting>,
     streams: Streams,
+    /// What the encrypted listeners shake hands with.
+    tls: OnceCell<Arc<tls::Server>>,
     /// Room for one answer on its way to a connection.
     letter: RefCell<Box<[u8]>>,
     /// The tasks that take in queries.
@@ -75,6 +78,8 @@ struct Listener {
     udp: Option<UdpListener>,
     /// Until it is opened.
     tcp: Cell<Option<TcpListener>>,
+    /// Whether what comes by connections is encrypted.
+    encrypted: bool,
 }
 
 struct UdpListener {
@@ -105,6 +110,7 @@ impl Front {
                     late: RefCell::new(SendBatch::new(slot)),
                 }),
                 tcp: Cell::new(sockets.tcp),
+                encrypted: sockets.tls,
             })
             .collect();
         Rc::new(Front {
@@ -118,6 +124,7 @@ impl Front {
             clock,
             waiting: Arc::default(),
             streams: Streams::new(connections),
+            tls: OnceCell::new(),
             letter: RefCell::new(vec![0; STREAM_LIMIT].into_boxed_slice()),
             intake: RefCell::default(),
         })
@@ -128,6 +135,12 @@ impl Front {
         self.top.suit(&config.top);
         *self.admission.borrow_mut() = Admission::new(&config.allow);
         self.terms.set(Terms::of(&config.limits));
+    }
+
+    /// Has the encrypted listeners show what `tls` holds. To be called before [`Front::open`].
+    pub fn encrypt(&self, tls: Arc<tls::Server>) {
+        // The second of two would change nothing.
+        let _ = self.tls.set(tls);
     }
 
     /// Starts to take queries in and ask `service`. To be called once, within the worker's runtime and its
@@ -151,7 +164,8 @@ impl Front {
                 self.intake.borrow_mut().push(task);
             }
             if let Some(tcp) = listener.tcp.take() {
-                let name = format!("TCP acceptor {}", address_of(tcp.local_addr()));
+                let kind = if listener.encrypted { "TLS" } else { "TCP" };
+                let name = format!("{kind} acceptor {}", address_of(tcp.local_addr()));
                 let tcp = tokio::net::TcpListener::from_std(tcp)?;
                 let accept = stream::accept(tcp, Rc::clone(self), Rc::clone(service), index);
                 self.intake.borrow_mut().push(spawn(name, Box::pin(accept)));
@@ -208,6 +222,15 @@ impl Front {
     /// The datagram socket of a listener, if it has one.
     fn udp(&self, listener: u16) -> Option<&UdpListener> {
         self.listeners.get(usize::from(listener))?.udp.as_ref()
+    }
+
+    /// What a listener's connections carry.
+    fn carries(&self, listener: u16) -> Transport {
+        let listener = self.listeners.get(usize::from(listener));
+        match listener.is_some_and(|it| it.encrypted) {
+            true => Transport::Tls,
+            false => Transport::Tcp,
+        }
     }
 
     /// Answers what is not for the service: what is no plain query, and whoever is not admitted. The
@@ -297,6 +320,7 @@ impl Replies for Front {
                 if !back.is_open() {
                     return;
                 }
+                let transport = self.carries(asker.listener);
                 let mut letter = self.letter.borrow_mut();
                 let length = write(&mut letter, limit);
                 if length == 0 {
@@ -304,10 +328,10 @@ impl Replies for Front {
                 }
                 self.count_late(&letter[..length]);
                 if let Some(peer) = back.peer() {
-                    self.show(&letter[..length], &sight(peer, Transport::Tcp), now);
+                    self.show(&letter[..length], &sight(peer, transport), now);
                 }
                 back.settle(&letter[..length]);
-                Transport::Tcp
+                transport
             }
         };
         self.metrics

@@ -103,6 +103,7 @@ impl Passed {
                     address: passed.address,
                     udp: false,
                     tcp: false,
+                    tls: false,
                 });
                 listen.len() - 1
             });

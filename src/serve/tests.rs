@@ -65,12 +65,14 @@ impl Rig {
             address: (setup.listen, 0).into(),
             udp: true,
             tcp: true,
+            tls: false,
         }];
         let listeners = Listeners::bind(&listen, &setup.limits).unwrap();
         let address = listeners.listen()[0].address;
         let config = Config {
             workers: 1,
             listen,
+            certificates: Vec::new(),
             paths: Vec::new(),
             upstreams: Vec::new(),
             zones: Vec::new(),

@@ -243,7 +243,7 @@ fn encrypted_transports_are_said_to_be_missing() {
         ("tls://10.0.0.2", "TLS"),
         ("https://dns.example/dns-query", "HTTPS"),
     ] {
-        let expected = format!("DNS over {what} is not supported yet");
+        let expected = format!("upstreams are not asked over {what} yet");
         let file = format!("version = 1\n[[upstream]]\naddress = \"{address}\"\n");
         for output in [
             byway_reading(&["check", "-"], &file),
@@ -256,7 +256,7 @@ fn encrypted_transports_are_said_to_be_missing() {
     let file = format!("{UPSTREAM}transport = \"tls\"\n");
     let output = byway_reading(&["check", "-"], &file);
     assert!(
-        text(&output.stderr).contains("not supported yet"),
+        text(&output.stderr).contains("not asked over encrypted transports yet"),
         "{output:?}"
     );
 }

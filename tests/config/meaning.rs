@@ -192,6 +192,87 @@ note: the wildcard is given here
 }
 
 #[test]
+fn what_is_wrong_with_tls() {
+    mistake(
+        r#"
+version = 1
+[[listen]]
+address = "127.0.0.1:853"
+transports = ["udp", "tls"]
+[[certificate]]
+chain = "/etc/byway/chain.pem"
+key = "/etc/byway/key.pem"
+[[upstream]]
+address = "10.0.0.2"
+"#,
+        r#"
+error: a listener with TLS takes nothing else
+ --> byway.toml:4:22
+  |
+4 | transports = ["udp", "tls"]
+  |                      ^^^^^ expected `"tls"` alone
+  |
+  = help: give TLS a table of its own, with a port of its own: 853 is the usual one
+"#,
+    );
+    mistake(
+        r#"
+version = 1
+[[listen]]
+address = "127.0.0.1:853"
+transports = ["tls"]
+[[upstream]]
+address = "10.0.0.2"
+"#,
+        r#"
+error: a listener with TLS has no certificate to show
+ --> byway.toml:4:14
+  |
+4 | transports = ["tls"]
+  |              ^^^^^^^ expected a `[[certificate]]`
+  |
+  = help: add a table `[[certificate]]` with `chain` and `key`
+"#,
+    );
+    mistake(
+        r#"
+version = 1
+[[listen]]
+address = "127.0.0.1:853"
+transports = ["dot"]
+[[certificate]]
+chain = "tls/cert.pem"
+key = "-----BEGIN PRIVATE KEY-----"
+[[upstream]]
+address = "10.0.0.2"
+"#,
+        r#"
+error: unknown transport `dot`
+ --> byway.toml:4:15
+  |
+4 | transports = ["dot"]
+  |               ^^^^^ expected `udp`, `tcp` or `tls`
+  |
+  = help: DNS over TLS is `"tls"`
+
+error: `tls/cert.pem` cannot be the place of a certificate
+ --> byway.toml:6:9
+  |
+6 | chain = "tls/cert.pem"
+  |         ^^^^^^^^^^^^^^ expected the absolute path of a file
+
+error: `key` names a file and does not hold it
+ --> byway.toml:7:7
+  |
+7 | key = "-----BEGIN PRIVATE KEY-----"
+  |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected the absolute path of a file
+  |
+  = help: write it to a file that byway alone can read
+"#,
+    );
+}
+
+#[test]
 fn listeners_in_each_others_way() {
     mistake(
         r#"

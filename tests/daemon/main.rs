@@ -51,6 +51,8 @@ mod stopping;
 mod streams;
 mod survival;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod told;
 mod top;
 mod trace;

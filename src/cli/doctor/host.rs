@@ -39,7 +39,9 @@ pub(super) fn listeners(
             continue;
         }
         let udp = listen.udp.then(|| UdpSocket::bind(address).err());
-        let tcp = listen.tcp.then(|| TcpListener::bind(address).err());
+        let tcp = listen
+            .takes_connections()
+            .then(|| TcpListener::bind(address).err());
         let error = udp.flatten().or(tcp.flatten());
         findings.push(match error {
             None => Finding::fine(subject, format!("{address} is free")),

@@ -323,6 +323,9 @@ fn any_special() -> impl Strategy<Value = SpecialNames> {
     })
 }
 
+/// UDP, TCP, both, and TLS where it is built in.
+const MOST_TRANSPORTS: u8 = if cfg!(feature = "tls") { 4 } else { 3 };
+
 pub(super) fn any_config() -> impl Strategy<Value = Config> {
     let network = (1usize..5, 1usize..5).prop_flat_map(|(paths, upstreams)| {
         let all_paths: Vec<_> = (1..=paths).map(any_path).collect();
@@ -334,7 +337,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
             any_special(),
         )
     });
-    let listen = proptest::collection::vec((any::<bool>(), 1u8..4), 1..4);
+    let listen = proptest::collection::vec((any::<bool>(), 1u8..=MOST_TRANSPORTS), 1..4);
     (
         1usize..=1024,
         listen,
@@ -364,8 +367,13 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                         },
                         udp: transports & 1 != 0,
                         tcp: transports & 2 != 0,
+                        tls: transports & 4 != 0,
                     })
                     .collect(),
+                certificates: vec![CertificateConfig {
+                    chain: PathBuf::from("/etc/byway/a \"chain\".pem"),
+                    key: PathBuf::from("/etc/byway/key.pem"),
+                }],
                 paths: network.0,
                 upstreams: network.1,
                 zones: network.2,

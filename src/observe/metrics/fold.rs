@@ -108,6 +108,11 @@ impl Collector for Fold {
             1.0,
         );
         self.shared.reload(&mut page);
+        let ends = &self.shared.certificate_ends;
+        match ends.load(std::sync::atomic::Ordering::Relaxed) {
+            0 => {}
+            ends => page.put(&names::CERTIFICATE_EXPIRY, &[], ends as f64),
+        }
         page.put(&names::WORKERS, &[], blocks.0.len() as f64);
         for (end, count) in Visit::ALL.iter().zip(&self.shared.visits) {
             let count = count.load(std::sync::atomic::Ordering::Relaxed);

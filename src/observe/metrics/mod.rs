@@ -84,6 +84,8 @@ struct Shared {
     reloads: Mutex<Reloads>,
     /// Of the watch's own thread.
     visits: [AtomicU64; Visit::COUNT],
+    /// When the first of the certificates ends, in seconds since the Unix epoch; 0 if there is none.
+    certificate_ends: AtomicU64,
     /// Troubles that began, and that go on now.
     troubles: [[AtomicU64; Scope::COUNT]; 2],
 }
@@ -132,6 +134,7 @@ impl Metrics {
             evacuations: Mutex::default(),
             reloads: Mutex::default(),
             visits: Default::default(),
+            certificate_ends: AtomicU64::new(0),
             troubles: Default::default(),
         });
         Ok(Metrics {
@@ -209,6 +212,13 @@ impl Metrics {
             true => (reloads.applied, reloads.since) = (reloads.applied + 1, Some(at)),
             false => reloads.refused += 1,
         }
+    }
+
+    /// The first of the certificates that clients are shown ends then.
+    pub fn certificate_ends(&self, at: SystemTime) {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.map_or(0, |since| since.as_secs());
+        self.shared.certificate_ends.store(seconds, Relaxed);
     }
 
     /// Counts a trouble that has begun.

@@ -23,7 +23,7 @@ pub(super) struct Block {
 /// By number, who has it of all that have had it.
 pub type Tenants = Vec<u32>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scalars {
     pub(super) answers: [[Cell64; AnswerRcode::COUNT]; AskedType::COUNT],
     pub(super) durations: [Histogram; Source::COUNT],
@@ -31,6 +31,20 @@ pub(super) struct Scalars {
     pub(super) limits: [[Cell64; Client::COUNT]; Limit::COUNT],
     pub(super) counters: [Cell64; Counter::COUNT],
     pub(super) gauges: [Cell64; Gauge::COUNT],
+}
+
+impl Default for Scalars {
+    fn default() -> Scalars {
+        Scalars {
+            answers: Default::default(),
+            durations: Default::default(),
+            dropped: Default::default(),
+            limits: Default::default(),
+            // The library makes default arrays of 32 at most.
+            counters: std::array::from_fn(|_| Cell64::default()),
+            gauges: Default::default(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]

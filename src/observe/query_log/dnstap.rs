@@ -50,6 +50,7 @@ pub(super) fn encode(
     let protocol = match answered.transport {
         Transport::Udp => 1,
         Transport::Tcp => 2,
+        Transport::Tls => 3,
     };
     number(SOCKET_PROTOCOL, protocol, room);
     address(QUERY_ADDRESS, answered.client.ip(), room);

@@ -12,11 +12,15 @@
 //! * a query it does not finish: cut `tcp-stall` after its first octet, however many octets trickle in;
 //! * silence: closed after `tcp-idle` (RFC 7766 section 6.2.3).
 //!
+//! What is encrypted is led in the same way. It has up to as much again on its way as
+//! [`encrypted`](super::encrypted) lets the session hold.
+//!
 //! A client that shuts down its sending side still gets all its answers. When byway ends the
 //! connection it shuts down its own side first and reads on for a moment, because closing with octets
 //! unread would reset the connection and could take the last answers with it.
 
 use std::future::poll_fn;
+use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -25,7 +29,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::{STREAM_LIMIT, Sight, Tally};
@@ -43,11 +46,12 @@ const QUEUE: usize = 64 * 1024;
 /// How long byway reads on after the last answer before it closes.
 const LINGER: Duration = Duration::from_secs(1);
 
-pub(super) struct Conversation<S> {
-    stream: TcpStream,
+pub(super) struct Conversation<S, IO> {
+    stream: IO,
     seated: Seated,
     service: Rc<S>,
     listener: u16,
+    transport: Transport,
     input: Input,
     /// What was read and is not answered: a query that has not come in whole, and whole ones that a limit
     /// holds back.
@@ -112,20 +116,21 @@ struct Sheet<'a> {
     tally: Tally,
 }
 
-impl<S: Service> Conversation<S> {
+impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Conversation<S, IO> {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: IO,
         seated: Seated,
         service: Rc<S>,
         listener: u16,
         now: Time,
-    ) -> Conversation<S> {
+    ) -> Conversation<S, IO> {
         let idle = seated
             .front
             .clock
             .instant(now + seated.front.terms.get().idle);
         Conversation {
             stream,
+            transport: seated.front.carries(listener),
             seated,
             service,
             listener,
@@ -150,6 +155,11 @@ impl<S: Service> Conversation<S> {
                 Next::End(ending) => break ending,
             }
         };
+        if (self.transport, ending) == (Transport::Tls, Ending::Done) {
+            // That it ends here is said, so that nobody can end it in our place unnoticed (RFC 8446 section 6.1).
+            let stream = &mut self.stream;
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_shutdown(cx).is_ready())).await;
+        }
         let metrics = &self.seated.front.metrics;
         if ending == Ending::Overflown {
             metrics.limited(Limit::TcpAnswers, self.seated.place.class);
@@ -169,7 +179,7 @@ impl<S: Service> Conversation<S> {
             Ok(again) => again,
             Err(ending) => return Poll::Ready(Next::End(ending)),
         };
-        let is_idle = self.in_flight == 0 && self.outbox.is_empty();
+        let is_idle = self.in_flight == 0 && self.has_taken_all();
         self.seated
             .mailbox()
             .set_idle_since(is_idle.then_some(self.idle_since));
@@ -192,7 +202,7 @@ impl<S: Service> Conversation<S> {
         let mut desk = front.streams.desk.borrow_mut();
         let again = self.take(cx, &mut desk, now)?;
         let is_settled =
-            self.in_flight == 0 && self.outbox.is_empty() && whole(&self.inbox).is_none();
+            self.in_flight == 0 && self.has_taken_all() && whole(&self.inbox).is_none();
         match self.input {
             Input::Ended if is_settled => Err(Ending::Done),
             Input::Ignored if is_settled => {
@@ -227,6 +237,7 @@ impl<S: Service> Conversation<S> {
             let order = mail.order;
             drop(mail);
             if self.outbox.is_empty() {
+                self.flush(cx, now)?;
                 return Ok(order);
             }
             let sent = write(&mut self.stream, cx, &self.outbox[self.taken..])?;
@@ -247,6 +258,23 @@ impl<S: Service> Conversation<S> {
         }
     }
 
+    /// Sees to it that what was written leaves: an encrypted session may hold it back.
+    fn flush(&mut self, cx: &mut Context<'_>, now: Time) -> Result<(), Ending> {
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.blocked_since = None,
+            Poll::Ready(Err(_)) => return Err(Ending::Broken),
+            Poll::Pending => {
+                self.blocked_since.get_or_insert(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the client has all answers that there are.
+    fn has_taken_all(&self) -> bool {
+        self.outbox.is_empty() && self.blocked_since.is_none()
+    }
+
     /// Reads and answers, as far as the limits allow. Whether there may be more to read at once.
     fn take(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Time) -> Result<bool, Ending> {
         let tally = Tally::default();
@@ -265,6 +293,8 @@ impl<S: Service> Conversation<S> {
             let mut read = ReadBuf::new(&mut desk.read);
             match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
                 Poll::Pending => break,
+                // Without a word before, as many clients end an encrypted connection. Messages say how long they are.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
                 Poll::Ready(Err(_)) => return Err(Ending::Broken),
                 Poll::Ready(Ok(())) => {}
             }
@@ -290,7 +320,7 @@ impl<S: Service> Conversation<S> {
         if sheet.asked {
             let front = &self.seated.front;
             let took = front.clock.now().since(now);
-            front.count(self.listener, Transport::Tcp, &sheet.tally, took);
+            front.count(self.listener, self.transport, &sheet.tally, took);
             self.service.end_of_turn(now);
         }
         Ok(again)
@@ -421,7 +451,7 @@ impl<S: Service> Conversation<S> {
         };
         let sight = Sight {
             client: self.seated.mailbox().peer(),
-            transport: Transport::Tcp,
+            transport: self.transport,
             listener: self.listener,
             since: now,
             result,
@@ -462,8 +492,9 @@ impl<S: Service> Conversation<S> {
             }
             self.outbox.extend_from_slice(&answers[sent..]);
             self.blocked_since.get_or_insert(now);
+            return Ok(());
         }
-        Ok(())
+        self.flush(cx, now)
     }
 
     /// Ends what has taken too long; otherwise sees to it that the connection is woken in time.
@@ -506,7 +537,11 @@ impl<S: Service> Conversation<S> {
 }
 
 /// Writes what the client will take at once; how much that is.
-fn write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Result<usize, Ending> {
+fn write<IO: AsyncWrite + Unpin>(
+    stream: &mut IO,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Result<usize, Ending> {
     let mut sent = 0;
     while sent < bytes.len() {
         match Pin::new(&mut *stream).poll_write(cx, &bytes[sent..]) {

@@ -2,6 +2,8 @@
 //! a [`conversation`] of its own.
 
 mod conversation;
+#[cfg(feature = "tls")]
+mod encrypted;
 mod framing;
 pub(super) mod mailbox;
 
@@ -19,7 +21,9 @@ use tokio::sync::Notify;
 use super::limits::{Connections, Full, Place};
 use super::{Front, STREAM_LIMIT};
 use crate::clock::Time;
-use crate::observe::metrics::{Client, Counter, Drop as Dropped, Gauge, Limit, WorkerMetrics};
+use crate::observe::metrics::{
+    Client, Counter, Drop as Dropped, Gauge, Limit, Transport, WorkerMetrics,
+};
 use crate::observe::quiet::Quiet;
 use crate::resolve::front::Service;
 use conversation::Conversation;
@@ -197,6 +201,15 @@ fn welcome<S: Service + 'static>(
         return; // It has gone already.
     }
     let seated = Streams::seat(front, place);
-    let conversation = Conversation::new(stream, seated, Rc::clone(service), listener, now);
+    let service = Rc::clone(service);
+    if front.carries(listener) == Transport::Tls {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = front.tls.get() {
+            let lead = encrypted::lead(stream, tls.acceptor(), seated, service, listener, now);
+            tokio::task::spawn_local(lead);
+        }
+        return;
+    }
+    let conversation = Conversation::new(stream, seated, service, listener, now);
     tokio::task::spawn_local(conversation.run());
 }

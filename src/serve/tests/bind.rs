@@ -7,6 +7,7 @@ fn listen(address: &str) -> Vec<Listen> {
         address: address.parse().unwrap(),
         udp: true,
         tcp: true,
+        tls: false,
     }]
 }
 

@@ -5,6 +5,8 @@ pub mod message;
 pub mod namespace;
 pub mod reading;
 pub mod stub;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod upstream;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
