@@ -157,6 +157,7 @@ impl Host {
             about: About::PLAIN,
             deadline: self.now + Duration::from_secs(4),
             again: false,
+            light: false,
             pool: PoolId::MAIN,
         };
         Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("there is room")

@@ -215,6 +215,22 @@ pub const WAITING_PER_QUESTION: Bounds<usize> = bounds(16_384, 1, 1 << 22);
 /// The most certificates. See [`MOST_LISTENERS`].
 pub const MOST_CERTIFICATES: usize = 64;
 
+/// Clients' queries that wait for answers, for one client: an eighth of all. At a deadline of 4.5 s, with nobody answering,
+/// that is 1,800 a second.
+pub const WAITING_PER_CLIENT: Bounds<usize> = bounds(8192, 1, 1 << 22);
+
+/// New names a second of one client: far more than a host asks that is well, even one with a crawler or a busy mail
+/// server, and far less than what a flood of random names does.
+pub const NEW_NAMES_PER_CLIENT: Bounds<usize> = bounds(1000, 1, 1 << 20);
+
+/// Clients told apart, some 200 bytes each: a network of private addresses of some size, and all that a node's pods have.
+pub const CLIENTS: Bounds<usize> = bounds(16_384, 16, 1 << 22);
+
+/// How much of an IPv4 address makes a client.
+pub const CLIENT_IPV4: Bounds<u8> = bounds(32, 8, 32);
+/// How much of an IPv6 address makes a client: within a /64 a host has as many addresses as it likes (RFC 7934).
+pub const CLIENT_IPV6: Bounds<u8> = bounds(64, 16, 128);
+
 /// The most guards. See [`MOST_LISTENERS`].
 pub const MOST_GUARDS: usize = 1024;
 /// How long addresses of a name that has vanished are kept. An hour is what it takes to find out why a name is gone and

@@ -396,6 +396,18 @@ pub struct Limits {
     pub waiting: usize,
     /// Clients waiting for the answer to one question. Beyond it: a stale answer, or SERVFAIL, at once.
     pub waiting_per_question: usize,
+    /// Queries of one client waiting for answers. Beyond it: a stale answer, or SERVFAIL, at once.
+    pub waiting_per_client: usize,
+    /// New names that one client may ask for, a second. Beyond it, after two seconds' worth: the same.
+    pub new_names_per_client: usize,
+    /// Clients told apart. Beyond it, those that are new share one account while the others are busy.
+    pub clients: usize,
+    /// How many bits of an IPv4 address make a client.
+    pub client_ipv4: u8,
+    /// How many bits of an IPv6 address make a client.
+    pub client_ipv6: u8,
+    /// Clients that have no limits of their own, only a share of those of all.
+    pub exempt_clients: Vec<IpNet>,
     /// Names under guard whose addresses are remembered. Beyond it the newest are not guarded.
     pub guarded_names: usize,
     /// How long a question waits for room while every route it may use is at its limit. Beyond it: SERVFAIL.
@@ -628,6 +640,12 @@ impl Default for Limits {
             questions: bounds::QUESTIONS.default,
             waiting: bounds::WAITING.default,
             waiting_per_question: bounds::WAITING_PER_QUESTION.default,
+            waiting_per_client: bounds::WAITING_PER_CLIENT.default,
+            new_names_per_client: bounds::NEW_NAMES_PER_CLIENT.default,
+            clients: bounds::CLIENTS.default,
+            client_ipv4: bounds::CLIENT_IPV4.default,
+            client_ipv6: bounds::CLIENT_IPV6.default,
+            exempt_clients: bounds::LOOPBACK.to_vec(),
             guarded_names: bounds::GUARDED_NAMES.default,
             queue_patience: bounds::QUEUE_PATIENCE.default,
             attempts_per_route: bounds::ATTEMPTS_PER_ROUTE.default,

@@ -426,6 +426,12 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
         questions,
         waiting,
         waiting_per_question,
+        waiting_per_client,
+        new_names_per_client,
+        clients,
+        client_ipv4,
+        client_ipv6,
+        exempt_clients,
         guarded_names,
         queue_patience,
         attempts_per_route,
@@ -446,6 +452,13 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
     writeln!(out, "questions = {questions}")?;
     writeln!(out, "waiting = {waiting}")?;
     writeln!(out, "waiting-per-question = {waiting_per_question}")?;
+    writeln!(out, "waiting-per-client = {waiting_per_client}")?;
+    writeln!(out, "new-names-per-client = {new_names_per_client}")?;
+    writeln!(out, "clients = {clients}")?;
+    writeln!(out, "client-ipv4 = {client_ipv4}")?;
+    writeln!(out, "client-ipv6 = {client_ipv6}")?;
+    let exempt = list(exempt_clients.iter().map(text));
+    writeln!(out, "exempt-clients = {exempt}")?;
     writeln!(out, "guarded-names = {guarded_names}")?;
     write_durations(out, &[("queue-patience", *queue_patience)])?;
     let ports = source_ports.ranges().iter().map(text);

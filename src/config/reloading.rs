@@ -96,6 +96,12 @@ settings! {
     "[limits] questions" Reload limits.questions;
     "[limits] waiting" Reload limits.waiting;
     "[limits] waiting-per-question" Reload limits.waiting_per_question;
+    "[limits] waiting-per-client" Reload limits.waiting_per_client;
+    "[limits] new-names-per-client" Reload limits.new_names_per_client;
+    "[limits] clients" Reload limits.clients;
+    "[limits] client-ipv4" Reload limits.client_ipv4;
+    "[limits] client-ipv6" Reload limits.client_ipv6;
+    "[limits] exempt-clients" Reload limits.exempt_clients;
     "[limits] guarded-names" Reload limits.guarded_names;
     "[limits] queue-patience" Reload limits.queue_patience;
     "[limits] attempts-per-route" Reload limits.attempts_per_route;
@@ -216,6 +222,12 @@ const _: fn(Config) = |config| {
                 questions: _,
                 waiting: _,
                 waiting_per_question: _,
+                waiting_per_client: _,
+                new_names_per_client: _,
+                clients: _,
+                client_ipv4: _,
+                client_ipv6: _,
+                exempt_clients: _,
                 guarded_names: _,
                 queue_patience: _,
                 attempts_per_route: _,

@@ -279,6 +279,12 @@ pub(super) struct LimitsSpec {
     pub(super) questions: Key<usize>,
     pub(super) waiting: Key<usize>,
     pub(super) waiting_per_question: Key<usize>,
+    pub(super) waiting_per_client: Key<usize>,
+    pub(super) new_names_per_client: Key<usize>,
+    pub(super) clients: Key<usize>,
+    pub(super) client_ipv4: Key<u8>,
+    pub(super) client_ipv6: Key<u8>,
+    pub(super) exempt_clients: Key<Vec<Written<IpNet>>>,
     pub(super) guarded_names: Key<usize>,
     pub(super) queue_patience: Key<Duration>,
     pub(super) attempts_per_route: Key<usize>,
@@ -625,6 +631,16 @@ impl LimitsSpec {
             waiting_per_question: t.read("waiting-per-question", |it| {
                 it.count(bounds::WAITING_PER_QUESTION)
             }),
+            waiting_per_client: t.read("waiting-per-client", |it| {
+                it.count(bounds::WAITING_PER_CLIENT)
+            }),
+            new_names_per_client: t.read("new-names-per-client", |it| {
+                it.count(bounds::NEW_NAMES_PER_CLIENT)
+            }),
+            clients: t.read("clients", |it| it.count(bounds::CLIENTS)),
+            client_ipv4: t.read("client-ipv4", |it| it.count(bounds::CLIENT_IPV4)),
+            client_ipv6: t.read("client-ipv6", |it| it.count(bounds::CLIENT_IPV6)),
+            exempt_clients: t.list("exempt-clients", prefix),
             guarded_names: t.read("guarded-names", |it| it.count(bounds::GUARDED_NAMES)),
             queue_patience: t.read("queue-patience", |it| it.duration(bounds::QUEUE_PATIENCE)),
             attempts_per_route: t.read("attempts-per-route", |it| {

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::config::lineup::Lineup;
 use crate::net::Sockets;
-use crate::observe::metrics::{Client, QueryResult};
+use crate::observe::metrics::QueryResult;
 use crate::resolve::front::{Asker, Connection, Replies, Return, Service, Turn, Way};
 use crate::resolve::{Core, Shared};
 use crate::wire::{self, Inspected, OutgoingEdns, QueryFlags, QuestionKey};
@@ -162,7 +162,7 @@ async fn ask_one(
     let asker = || Asker {
         listener: 0,
         limit: u16::MAX,
-        client: Client::Own,
+        client: None,
         since: asked,
         way: Way::Stream(Return::new(desk.clone())),
     };

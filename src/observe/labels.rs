@@ -196,6 +196,10 @@ labels! {
         Waiting = "waiting",
         /// Clients waiting for the answer to one question.
         WaitingPerQuestion = "waiting-per-question",
+        /// Queries of one client that wait for answers.
+        WaitingPerClient = "waiting-per-client",
+        /// New names a second that one client asks for.
+        NewNamesPerClient = "new-names-per-client",
         /// Names under `[[guard]]` whose addresses are remembered.
         GuardedNames = "guarded-names",
         /// UDP sockets open towards upstreams, per worker.
@@ -514,6 +518,14 @@ impl Limit {
         )
     }
 
+    /// Whether it is known which client meets it.
+    pub fn tells_clients_apart(self) -> bool {
+        matches!(
+            self,
+            Limit::Questions | Limit::Waiting | Limit::WaitingPerClient | Limit::NewNamesPerClient
+        )
+    }
+
     /// Who can meet it.
     pub fn met_by(self) -> &'static [Client] {
         match self {
@@ -524,6 +536,8 @@ impl Limit {
             Limit::Questions | Limit::TcpConnections => Client::ALL,
             Limit::Waiting
             | Limit::WaitingPerQuestion
+            | Limit::WaitingPerClient
+            | Limit::NewNamesPerClient
             | Limit::TcpConnectionsPerClient
             | Limit::TcpPipeline
             | Limit::TcpAnswers => &[Client::Loopback, Client::Private, Client::Public],
@@ -536,6 +550,8 @@ impl Limit {
             Limit::Questions => limits.questions,
             Limit::Waiting => limits.waiting,
             Limit::WaitingPerQuestion => limits.waiting_per_question,
+            Limit::WaitingPerClient => limits.waiting_per_client,
+            Limit::NewNamesPerClient => limits.new_names_per_client,
             Limit::GuardedNames => limits.guarded_names,
             Limit::UpstreamSockets => limits.upstream_sockets,
             Limit::UpstreamConnections => limits.upstream_connections,

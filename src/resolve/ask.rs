@@ -3,30 +3,27 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::core::{Core, OVERLOADED};
+use super::core::Core;
 use super::front::{Asker, Turn};
 use super::inflight::Leader;
 use super::mailbox::Handoff;
 use super::question::{New, Question, Why};
-use super::settle::Gift;
 use super::waiters::{Waiter, Waiters};
 use crate::cache::Freshness;
 use crate::clock::Time;
 use crate::names::Terms;
 use crate::net::Exchanges;
-use crate::observe::metrics::{Counter, Limit, QueryResult};
+use crate::observe::metrics::{Counter, QueryResult};
 use crate::route::{PoolId, Prospect};
-use crate::wire::{
-    self, Asked, Ede, KeyRef, OwnedAsked, Query, QuestionKey, Rcode, Render, TtlRule,
-};
+use crate::wire::{self, Asked, Ede, KeyRef, Query, QuestionKey, Rcode, Render, TtlRule};
 
 /// A client's query on its way through.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    key: KeyRef<'a>,
-    hash: u64,
-    terms: Terms,
-    asked: &'a Asked<'a>,
+pub(super) struct Wanted<'a> {
+    pub(super) key: KeyRef<'a>,
+    pub(super) hash: u64,
+    pub(super) terms: Terms,
+    pub(super) asked: &'a Asked<'a>,
     /// Somebody looks at what becomes of it.
     traced: bool,
 }
@@ -318,61 +315,6 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
-    /// Lets a client wait for an answer, until `stale_at` if one is held that serves for want of a better one.
-    fn wait(
-        &mut self,
-        wanted: Wanted<'_>,
-        stale_at: Time,
-        asker: impl FnOnce() -> Asker,
-        now: Time,
-        limit: usize,
-        out: &mut [u8],
-    ) -> Turn {
-        let Wanted {
-            key,
-            hash,
-            terms,
-            asked,
-            ..
-        } = wanted;
-        let pool = PoolId(terms.pool);
-        let Some(room) = self.shared.inflight.waiting().take() else {
-            self.trace_query(wanted, now, || {
-                "turned away: as many clients wait as may".into()
-            });
-            let is_held = stale_at < Time::NEVER;
-            let held = is_held.then(|| {
-                self.shared
-                    .write_held(key, hash, asked, self.life, limit, out)
-            });
-            let (length, result) = match held.flatten() {
-                Some(held) => {
-                    self.metrics.count(Counter::StaleNothingClear, 1);
-                    held
-                }
-                None => (
-                    self.write_failure(asked, OVERLOADED, out),
-                    QueryResult::Shed,
-                ),
-            };
-            let met = Limit::Waiting;
-            return Turn::Limited {
-                length,
-                result,
-                met,
-            };
-        };
-        let waiter = Waiter {
-            asker: asker(),
-            asked: OwnedAsked::from(*asked),
-            deadline: now + terms.deadline,
-            stale_at,
-            room,
-        };
-        self.enlist(key, hash, pool, waiter, now);
-        Turn::Pending
-    }
-
     /// What to tell of a question that failed so lately that it is not asked again (RFC 9520).
     pub(super) fn failed_lately(&self, key: KeyRef<'_>, hash: u64) -> Option<Ede<'static>> {
         let failure = self.shared.failures.check(key, hash, self.life)?;
@@ -386,7 +328,14 @@ impl<X: Exchanges> Core<X> {
 
     /// Lets `waiter` wait: with those who asked the same before, here or at another worker, or as the
     /// first.
-    fn enlist(&mut self, key: KeyRef<'_>, hash: u64, pool: PoolId, waiter: Waiter, now: Time) {
+    pub(super) fn enlist(
+        &mut self,
+        key: KeyRef<'_>,
+        hash: u64,
+        pool: PoolId,
+        waiter: Waiter,
+        now: Time,
+    ) {
         // Without recursion the upstream may answer otherwise than it would: for nobody else.
         let rd = waiter.asked.as_ref().rd;
         let mut lead = None;
@@ -436,15 +385,6 @@ impl<X: Exchanges> Core<X> {
         self.begin(new, Waiters::one(waiter), now);
     }
 
-    /// So many wait for this answer already that one more finds no room: it gets what is held, or an error.
-    fn crowded_out(&mut self, key: KeyRef<'_>, hash: u64, waiter: Waiter, now: Time) {
-        let client = waiter.asker.client;
-        self.metrics.limited(Limit::WaitingPerQuestion, client);
-        if let Some(waiter) = self.give_held(key, hash, waiter, Counter::StaleSlow, now) {
-            self.give(waiter, &Gift::Error(OVERLOADED, QueryResult::Shed), now);
-        }
-    }
-
     /// Lets a client wait at the worker that leads its question. It is counted where it joins.
     fn hand_over(&self, leader: Leader, key: KeyRef<'_>, hash: u64, waiter: Waiter) {
         let Waiter {
@@ -452,6 +392,7 @@ impl<X: Exchanges> Core<X> {
             asked,
             stale_at,
             room,
+            seat,
             ..
         } = waiter;
         let handoff = Handoff {
@@ -461,6 +402,7 @@ impl<X: Exchanges> Core<X> {
             asker,
             stale_at,
             room,
+            seat,
         };
         self.shared.mailboxes[usize::from(leader.worker)].post(handoff);
     }
@@ -489,6 +431,7 @@ impl<X: Exchanges> Core<X> {
             asker,
             stale_at,
             room,
+            seat,
         } = handoff;
         let key = key.by_ref();
         let waiter = Waiter {
@@ -497,6 +440,7 @@ impl<X: Exchanges> Core<X> {
             asked,
             stale_at,
             room,
+            seat,
         };
         // The answer, or the failure, may have come while the client was on its way.
         let leads = |leader: Leader| {
@@ -544,7 +488,7 @@ impl<X: Exchanges> Core<X> {
 
     /// Tells something of a client's query, if somebody traces it.
     #[inline]
-    fn trace_query(&self, wanted: Wanted<'_>, now: Time, text: impl FnOnce() -> String) {
+    pub(super) fn trace_query(&self, wanted: Wanted<'_>, now: Time, text: impl FnOnce() -> String) {
         if wanted.traced {
             self.trace_line(wanted.key, None, now, text);
         }
@@ -556,7 +500,7 @@ impl<X: Exchanges> Core<X> {
         Turn::Answer { length, result }
     }
 
-    fn write_failure(&self, asked: &Asked<'_>, ede: Ede<'_>, out: &mut [u8]) -> usize {
+    pub(super) fn write_failure(&self, asked: &Asked<'_>, ede: Ede<'_>, out: &mut [u8]) -> usize {
         wire::write_error(asked, Rcode::SERVFAIL, Some(ede), self.shared.payload, out)
     }
 }

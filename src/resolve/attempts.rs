@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::clients::{self, Stake};
 use super::core::Core;
 use super::lookout::STALL;
 use super::question::{Attempt, Dress, Question, Stage, Why};
@@ -43,6 +44,7 @@ impl<X: Exchanges> Core<X> {
                 false => deadline,
             },
             again: question.race_wake != Time::NEVER,
+            light: question.stake.as_ref().is_some_and(Stake::is_light),
         };
         // Over which it has failed lately, and whose upstreams answer nothing of its type.
         let mut failed: SmallVec<[RouteId; 8]> = SmallVec::new();
@@ -69,6 +71,9 @@ impl<X: Exchanges> Core<X> {
             Ok((race, step)) => {
                 let question = &mut self.questions[slot];
                 (question.stage, question.race) = (Stage::Racing, Some(race));
+                if let Some(stake) = &mut question.stake {
+                    stake.race();
+                }
                 self.apply(slot, step, None, now);
             }
             Err(Refused::Busy) if matches!(question.why, Why::Client | Why::Renewal) => {
@@ -311,7 +316,7 @@ impl<X: Exchanges> Core<X> {
         tags.iter().filter_map(stream_facts).collect()
     }
 
-    /// Begins the newest of the queued questions for as long as there is room.
+    /// Begins queued questions, by turns, for as long as there is room.
     pub(super) fn work_off_backlog(&mut self, now: Time) {
         for pool in 0..self.backlogs.len() {
             self.work_off(PoolId(pool as u16), now);
@@ -319,11 +324,10 @@ impl<X: Exchanges> Core<X> {
     }
 
     fn work_off(&mut self, pool: PoolId, now: Time) {
-        let index = usize::from(pool.0);
-        while !self.backlogs[index].is_empty() && self.shared.engine().has_room(pool, now) {
-            let Some(slot) = self.backlogs[index].newest() else {
-                break;
-            };
+        while let Some(slot) = self.next_queued(pool, now) {
+            if let Some(place) = &self.questions[slot].queued {
+                self.backlogs[usize::from(pool.0)].had_its_turn(place);
+            }
             self.leave_backlog(slot);
             self.start(slot, now);
             let question = self.questions.get(slot);
@@ -336,13 +340,28 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
+    /// The queued question that is next, if there is room for it: whoever's turn it is, or who has little under way.
+    fn next_queued(&self, pool: PoolId, now: Time) -> Option<usize> {
+        let backlog = &self.backlogs[usize::from(pool.0)];
+        let next = backlog.next()?;
+        if self.shared.engine().has_room(pool, false, now) {
+            return Some(next);
+        }
+        let clients = &self.shared.clients;
+        let light = backlog.next_of(|guest| clients::is_light(clients, guest))?;
+        let room = self.shared.engine().has_room(pool, true, now);
+        room.then_some(light)
+    }
+
     fn queue(&mut self, slot: usize, now: Time) {
         self.trace(slot, now, || {
             "queued: every route that may be asked has as much under way as it may".into()
         });
         let question = &mut self.questions[slot];
         let backlog = &mut self.backlogs[usize::from(question.pool.0)];
-        let (place, patience) = backlog.push(slot, self.shared.queue_patience.get(), now);
+        let guest = question.stake.as_ref().map(Stake::guest);
+        let patience = self.shared.queue_patience.get();
+        let (place, patience) = backlog.push(slot, guest, patience, now);
         question.queued = Some(place);
         question.race_wake = question.race_wake.min(now + patience);
         self.schedule(slot, now);

@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use slab::Slab;
 
 use super::backlog::Backlog;
+use super::clients::Guest;
 use super::front::Replies;
 use super::inflight::{Lead, Leader, Room};
 use super::loops::Found;
@@ -201,12 +202,15 @@ impl<X: Exchanges> Core<X> {
     /// Makes a new question and its first attempt.
     pub(super) fn begin(&mut self, mut new: New<'_>, waiters: Waiters, now: Time) {
         self.follow_alias(&mut new);
-        let mut room = self.shared.inflight.questions().take();
+        let stake = waiters.guest().map(|it| self.shared.clients.stake(it));
+        let bounded = self.shared.inflight.questions();
+        let is_fair = stake.as_ref().is_none_or(|it| it.is_fair(bounded.left()));
+        let mut room = is_fair.then(|| bounded.take()).flatten();
         if room.is_none() {
             self.metrics.limited(Limit::Questions, waiters.client());
             // Whoever makes room leaves another slot.
             let leads = new.lead.take().is_some();
-            room = self.make_room(new.why, now);
+            room = self.make_room(new.why, waiters.guest().filter(|_| !is_fair), now);
             if leads && room.is_some() {
                 new.lead = self.lead(new.hash, now).ok();
             }
@@ -214,7 +218,7 @@ impl<X: Exchanges> Core<X> {
         self.generation = self.generation.wrapping_add(1);
         let has_room = room.is_some();
         let traced = self.shared.tracer.wants(new.key.name());
-        let mut question = Question::new(self.generation, new, room, waiters);
+        let mut question = Question::new(self.generation, new, (room, stake), waiters);
         question.traced = traced;
         let slot = self.questions.insert(question);
         self.at(slot);
@@ -230,13 +234,19 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
-    /// At the limit of questions a new one of a client's takes the place of the one queued longest.
-    fn make_room(&mut self, why: Why, now: Time) -> Option<Room> {
+    /// At the limit of questions a new one of a client's takes the place of the one queued longest, of who has most queued.
+    /// At the limit of its client, who is `greedy`, it is one of its own.
+    fn make_room(&mut self, why: Why, greedy: Option<&Arc<Guest>>, now: Time) -> Option<Room> {
         if why != Why::Client {
             return None;
         }
-        let fullest = self.backlogs.iter().max_by_key(|backlog| backlog.len())?;
-        let slot = fullest.oldest()?;
+        let slot = match greedy {
+            Some(_) => self.backlogs.iter().find_map(|it| it.oldest(greedy))?,
+            None => {
+                let fullest = self.backlogs.iter().max_by_key(|backlog| backlog.len())?;
+                fullest.oldest(None)?
+            }
+        };
         self.turn_away(slot, now);
         self.shared.inflight.questions().take()
     }

@@ -9,14 +9,14 @@
 //! service only says what kind of answer it is.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
 use crate::clock::Time;
-use crate::observe::metrics::{Client, Limit, QueryResult};
+use crate::observe::metrics::{Limit, QueryResult};
 use crate::sys::Origin;
 use crate::wire::Query;
 
@@ -90,8 +90,8 @@ pub struct Asker {
     pub listener: u16,
     /// The most octets that this client takes.
     pub limit: u16,
-    /// Where the client is, for the limits that it meets.
-    pub client: Client,
+    /// Where the client is, for the limits that it meets; `None` for byway itself.
+    pub client: Option<IpAddr>,
     /// When the query was read.
     pub since: Time,
     /// The way back.

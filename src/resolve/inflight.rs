@@ -151,6 +151,11 @@ impl Bounded {
         self.bound.store(bound, Relaxed);
     }
 
+    /// How many more there may be.
+    pub fn left(&self) -> usize {
+        self.bound.load(Relaxed).saturating_sub(self.held())
+    }
+
     /// Rooms taken.
     pub fn held(&self) -> usize {
         Arc::strong_count(&self.counted) - 1

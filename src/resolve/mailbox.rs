@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use crate::clock::Time;
+use crate::resolve::clients::Seat;
 use crate::resolve::front::Asker;
 use crate::resolve::inflight::Room;
 use crate::wire::{KeptKey, OwnedAsked};
@@ -24,6 +25,8 @@ pub struct Handoff {
     pub stale_at: Time,
     /// Its room among those who wait.
     pub room: Room,
+    /// Its client's share of that.
+    pub seat: Option<Seat>,
 }
 
 /// A worker's mailbox. Its bound is that of the clients waiting, whose places the handed-over hold.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::backlog::Place;
+use super::clients::Stake;
 use super::inflight::{Lead, Room};
 use super::timers::TimerId;
 use super::waiters::{Waiter, Waiters};
@@ -124,6 +125,8 @@ pub struct Question {
     pub lead: Option<Lead>,
     /// Its room among the questions in flight, until it is answered. Without that it cannot be asked.
     pub room: Option<Room>,
+    /// Its client's share of that room, and of the routes'. Until it is answered, too.
+    pub stake: Option<Stake>,
     /// Of a name that was answered before: an answer by then is in time. [`Time::NEVER`] once it is known
     /// whether it was, and where that would say nothing ([`super::promptness`]).
     pub prompt_by: Time,
@@ -161,7 +164,12 @@ pub struct Question {
 
 impl Question {
     /// A question of which nothing has been asked yet.
-    pub fn new(generation: u32, new: New<'_>, room: Option<Room>, waiters: Waiters) -> Question {
+    pub fn new(
+        generation: u32,
+        new: New<'_>,
+        (room, stake): (Option<Room>, Option<Stake>),
+        waiters: Waiters,
+    ) -> Question {
         Question {
             generation,
             key: new.key.into(),
@@ -172,6 +180,7 @@ impl Question {
             rd: new.rd,
             lead: new.lead,
             room,
+            stake,
             prompt_by: new.prompt_by,
             chase: new.chase,
             stage: Stage::Queued,

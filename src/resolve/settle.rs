@@ -264,6 +264,9 @@ impl<X: Exchanges> Core<X> {
     /// There is no room for the question: a limit, or it was queued as long as it may be.
     pub(super) fn turn_away(&mut self, slot: usize, now: Time) {
         self.leave_backlog(slot);
+        if let Some(stake) = &self.questions[slot].stake {
+            stake.guest().turned_away();
+        }
         self.end_unasked(slot, &Gift::Error(OVERLOADED, QueryResult::Shed), now);
     }
 
@@ -382,7 +385,7 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn conclude(&mut self, slot: usize) -> Waiters {
         let question = &mut self.questions[slot];
         question.lead = None;
-        question.room = None;
+        (question.room, question.stake) = (None, None);
         question.settle();
         question.prompt_by = Time::NEVER;
         std::mem::take(&mut question.waiters)

@@ -13,6 +13,7 @@ use crate::names::{Names, Table, Terms};
 use crate::net::kinds::Kinds;
 use crate::net::peers::Peers;
 use crate::observe::trace::Tracer;
+use crate::resolve::clients::Clients;
 use crate::resolve::inflight::InFlight;
 use crate::resolve::loops::Loops;
 use crate::resolve::mailbox::Mailbox;
@@ -30,6 +31,8 @@ pub struct Shared {
     pub failures: Failures,
     /// Questions in flight, by leader.
     pub inflight: Arc<InFlight>,
+    /// Who asks.
+    pub clients: Arc<Clients>,
     /// What is known of names before anybody is asked.
     names: RwLock<Arc<Names>>,
     /// Names that must not vanish.
@@ -78,6 +81,7 @@ impl Shared {
                 config.limits.questions,
                 config.limits.waiting,
             )),
+            clients: Clients::new(&config.limits),
             loops: Loops::new(config.upstreams.len()),
             names: RwLock::new(Arc::new(Names::new(config))),
             guard: Guard::new(config),
@@ -110,6 +114,7 @@ impl Shared {
         self.inflight.waiting().set_bound(limits.waiting);
         self.waiting_per_question
             .store(limits.waiting_per_question, Relaxed);
+        self.clients.suit(limits);
         self.queue_patience.set(limits.queue_patience);
         self.stale_wait.set(config.cache.stale_wait);
         self.stale_ttl.store(stale_ttl(config), Relaxed);

@@ -5,7 +5,9 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
+use super::clients::{Guest, Seat};
 use super::front::Asker;
 use super::inflight::Room;
 use crate::clock::Time;
@@ -25,6 +27,8 @@ pub struct Waiter {
     pub stale_at: Time,
     /// Its room among those who wait.
     pub room: Room,
+    /// Its client's share of that; byway itself has none.
+    pub seat: Option<Seat>,
 }
 
 impl Waiter {
@@ -64,8 +68,12 @@ impl Waiters {
 
     /// Where the client is that has waited longest; byway's own side if nobody waits.
     pub fn client(&self) -> Client {
-        let first = self.first.as_ref();
-        first.map_or(Client::Own, |waiter| waiter.asker.client)
+        self.guest().map_or(Client::Own, |guest| guest.class())
+    }
+
+    /// The client that has waited longest, if it is one.
+    pub fn guest(&self) -> Option<&Arc<Guest>> {
+        self.first.as_ref()?.seat.as_ref().map(Seat::guest)
     }
 
     /// How many wait.
@@ -146,7 +154,6 @@ impl Eq for Earliest {}
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
-    use std::sync::Arc;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -172,7 +179,7 @@ mod tests {
             asker: Asker {
                 listener: 0,
                 limit: 512,
-                client: Client::Own,
+                client: None,
                 since: Time::START,
                 way: Way::Datagram {
                     origin: Origin::new(client, None),
@@ -183,6 +190,7 @@ mod tests {
             deadline: at(deadline),
             stale_at: at(wake),
             room: InFlight::new(0, 1).waiting().take().expect("room for one"),
+            seat: None,
         }
     }
 

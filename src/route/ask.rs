@@ -35,6 +35,8 @@ pub struct Ask {
     pub deadline: Time,
     /// It has been refused for want of room before: the demand counts it already.
     pub again: bool,
+    /// Whoever wants it has less than an equal part of what is under way: a little room beyond a route's limit is for it.
+    pub light: bool,
 }
 
 /// Why a race did not start.

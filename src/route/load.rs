@@ -58,8 +58,8 @@ impl Limit {
         self.whole
     }
 
-    /// Attempts that may be in flight for names that are held stale: some more, so that those of names that fail
-    /// cannot take all the room, but no more than it may ever be.
+    /// Attempts that may be in flight for names that are held stale, and for who has little under way: some more, so that
+    /// those of names that fail, or of who asks most, cannot take all the room, but no more than it may ever be.
     pub fn with_room_for_held(&self) -> u32 {
         let more = (self.whole / HELD_PART).max(HELD_ROOM);
         (self.whole + more).min((self.ceiling as u32).max(self.whole))

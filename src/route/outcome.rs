@@ -152,6 +152,7 @@ mod tests {
                 about: crate::route::About::PLAIN,
                 deadline: now + Duration::from_millis(4500),
                 again: false,
+                light: false,
                 pool: crate::route::PoolId::MAIN,
             };
             let (mut race, mut step) =

@@ -164,7 +164,7 @@ impl<S: Service> Intake<S> {
                     listener: self.listener,
                     // It is the smaller of two that have 16 bits.
                     limit: limit as u16,
-                    client: peer.ip().into(),
+                    client: Some(peer.ip()),
                     since: now,
                     way: Way::Datagram {
                         origin,

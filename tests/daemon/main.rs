@@ -16,6 +16,7 @@ mod crowd;
 mod dns64;
 mod doctor;
 mod edns;
+mod fair;
 mod first_minute;
 mod follow;
 mod forgery;

@@ -158,6 +158,7 @@ impl Forwarder {
             },
             deadline: asking.deadline,
             again,
+            light: false,
             pool: PoolId::MAIN,
         };
         match Race::start(&mut self.engine, &ask, now, &mut self.rng) {
@@ -252,7 +253,7 @@ impl Forwarder {
 
     fn work_off(&mut self, now: Time, out: &mut Vec<Action>) {
         while let Some(&id) = self.queued.last() {
-            if !self.engine.has_room(PoolId::MAIN, now) {
+            if !self.engine.has_room(PoolId::MAIN, false, now) {
                 break;
             }
             if self.asking.contains_key(&id) && !self.start(id, true, now, out) {

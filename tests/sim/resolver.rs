@@ -15,7 +15,7 @@ use byway::clock::{Life, Time};
 use byway::config::Config;
 use byway::net::{Claimed, Exchanges, Handle, Outgoing, Tag as Attempt};
 use byway::observe::metrics::{
-    CacheSample, Client, EngineSample, Metrics, QueryResult, Roster, RouteNames, Sources,
+    CacheSample, EngineSample, Metrics, QueryResult, Roster, RouteNames, Sources,
 };
 use byway::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use byway::resolve::lookout::Lookout;
@@ -274,7 +274,7 @@ impl Subject for Resolver {
         let asker = || Asker {
             listener: 0,
             limit: LIMIT as u16,
-            client: Client::Own,
+            client: None,
             since: now,
             way: Way::Datagram {
                 origin: Origin::new((client, 53).into(), None),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
@@ -169,13 +170,20 @@ fn any_limits() -> impl Strategy<Value = Limits> {
             count(bounds::UDP_BUFFER),
             count(bounds::WAITING_PER_QUESTION),
         ),
+        any_share(),
     )
-        .prop_map(|(questions, tcp, udp)| {
+        .prop_map(|(questions, tcp, udp, share)| {
             let (per_client, connections) = ordered(tcp.0, tcp.1);
             Limits {
                 questions: questions.0,
                 waiting: questions.1,
                 waiting_per_question: udp.2,
+                waiting_per_client: share.0,
+                new_names_per_client: share.1,
+                clients: share.2,
+                client_ipv4: share.3,
+                client_ipv6: share.4,
+                exempt_clients: share.5,
                 guarded_names: 16 + udp.2 % 1000,
                 queue_patience: questions.2,
                 attempts_per_route: questions.3.0,
@@ -193,6 +201,23 @@ fn any_limits() -> impl Strategy<Value = Limits> {
                 udp_buffer: udp.1,
             }
         })
+}
+
+/// What one client may have, and who is one.
+fn any_share() -> impl Strategy<Value = (usize, usize, usize, u8, u8, Vec<IpNet>)> {
+    let prefixes = prop_oneof![
+        Just(Vec::new()),
+        Just(bounds::LOOPBACK.to_vec()),
+        Just(bounds::PRIVATE.to_vec()),
+    ];
+    (
+        count(bounds::WAITING_PER_CLIENT),
+        count(bounds::NEW_NAMES_PER_CLIENT),
+        count(bounds::CLIENTS),
+        8u8..=32,
+        16u8..=128,
+        prefixes,
+    )
 }
 
 fn any_ports() -> impl Strategy<Value = SourcePorts> {

@@ -12,9 +12,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::config::Config;
 use crate::net::{Claimed, Handle, Outgoing, Tag};
-use crate::observe::metrics::{
-    CacheSample, Client, EngineSample, Metrics, Roster, RouteNames, Sources,
-};
+use crate::observe::metrics::{CacheSample, EngineSample, Metrics, Roster, RouteNames, Sources};
 use crate::resolve::Shared;
 use crate::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use crate::resolve::mailbox::Handoff;
@@ -189,7 +187,7 @@ impl World {
         Asker {
             listener: 0,
             limit: 512,
-            client: Client::Own,
+            client: None,
             since: self.now,
             way: Way::Datagram {
                 origin: Origin::new(peer, None),
@@ -340,6 +338,7 @@ fn clients_handed_over_behind_one_that_panicked_are_taken_in() {
             asker: world.asker(client),
             stale_at: Time::NEVER,
             room: world.shared.inflight.waiting().take().expect("room"),
+            seat: None,
         });
         world.shared.mailboxes[0].post(handoff);
     }

@@ -28,7 +28,7 @@ constants! {
     ROUND: Duration = millis(20), "", "own";
     /// What a second of health gives back of it without proof.
     EASY: f32 = 16.0, "", "own";
-    /// Names that are held stale have this part of it beyond it,
+    /// Names that are held stale, and clients with little under way, have this part of it beyond it,
     HELD_PART: u32 = 4, "1/", "own";
     /// and so many at least: a few of them are no queue.
     HELD_ROOM: u32 = 4, "", "own";

@@ -56,8 +56,9 @@ impl Engine {
         self.choose_among(pool, RouteRecord::has_room, now, rng)
     }
 
-    /// The same for a name that is held stale: each route keeps some room for what is in use, which questions that
-    /// nobody answers would take otherwise.
+    /// The same for a name that is held stale, or for somebody who has less than an equal part of what is under way: each
+    /// route keeps some room for what is in use, which questions that nobody answers would take otherwise, and for those
+    /// who ask little beside somebody who asks much.
     pub(in crate::route) fn choose_held(
         &mut self,
         pool: PoolId,

@@ -142,6 +142,7 @@ mod tests {
                     purpose: Purpose::Probe(route),
                     deadline: now + Duration::from_secs(4),
                     again: false,
+                    light: false,
                     pool: crate::route::PoolId::MAIN,
                 };
                 let (mut race, step) =

@@ -457,6 +457,7 @@ mod tests {
                 about: About::PLAIN,
                 deadline: self.now + Duration::from_secs(4),
                 again: false,
+                light: false,
                 pool: PoolId::MAIN,
             };
             Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("a route")
@@ -521,6 +522,7 @@ mod tests {
             },
             deadline: world.now + Duration::from_secs(4),
             again: false,
+            light: false,
             pool: PoolId::MAIN,
         };
         let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);
@@ -535,6 +537,7 @@ mod tests {
                     about: About::PLAIN,
                     deadline: world.now + Duration::from_secs(4),
                     again: false,
+                    light: false,
                     pool: PoolId::MAIN,
                 };
                 let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);

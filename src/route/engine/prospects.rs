@@ -65,8 +65,8 @@ impl Engine {
     }
 
     /// Whether a question that found no room before may find some now. To ask again and again would count as
-    /// so much more demand.
-    pub fn has_room(&mut self, pool: PoolId, now: Time) -> bool {
+    /// so much more demand. `light`: a question of somebody's who has less than an equal part of what is under way.
+    pub fn has_room(&mut self, pool: PoolId, light: bool, now: Time) -> bool {
         let Pool {
             standing, budgets, ..
         } = self.pool_mut(pool);
@@ -76,7 +76,9 @@ impl Engine {
             Standing::NothingClear => budgets.may_pay(Charge::First, now),
         };
         let mut records = self.records_of(pool).map(|(_, record)| record);
-        let free = |record: &RouteRecord| record.rank != Rank::Out && record.has_room();
+        let free = |record: &RouteRecord| {
+            record.rank != Rank::Out && (record.has_room() || (light && record.has_room_for_held()))
+        };
         let out = |record: &RouteRecord| record.rank == Rank::Out;
         (paid && records.clone().any(free)) || records.all(out)
     }

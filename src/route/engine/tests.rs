@@ -92,6 +92,7 @@ impl World {
             },
             deadline: self.now + Duration::from_secs(4),
             again: false,
+            light: false,
             pool,
         };
         let (race, step) = Race::start(&mut self.engine, &ask, self.now, &mut self.rng)?;

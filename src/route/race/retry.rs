@@ -34,7 +34,7 @@ impl Race {
         let held = matches!(self.ask.purpose, Purpose::Held | Purpose::Renewal);
         let pool = self.ask.pool;
         let route = match engine.choose_for(pool, failed, now, rng) {
-            Err(Refused::Busy) if held => engine.choose_held(pool, now, rng)?,
+            Err(Refused::Busy) if held || self.ask.light => engine.choose_held(pool, now, rng)?,
             chosen => chosen?,
         };
         if !engine.pay_first(pool, route, held, now) {
@@ -359,6 +359,7 @@ mod tests {
             purpose: Purpose::Client,
             deadline: now + Duration::from_secs(4),
             again: false,
+            light: false,
             pool: crate::route::PoolId::MAIN,
         };
         let round_trip = Duration::from_millis(2);

@@ -423,7 +423,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Conversation<S, IO> {
                     Asker {
                         listener: self.listener,
                         limit: u16::MAX,
-                        client: self.seated.place.class,
+                        client: Some(self.seated.mailbox().peer().ip()),
                         since: now,
                         way: Way::Stream(Return::new(Arc::clone(mailbox) as _)),
                     }

@@ -63,6 +63,7 @@ impl Daemon {
             about,
             deadline: self.now + 4500 * MILLI,
             again: false,
+            light: false,
             pool: crate::route::PoolId::MAIN,
         };
         let Ok((race, step)) = Race::start(&mut self.engine, &ask, self.now, &mut self.rng) else {

@@ -49,6 +49,7 @@ impl World {
             about: About::PLAIN,
             deadline: self.now + Duration::from_secs(4),
             again: false,
+            light: false,
         };
         Race::start(&mut self.engine, &ask, self.now, &mut self.rng)
     }

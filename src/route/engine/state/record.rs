@@ -271,7 +271,8 @@ impl RouteRecord {
         self.queue.len() < self.limit.get()
     }
 
-    /// Its limit and what is kept beside it allow another attempt, at a name that is held stale.
+    /// Its limit and what is kept beside it allow another attempt: at a name that is held stale, or of somebody's who has
+    /// less than an equal part of what is under way.
     pub(in crate::route) fn has_room_for_held(&self) -> bool {
         self.queue.len() < self.limit.with_room_for_held()
     }

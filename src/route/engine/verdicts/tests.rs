@@ -95,6 +95,7 @@ impl World {
             about: About::PLAIN,
             deadline,
             again,
+            light: false,
             pool: PoolId::MAIN,
         };
         let Ok((race, step)) = Race::start(&mut self.engine, &ask, self.now, &mut self.rng) else {

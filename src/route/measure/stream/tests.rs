@@ -109,6 +109,7 @@ impl World {
             about: About::PLAIN,
             deadline: self.now + ms(4_500),
             again: false,
+            light: false,
             pool: crate::route::PoolId::MAIN,
         };
         let started = Race::start(&mut self.engine, &ask, self.now, &mut self.rng);
@@ -338,6 +339,7 @@ fn connecting(world: &mut World, handshake: Duration) -> (Race, AttemptId) {
         about: About::PLAIN,
         deadline: world.now + ms(4_500),
         again: false,
+        light: false,
         pool: crate::route::PoolId::MAIN,
     };
     let started = Race::start(&mut world.engine, &ask, world.now, &mut world.rng);

@@ -48,6 +48,7 @@ impl World {
             about: crate::route::About::PLAIN,
             deadline: self.now + Duration::from_millis(4500),
             again: false,
+            light: false,
             pool: crate::route::PoolId::MAIN,
         };
         Race::start(&mut self.engine, &ask, self.now, &mut self.rng).expect("a route")
