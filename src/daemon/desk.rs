@@ -126,7 +126,8 @@ impl Counter {
     fn tell_limits(&self, now: Time) {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let configured = |limit| self.metrics.configured(limit);
-        for event in limits.look(self.metrics.limits(), configured, now) {
+        let most = || self.shared.clients.turned_away_most();
+        for event in limits.look(self.metrics.limits(), configured, most, now) {
             self.teller.tell(now, now, &event);
         }
     }

@@ -376,6 +376,8 @@ pub enum Event {
         value: usize,
         /// By whom, most of all.
         by: Client,
+        /// The one who meets it most, where clients are told apart.
+        most: Option<String>,
         /// Who meets it waits; otherwise it is turned away.
         waits: bool,
     },

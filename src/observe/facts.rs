@@ -161,11 +161,15 @@ impl Event {
                 limit,
                 value,
                 by,
+                most,
                 waits,
             } => {
                 add("limit", json!(limit));
                 add("value", json!(value));
                 add("by", json!(by.as_str()));
+                if let Some(most) = most {
+                    add("client", json!(most));
+                }
                 add("waits", json!(waits));
             }
             Event::Outage { .. }

@@ -75,7 +75,7 @@ fn a_limit_that_is_reached_is_an_event_and_counted_by_who_met_it() {
     let reached = |client| [("limit", "waiting"), ("client", client)];
     daemon.expect_metric("byway_limit_reached_total", &reached("loopback"), 3.0);
     daemon.expect_metric("byway_limit_reached_total", &reached("public"), 0.0);
-    let told = "limit waiting = 16 reached by programs on this host: some are turned away";
+    let told = "limit waiting = 16 reached by programs on this host, most of all 127.0.0.1: some are turned away";
     eventually("it is told", || {
         daemon.http("/api/v1/events").1.contains(told) && daemon.log().contains(told)
     });

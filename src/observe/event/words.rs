@@ -234,6 +234,7 @@ impl fmt::Display for Event {
                 limit,
                 value,
                 by,
+                most,
                 waits,
             } => {
                 let by = match by {
@@ -246,7 +247,11 @@ impl fmt::Display for Event {
                     true => "some wait",
                     false => "some are turned away",
                 };
-                write!(f, "limit {limit} = {value} reached by {by}: {fate}")
+                let most = match most {
+                    Some(most) => format!(", most of all {most}"),
+                    None => String::new(),
+                };
+                write!(f, "limit {limit} = {value} reached by {by}{most}: {fate}")
             }
         }
     }
