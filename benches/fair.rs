@@ -112,7 +112,7 @@ impl Drop for Daemon {
 
 /// A client with an address of its own.
 fn client(number: u8, server: SocketAddr) -> UdpSocket {
-    let socket = UdpSocket::bind(([127, 0, 0, number], 0)).expect("a port");
+    let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, number], 0))).expect("a port");
     socket.connect(server).expect("loopback");
     socket
 }
@@ -177,7 +177,7 @@ fn greedy(server: SocketAddr, over: &AtomicBool) -> (u64, u64) {
     let (start, mut sent, mut good, mut room) = (Instant::now(), 0u64, 0u64, [0; 512]);
     while !over.load(Relaxed) {
         let owed = start.elapsed().as_micros() as u64 * GREEDY_RATE / 1_000_000;
-        for _ in sent..owed {
+        while sent < owed {
             let socket = &sockets[sent as usize % sockets.len()];
             let _ = socket.send(&query(sent as u16, &format!("g{sent}")));
             sent += 1;

@@ -8,7 +8,7 @@ use byway::config::{CacheConfig, Config, Limits, Listen, Routing};
 use byway::observe::metrics::{CacheSample, EngineSample, Metrics, QueryResult, Roster, Sources};
 use byway::observe::top::Top;
 use byway::resolve::front::{Asker, Service, Turn};
-use byway::serve::{Connections, Front, Listeners};
+use byway::serve::{Connections, Front, Listeners, Proofs};
 use byway::wire::Query;
 
 use super::bare;
@@ -73,7 +73,7 @@ pub fn serve() {
         let front = Front::new(
             listeners,
             &config,
-            connections,
+            (connections, Proofs::new([0; 16])),
             worker,
             top.sampler(1),
             None,

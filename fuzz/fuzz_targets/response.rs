@@ -23,7 +23,7 @@ fn question(packet: &[u8]) -> Vec<u8> {
 }
 
 fn write(answer: &Answer, question: &[u8], out: &mut [u8]) {
-    let edns = |dnssec_ok| Some(ClientEdns { payload: 1232, dnssec_ok, nsid: false });
+    let edns = |dnssec_ok| Some(ClientEdns { payload: 1232, dnssec_ok, nsid: false, cookie: None, keepalive: None });
     for edns in [None, edns(false), edns(true)] {
         let to = Asked { id: 7, rd: true, cd: true, ad: false, edns, question };
         let whole = answer.len() + 600;

@@ -226,6 +226,12 @@ pub const NEW_NAMES_PER_CLIENT: Bounds<usize> = bounds(1000, 1, 1 << 20);
 /// Clients told apart, some 200 bytes each: a network of private addresses of some size, and all that a node's pods have.
 pub const CLIENTS: Bounds<usize> = bounds(16_384, 16, 1 << 22);
 
+/// Answers a second to one client over UDP that nothing proves to be who it says: what a busy forwarder asks.
+pub const UDP_ANSWERS_PER_CLIENT: Bounds<u32> = bounds(5000, 1, 10_000_000);
+/// Of the answers beyond that one in so many is sent, cut off. With all of them nobody is left without an answer, and nothing
+/// is won by a forged address, for they are as short as the queries.
+pub const SLIP: Bounds<u32> = bounds(1, 1, 100);
+
 /// How much of an IPv4 address makes a client.
 pub const CLIENT_IPV4: Bounds<u8> = bounds(32, 8, 32);
 /// How much of an IPv6 address makes a client: within a /64 a host has as many addresses as it likes (RFC 7934).

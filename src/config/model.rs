@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 use super::address::Endpoint;
 use super::{SourcePorts, bounds};
-use crate::wire::RecordType;
+use crate::wire::{CookieSecret, RecordType};
 
 /// Everything the daemon runs by.
 #[derive(Clone, Debug, PartialEq)]
@@ -406,6 +406,12 @@ pub struct Limits {
     pub client_ipv4: u8,
     /// How many bits of an IPv6 address make a client.
     pub client_ipv6: u8,
+    /// Answers a second to one client over UDP whose address no cookie proves. Beyond it they are cut off, or not sent.
+    pub udp_answers_per_client: u32,
+    /// One in so many of those is sent, cut off before its first record; the others are not.
+    pub slip: u32,
+    /// Secrets of cookies: the first makes them, all are taken. None: byway draws one by itself.
+    pub cookie_secrets: Vec<CookieSecret>,
     /// Clients that have no limits of their own, only a share of those of all.
     pub exempt_clients: Vec<IpNet>,
     /// Names under guard whose addresses are remembered. Beyond it the newest are not guarded.
@@ -646,6 +652,9 @@ impl Default for Limits {
             client_ipv4: bounds::CLIENT_IPV4.default,
             client_ipv6: bounds::CLIENT_IPV6.default,
             exempt_clients: bounds::LOOPBACK.to_vec(),
+            udp_answers_per_client: bounds::UDP_ANSWERS_PER_CLIENT.default,
+            slip: bounds::SLIP.default,
+            cookie_secrets: Vec::new(),
             guarded_names: bounds::GUARDED_NAMES.default,
             queue_patience: bounds::QUEUE_PATIENCE.default,
             attempts_per_route: bounds::ATTEMPTS_PER_ROUTE.default,

@@ -432,6 +432,9 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
         client_ipv4,
         client_ipv6,
         exempt_clients,
+        udp_answers_per_client,
+        slip,
+        cookie_secrets,
         guarded_names,
         queue_patience,
         attempts_per_route,
@@ -459,6 +462,11 @@ fn write_limits(out: &mut String, limits: &Limits) -> fmt::Result {
     writeln!(out, "client-ipv6 = {client_ipv6}")?;
     let exempt = list(exempt_clients.iter().map(text));
     writeln!(out, "exempt-clients = {exempt}")?;
+    writeln!(out, "udp-answers-per-client = {udp_answers_per_client}")?;
+    writeln!(out, "slip = {slip}")?;
+    let secret = |it: &[u8; 16]| text(format_args!("{:032x}", u128::from_be_bytes(*it)));
+    let secrets = list(cookie_secrets.iter().map(secret));
+    writeln!(out, "cookie-secrets = {secrets}")?;
     writeln!(out, "guarded-names = {guarded_names}")?;
     write_durations(out, &[("queue-patience", *queue_patience)])?;
     let ports = source_ports.ranges().iter().map(text);

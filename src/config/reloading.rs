@@ -102,6 +102,9 @@ settings! {
     "[limits] client-ipv4" Reload limits.client_ipv4;
     "[limits] client-ipv6" Reload limits.client_ipv6;
     "[limits] exempt-clients" Reload limits.exempt_clients;
+    "[limits] udp-answers-per-client" Reload limits.udp_answers_per_client;
+    "[limits] slip" Reload limits.slip;
+    "[limits] cookie-secrets" Reload limits.cookie_secrets;
     "[limits] guarded-names" Reload limits.guarded_names;
     "[limits] queue-patience" Reload limits.queue_patience;
     "[limits] attempts-per-route" Reload limits.attempts_per_route;
@@ -228,6 +231,9 @@ const _: fn(Config) = |config| {
                 client_ipv4: _,
                 client_ipv6: _,
                 exempt_clients: _,
+                udp_answers_per_client: _,
+                slip: _,
+                cookie_secrets: _,
                 guarded_names: _,
                 queue_patience: _,
                 attempts_per_route: _,

@@ -126,6 +126,15 @@ pub(super) fn limits(spec: &Spec, reports: &mut Vec<Report>) -> Limits {
         clients: value_or(&written.clients, default.clients),
         client_ipv4: value_or(&written.client_ipv4, default.client_ipv4),
         client_ipv6: value_or(&written.client_ipv6, default.client_ipv6),
+        udp_answers_per_client: value_or(
+            &written.udp_answers_per_client,
+            default.udp_answers_per_client,
+        ),
+        slip: value_or(&written.slip, default.slip),
+        cookie_secrets: match &written.cookie_secrets {
+            Some(written) => written.value.iter().map(|it| it.value).collect(),
+            None => default.cookie_secrets,
+        },
         exempt_clients: match &written.exempt_clients {
             Some(written) => written.value.iter().map(|it| it.value).collect(),
             None => default.exempt_clients,

@@ -18,7 +18,7 @@ use super::table::Table;
 use super::value::{Read, Value};
 use super::zones::zone_name;
 use super::{Answering, Policy, PortRule, UpstreamTransport};
-use crate::wire::{MOST_IDENTITY, RecordType};
+use crate::wire::{CookieSecret, MOST_IDENTITY, RecordType};
 
 /// The only version of the file's format so far.
 pub(super) const VERSION: i128 = 1;
@@ -285,6 +285,9 @@ pub(super) struct LimitsSpec {
     pub(super) client_ipv4: Key<u8>,
     pub(super) client_ipv6: Key<u8>,
     pub(super) exempt_clients: Key<Vec<Written<IpNet>>>,
+    pub(super) udp_answers_per_client: Key<u32>,
+    pub(super) slip: Key<u32>,
+    pub(super) cookie_secrets: Key<Vec<Written<CookieSecret>>>,
     pub(super) guarded_names: Key<usize>,
     pub(super) queue_patience: Key<Duration>,
     pub(super) attempts_per_route: Key<usize>,
@@ -641,6 +644,11 @@ impl LimitsSpec {
             client_ipv4: t.read("client-ipv4", |it| it.count(bounds::CLIENT_IPV4)),
             client_ipv6: t.read("client-ipv6", |it| it.count(bounds::CLIENT_IPV6)),
             exempt_clients: t.list("exempt-clients", prefix),
+            udp_answers_per_client: t.read("udp-answers-per-client", |it| {
+                it.count(bounds::UDP_ANSWERS_PER_CLIENT)
+            }),
+            slip: t.read("slip", |it| it.count(bounds::SLIP)),
+            cookie_secrets: t.list("cookie-secrets", cookie_secret),
             guarded_names: t.read("guarded-names", |it| it.count(bounds::GUARDED_NAMES)),
             queue_patience: t.read("queue-patience", |it| it.duration(bounds::QUEUE_PATIENCE)),
             attempts_per_route: t.read("attempts-per-route", |it| {
@@ -791,6 +799,26 @@ fn mark(value: &Value<'_>) -> Read<u32> {
                 "expected 1 to 4294967295, or `\"0x1\"` to `\"0xffffffff\"`",
             )
         })
+}
+
+fn cookie_secret(value: &Value<'_>) -> Read<CookieSecret> {
+    let text = value.string("32 hexadecimal digits in quotes")?;
+    let secret = (text.len() == 32 && text.bytes().all(|it| it.is_ascii_hexdigit()))
+        .then(|| u128::from_str_radix(text, 16).ok())
+        .flatten();
+    match secret {
+        Some(secret) => Ok(secret.to_be_bytes()),
+        // Not quoted: what is nearly a secret may be one.
+        None => Err(value
+            .error(
+                "this is no secret for cookies",
+                format!(
+                    "expected 32 hexadecimal digits, found {} characters",
+                    text.chars().count()
+                ),
+            )
+            .help("`openssl rand -hex 16` makes one")),
+    }
 }
 
 fn prefix(value: &Value<'_>) -> Read<IpNet> {

@@ -27,7 +27,7 @@ use crate::observe::metrics::{Metrics, WorkerMetrics};
 use crate::observe::query_log::QueryLog;
 use crate::observe::top::Top;
 use crate::resolve::{Core, Shared};
-use crate::serve::{Connections, Front, Listeners};
+use crate::serve::{Connections, Front, Listeners, Proofs};
 use crate::tls;
 
 /// How long workers may take to start: hosts may be slow, but a start must not hang.
@@ -50,6 +50,7 @@ pub(super) struct Means {
     /// The longest that a question may take.
     pub(super) deadline: Arc<Span>,
     pub(super) connections: Arc<Connections>,
+    pub(super) proofs: Arc<Proofs>,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) top: Arc<Top>,
@@ -260,6 +261,7 @@ impl Seat {
             lineup,
             deadline,
             connections,
+            proofs,
             shared,
             metrics: all_metrics,
             top,
@@ -279,7 +281,7 @@ impl Seat {
         let front = Front::new(
             listeners,
             &config,
-            connections,
+            (connections, proofs),
             Rc::clone(&metrics),
             top.sampler(chance),
             log.as_ref().map(|log| log.pen()),

@@ -49,7 +49,7 @@ use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::route::{Route, UpstreamId};
 pub use crate::serve::Passed;
-use crate::serve::{BindError, Connections, Listeners};
+use crate::serve::{BindError, Connections, Listeners, Proofs};
 use crate::sys;
 use crate::tls::{self, TlsError};
 use certificates::Shop;
@@ -163,6 +163,8 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         None => config.admin.map(admin_socket).transpose()?,
     };
     let mut rng = entropy()?;
+    let mut seed = [0; 16];
+    rng.fill_bytes(&mut seed);
     crate::wire::set_identity(config.identity.as_deref());
 
     let shared = Arc::new(Shared::new(config, rng.next_u64(), clock.now()));
@@ -206,6 +208,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         lineup: Arc::clone(&lineup),
         deadline: Arc::clone(&deadline),
         connections: Arc::clone(&connections),
+        proofs: Proofs::new(seed),
         shared: Arc::clone(&shared),
         metrics: Arc::clone(&metrics),
         top: Arc::clone(&top),

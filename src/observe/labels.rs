@@ -91,7 +91,8 @@ labels! {
         Local = "local",
         /// SERVFAIL made here: no upstream gave a usable answer in time, or that is remembered (RFC 9520).
         Failed = "failed",
-        /// SERVFAIL made here at once, because a limit of byway's own was reached.
+        /// SERVFAIL made here at once, because a limit of byway's own was reached; or an answer cut off at
+        /// `udp-answers-per-client`.
         Shed = "shed",
         /// REFUSED: the client is not in `allow`, or asked for what is not served, such as a zone transfer.
         Refused = "refused",
@@ -175,6 +176,8 @@ labels! {
         Source = "source",
         /// A datagram larger than the receive buffer.
         Oversize = "oversize",
+        /// More answers over UDP than one client gets whose address no cookie proves.
+        Unproven = "unproven",
         /// The kernel did not take the answer.
         Send = "send",
         /// The client closed its connection before its answer was ready.
@@ -200,6 +203,8 @@ labels! {
         WaitingPerClient = "waiting-per-client",
         /// New names a second that one client asks for.
         NewNamesPerClient = "new-names-per-client",
+        /// Answers a second over UDP to one client whose address no cookie proves.
+        UdpAnswersPerClient = "udp-answers-per-client",
         /// Names under `[[guard]]` whose addresses are remembered.
         GuardedNames = "guarded-names",
         /// UDP sockets open towards upstreams, per worker.
@@ -538,6 +543,7 @@ impl Limit {
             | Limit::WaitingPerQuestion
             | Limit::WaitingPerClient
             | Limit::NewNamesPerClient
+            | Limit::UdpAnswersPerClient
             | Limit::TcpConnectionsPerClient
             | Limit::TcpPipeline
             | Limit::TcpAnswers => &[Client::Loopback, Client::Private, Client::Public],
@@ -552,6 +558,7 @@ impl Limit {
             Limit::WaitingPerQuestion => limits.waiting_per_question,
             Limit::WaitingPerClient => limits.waiting_per_client,
             Limit::NewNamesPerClient => limits.new_names_per_client,
+            Limit::UdpAnswersPerClient => limits.udp_answers_per_client as usize,
             Limit::GuardedNames => limits.guarded_names,
             Limit::UpstreamSockets => limits.upstream_sockets,
             Limit::UpstreamConnections => limits.upstream_connections,

@@ -252,7 +252,9 @@ mod tests {
         assert_eq!(patience, 125);
         let (fourth, patience) = push(&mut backlog, 1, 502);
         assert_eq!(patience, 500, "it is another client's queue that stands");
-        [second, third, fourth].map(|place| backlog.remove(place));
+        for place in [second, third, fourth] {
+            backlog.remove(place);
+        }
         let (_, patience) = push(&mut backlog, 0, 503);
         assert_eq!(patience, 500, "it was empty in between");
     }

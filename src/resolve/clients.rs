@@ -42,10 +42,16 @@ const SHARDS: usize = 16;
 /// How many of those that were not heard of for longest are looked at for one that has nothing under way.
 const LOOKED_AT: usize = 8;
 
+/// Accounts, the one that was not asked for longest last.
+type Accounts = LruCache<IpNet, Arc<Guest>, RandomState>;
+
+/// A part of the table.
+type Shard = Mutex<Accounts>;
+
 /// The clients, all workers together.
 #[derive(Debug)]
 pub struct Clients {
-    shards: Box<[Mutex<LruCache<IpNet, Arc<Guest>, RandomState>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
     terms: RwLock<Arc<Terms>>,
     /// Whoever the table has no place for.
@@ -157,7 +163,7 @@ impl Clients {
     }
 
     /// Forgets somebody who has nothing under way and was not heard of for long. False if there is nobody.
-    fn make_room(&self, shard: &mut LruCache<IpNet, Arc<Guest>, RandomState>) -> bool {
+    fn make_room(&self, shard: &mut Accounts) -> bool {
         for _ in 0..LOOKED_AT {
             let Some((net, guest)) = shard.pop_lru() else {
                 return false;
@@ -223,7 +229,7 @@ impl Clients {
 
     /// Who was turned away most since this was last asked.
     pub fn turned_away_most(&self) -> Option<IpNet> {
-        let most = |shard: &Mutex<LruCache<IpNet, Arc<Guest>, RandomState>>| {
+        let most = |shard: &Shard| {
             let shard = lock(shard);
             let of = shard
                 .iter()

@@ -13,6 +13,8 @@ pub mod admit;
 pub mod bind;
 pub mod limits;
 mod passed;
+mod proofs;
+mod rates;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,7 @@ mod udp;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -31,17 +33,21 @@ use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, Time};
 use crate::config::{Config, Limits};
-use crate::observe::metrics::{Counter, Drop, QueryResult, Transport, WorkerMetrics};
+use crate::observe::metrics::{Counter, Drop, Limit, QueryResult, Transport, WorkerMetrics};
 use crate::observe::query_log::{Answered, Pen};
 use crate::observe::top::Sampler;
 use crate::resolve::front::{Asker, Replies, Service, Waiting, Way};
 use crate::sys::{self, SendBatch};
 use crate::tls;
-use crate::wire::{Ede, Inspected, Rcode, RecordType, asked_name, asked_type, write_error};
+use crate::wire::{
+    Ede, Inspected, Rcode, RecordType, asked_name, asked_type, write_error, write_nothing,
+};
 use admit::Admission;
 pub use bind::{BindError, Listeners};
 pub use limits::Connections;
 pub use passed::Passed;
+pub use proofs::Proofs;
+use proofs::{Fate, Prover};
 use stream::Streams;
 
 /// The longest message that DNS can frame on a stream (RFC 1035 section 4.2.2).
@@ -67,6 +73,7 @@ pub struct Front {
     streams: Streams,
     /// What the encrypted listeners shake hands with.
     tls: OnceCell<Arc<tls::Server>>,
+    prover: Prover,
     /// Room for one answer on its way to a connection.
     letter: RefCell<Box<[u8]>>,
     /// The tasks that take in queries.
@@ -94,7 +101,7 @@ impl Front {
     pub fn new(
         listeners: Listeners,
         config: &Config,
-        connections: Arc<Connections>,
+        (connections, proofs): (Arc<Connections>, Arc<Proofs>),
         metrics: Rc<WorkerMetrics>,
         top: Sampler,
         log: Option<Pen>,
@@ -125,6 +132,7 @@ impl Front {
             waiting: Arc::default(),
             streams: Streams::new(connections),
             tls: OnceCell::new(),
+            prover: Prover::new(proofs, &config.limits, clock),
             letter: RefCell::new(vec![0; STREAM_LIMIT].into_boxed_slice()),
             intake: RefCell::default(),
         })
@@ -134,6 +142,7 @@ impl Front {
     pub fn suit(&self, config: &Config) {
         self.top.suit(&config.top);
         *self.admission.borrow_mut() = Admission::new(&config.allow);
+        self.prover.suit(&config.limits);
         self.terms.set(Terms::of(&config.limits));
     }
 
@@ -270,6 +279,51 @@ impl Front {
                 self.metrics.answer(asked.into(), refusal.rcode().into());
                 (length, result)
             }
+        }
+    }
+}
+
+impl Front {
+    /// Whether an answer goes to who asks over UDP, who is told how to prove to be there.
+    #[inline]
+    fn weigh(&self, inspected: &mut Inspected<'_>, client: IpAddr, now: Time) -> Fate {
+        let mut edns = inspected.edns_mut();
+        if let Some(edns) = &mut edns {
+            // Of no meaning over UDP (RFC 7828 section 3.2.2).
+            edns.keepalive = None;
+        }
+        match self.prover.prove(edns, client, now) {
+            true => Fate::Whole,
+            // What gets no answer needs no weighing.
+            false if matches!(inspected, Inspected::Drop(_)) => Fate::Whole,
+            false => self.prover.fate(client, now),
+        }
+    }
+
+    /// The answer to somebody over UDP who may be somebody else, where too much goes to that one: nothing at all, or so
+    /// little that nothing is won by it. The length is 0 for nothing.
+    #[cold]
+    fn curb(
+        &self,
+        inspected: Inspected<'_>,
+        (client, fate): (IpAddr, Fate),
+        admitted: bool,
+        out: &mut [u8],
+    ) -> (usize, QueryResult) {
+        self.metrics
+            .limited(Limit::UdpAnswersPerClient, client.into());
+        match inspected {
+            _ if fate == Fate::None => {
+                self.metrics.dropped(Drop::Unproven, 1);
+                (0, QueryResult::Shed)
+            }
+            Inspected::Query(query) if admitted => {
+                let length = write_nothing(&query.asked, self.limits.udp_payload, out);
+                self.count_answer(query.asked.record_type(), out);
+                (length, QueryResult::Shed)
+            }
+            // These are short.
+            other => self.turn_away(other, admitted, out),
         }
     }
 }

@@ -117,7 +117,7 @@ impl Rig {
         let front = Front::new(
             listeners,
             &config,
-            connections,
+            (connections, Proofs::new([0; 16])),
             worker,
             top.sampler(1),
             None,

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
+use super::proofs::Fate;
 use super::{Front, Sight, Tally, admit};
 use crate::clock::Time;
 use crate::observe::metrics::{Drop, Transport};
@@ -155,8 +156,15 @@ impl<S: Service> Intake<S> {
         // There is a slot for each datagram of a batch.
         let Some(slot) = self.send.slot() else { return };
         let admitted = front.admission.borrow().admits(peer.ip());
-        let inspected = inspect(packet);
+        let mut inspected = inspect(packet);
+        let fate = front.weigh(&mut inspected, peer.ip(), now);
         let (length, result) = match &inspected {
+            _ if fate != Fate::Whole => {
+                match front.curb(inspected, (peer.ip(), fate), admitted, slot) {
+                    (0, _) => return,
+                    answered => answered,
+                }
+            }
             // By reference: a query with its key is a third of a kilobyte.
             Inspected::Query(query) if admitted => {
                 let limit = query.asked.udp_limit(front.limits.udp_payload);

@@ -14,6 +14,7 @@
 mod answer;
 mod belonging;
 mod chain;
+mod cookie;
 mod effort;
 mod header;
 mod identity;
@@ -40,6 +41,7 @@ mod types;
 mod upstream;
 
 pub use answer::Answer;
+pub use cookie::{Cookie, CookieSecret, bake};
 pub use identity::{MOST_IDENTITY, set_identity};
 pub use keep::Dropped;
 pub use name::{NameError, name_from_text, name_to_text};
@@ -51,7 +53,7 @@ pub use question::{
     Asked, ClientEdns, KeptKey, KeyRef, OwnedAsked, QuestionKey, asked_name, asked_type,
 };
 pub use refusal::Refusal;
-pub use reply::{Render, TtlRule, write_error};
+pub use reply::{Render, TtlRule, write_error, write_nothing};
 pub use response::{Kind, Mismatch, Response, Sent, examine};
 pub use types::{CLASS_IN, Ede, Rcode, RecordType, UnknownType};
 pub use upstream::{OutgoingEdns, QueryFlags, randomize_case, write_query};

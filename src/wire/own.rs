@@ -6,7 +6,7 @@
 use super::answer::Answer;
 use super::header::{self, Header};
 use super::question::{Asked, ClientEdns};
-use super::reply::{OPT_LEN, Writer};
+use super::reply::Writer;
 use super::response::{Sent, examine};
 use super::types::{CLASS_IN, Ede, Rcode, RecordType};
 
@@ -53,7 +53,7 @@ pub fn write_own<'r>(
     let mut writer = Writer::new(out, limit);
     writer.put(&[0; header::LEN]);
     writer.put(to.question);
-    let opt = if to.edns.is_some() { OPT_LEN } else { 0 };
+    let opt = to.edns.map_or(0, |edns| edns.reply_len());
     let mut header = Header {
         id: to.id,
         flags: to.reply_flags() | header::RA | header::AA,
@@ -126,6 +126,8 @@ pub fn own_denial(question: &[u8], ttl: u32, ede: Ede<'_>) -> Option<Answer> {
             payload: 512,
             dnssec_ok: false,
             nsid: false,
+            cookie: None,
+            keepalive: None,
         }),
         question,
     };

@@ -9,12 +9,14 @@
 //! What is left over behind the last record is ignored, as BIND and Unbound do: it is neither
 //! looked at nor forwarded, and some old clients send buffers of a fixed size.
 
+use super::cookie::{COOKIE_OPTION, Cookie};
 use super::header::{self, Header};
 use super::identity::{About, CLASS_CH, NSID_OPTION};
 use super::name;
 use super::question::{Asked, ClientEdns, QuestionKey, question_at, type_and_class};
 use super::record::Record;
 use super::refusal::Refusal;
+use super::reply::KEEPALIVE_OPTION;
 use super::types::{CLASS_IN, Ede, Rcode, RecordType};
 
 /// What [`inspect`] made of a packet.
@@ -33,6 +35,18 @@ pub enum Inspected<'a> {
 pub struct Query<'a> {
     /// Who asked, for the reply.
     pub asked: Asked<'a>,
+}
+
+impl Inspected<'_> {
+    /// What the client said in its OPT record, if there is a reply to say something in.
+    #[inline]
+    pub fn edns_mut(&mut self) -> Option<&mut ClientEdns> {
+        match self {
+            Inspected::Query(query) => query.asked.edns.as_mut(),
+            Inspected::Refuse(refusal) => refusal.edns_mut(),
+            Inspected::Drop(_) => None,
+        }
+    }
 }
 
 impl Query<'_> {
@@ -62,7 +76,7 @@ pub enum Garbage {
 /// | no question, or several | FORMERR (RFC 9619) |
 /// | question garbled, cut short or compressed | FORMERR |
 /// | records garbled, or fewer than the header claims | FORMERR |
-/// | several OPT, one misplaced, owned or malformed | FORMERR, with an OPT (RFC 6891 section 7) |
+/// | several OPT, one misplaced, owned or malformed, a cookie of a length that none has | FORMERR, with an OPT (RFC 6891 section 7) |
 /// | EDNS version above 0 | BADVERS (RFC 6891 section 6.1.3) |
 /// | class CH, about this server, which is told | a TXT record (RFC 4892) |
 /// | class other than IN | REFUSED |
@@ -178,6 +192,8 @@ fn extra_records(packet: &[u8], mut at: usize, header: &Header) -> Extra {
             payload: record.class.max(512),
             dnssec_ok: record.ttl & 0x8000 != 0,
             nsid: false,
+            cookie: None,
+            keepalive: None,
         });
         let misplaced = index < before_additional || packet.get(record.owner) != Some(&0);
         let version = record.ttl >> 16 & 0xff;
@@ -190,24 +206,29 @@ fn extra_records(packet: &[u8], mut at: usize, header: &Header) -> Extra {
             extra.verdict = Err(Rcode::BADVERS);
             continue;
         }
-        match (options(record.data(packet)), &mut extra.edns) {
-            (Some(nsid), Some(edns)) => edns.nsid = nsid,
-            _ => {
-                extra.verdict = Err(Rcode::FORMERR);
-                return extra;
-            }
+        let read = extra.edns.as_mut();
+        let read = read.and_then(|edns| options(record.data(packet), edns));
+        if read.is_none() {
+            extra.verdict = Err(Rcode::FORMERR);
+            return extra;
         }
     }
     extra
 }
 
-/// Whether the NSID option is among EDNS options; `None` if they do not fill their space exactly (RFC 6891 section 6.1.2).
-fn options(mut options: &[u8]) -> Option<bool> {
-    let mut nsid = false;
+/// Notes the EDNS options that byway knows; `None` if they do not fill their space exactly (RFC 6891 section 6.1.2), or one
+/// is as none can be. Of several cookies the first counts (RFC 7873 section 5.2).
+fn options(mut options: &[u8], edns: &mut ClientEdns) -> Option<()> {
     while !options.is_empty() {
-        let len = header::word(options, 2)?;
-        nsid |= header::word(options, 0) == Some(NSID_OPTION);
-        options = options.get(4 + usize::from(len)..)?;
+        let end = 4 + usize::from(header::word(options, 2)?);
+        let data = options.get(4..end)?;
+        match header::word(options, 0)? {
+            NSID_OPTION => edns.nsid = true,
+            KEEPALIVE_OPTION => edns.keepalive = Some(0),
+            COOKIE_OPTION if edns.cookie.is_none() => edns.cookie = Some(Cookie::read(data)?),
+            _ => {}
+        }
+        options = options.get(end..)?;
     }
-    Some(nsid)
+    Some(())
 }

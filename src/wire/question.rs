@@ -5,8 +5,10 @@ use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
+use super::cookie::Cookie;
 use super::header;
 use super::name;
+use super::reply::OPT_LEN;
 use super::types::{CLASS_IN, RecordType};
 
 const DNSSEC_OK: u8 = 1;
@@ -302,6 +304,20 @@ pub struct ClientEdns {
     pub dnssec_ok: bool,
     /// The NSID option: it wants to know who answers (RFC 5001).
     pub nsid: bool,
+    /// The cookie that it sent, or that it is sent (RFC 7873).
+    pub cookie: Option<Cookie>,
+    /// It wants to know for how long a connection may be idle, or is told so, in tenths of a second (RFC 7828).
+    pub keepalive: Option<u16>,
+}
+
+impl ClientEdns {
+    /// Octets of the OPT record that a reply has, with the options that it cannot do without.
+    #[inline]
+    pub(super) fn reply_len(&self) -> usize {
+        let cookie = self.cookie.as_ref().and_then(Cookie::sent);
+        let cookie = cookie.map_or(0, |octets| 4 + octets.len());
+        OPT_LEN + cookie + self.keepalive.map_or(0, |_| 6)
+    }
 }
 
 /// Who asked, as far as the answer must know.

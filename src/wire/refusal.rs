@@ -104,6 +104,12 @@ impl<'a> Refusal<'a> {
         }
     }
 
+    /// What the client said in its OPT record.
+    #[inline]
+    pub(super) fn edns_mut(&mut self) -> Option<&mut ClientEdns> {
+        self.edns.as_mut()
+    }
+
     /// The reply's code; NOERROR for the HINFO that answers ANY.
     pub fn rcode(&self) -> Rcode {
         self.rcode

@@ -8,6 +8,7 @@
 //! no more octets than the client takes.
 
 use super::answer::{Answer, Parts, record_end, record_type};
+use super::cookie::{COOKIE_OPTION, Cookie};
 use super::header::{self, Header};
 use super::identity::{NSID_OPTION, identity};
 use super::question::{Asked, ClientEdns};
@@ -15,6 +16,9 @@ use super::record::Record;
 use super::response::{EDE_OPTION, Kind};
 use super::rotate::rotate;
 use super::types::{Ede, Rcode, RecordType};
+
+/// The EDNS option by which a connection is kept (RFC 7828 section 3.1).
+pub(super) const KEEPALIVE_OPTION: u16 = 11;
 
 /// An OPT record without options.
 pub(super) const OPT_LEN: usize = 11;
@@ -76,7 +80,7 @@ impl Answer {
         let parts = self.parts();
         let kept = parts.header();
         let mut writer = Writer::new(out, how.limit);
-        let opt = if to.edns.is_some() { OPT_LEN } else { 0 };
+        let opt = to.edns.map_or(0, |edns| edns.reply_len());
         let room = writer.limit.saturating_sub(opt);
         let extent = if parts.message.len() <= room {
             Extent::whole(&parts, &kept)
@@ -271,6 +275,32 @@ pub fn write_error(
     writer.finish(header, rcode, to.edns, payload, ede, &[])
 }
 
+/// Writes a reply without any record and returns its length: one that is cut off before its first record (TC), so that the
+/// client comes back over a stream, or BADCOOKIE for one that has now the cookie to come back with (RFC 7873 section
+/// 5.2.3). It is hardly longer than the query.
+pub fn write_nothing(to: &Asked<'_>, payload: u16, out: &mut [u8]) -> usize {
+    let told = to.edns.is_some_and(|edns| edns.cookie.is_some());
+    let (tc, rcode) = match told {
+        true => (0, Rcode::BADCOOKIE),
+        false => (header::TC, Rcode::NOERROR),
+    };
+    let header = Header {
+        id: to.id,
+        flags: to.reply_flags() | header::RA | tc,
+        questions: 1,
+        ..Header::default()
+    };
+    let mut writer = Writer::new(out, SMALL);
+    writer.put(&[0; header::LEN]);
+    writer.put(to.question);
+    // Who the server is, or a word on errors, would only make it longer.
+    let edns = to.edns.map(|edns| ClientEdns {
+        nsid: false,
+        ..edns
+    });
+    writer.finish(header, rcode, edns, payload, None, &[])
+}
+
 /// A reply as it grows. What does not fit is remembered, and makes the reply come to nothing.
 pub(super) struct Writer<'a> {
     out: &'a mut [u8],
@@ -382,6 +412,16 @@ impl<'a> Writer<'a> {
             0,
         ]);
         let options = self.at;
+        if let Some(cookie) = edns.cookie.as_ref().and_then(Cookie::sent) {
+            self.put(&COOKIE_OPTION.to_be_bytes());
+            self.put(&(cookie.len() as u16).to_be_bytes());
+            self.put(cookie);
+        }
+        if let Some(tenths) = edns.keepalive {
+            self.put(&KEEPALIVE_OPTION.to_be_bytes());
+            self.put(&2u16.to_be_bytes());
+            self.put(&tenths.to_be_bytes());
+        }
         if let Some(ede) = ede {
             self.put_ede(ede);
         }

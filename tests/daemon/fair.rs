@@ -20,7 +20,7 @@ fn there_is_room_for_who_asks_little_beside_who_asks_without_end() {
     let (upstream, gate) = Upstream::gated();
     let daemon = Setup::to(&[&upstream])
         .tables(
-            "[limits]\nquestions = 256\nqueue-patience = \"20s\"\n[routing]\ndeadline = \"40s\"",
+            "[limits]\nquestions = 256\nqueue-patience = \"10s\"\n[routing]\ndeadline = \"40s\"",
         )
         .start();
     daemon.warm_up();
@@ -56,7 +56,7 @@ fn where_there_is_no_room_clients_take_turns() {
     let daemon = Setup::to(&[&upstream])
         .one_worker()
         .tables(
-            "[limits]\nattempts-per-route = 4\nqueue-patience = \"20s\"\n[routing]\ndeadline = \"40s\"",
+            "[limits]\nattempts-per-route = 4\nqueue-patience = \"10s\"\n[routing]\ndeadline = \"40s\"",
         )
         .start();
     daemon.warm_up();
@@ -92,7 +92,6 @@ fn where_there_is_no_room_clients_take_turns() {
 fn who_asks_for_more_new_names_than_it_may_has_what_is_known_and_others_have_all() {
     let upstream = Upstream::good();
     let daemon = Setup::to(&[&upstream]).tables(FEW).start();
-    daemon.warm_up();
     let (greedy, modest) = (
         Stub::from(GREEDY, daemon.dns()),
         Stub::from(MODEST, daemon.dns()),
@@ -125,7 +124,6 @@ fn a_reload_changes_who_is_held_back() {
     let upstream = Upstream::good();
     let setup = Setup::to(&[&upstream]);
     let daemon = setup.clone().tables(FEW).start();
-    daemon.warm_up();
     let stub = Stub::from(GREEDY, daemon.dns());
     let mut asked = 0;
     let mut ask = || {

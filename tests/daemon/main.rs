@@ -11,6 +11,7 @@ mod caching;
 mod clients;
 mod commands;
 mod control;
+mod cookies;
 mod counts;
 mod crowd;
 mod dns64;

@@ -184,6 +184,9 @@ fn any_limits() -> impl Strategy<Value = Limits> {
                 client_ipv4: share.3,
                 client_ipv6: share.4,
                 exempt_clients: share.5,
+                udp_answers_per_client: share.6,
+                slip: share.7,
+                cookie_secrets: share.8,
                 guarded_names: 16 + udp.2 % 1000,
                 queue_patience: questions.2,
                 attempts_per_route: questions.3.0,
@@ -203,8 +206,21 @@ fn any_limits() -> impl Strategy<Value = Limits> {
         })
 }
 
-/// What one client may have, and who is one.
-fn any_share() -> impl Strategy<Value = (usize, usize, usize, u8, u8, Vec<IpNet>)> {
+/// As below.
+type Share = (
+    usize,
+    usize,
+    usize,
+    u8,
+    u8,
+    Vec<IpNet>,
+    u32,
+    u32,
+    Vec<[u8; 16]>,
+);
+
+/// What one client may have, who is one, and how it proves that.
+fn any_share() -> impl Strategy<Value = Share> {
     let prefixes = prop_oneof![
         Just(Vec::new()),
         Just(bounds::LOOPBACK.to_vec()),
@@ -217,6 +233,9 @@ fn any_share() -> impl Strategy<Value = (usize, usize, usize, u8, u8, Vec<IpNet>
         8u8..=32,
         16u8..=128,
         prefixes,
+        1u32..=10_000_000,
+        1u32..=100,
+        proptest::collection::vec(any::<[u8; 16]>(), 0..3),
     )
 }
 

@@ -414,7 +414,16 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Conversation<S, IO> {
         let (frame, room) = sheet.room[sheet.used..].split_at_mut(2);
         let room = &mut room[..STREAM_LIMIT];
         sheet.asked = true;
-        let (length, result) = match inspect(message) {
+        let mut inspected = inspect(message);
+        let peer = self.seated.mailbox().peer();
+        if let Some(edns) = inspected.edns_mut() {
+            front.prover.prove(Some(edns), peer.ip(), now);
+            // For how long it may be idle, if it wants to know (RFC 7828).
+            let tenths = front.terms.get().idle.as_millis() / 100;
+            let tenths = u16::try_from(tenths).unwrap_or(u16::MAX);
+            edns.keepalive = edns.keepalive.map(|_| tenths);
+        }
+        let (length, result) = match inspected {
             Inspected::Query(query) => {
                 let mailbox = self.seated.mailbox();
                 let in_flight = &mut self.in_flight;
@@ -423,7 +432,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Conversation<S, IO> {
                     Asker {
                         listener: self.listener,
                         limit: u16::MAX,
-                        client: Some(self.seated.mailbox().peer().ip()),
+                        client: Some(peer.ip()),
                         since: now,
                         way: Way::Stream(Return::new(Arc::clone(mailbox) as _)),
                     }
@@ -450,7 +459,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Conversation<S, IO> {
             other => front.turn_away(other, true, room),
         };
         let sight = Sight {
-            client: self.seated.mailbox().peer(),
+            client: peer,
             transport: self.transport,
             listener: self.listener,
             since: now,

@@ -73,6 +73,8 @@ fn flags_are_the_clients_or_the_upstreams_as_they_must() {
         payload: 512,
         dnssec_ok: true,
         nsid: false,
+        cookie: None,
+        keepalive: None,
     });
     assert_eq!(of(&Asked { edns, ..plain }, &PLAIN), 0x80a0);
     assert_eq!(of(&with_edns(&question), &PLAIN), 0x8180);
@@ -96,6 +98,8 @@ fn an_opt_record_answers_an_opt_record() {
             payload: 1232,
             dnssec_ok,
             nsid: false,
+            cookie: None,
+            keepalive: None,
         });
         let to = Asked {
             edns,
@@ -132,6 +136,8 @@ fn ttls_follow_the_rule() {
             payload: 1232,
             dnssec_ok: true,
             nsid: false,
+            cookie: None,
+            keepalive: None,
         });
         let to = Asked {
             edns,

@@ -183,6 +183,8 @@ pub(crate) fn with_edns(question: &[u8]) -> Asked<'_> {
         payload: 1232,
         dnssec_ok: false,
         nsid: false,
+        cookie: None,
+        keepalive: None,
     });
     Asked {
         edns,
