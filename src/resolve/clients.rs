@@ -2,7 +2,7 @@
 //!
 //! A client is an address or a prefix of it, as the configuration says. Hits never come here. Of a miss there are three
 //! things of which one client could take all: room among those who wait, room among the questions, and room upstream. Of
-//! the first two nobody holds more than [`SHARE`] times what is left, so that there is always some for who holds little.
+//! the first two nobody holds more than eight times what is left, so that there is always some for who holds little.
 //! Upstream, routes have a little room beyond their limits for clients that have less than an equal part of what is under
 //! way ([`Stake::is_light`]), and the queue is worked off by turns ([`super::backlog`]).
 //!
@@ -30,7 +30,7 @@ use crate::clock::Time;
 use crate::config::Limits;
 use crate::observe::metrics::{self, Limit};
 
-/// Nobody holds more of a bounded room than so many times what is left of it.
+/// Nobody holds more of a bounded room than so many times what is left of it; docs/security.md says so too.
 const SHARE: usize = 8;
 
 /// New names are paid for by the second; so many seconds' worth may come at once.
