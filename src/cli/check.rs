@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::run::ConfigArgs;
 use super::{exit, fail, load_quietly, print, say};
 use crate::config::report::Remark;
-use crate::config::{ConfigError, Loaded, schema};
+use crate::config::{Added, ConfigError, Loaded, schema};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -40,8 +40,9 @@ pub(super) fn check(args: &CheckArgs) -> u8 {
     match say(loaded) {
         Ok(loaded) => print(
             format!(
-                "# OK: {}\n# Upstreams come from {}. In effect is:\n\n{}",
+                "# OK: {}\n{}# Upstreams come from {}. In effect is:\n\n{}",
                 loaded.origin(),
+                origins(&loaded.added),
                 loaded.upstreams_from,
                 loaded.config.to_toml()
             )
@@ -51,8 +52,42 @@ pub(super) fn check(args: &CheckArgs) -> u8 {
     }
 }
 
-/// The same as an object: `ok`, `reports` and, if it is right, `file`, `upstreams_from` and `config`, whose keys
-/// are those of the file.
+/// What came from the files of `conf.d`, a line of comment each.
+fn origins(added: &[Added]) -> String {
+    let lines = added.iter().map(|it| {
+        let Added {
+            file,
+            line,
+            key,
+            instead_of,
+        } = it;
+        let instead = instead_of.as_ref();
+        let instead = instead.map(|(file, line)| format!(", in place of {file}:{line}"));
+        let instead = instead.unwrap_or_default();
+        format!("#   {file}:{line}: {key}{instead}\n")
+    });
+    lines.collect()
+}
+
+/// The same for programs.
+fn origin(added: &Added) -> Value {
+    let Added {
+        file,
+        line,
+        key,
+        instead_of,
+    } = added;
+    let instead_of = instead_of.as_ref();
+    json!({
+        "file": file,
+        "line": line,
+        "key": key,
+        "instead_of": instead_of.map(|(file, line)| json!({ "file": file, "line": line })),
+    })
+}
+
+/// The same as an object: `ok`, `reports` and, if it is right, `file`, `drop_ins`, `added` (what came from those),
+/// `upstreams_from` and `config`, whose keys are those of the file.
 fn print_json(loaded: &Result<Loaded, ConfigError>) -> u8 {
     let (object, code) = match loaded {
         Ok(loaded) => match toml::from_str::<Value>(&loaded.config.to_toml()) {
@@ -60,6 +95,8 @@ fn print_json(loaded: &Result<Loaded, ConfigError>) -> u8 {
                 let object = json!({
                     "ok": true,
                     "file": loaded.file.as_ref().map(|file| file.display().to_string()),
+                    "drop_ins": loaded.drop_ins().iter().map(|it| &it.name).collect::<Vec<_>>(),
+                    "added": loaded.added.iter().map(origin).collect::<Vec<_>>(),
                     "upstreams_from": loaded.upstreams_from.to_string(),
                     "reports": loaded.reports.iter().map(report).collect::<Vec<_>>(),
                     "config": config,

@@ -91,6 +91,10 @@ const FILES: &[(&str, &str)] = &[
         "The configuration, if --config names no other. It need not exist.",
     ),
     (
+        "/etc/byway/conf.d/*.toml",
+        "Read after it, in the order of their names: tables are one table, lists of tables grow, and of a key given twice the later one holds. Of another --config, the folder conf.d beside it.",
+    ),
+    (
         "/etc/resolv.conf",
         "Where upstreams are read from if none are configured, unless `[host] resolv-conf` names another.",
     ),
@@ -159,7 +163,7 @@ enum Command {
     Snapshot(running::SnapshotArgs),
     /// Read the configuration anew; without losing a query, and only if nothing is wrong with it
     Reload(running::ReloadArgs),
-    /// Check a configuration file and print what it means
+    /// Check a configuration file, with conf.d beside it, and print what it means and what came from where
     Check(check::CheckArgs),
     /// Print the default configuration, with every key explained
     Config,

@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::address::Endpoint;
+use super::drop_ins::{self, Added, Merged};
 use super::host::Host;
-use super::report::{Place, Remark, Report, Severity, Source, Written};
+use super::report::{Piece, Place, Remark, Report, Severity, Source, Written, shown};
 use super::spec::{AdminListen, ListenSpec, Spec, UpstreamSpec};
 use super::{Config, Listen, UpstreamConfig, file, meaning, syntax};
 
@@ -16,8 +17,11 @@ pub const DEFAULT_FILE: &str = "/etc/byway/byway.toml";
 /// In place of a file's name: standard input.
 const STDIN: &str = "-";
 
-/// Larger files are refused before they are parsed.
+/// Larger files are refused before they are parsed; so are those of `conf.d` if all of them together are larger.
 const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Stands for a file that is not there.
+const NOTHING_SAID: &str = "version = 1";
 
 /// Errors shown at once; what follows them is counted.
 const MOST_SHOWN: usize = 20;
@@ -53,8 +57,10 @@ pub struct Loaded {
     pub config: Config,
     /// The file it was read from; `None` if the built-in defaults hold.
     pub file: Option<PathBuf>,
-    /// What stood in it.
-    pub text: String,
+    /// What stood in it, and then in each of the files of `conf.d`.
+    pub pieces: Vec<Piece>,
+    /// What came from the files of `conf.d`.
+    pub added: Vec<Added>,
     /// Where its upstreams come from.
     pub upstreams_from: UpstreamsFrom,
     /// If that is a resolv.conf: the files that are to be looked at for others, and how many upstreams it names, which
@@ -67,12 +73,28 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The file's name, or that there is none.
+    /// The file's name, or that there is none; and which others say something.
     pub fn origin(&self) -> String {
-        match &self.file {
-            Some(file) => name_of(file),
-            None => format!("built-in defaults, as there is no {DEFAULT_FILE}"),
+        let (first, beside) = match &self.file {
+            Some(file) => (name_of(file), file.as_path()),
+            None => {
+                let first = format!("built-in defaults, as there is no {DEFAULT_FILE}");
+                (first, Path::new(DEFAULT_FILE))
+            }
+        };
+        match self.drop_ins() {
+            [] => first,
+            [only] => format!("{first}, and {}", only.name),
+            all => {
+                let folder = drop_ins::folder(beside);
+                format!("{first}, and {} files in {}", all.len(), folder.display())
+            }
         }
+    }
+
+    /// The files of `conf.d`, in the order in which they are read.
+    pub fn drop_ins(&self) -> &[Piece] {
+        self.pieces.get(1..).unwrap_or_default()
     }
 }
 
@@ -154,7 +176,7 @@ impl Sources {
     /// As [`parse`].
     pub fn look_again(&self, before: &Loaded, host: &Host) -> Result<Loaded, ConfigError> {
         let (file, known) = (before.file.as_deref(), before.found());
-        parse_after(file, &before.text, &self.overrides, host, known)
+        parse_after(file, before.pieces.clone(), &self.overrides, host, known)
     }
 }
 
@@ -168,7 +190,7 @@ pub struct ConfigError {
 }
 
 /// Reads the configuration from `file`, which is standard input if it is `-`; without one from [`DEFAULT_FILE`], if that is there; otherwise the
-/// defaults hold.
+/// defaults hold. The files of the folder `conf.d` beside it are read after it.
 ///
 /// # Errors
 /// Everything that is wrong with the file, or that it cannot be read, or that no upstream can be found.
@@ -187,34 +209,62 @@ fn read_and_parse(
     known: &[UpstreamConfig],
 ) -> Result<Loaded, ConfigError> {
     let name = file.unwrap_or(Path::new(DEFAULT_FILE));
-    match read(name) {
-        Ok(text) => parse_after(Some(name), &text, overrides, host, known),
+    let (found, text) = match read(name, MOST_BYTES) {
+        Ok(text) => (Some(name), text),
         Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            parse_after(None, "version = 1", overrides, host, known)
+            (None, NOTHING_SAID.to_owned())
         }
         Err(error) => {
-            let name = name_of(name);
-            let place = Place::Whole(name.clone());
-            let message = "the configuration file cannot be read";
-            let report = Report::error(message, &place, error.to_string());
-            let report = match error.kind() {
+            let report = unreadable(name, &error);
+            return Err(refuse_unread(match error.kind() {
                 io::ErrorKind::NotFound => {
                     report.help("`byway config` prints a file to start from")
-                }
-                io::ErrorKind::PermissionDenied => {
-                    report.help("make it readable for the user byway runs as")
                 }
                 io::ErrorKind::InvalidInput => {
                     report.help("write `-` in place of a name to have standard input read")
                 }
                 _ => report,
-            };
-            let source = Source {
-                name: &name,
-                text: "",
-            };
-            Err(refuse(&[report], &source))
+            }));
         }
+    };
+    let mut pieces = vec![Piece {
+        name: found.map_or_else(String::new, name_of),
+        text,
+    }];
+    if name != Path::new(STDIN) {
+        pieces.append(&mut read_drop_ins(name).map_err(refuse_unread)?);
+    }
+    parse_after(found, pieces, overrides, host, known)
+}
+
+/// The files of `conf.d` beside `file`.
+fn read_drop_ins(file: &Path) -> Result<Vec<Piece>, Report> {
+    let folder = drop_ins::folder(file);
+    let files = drop_ins::list(&folder).map_err(|error| {
+        let place = Place::Whole(folder.display().to_string());
+        let message = "the folder beside the configuration file cannot be read";
+        Report::error(message, &place, error.to_string())
+    })?;
+    let mut left = MOST_BYTES;
+    let mut pieces = Vec::with_capacity(files.len());
+    for file in files {
+        let text = read(&file, left).map_err(|error| unreadable(&file, &error))?;
+        left -= text.len() as u64;
+        let name = name_of(&file);
+        pieces.push(Piece { name, text });
+    }
+    Ok(pieces)
+}
+
+fn unreadable(name: &Path, error: &io::Error) -> Report {
+    let place = Place::Whole(name_of(name));
+    let message = "the configuration file cannot be read";
+    let report = Report::error(message, &place, error.to_string());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            report.help("make it readable for the user byway runs as")
+        }
+        _ => report,
     }
 }
 
@@ -222,20 +272,22 @@ fn read_and_parse(
 fn name_of(file: &Path) -> String {
     match file == Path::new(STDIN) {
         true => "standard input".to_owned(),
-        false => file.display().to_string(),
+        false => shown(&file.display().to_string()),
     }
 }
 
-fn read(name: &Path) -> io::Result<String> {
+/// Reads no more than `most`.
+fn read(name: &Path, most: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     match name == Path::new(STDIN) {
-        true => io::stdin().take(MOST_BYTES + 1).read_to_end(&mut bytes)?,
-        false => file::open(name)?
-            .take(MOST_BYTES + 1)
-            .read_to_end(&mut bytes)?,
+        true => io::stdin().take(most + 1).read_to_end(&mut bytes)?,
+        false => file::open(name)?.take(most + 1).read_to_end(&mut bytes)?,
     };
-    if bytes.len() as u64 > MOST_BYTES {
-        let message = "larger than 1 MiB: not a configuration file of byway";
+    if bytes.len() as u64 > most {
+        let message = match most {
+            MOST_BYTES => "larger than 1 MiB: not a configuration file of byway",
+            _ => "with it the files of the folder are larger than 1 MiB",
+        };
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -257,22 +309,25 @@ pub fn parse(
     overrides: &Overrides,
     host: &Host,
 ) -> Result<Loaded, ConfigError> {
-    parse_after(file, text, overrides, host, &[])
+    let pieces = vec![Piece {
+        name: file.map_or_else(String::new, name_of),
+        text: text.to_owned(),
+    }];
+    parse_after(file, pieces, overrides, host, &[])
 }
 
-/// The same, where a resolv.conf named those that are `known` before.
+/// The same for several files, the first of them `file`, where a resolv.conf named those that are `known` before.
 fn parse_after(
     file: Option<&Path>,
-    text: &str,
+    pieces: Vec<Piece>,
     overrides: &Overrides,
     host: &Host,
     known: &[UpstreamConfig],
 ) -> Result<Loaded, ConfigError> {
-    let name = file.map_or_else(String::new, name_of);
-    let source = Source { name: &name, text };
+    let source = Source(&pieces);
     let mut reports = Vec::new();
-    let document = syntax::parse(text).map_err(|report| refuse(&[report], &source))?;
-    let mut spec = Spec::read(&document, &mut reports);
+    let written = written(&source, &mut reports);
+    let (mut spec, added) = written.ok_or_else(|| refuse(&reports, &source))?;
     overrides.apply(&mut spec);
     let meant = meaning::config(&spec, host, known, &mut reports);
     reports.sort_by_key(Report::position);
@@ -282,7 +337,7 @@ fn parse_after(
     Ok(Loaded {
         config: meant.config,
         file: file.map(Path::to_owned),
-        text: text.to_owned(),
+        added,
         followed: meant.found.as_ref().map(|it| (it.files.clone(), it.count)),
         upstreams_from: match meant.found {
             Some(found) => UpstreamsFrom::ResolvConf(found.from),
@@ -291,7 +346,40 @@ fn parse_after(
         },
         remarks: reports.iter().map(|it| it.render(&source)).collect(),
         reports: reports.iter().map(|it| it.remark(&source)).collect(),
+        pieces,
     })
+}
+
+/// What the files say, read as one, and what came from those after the first. `None` if one of them is not TOML.
+fn written(source: &Source<'_>, reports: &mut Vec<Report>) -> Option<(Spec, Vec<Added>)> {
+    let mut documents = Vec::new();
+    for (start, piece) in source.pieces() {
+        match syntax::parse(&piece.text) {
+            Ok(document) => documents.push(drop_ins::moved(document, start)),
+            Err(report) => reports.push(report.moved(start)),
+        }
+    }
+    if !reports.is_empty() {
+        return None;
+    }
+    let several = documents.len() > 1;
+    for (index, document) in documents.iter().enumerate().filter(|_| several) {
+        // What another file takes the place of is to be right all the same: that one may go.
+        Spec::read_part(document, index == 0, reports);
+    }
+    let mut documents = documents.into_iter();
+    let mut merged = Merged::new(documents.next()?);
+    documents.for_each(|it| merged.add(it));
+    let mut anew = Vec::new();
+    let spec = Spec::read(&merged.document, &mut anew);
+    if several {
+        // All has been said but what none of the files says, and that only if each is right by itself.
+        let error = |it: &Report| it.severity() == Severity::Error;
+        let said = reports.iter().any(error);
+        anew.retain(|it| !said && error(it));
+    }
+    reports.append(&mut anew);
+    Some((spec, merged.added(source)))
 }
 
 impl Overrides {
@@ -328,8 +416,7 @@ impl Overrides {
 
 /// What is wrong with a file that was not read.
 fn refuse_unread(report: Report) -> ConfigError {
-    let source = Source { name: "", text: "" };
-    refuse(&[report], &source)
+    refuse(&[report], &Source(&[]))
 }
 
 fn refuse(reports: &[Report], source: &Source<'_>) -> ConfigError {

@@ -11,6 +11,7 @@ pub mod address;
 pub mod bounds;
 mod certificates;
 mod dns64;
+mod drop_ins;
 pub mod file;
 mod guards;
 pub mod host;
@@ -36,6 +37,7 @@ pub mod units;
 mod value;
 mod zones;
 
+pub use drop_ins::{Added, folder as drop_in_folder};
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, Sources, UpstreamsFrom, load, parse};
 pub use model::*;
 pub use pools::PoolConfig;

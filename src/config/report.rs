@@ -10,7 +10,7 @@ use std::ops::Range;
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// These bytes of the file.
+    /// These bytes of the file, or of the files laid end to end: see [`Source`].
     Text(Range<usize>),
     /// An option of the command line, as given.
     CommandLine(String),
@@ -103,6 +103,17 @@ impl Report {
         self
     }
 
+    /// The same, for a text that starts so many bytes later.
+    pub(super) fn moved(mut self, by: usize) -> Report {
+        let related = self.related.as_deref_mut().map(|(place, _)| place);
+        for place in std::iter::once(&mut self.place).chain(related) {
+            if let Place::Text(span) = place {
+                *span = span.start + by..span.end + by;
+            }
+        }
+        self
+    }
+
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         self.severity
@@ -167,7 +178,7 @@ impl Report {
         let (place, position) = match &self.place {
             Place::Text(span) => {
                 let spot = source.spot(span);
-                (source.name.to_owned(), Some((spot.line, spot.column)))
+                (spot.name.to_owned(), Some((spot.line, spot.column)))
             }
             Place::CommandLine(what) | Place::Whole(what) => (what.clone(), None),
         };
@@ -193,16 +204,23 @@ impl fmt::Display for Severity {
 }
 
 /// A file's name and text, to show pieces of.
-#[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
     /// The name that is shown.
-    pub name: &'a str,
+    pub name: String,
     /// The text that the places of reports point into.
-    pub text: &'a str,
+    pub text: String,
 }
+
+/// The files that a configuration is made of. The places of reports count the bytes of all of them, as if they lay end to
+/// end, with one byte between each and the next that belongs to the former: an error may lie at a text's end.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a>(pub &'a [Piece]);
 
 /// A place, worked out.
 struct Spot<'a> {
+    /// The file's name.
+    name: &'a str,
     /// Counted from 1.
     line: usize,
     /// In characters, counted from 1.
@@ -216,8 +234,27 @@ struct Spot<'a> {
 const WIDTH: usize = 120;
 
 impl<'a> Source<'a> {
+    /// Each file, and where it starts.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (usize, &'a Piece)> {
+        self.0.iter().scan(0, |next, piece| {
+            let start = *next;
+            *next += piece.text.len() + 1;
+            Some((start, piece))
+        })
+    }
+
+    /// The name of the file that `span` lies in, and its line there, counted from 1.
+    pub(super) fn line(&self, span: &Range<usize>) -> (&'a str, usize) {
+        let spot = self.spot(span);
+        (spot.name, spot.line)
+    }
+
     fn spot(&self, span: &Range<usize>) -> Spot<'a> {
-        let text = self.text;
+        let (name, text, base) = match self.pieces().take_while(|it| it.0 <= span.start).last() {
+            Some((base, piece)) => (piece.name.as_str(), piece.text.as_str(), base),
+            None => ("", "", 0),
+        };
+        let span = span.start - base..span.end.saturating_sub(base);
         let floor = |mut at: usize| {
             at = at.min(text.len());
             while !text.is_char_boundary(at) {
@@ -232,6 +269,7 @@ impl<'a> Source<'a> {
         let end = floor(span.end).clamp(start, line_end);
         let inside = |at: usize| (at - line_start).min(source_line.len());
         Spot {
+            name,
             line: text[..line_start].matches('\n').count() + 1,
             column: text[line_start..start].chars().count() + 1,
             source_line,
@@ -265,7 +303,7 @@ impl<'a> Source<'a> {
         write!(
             out,
             "\n{indent}--> {}:{}:{}",
-            self.name, spot.line, spot.column
+            spot.name, spot.line, spot.column
         )?;
         write!(out, "\n{indent} |")?;
         let (before, marked, after) = spot.pieces();
@@ -306,7 +344,7 @@ impl Spot<'_> {
 
 /// Text from outside, one column to a character as far as that can be known: tabs widened, control
 /// characters replaced.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -366,10 +404,30 @@ mod tests {
 
     fn render(text: &str, span: Range<usize>) -> String {
         let report = Report::error("message", &Place::Text(span), "label").help("help");
-        report.render(&Source {
-            name: "f.toml",
-            text,
-        })
+        report.render(&Source(&[piece("f.toml", text)]))
+    }
+
+    fn piece(name: &str, text: &str) -> Piece {
+        Piece {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_place_lies_in_one_of_several_files() {
+        let all = [piece("a", "x = 1\n"), piece("b", ""), piece("c", "\ny = 2")];
+        let line = |at: usize| Source(&all).line(&(at..at + 1));
+        // The end of a file is its own.
+        assert_eq!([line(0), line(6)], [("a", 1), ("a", 2)]);
+        assert_eq!([line(7), line(8), line(9)], [("b", 1), ("c", 1), ("c", 2)]);
+        assert_eq!(line(500), ("c", 2));
+        let report = Report::error("message", &Place::Text(9..10), "label");
+        let report = report.related(&Place::Text(4..5), "before");
+        assert_eq!(
+            report.render(&Source(&all)),
+            "error: message\n --> c:2:1\n  |\n2 | y = 2\n  | ^ label\nnote: before\n --> a:1:5\n  |\n1 | x = 1\n  |     ^"
+        );
     }
 
     #[test]

@@ -306,10 +306,22 @@ pub(super) struct LimitsSpec {
 }
 
 impl Spec {
-    /// Reads the whole file; what is wrong with it is added to `reports`.
+    /// Reads the whole of what one or several files say; what is wrong with it is added to `reports`.
     pub(super) fn read(document: &DeTable<'_>, reports: &mut Vec<Report>) -> Spec {
-        let mut t = Table::top(document, reports);
-        read_version(&mut t);
+        Spec::of(Table::top(document, false, reports), true)
+    }
+
+    /// Reads one of several files; the `first` of them says its version.
+    pub(super) fn read_part(
+        document: &DeTable<'_>,
+        first: bool,
+        reports: &mut Vec<Report>,
+    ) -> Spec {
+        Spec::of(Table::top(document, true, reports), first)
+    }
+
+    fn of(mut t: Table<'_, '_>, first: bool) -> Spec {
+        read_version(&mut t, first);
         let (admin, control) = t
             .table("admin", "[admin]", |t| {
                 (t.read("listen", admin_listen), t.read("control", control))
@@ -361,7 +373,7 @@ impl Spec {
     }
 }
 
-fn read_version(t: &mut Table<'_, '_>) {
+fn read_version(t: &mut Table<'_, '_>, needed: bool) {
     let version = t.read("version", |it| {
         match it.whole(0..=i128::from(u32::MAX))? {
             VERSION => Ok(()),
@@ -370,7 +382,7 @@ fn read_version(t: &mut Table<'_, '_>) {
                 .help("this byway reads no other; a newer one may")),
         }
     });
-    if version.is_none() && !t.has("version") {
+    if needed && version.is_none() && !t.has("version") {
         let report = Report::error(
             "the file does not say its version",
             &t.place(),

@@ -17,16 +17,23 @@ pub(super) struct Table<'t, 'r> {
     header: &'static str,
     entries: &'t DeTable<'t>,
     span: Range<usize>,
+    /// Another file may say what is missing here.
+    part: bool,
     reports: &'r mut Vec<Report>,
 }
 
 impl<'t, 'r> Table<'t, 'r> {
-    /// The top of the file.
-    pub(super) fn top(entries: &'t DeTable<'t>, reports: &'r mut Vec<Report>) -> Table<'t, 'r> {
+    /// The top of the file; of one of several, if it is but a part.
+    pub(super) fn top(
+        entries: &'t DeTable<'t>,
+        part: bool,
+        reports: &'r mut Vec<Report>,
+    ) -> Table<'t, 'r> {
         let table = Table {
             header: "",
             entries,
             span: 0..0,
+            part,
             reports,
         };
         table.refuse_unknown()
@@ -102,7 +109,9 @@ impl<'t, 'r> Table<'t, 'r> {
     }
 
     fn demand(&mut self, key: &'static str) {
-        if !self.has(key) && !self.has_misspelt(key) {
+        // What stands in a list of tables is whole.
+        let elsewhere = self.part && !self.header.starts_with("[[");
+        if !elsewhere && !self.has(key) && !self.has_misspelt(key) {
             let message = format!("`{}` has no `{key}`", self.header);
             let label = format!("expected the key `{key}` below this line");
             self.report(Report::error(message, &self.place(), label));
@@ -218,6 +227,7 @@ impl<'t, 'r> Table<'t, 'r> {
             header,
             entries,
             span,
+            part: self.part,
             reports: &mut *self.reports,
         };
         table.refuse_unknown()
@@ -394,6 +404,12 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
         ],
     ),
 ];
+
+/// Whether `key` at the top of the file is a list of tables.
+pub(super) fn is_list_of_tables(key: &str) -> bool {
+    let plain = |it: &str| it.strip_prefix("[[").and_then(|it| it.strip_suffix("]]")) == Some(key);
+    SHAPE.iter().any(|(it, _)| plain(it))
+}
 
 fn keys_of(header: &str) -> &'static [&'static str] {
     let table = SHAPE.iter().find(|(it, _)| *it == header);

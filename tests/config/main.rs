@@ -2,6 +2,7 @@
 //! the commands that go with it.
 
 mod commands;
+mod drop_ins;
 mod meaning;
 mod syntax;
 mod values;

@@ -16,6 +16,7 @@ mod counts;
 mod crowd;
 mod dns64;
 mod doctor;
+mod drop_ins;
 mod edns;
 mod fair;
 mod first_minute;

@@ -20,7 +20,7 @@ fn read(text: &str, listen: &str) -> (Vec<String>, Vec<String>) {
         .iter()
         .map(|it| format!("{} {}", it.name, it.address))
         .collect();
-    let source = Source { name: "", text: "" };
+    let source = Source(&[]);
     let path = file.path().display().to_string();
     let reports = reports
         .iter()
@@ -81,7 +81,7 @@ fn none_left_says_what_to_do() {
         ..Host::example()
     };
     upstreams(None, &host, &[], &[], &mut reports);
-    let text = reports[0].render(&Source { name: "", text: "" });
+    let text = reports[0].render(&Source(&[]));
     assert!(text.starts_with(
         "error: no upstream: the system's resolver configuration cannot be read\n --> /\n"
     ));
@@ -95,7 +95,7 @@ fn one_that_is_missing_or_empty_may_come_yet() {
     assert!(reports[0].contains("it names no server"), "{}", reports[0]);
     let mut reports = Vec::new();
     upstreams(None, &Host::example(), &[], &[], &mut reports);
-    let text = reports[0].render(&Source { name: "", text: "" });
+    let text = reports[0].render(&Source(&[]));
     let expected = "warning: no upstream yet: the system's resolver configuration cannot be read\n --> /nonexistent/resolv.conf\n";
     assert!(text.starts_with(expected), "{text}");
     assert!(text.contains("--upstream"), "{text}");
@@ -120,7 +120,7 @@ fn those_that_were_known_stay_where_nobody_is_named_any_more() {
         let mut reports = Vec::new();
         let (found, _) = upstreams(None, &host, &listen, &known, &mut reports);
         assert_eq!(found, known, "{text:?}");
-        let said = reports[0].render(&Source { name: "", text: "" });
+        let said = reports[0].render(&Source(&[]));
         assert!(said.starts_with("warning: "), "{said}");
         assert!(said.contains("10.0.0.2 stays in use"), "{said}");
     }
@@ -181,7 +181,7 @@ impl Files {
         let mut reports = Vec::new();
         let (found, from) = upstreams(None, &host, &listen, &[], &mut reports);
         let folder = format!("{}/", self.0.path().display());
-        let source = Source { name: "", text: "" };
+        let source = Source(&[]);
         (
             found.into_iter().map(|it| it.name).collect(),
             from.display().to_string().replace(&folder, ""),
