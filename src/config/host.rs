@@ -95,13 +95,17 @@ pub fn control_sockets() -> Vec<PathBuf> {
     .collect()
 }
 
-/// Where a daemon of this user puts its own.
+/// Where a daemon of this user puts its own: where it was told to, be that the system's place.
 fn control_socket() -> Option<PathBuf> {
     let root = rustix::process::geteuid().is_root();
+    let told = std::env::var("RUNTIME_DIRECTORY").is_ok_and(|it| it.starts_with('/'));
+    own_of(control_sockets(), root || told)
+}
+
+fn own_of(all: Vec<PathBuf>, may_be_the_systems: bool) -> Option<PathBuf> {
     let system = |path: &PathBuf| path.starts_with("/run/byway");
-    control_sockets()
-        .into_iter()
-        .find(|path| root || !system(path))
+    all.into_iter()
+        .find(|path| may_be_the_systems || !system(path))
 }
 
 /// The kernel's name for it, if it has one that can be told.

@@ -1,6 +1,8 @@
 //! The commands that go with a configuration.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 fn byway(arguments: &[&str]) -> Output {
@@ -259,4 +261,30 @@ fn encrypted_transports_are_said_to_be_missing() {
         text(&output.stderr).contains("not asked over encrypted transports yet"),
         "{output:?}"
     );
+}
+
+/// systemd runs byway as a user of its own and says where its socket goes: the place that root's has by itself.
+#[test]
+fn who_is_not_root_puts_the_control_socket_where_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), everybody).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::copy(env!("CARGO_BIN_EXE_byway"), path("byway")).unwrap();
+    std::fs::write(path("byway.toml"), UPSTREAM).unwrap();
+    let control = |told: Option<&str>| {
+        let mut command = Command::new(path("byway"));
+        command.arg("check").arg(path("byway.toml")).env_clear();
+        command.envs(told.map(|it| ("RUNTIME_DIRECTORY", it)));
+        if rustix::process::geteuid().is_root() {
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().expect("the program runs");
+        let said = text(&output.stdout).to_owned();
+        let line = said.lines().find(|it| it.starts_with("control = "));
+        line.expect("it is said").to_owned()
+    };
+    assert_eq!(control(None), "control = \"off\"");
+    let told = control(Some("/run/byway"));
+    assert_eq!(told, "control = \"/run/byway/control.sock\"");
 }
