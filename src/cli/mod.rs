@@ -10,6 +10,7 @@ mod doctor;
 mod history;
 mod incident;
 mod man;
+mod owner;
 mod query;
 mod recorded;
 mod run;
@@ -169,7 +170,7 @@ enum Command {
     Config,
     /// What on this host and on the ways to its upstreams keeps names from resolving, one line each with what to do
     Doctor(doctor::DoctorArgs),
-    /// Prepare the host: what systemd grants
+    /// Prepare the host: what systemd grants, whom its programs ask; and undo it
     Setup(setup::SetupArgs),
     /// Print the manual page, or write all of them to a directory
     Man(man::ManArgs),

@@ -1,4 +1,6 @@
-//! `byway setup`: what the host needs so that byway can do what its configuration says.
+//! `byway setup`: what the host needs so that byway can do what its configuration says, and so that its programs ask byway.
+
+mod resolv_conf;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,6 +39,8 @@ pub(super) struct SetupArgs {
 enum What {
     /// Write the drop-in that gives byway.service the privileges and directories that the configuration needs, and no others
     Systemd(SystemdArgs),
+    /// Have the programs of this host ask byway: put it into /etc/resolv.conf, unless something else manages that file
+    ResolvConf(resolv_conf::ResolvConfArgs),
 }
 
 #[derive(Args)]
@@ -56,7 +60,13 @@ struct SystemdArgs {
 }
 
 pub(super) fn setup(args: &SetupArgs) -> u8 {
-    let What::Systemd(args) = &args.what;
+    match &args.what {
+        What::Systemd(args) => systemd(args),
+        What::ResolvConf(args) => resolv_conf::resolv_conf(args),
+    }
+}
+
+fn systemd(args: &SystemdArgs) -> u8 {
     let path = args.directory.join(DROP_IN);
     if args.undo {
         return remove(&path);

@@ -44,6 +44,7 @@ mod recorder;
 mod reload;
 mod rotation;
 mod search_list;
+mod setup;
 mod shortage;
 mod sleeping;
 mod special;

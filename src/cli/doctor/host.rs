@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::super::owner::Owner;
 use super::{Finding, Gravity};
 use crate::admin::api;
 use crate::config::Config;
@@ -177,28 +178,11 @@ pub(super) fn resolv_conf(
 
 /// Who writes it, as far as it says.
 fn owner_of(text: &str, link: Option<&Path>) -> String {
-    let link = link.map(|it| it.display().to_string()).unwrap_or_default();
-    let says = |mark: &str| {
-        text.lines()
-            .take(10)
-            .any(|line| line.starts_with('#') && line.contains(mark))
-    };
-    let owner = if link.contains("systemd/resolve") || says("systemd-resolved") {
-        "systemd-resolved"
-    } else if link.contains("NetworkManager") || says("NetworkManager") {
-        "NetworkManager"
-    } else if link.contains("resolvconf") || says("resolvconf") {
-        "resolvconf"
-    } else if says("Docker Engine") || says("Podman") {
-        "the container engine"
-    } else if says("dhclient") || says("dhcpcd") {
-        "the DHCP client"
-    } else if link.is_empty() {
-        return "nobody says that it writes it".to_owned();
-    } else {
-        return format!("it is a link to {link}");
-    };
-    format!("{owner} writes it")
+    match (Owner::of(text, link), link) {
+        (Some(owner), _) => format!("{} writes it", owner.name()),
+        (None, Some(link)) => format!("it is a link to {}", link.display()),
+        (None, None) => "nobody says that it writes it".to_owned(),
+    }
 }
 
 /// Upstreams on this host: whom do they ask?
