@@ -28,6 +28,7 @@ pub struct RunArgs {
 /// Serves until told to stop.
 pub(super) fn run(args: &RunArgs) -> u8 {
     daemon::outlive_signals();
+    daemon::take_up_capabilities();
     // First of all: from here on nothing that is said waits for whoever reads it.
     if let Err(error) = observe::log::init(args.log.into(), args.log_format.into()) {
         return fail(&format!("cannot start the log: {error}"));

@@ -1,5 +1,6 @@
 //! Wiring: from a configuration to a running daemon, and to its end.
 
+mod capability;
 mod certificates;
 mod crew;
 mod descriptors;
@@ -52,6 +53,7 @@ pub use crate::serve::Passed;
 use crate::serve::{BindError, Connections, Listeners, Proofs};
 use crate::sys;
 use crate::tls::{self, TlsError};
+pub use capability::take_up_capabilities;
 use certificates::Shop;
 use crew::{Crew, Ending, Means};
 use desk::Counter;
