@@ -2,6 +2,8 @@
 
 #[path = "house/length.rs"]
 mod length;
+#[path = "house/packages.rs"]
+mod packages;
 #[path = "house/room.rs"]
 mod room;
 
