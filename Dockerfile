@@ -9,7 +9,7 @@ RUN apt-get update \
 
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libcap2-bin \
+    && apt-get install -y --no-install-recommends libcap2-bin musl-tools \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /usr/src/byway
 COPY . .
