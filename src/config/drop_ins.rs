@@ -208,7 +208,7 @@ mod tests {
     fn which_files_are_read_and_in_which_order() {
         let beside = tempfile::tempdir().unwrap();
         let folder = folder(&beside.path().join("byway.toml"));
-        assert_eq!(list(&folder).unwrap(), [PathBuf::new(); 0]);
+        assert!(list(&folder).unwrap().is_empty());
         fs::create_dir(&folder).unwrap();
         for name in [
             "20.toml",
