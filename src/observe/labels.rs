@@ -475,6 +475,13 @@ impl Label for Verdict {
     }
 }
 
+impl AttemptKind {
+    /// Beyond the one packet that a question needs: paid from a budget.
+    pub const fn is_extra(self) -> bool {
+        !matches!(self, AttemptKind::Primary | AttemptKind::Refresh)
+    }
+}
+
 impl Outcome {
     /// Whether something came back that answers the attempt, so that its time is a round trip. The wait for what
     /// was lost is none: it says how patient byway was. A refused connection ends in microseconds; counted as

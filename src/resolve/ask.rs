@@ -59,41 +59,11 @@ impl<X: Exchanges> Core<X> {
     ) -> Turn {
         let key = query.key();
         let hash = self.shared.cache.hash(&key);
-        let (asked, payload) = (&query.asked, self.shared.payload);
-        let held = self
-            .shared
-            .cache
-            .read(&key, hash, self.life, |hit| match hit.freshness {
-                Freshness::Fresh { refresh_due, .. } => {
-                    let ttl = TtlRule::Minus(hit.age);
-                    let render = Render {
-                        ttl,
-                        limit,
-                        payload,
-                        ede: None,
-                        turn: hit.turn,
-                    };
-                    let length = hit.answer.write(asked, &render, out);
-                    Held::Fresh {
-                        length,
-                        refresh: refresh_due,
-                    }
-                }
-                Freshness::Stale { .. } => Held::Stale,
-            });
+        let asked = &query.asked;
+        let held = self.write_fresh(&key, hash, asked, limit, out);
         let traced = self.shared.tracer.wants(key.name());
         if !matches!(held, Some(Held::Fresh { .. }))
-            && let Some(turn) = self.own(key.by_ref(), asked, limit, out)
-        {
-            if traced {
-                let text = || "answered here: nobody is asked for such a name".into();
-                self.trace_line(key.by_ref(), None, now, text);
-            }
-            return turn;
-        }
-        if !matches!(held, Some(Held::Fresh { .. }))
-            && self.shared.guard.keeps_any()
-            && let Some(turn) = self.kept(key.by_ref(), hash, asked, now, limit, out)
+            && let Some(turn) = self.known_here(&key, hash, asked, now, limit, out)
         {
             return turn;
         }
@@ -122,15 +92,7 @@ impl<X: Exchanges> Core<X> {
                 }
             }
             None => {
-                let denied = self.denied(&key, asked, now, limit, out);
-                if let Some(turn) = denied.or_else(|| self.denied_above(&key, asked, limit, out)) {
-                    if traced {
-                        let text = || {
-                            "answered from the cache: the name does not exist, for another type or for one above it"
-                                .into()
-                        };
-                        self.trace_line(key.by_ref(), None, now, text);
-                    }
+                if let Some(turn) = self.denied_so_far(&key, asked, traced, now, limit, out) {
                     return turn;
                 }
                 self.metrics.count(Counter::CacheMiss, 1);
@@ -138,6 +100,81 @@ impl<X: Exchanges> Core<X> {
                 self.unknown(wanted, asker, now, limit, out)
             }
         }
+    }
+
+    /// Writes what the cache holds, if that is fresh.
+    #[inline]
+    fn write_fresh(
+        &self,
+        key: &QuestionKey,
+        hash: u64,
+        asked: &Asked<'_>,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Option<Held> {
+        let cache = &self.shared.cache;
+        cache.read(key, hash, self.life, |hit| match hit.freshness {
+            Freshness::Fresh { refresh_due, .. } => {
+                let render = Render {
+                    ttl: TtlRule::Minus(hit.age),
+                    limit,
+                    payload: self.shared.payload,
+                    ede: None,
+                    turn: hit.turn,
+                };
+                let length = hit.answer.write(asked, &render, out);
+                Held::Fresh {
+                    length,
+                    refresh: refresh_due,
+                }
+            }
+            Freshness::Stale { .. } => Held::Stale,
+        })
+    }
+
+    /// The answer for a name that nobody is asked for, or that is kept because it has vanished.
+    fn known_here(
+        &mut self,
+        key: &QuestionKey,
+        hash: u64,
+        asked: &Asked<'_>,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Option<Turn> {
+        if let Some(turn) = self.own(key.by_ref(), asked, limit, out) {
+            if self.shared.tracer.wants(key.name()) {
+                let text = || "answered here: nobody is asked for such a name".into();
+                self.trace_line(key.by_ref(), None, now, text);
+            }
+            return Some(turn);
+        }
+        match self.shared.guard.keeps_any() {
+            true => self.kept(key.by_ref(), hash, asked, now, limit, out),
+            false => None,
+        }
+    }
+
+    /// The answer to a question for which nothing is held, if its name is known not to exist.
+    fn denied_so_far(
+        &mut self,
+        key: &QuestionKey,
+        asked: &Asked<'_>,
+        traced: bool,
+        now: Time,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Option<Turn> {
+        let denied = self.denied(key, asked, now, limit, out);
+        let turn = denied.or_else(|| self.denied_above(key, asked, limit, out))?;
+        if traced {
+            let text = || {
+                "answered from the cache: the name does not exist, for another type or for one above it"
+                    .into()
+            };
+            self.trace_line(key.by_ref(), None, now, text);
+        }
+        Some(turn)
     }
 
     /// The query, and whom its question may be asked of.

@@ -10,7 +10,6 @@ use super::lookout::STALL;
 use super::question::{Attempt, Dress, Question, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
-use crate::observe::metrics;
 use crate::route::{
     About, Ask, AttemptId, AttemptKind, Failure, Finish, Kind, PoolId, Purpose, Race, Refused,
     RouteId, Send, Step, StreamFacts,
@@ -147,8 +146,7 @@ impl<X: Exchanges> Core<X> {
             handle: None,
         };
         self.trace_launch(slot, &send, now);
-        self.metrics
-            .sent(usize::from(send.route.0), kind_label(send.kind));
+        self.metrics.sent(usize::from(send.route.0), send.kind);
         let tag = self.attempts.insert(attempt) as Tag;
         self.questions[slot].attempts.push(tag);
         self.leaving.push(tag);
@@ -365,16 +363,5 @@ impl<X: Exchanges> Core<X> {
         question.queued = Some(place);
         question.race_wake = question.race_wake.min(now + patience);
         self.schedule(slot, now);
-    }
-}
-
-pub(super) fn kind_label(kind: AttemptKind) -> metrics::AttemptKind {
-    match kind {
-        AttemptKind::Primary => metrics::AttemptKind::Primary,
-        AttemptKind::Hedge => metrics::AttemptKind::Hedge,
-        AttemptKind::Retry => metrics::AttemptKind::Retry,
-        AttemptKind::Probe => metrics::AttemptKind::Probe,
-        AttemptKind::Refresh => metrics::AttemptKind::Refresh,
-        AttemptKind::StreamFallback => metrics::AttemptKind::StreamFallback,
     }
 }

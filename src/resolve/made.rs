@@ -8,6 +8,7 @@ use super::core::Core;
 use super::question::{Chase, New, made_of};
 use crate::cache::Freshness;
 use crate::clock::Time;
+use crate::names::Names;
 use crate::net::Exchanges;
 use crate::observe::metrics::Counter;
 use crate::wire::{Answer, Kind, QuestionKey, RecordType};
@@ -16,41 +17,14 @@ impl<X: Exchanges> Core<X> {
     /// Whether `answer` denies addresses that can be made. If so they have been put in its place (`false`), or are asked for
     /// (`true`): then those who wait for the question in `slot` wait for that.
     pub(super) fn make_addresses(&mut self, slot: usize, answer: &mut Answer, now: Time) -> bool {
+        let names = self.shared.names();
+        let (Some(asking), Some(dns64)) = (self.makes_of(slot, answer, &names), &names.dns64)
+        else {
+            return false;
+        };
         let question = &self.questions[slot];
         let key = question.key.clone();
         let (key_ref, hash) = (key.by_ref(), question.hash);
-        if key_ref.record_type() != RecordType::AAAA
-            || !question.is_shared()
-            || question.chase.as_ref().is_some_and(|it| it.made.is_some())
-            // Who checks signatures by itself must see what is signed (RFC 6147 section 5.5).
-            || key_ref.dnssec_ok() && key_ref.checking_disabled()
-        {
-            return false;
-        }
-        let names = self.shared.names();
-        let Some(dns64) = &names.dns64 else {
-            return false;
-        };
-        let counts = |ip: IpAddr| dns64.counts(ip);
-        let has_none = match answer.kind() {
-            Kind::NoData => true,
-            Kind::Positive => !answer.addresses().any(counts),
-            _ => false,
-        };
-        if !has_none || names.is_local(key_ref.name()) {
-            return false;
-        }
-        let (dnssec_ok, checking_disabled) = (key_ref.dnssec_ok(), key_ref.checking_disabled());
-        let asking = QuestionKey::new(
-            key_ref.name(),
-            RecordType::A,
-            key_ref.class(),
-            dnssec_ok,
-            checking_disabled,
-        );
-        let Some(asking) = asking else {
-            return false;
-        };
         self.metrics.count(Counter::Dns64, 1);
         // Most clients ask for both.
         let cache = &self.shared.cache;
@@ -97,5 +71,32 @@ impl<X: Exchanges> Core<X> {
         };
         self.begin(new, waiters, now);
         true
+    }
+
+    /// The question for what addresses are to be made of in place of `answer`; `None` if none are.
+    fn makes_of(&self, slot: usize, answer: &Answer, names: &Names) -> Option<QuestionKey> {
+        let question = &self.questions[slot];
+        let key = question.key.by_ref();
+        if key.record_type() != RecordType::AAAA
+            || !question.is_shared()
+            || question.chase.as_ref().is_some_and(|it| it.made.is_some())
+            // Who checks signatures by itself must see what is signed (RFC 6147 section 5.5).
+            || key.dnssec_ok() && key.checking_disabled()
+        {
+            return None;
+        }
+        let dns64 = names.dns64.as_ref()?;
+        let counts = |ip: IpAddr| dns64.counts(ip);
+        let has_none = match answer.kind() {
+            Kind::NoData => true,
+            Kind::Positive => !answer.addresses().any(counts),
+            _ => false,
+        };
+        if !has_none || names.is_local(key.name()) {
+            return None;
+        }
+        let (dnssec_ok, checking_disabled) = (key.dnssec_ok(), key.checking_disabled());
+        let (name, class) = (key.name(), key.class());
+        QuestionKey::new(name, RecordType::A, class, dnssec_ok, checking_disabled)
     }
 }

@@ -71,12 +71,29 @@ impl<X: Exchanges> Core<X> {
             }
         }
         let (slot, step) = self.tell(tag, outcome, said, looked, now)?;
+        let answer = self.keep_of((slot, id, route), response, outcome, &step);
+        Some(Heard {
+            slot,
+            step,
+            answer,
+            route,
+        })
+    }
+
+    /// Keeps what may still be wanted of a response that the attempt `id` brought over `route`; returns it if it may be the
+    /// answer.
+    fn keep_of(
+        &mut self,
+        (slot, id, route): (usize, AttemptId, RouteId),
+        response: &Response<'_>,
+        outcome: Outcome,
+        step: &Step,
+    ) -> Option<Answer> {
         let question = &mut self.questions[slot];
         let is_denial = question
             .race
             .as_ref()
             .is_some_and(|race| race.denial() == Some(id));
-        let mut answer = None;
         match outcome {
             Outcome::Answered if is_denial => {
                 let answer = question.whole(kept(response, &self.metrics));
@@ -87,7 +104,7 @@ impl<X: Exchanges> Core<X> {
                 });
             }
             Outcome::Answered if step.settles_with(id) || !question.answered => {
-                answer = question.whole(kept(response, &self.metrics));
+                return question.whole(kept(response, &self.metrics));
             }
             // A failure to find the end of a chain is not the upstream's word on the question.
             Outcome::Poor(_)
@@ -119,12 +136,7 @@ impl<X: Exchanges> Core<X> {
             }
             _ => {}
         }
-        Some(Heard {
-            slot,
-            step,
-            answer,
-            route,
-        })
+        None
     }
 
     /// What ends an attempt and is no answer.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::core::Core;
 use super::front::Turn;
 use super::question::{Chase, New, Why};
-use crate::names::{Names, Records, Said, is_private};
+use crate::names::{Dns64, Names, Records, Said, is_private};
 use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
 use crate::route::PoolId;
@@ -76,20 +76,7 @@ impl<X: Exchanges> Core<X> {
                 && key.record_type() == RecordType::AAAA
                 && names.dns64.is_some() =>
             {
-                let dns64 = names.dns64.as_ref()?;
-                let made = IPV4ONLY_ADDRESSES.map(|ip| dns64.embed(ip.into()).octets());
-                let records = made.iter().map(|data| OwnRecord {
-                    record_type: RecordType::AAAA,
-                    ttl: IPV4ONLY_TTL,
-                    data,
-                });
-                let own = Own {
-                    rcode: Rcode::NOERROR,
-                    zone_at: 0,
-                    negative_ttl: IPV4ONLY_TTL,
-                    ede: None,
-                };
-                write_own(asked, &own, records, limit, payload, out)
+                write_ipv4only(names.dns64.as_ref()?, asked, limit, payload, out)
             }
             // Of an address that was made something is known, wherever its prefix lies.
             None if led_back(&names, key).is_some() => return None,
@@ -195,6 +182,29 @@ fn finished(names: &Names, key: KeyRef<'_>) -> Option<Answer> {
     let records = local.or_else(|| hosts.find(end.name()))?;
     let end = own_answer(end.question(), records.of(end.record_type()))?;
     chain.followed_by(&end)
+}
+
+/// The addresses that tell of NAT64, made here.
+fn write_ipv4only(
+    dns64: &Dns64,
+    asked: &Asked<'_>,
+    limit: usize,
+    payload: u16,
+    out: &mut [u8],
+) -> usize {
+    let made = IPV4ONLY_ADDRESSES.map(|ip| dns64.embed(ip.into()).octets());
+    let records = made.iter().map(|data| OwnRecord {
+        record_type: RecordType::AAAA,
+        ttl: IPV4ONLY_TTL,
+        data,
+    });
+    let own = Own {
+        rcode: Rcode::NOERROR,
+        zone_at: 0,
+        negative_ttl: IPV4ONLY_TTL,
+        ede: None,
+    };
+    write_own(asked, &own, records, limit, payload, out)
 }
 
 fn write_records(

@@ -97,8 +97,7 @@ impl<X: Exchanges> Core<X> {
     /// An attempt was made.
     pub(super) fn trace_launch(&self, slot: usize, send: &Send, now: Time) {
         self.trace(slot, now, || {
-            let kind = super::attempts::kind_label(send.kind);
-            let kind = crate::observe::metrics::Label::as_str(kind);
+            let kind = crate::observe::metrics::Label::as_str(send.kind);
             let over = if send.stream { "TCP" } else { "UDP" };
             let question = &self.questions[slot];
             let wake = question.race_wake;

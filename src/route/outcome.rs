@@ -4,29 +4,7 @@ use crate::observe::event::Blame;
 use crate::observe::said::{Reason, Said};
 use crate::wire::Rcode;
 
-/// Why an attempt is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AttemptKind {
-    /// A question's first.
-    Primary,
-    /// A further one before the one before it has ended.
-    Hedge,
-    /// A further one after the one before it failed.
-    Retry,
-    /// Made to measure a route; no client waits for it.
-    Probe,
-    /// The first of a question that the cache asks ahead of expiry.
-    Refresh,
-    /// The same question again over a stream, because the answer did not fit (RFC 7766 section 5).
-    StreamFallback,
-}
-
-impl AttemptKind {
-    /// Beyond the one packet that a question needs: paid from a budget.
-    pub const fn is_extra(self) -> bool {
-        !matches!(self, AttemptKind::Primary | AttemptKind::Refresh)
-    }
-}
+pub use crate::observe::metrics::AttemptKind;
 
 /// How an attempt ended. Each attempt ends in exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
