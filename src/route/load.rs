@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::route::constants::load::limit::*;
+use crate::route::rules::Rule;
 
 /// An adaptive limit.
 #[derive(Clone, Debug)]
@@ -61,7 +62,10 @@ impl Limit {
     /// Attempts that may be in flight for names that are held stale, and for who has little under way: some more, so that
     /// those of names that fail, or of who asks most, cannot take all the room, but no more than it may ever be.
     pub fn with_room_for_held(&self) -> u32 {
-        let more = (self.whole / HELD_PART).max(HELD_ROOM);
+        let more = match Rule::RoomForHeld.stands() {
+            true => (self.whole / HELD_PART).max(HELD_ROOM),
+            false => 0,
+        };
         (self.whole + more).min((self.ceiling as u32).max(self.whole))
     }
 
@@ -72,42 +76,49 @@ impl Limit {
 
     /// It is not to fall below what health needs: `rate` packets a second at `rtt_us` each (Little's law).
     pub fn keep_room_for(&mut self, rate: f32, rtt_us: f32) {
-        self.floor = (rate * rtt_us / 1e6).clamp(FLOOR, self.ceiling);
-        self.set(self.limit.max(self.floor));
+        if Rule::KeepRoom.stands() {
+            self.floor = (rate * rtt_us / 1e6).clamp(FLOOR, self.ceiling);
+            self.set(self.limit.max(self.floor));
+        }
     }
 
     /// A second of health passed: what an earlier trouble took is given back little by little.
     pub fn relax(&mut self) {
-        if self.limit < EASY {
+        if self.limit < EASY && Rule::Relax.stands() {
             self.set((self.limit * GROWTH + 1.0).min(EASY).min(self.ceiling));
         }
     }
 
     /// What health needs doesn't matter now: byway's own demand is the trouble.
     pub fn let_go(&mut self) {
-        self.floor = FLOOR;
+        if Rule::LetGo.stands() {
+            self.floor = FLOOR;
+        }
     }
 
     /// An answer came after `rtt` while `in_flight` were under way; `stretch` is the recent low round
     /// trip over the base.
     pub fn answered(&mut self, in_flight: u32, stretch: f32, rtt: Duration, now: Time) {
         // What is not used teaches nothing about what the route could carry.
-        if (in_flight as f32) < self.limit * IN_USE {
+        if (in_flight as f32) < self.limit * IN_USE && Rule::InUse.stands() {
             return;
         }
         self.answers = self.answers.saturating_add(1);
         if now < self.round {
             return;
         }
-        let gradient = (TOLERANCE / stretch.max(1.0)).clamp(STEEPEST, 1.0);
+        let gradient = match Rule::Gradient.stands() {
+            true => (TOLERANCE / stretch.max(1.0)).clamp(STEEPEST, 1.0),
+            false => 1.0,
+        };
         let limit = if gradient < 1.0 {
             self.untried = false;
             let target = self.limit * gradient + QUEUED;
             self.limit + SMOOTHING * (target - self.limit)
-        } else if (self.answers as f32) < self.limit {
+        } else if (self.answers as f32) < self.limit && Rule::WholeRounds.stands() {
             // The first answers of a burst come back early however long the queue behind them is.
             return;
-        } else if self.untried {
+        } else if self.untried && Rule::SlowStart.stands() {
             self.limit * FIRST_GROWTH
         } else {
             self.limit * GROWTH
@@ -119,7 +130,9 @@ impl Limit {
 
     /// An attempt was lost while at least half the limit was in use.
     pub fn lost(&mut self, in_flight: u32, now: Time) {
-        if (in_flight as f32) < self.limit * IN_USE || now.since(self.backed_off) < ROUND {
+        let unused = (in_flight as f32) < self.limit * IN_USE && Rule::InUse.stands();
+        let again = now.since(self.backed_off) < ROUND && Rule::LossesOnce.stands();
+        if unused || again || !Rule::BackOff.stands() {
             return;
         }
         self.backed_off = now;

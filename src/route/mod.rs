@@ -25,6 +25,7 @@ pub mod load;
 pub mod measure;
 pub mod outcome;
 pub mod race;
+pub mod rules;
 pub mod spend;
 pub mod standing;
 #[cfg(test)]

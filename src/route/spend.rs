@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::route::constants::spend::budget::*;
+use crate::route::rules::Rule;
 use crate::route::spend::bucket::Bucket;
 use crate::route::spend::prices::{Charge, Counts, Pays, Purse};
 
@@ -92,7 +93,7 @@ impl Budgets {
         for gone in 1..passed.min(60) {
             self.minute[((self.second + gone) % 60) as usize] = Second::default();
         }
-        if !self.disturbed {
+        if !self.disturbed || !Rule::HealthOnly.stands() {
             let packets = f64::from(self.this_second.primaries + self.this_second.extras);
             for seen in [packets]
                 .into_iter()
@@ -110,7 +111,7 @@ impl Budgets {
 
     /// Pays for a packet, if that can be paid.
     pub fn pay(&mut self, charge: Charge, now: Time) -> bool {
-        let (ways, counts) = charge.price();
+        let (ways, counts) = charge.due();
         let Some(way) = ways.iter().find(|way| self.can(way, now)) else {
             return false;
         };
@@ -138,14 +139,18 @@ impl Budgets {
 
     /// Whether a packet could be paid now.
     pub fn may_pay(&mut self, charge: Charge, now: Time) -> bool {
-        let (ways, _) = charge.price();
+        let (ways, _) = charge.due();
         ways.iter().any(|way| self.can(way, now))
     }
 
     fn can(&mut self, way: &[Pays], now: Time) -> bool {
         way.iter().all(|pays| match *pays {
             Pays::One(purse) => self.of(purse).has(1.0, now),
+            Pays::Beyond(purse, _) if !Rule::LastTokens.stands() => self.of(purse).has(1.0, now),
             Pays::Beyond(purse, more) => self.of(purse).has(1.0 + more, now),
+            Pays::BeyondShare(purse, _) if !Rule::FirstReserve.stands() => {
+                self.of(purse).has(1.0, now)
+            }
             Pays::BeyondShare(purse, share) => {
                 let kept = self.of(purse).cap() * share;
                 self.of(purse).has(1.0 + kept, now)
@@ -253,10 +258,20 @@ impl Budgets {
     /// No daemon has a right to more because it is asked for little: a thousand of them share what is left.
     fn ceiling_now(&self, now: Time) -> f64 {
         let demand = self.demand(now);
-        let own = self.healthy.max((1.0 - self.known()) * demand);
-        (self.multiple * own)
-            .max(own + CEILING_MORE)
-            .max(demand.min(CEILING_WAKES))
+        let unknown = match Rule::DemandUnknown.stands() {
+            true => (1.0 - self.known()) * demand,
+            false => 0.0,
+        };
+        let more = match Rule::CeilingMore.stands() {
+            true => CEILING_MORE,
+            false => 0.0,
+        };
+        let wakes = match Rule::CeilingWakes.stands() {
+            true => demand.min(CEILING_WAKES),
+            false => 0.0,
+        };
+        let own = self.healthy.max(unknown);
+        (self.multiple * own).max(own + more).max(wakes)
     }
 
     /// Packets upstream per question that needed one, over the last minute; 1 if there was none.

@@ -13,6 +13,7 @@ const ROOM: &str = "src/route";
 /// The files, the lowest first. A folder's `mod.rs` goes by the folder's name.
 const ORDER: &[&str] = &[
     // Words.
+    "rules",
     "constants",
     "ids",
     "about",

@@ -18,6 +18,7 @@ use crate::route::engine::Engine;
 use crate::route::engine::state::pool::Pool;
 use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{PathId, PoolId, RouteId, UpstreamId};
+use crate::route::rules::Rule;
 use crate::route::standing::Standing;
 
 impl Engine {
@@ -137,7 +138,7 @@ impl Engine {
             return Ok(witness);
         }
         let route = self.choose(pool, now, rng)?;
-        if !failed.contains(&route) {
+        if !failed.contains(&route) || !Rule::FailedElsewhere.stands() {
             return Ok(route);
         }
         let tried = Tried {
@@ -181,12 +182,14 @@ impl Engine {
                 || tried.routes.contains(&id)
                 || tried.useless == Some(record.route.upstream)
                 || !record.has_room()
-                || self.tries_at(tried.routes, record.route.upstream) >= TRIES_PER_SERVER
+                || self.is_spent(tried.routes, record.route.upstream)
             {
                 continue;
             }
-            let shares_path = self.shares_path(tried.routes, record.route.path);
-            let shares_server = self.tries_at(tried.routes, record.route.upstream) > 0;
+            let shares_path =
+                self.shares_path(tried.routes, record.route.path) && Rule::OtherPath.stands();
+            let shares_server = self.tries_at(tried.routes, record.route.upstream) > 0
+                && Rule::OtherServer.stands();
             let order = if tried.useless.is_some() {
                 (shares_server, false, false, tier)
             } else {
@@ -195,6 +198,7 @@ impl Engine {
             // What a route in trouble did in health says little of what it does now.
             let cost = match tier {
                 ..=LAST_CLEAR => record.expected_us(),
+                _ if !Rule::AsItIsNow.stands() => record.expected_us(),
                 _ => self.expected_now(record, now),
             };
             let better = best
@@ -216,11 +220,12 @@ impl Engine {
     ) -> Option<RouteId> {
         let rested = self.records_of(pool).filter(|(id, record)| {
             record.rank == Rank::Dead
+                && Rule::Rested.stands()
                 && now.since(record.asked) >= PRESSED
                 && tried.useless != Some(record.route.upstream)
                 && !tried.routes.contains(id)
                 && record.has_room()
-                && self.tries_at(tried.routes, record.route.upstream) < TRIES_PER_SERVER
+                && !self.is_spent(tried.routes, record.route.upstream)
         });
         let longest_ago = rested.min_by_key(|(_, record)| record.asked);
         longest_ago.map(|(id, _)| id)
@@ -239,11 +244,14 @@ impl Engine {
             if matches!(record.rank, Rank::Out)
                 || (record.rank == Rank::Dead && self.pool(pool).standing != Standing::Outage)
                 || !record.has_room()
-                || self.tries_at(tried, record.route.upstream) >= TRIES_PER_SERVER
+                || self.is_spent(tried, record.route.upstream)
             {
                 continue;
             }
-            let times = tried.iter().filter(|&&route| route == id).count();
+            let times = match Rule::AgainElsewhere.stands() {
+                true => tried.iter().filter(|&&route| route == id).count(),
+                false => 0,
+            };
             let order = (
                 times,
                 self.shares_path(tried, record.route.path),
@@ -307,7 +315,11 @@ impl Engine {
                 match open.iter().copied().find(|it| it.id == incumbent) {
                     // Full or stalled for a moment: that is no reason to leave it for longer.
                     None => {}
-                    Some(it) if least_is_clear && (least.cost >= SWITCH * it.cost || !changes) => {
+                    Some(it)
+                        if least_is_clear
+                            && (least.cost >= SWITCH * it.cost || !changes)
+                            && Rule::Stay.stands() =>
+                    {
                         chosen = it;
                     }
                     Some(_) if least_is_clear => {
@@ -332,7 +344,7 @@ impl Engine {
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
         let near = (chosen.cost * PEERS).max(chosen.cost + PEERS_US);
-        open.retain(|it| it.cost <= near && it.measured);
+        open.retain(|it| it.cost <= near && it.measured && Rule::Peers.stands());
         let count = open.len() as u32;
         let (first, second) = match count {
             0 | 1 => return None,
@@ -364,18 +376,21 @@ impl Engine {
         }
         let record = self.record_mut(chosen);
         // One that was away does not make up for it.
-        record.turn =
-            record.turn.max(furthest - TURNS * f64::from(record.cost)) + f64::from(record.cost);
+        if Rule::Turns.stands() {
+            record.turn = record.turn.max(furthest - TURNS * f64::from(record.cost));
+        }
+        record.turn += f64::from(record.cost);
         Some(chosen)
     }
 
     fn least_bad(&self, open: &[Open], now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
         let drawn = open.iter().map(|&Open { id, .. }| {
             // Every way is tried: which one heals first is not known.
-            (
-                self.expected_now(self.record(id), now) * (DRAW_FIRST + unit(rng)),
-                id,
-            )
+            let drawn = match Rule::Draw.stands() {
+                true => DRAW_FIRST + unit(rng),
+                false => 1.0,
+            };
+            (self.expected_now(self.record(id), now) * drawn, id)
         });
         drawn.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id)
     }
@@ -389,12 +404,12 @@ impl Engine {
         // Of what was lost and found lately the streak of good answers knows most: the longer it is, the less
         // probable is it that the next one is lost and has to be asked again (the rule of succession).
         let again = match record.rank {
-            rank if rank < Rank::Suspect => 0.0,
+            rank if rank < Rank::Suspect || !Rule::Succession.stands() => 0.0,
             _ => AGAIN_US / (record.streak.count + SUCCESSION) as f32,
         };
         let server = &self.upstreams[record.route.upstream.0 as usize].health;
         // Fast is not healthy: what is useless is asked again elsewhere, if not by byway then by the client.
-        let in_vain = match server.is_useless() {
+        let in_vain = match server.is_useless() && Rule::UselessIsSlow.stands() {
             true => USELESS_US,
             false => 0.0,
         };
@@ -405,6 +420,11 @@ impl Engine {
         tried
             .iter()
             .any(|&route| self.record(route).route.path == path)
+    }
+
+    /// Whether one more try of a question at this server would be one too many.
+    pub(in crate::route) fn is_spent(&self, tried: &[RouteId], upstream: UpstreamId) -> bool {
+        self.tries_at(tried, upstream) >= TRIES_PER_SERVER && Rule::TriesPerServer.stands()
     }
 
     pub(in crate::route) fn tries_at(&self, tried: &[RouteId], upstream: UpstreamId) -> usize {

@@ -13,6 +13,7 @@ use crate::route::ids::{Route, RouteId, UpstreamId};
 use crate::route::judge::counts::{Observation, Observed, Streak};
 use crate::route::judge::doubts::Doubt;
 use crate::route::measure::in_flight::{Attempt, AttemptId};
+use crate::route::rules::Rule;
 use crate::wire::Rcode;
 
 impl Engine {
@@ -36,7 +37,10 @@ impl Engine {
         };
         let record = self.record_mut(attempt.route);
         record.doubts.lift(|doubt| doubt.id == id);
-        if !attempt.counted && !self.is_mute(attempt.about, attempt.route, now) {
+        if Rule::Vouched.stands()
+            && !attempt.counted
+            && !self.is_mute(attempt.about, attempt.route, now)
+        {
             self.count_loss(id, attempt, now);
         }
     }
@@ -66,6 +70,9 @@ impl Engine {
     /// Something sent over `route` at `sent` was answered in time: what was sent no later and was not answered is
     /// held against nobody until more is known.
     pub(super) fn refute(&mut self, route: RouteId, sent: Time, now: Time) {
+        if !Rule::Refuted.stands() {
+            return;
+        }
         while let Some(doubt) = self.record(route).doubts.refuted(sent) {
             self.lift(route, |it| it.id == doubt.id, now);
             self.hangs(doubt.attempt.about, now);
@@ -101,7 +108,7 @@ impl Engine {
 
     fn lift_name(&mut self, name: u64, now: Time) {
         for index in 0..self.records.len() {
-            if name != 0 && !self.records[index].doubts.is_empty() {
+            if name != 0 && !self.records[index].doubts.is_empty() && Rule::TakenBack.stands() {
                 let route = RouteId(index as u16);
                 self.lift(route, |doubt| doubt.attempt.about.name == name, now);
             }
@@ -169,7 +176,8 @@ impl Engine {
         let answered = &self.upstreams[upstream.0 as usize].answered;
         let own_doing = self.is_mute_at(about, upstream, now);
         // What nobody knew better counts only of one that answers nothing else.
-        if own_doing || (!compared && answered.is_answering(now)) {
+        let alone = !compared && answered.is_answering(now) && Rule::ComparedOrAlone.stands();
+        if own_doing || alone {
             return;
         }
         if compared {

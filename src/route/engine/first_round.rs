@@ -11,6 +11,7 @@ use crate::route::engine::Engine;
 use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::state::round::{Call, FirstRound};
 use crate::route::ids::RouteId;
+use crate::route::rules::Rule;
 
 impl Engine {
     /// Has the first round begin with the next tick. Routes for which `told` says so are known to lead nowhere,
@@ -59,7 +60,8 @@ impl Engine {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Time {
-        let Some(mut round) = self.first_round.take() else {
+        let round = self.first_round.take();
+        let Some(mut round) = round.filter(|_| Rule::FirstRound.stands()) else {
             return Time::NEVER;
         };
         if round.over == Time::NEVER {
@@ -80,7 +82,7 @@ impl Engine {
                 probes.push(id);
                 call.asked += 1;
                 call.due = match call.asked {
-                    1 => now + AGAIN,
+                    1 if Rule::FirstRoundAgain.stands() => now + AGAIN,
                     _ => Time::NEVER,
                 };
                 waiting = true;

@@ -13,6 +13,7 @@ use crate::route::engine::state::group::Group;
 use crate::route::engine::state::idle::Idle;
 use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{Route, RouteId, UpstreamId};
+use crate::route::rules::Rule;
 use crate::wire::Rcode;
 
 impl Engine {
@@ -57,7 +58,7 @@ impl Engine {
         let mut others = (0u16..).zip(&self.upstreams);
         let compared = others.any(|(id, of)| UpstreamId(id) != own && answers(of));
         let idle = &mut self.record_mut(route).idle;
-        if !idle.poor {
+        if !idle.poor && Rule::PoorTwice.stands() {
             (idle.asked, idle.times, idle.poor) = (now, 1, true);
             return;
         }

@@ -17,6 +17,7 @@ use crate::route::engine::Engine;
 use crate::route::engine::state::idle::Idle;
 use crate::route::engine::state::pool::Pool;
 use crate::route::ids::RouteId;
+use crate::route::rules::Rule;
 use crate::route::spend::prices::Charge;
 
 impl Engine {
@@ -51,6 +52,9 @@ impl Engine {
         let (due, Some((id, hangs))) = first else {
             return Time::NEVER;
         };
+        if !Rule::Idle.stands() {
+            return Time::NEVER;
+        }
         let pays = |pool: &mut Pool| match hangs {
             true => pool.budgets.pay(Charge::Return, now),
             false => pool.budgets.pay(Charge::IdleProbe, now),
@@ -79,7 +83,8 @@ impl Engine {
             poor,
         } = record.idle;
         // What was asked over it since, by a question, tells as much.
-        if (1..MOST).contains(&times) && record.asked <= asked {
+        let again = (1..MOST).contains(&times) && Rule::IdleAgain.stands();
+        if again && record.asked <= asked {
             let wait = match times {
                 // Once it is lost. To ask again what is only late would be felt where a server has little to spare.
                 1 if !poor => record.round_trips.rto(),
@@ -97,7 +102,10 @@ impl Engine {
         };
         let turn =
             TURN.min(self.unknown_after / TURN_PART) + (pause - PAUSE.min(pause)) * TURN_CHANCE;
-        let due = (older + pause + defer).min(record.heard + turn);
+        let due = match Rule::IdleFewest.stands() {
+            true => (older + pause + defer).min(record.heard + turn),
+            false => record.heard + pause,
+        };
         (false, due.max(asked + pause))
     }
 }

@@ -55,6 +55,7 @@ use crate::route::judge::health::Health;
 use crate::route::judge::probation::Probation;
 use crate::route::measure::in_flight::Flights;
 use crate::route::measure::round_trip::Waits;
+use crate::route::rules::Rule;
 use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 
@@ -236,7 +237,8 @@ impl Engine {
     /// Whether a route comes after those that were heard of lately. Not one that nothing but questions measures: it
     /// would stay there.
     fn is_unseen(&self, record: &RouteRecord, now: Time) -> bool {
-        !record.metered && now >= self.fresh_until && self.is_unknown(record.heard, now)
+        let unknown = now >= self.fresh_until && self.is_unknown(record.heard, now);
+        unknown && !record.metered && Rule::Unheard.stands()
     }
 
     /// Nothing is clear wherever these routes are used.
@@ -270,7 +272,9 @@ impl Engine {
     /// The route's limit is in use and byway sends far more than in health: what is late or lost now, is so
     /// by byway's own load, and the limit answers to that first.
     fn is_self_made(&self, route: RouteId, in_flight: u32, now: Time) -> bool {
-        self.record(route).limit.load(in_flight) > IN_USE && self.is_surging_over(route, now)
+        self.record(route).limit.load(in_flight) > IN_USE
+            && self.is_surging_over(route, now)
+            && Rule::SelfMade.stands()
     }
 
     /// Whether byway's own load is what this route suffers from now.

@@ -14,6 +14,7 @@ use crate::route::measure::in_flight::{Attempt, AttemptId, Departure};
 use crate::route::measure::service_time::Tail;
 use crate::route::measure::stream::{HeldUp, StreamFacts};
 use crate::route::outcome::{AttemptKind, Outcome};
+use crate::route::rules::Rule;
 
 impl Engine {
     /// An attempt leaves over `route`.
@@ -241,7 +242,7 @@ impl Engine {
         if facts.useful && ((slow && facts.overtaken) || in_time) {
             self.learn_service_time(upstream, over, now);
         }
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| Rule::AloneBetween.stands()) {
             self.learn_service_time(upstream, before, now);
         }
     }
@@ -263,7 +264,10 @@ impl Engine {
         let own = self.record(route).route.upstream;
         let mut others = (0u16..).zip(&self.upstreams);
         others.any(|(id, of)| {
-            UpstreamId(id) != own && of.seat.is_in() && 2 * of.service_times.tail().far >= rtt
+            Rule::OthersAreSlow.stands()
+                && UpstreamId(id) != own
+                && of.seat.is_in()
+                && 2 * of.service_times.tail().far >= rtt
         })
     }
 
@@ -304,10 +308,8 @@ impl Engine {
     fn was_lost(&mut self, id: AttemptId, attempt: Attempt, in_flight: u32, now: Time) {
         let Attempt { route, sent, .. } = attempt;
         let record = self.record(route);
-        if !record.seat.is_in()
-            || self.paths[record.route.path.0 as usize].missing
-            || sent < self.woke
-        {
+        let nobody = self.paths[record.route.path.0 as usize].missing || sent < self.woke;
+        if !record.seat.is_in() || nobody && Rule::NobodyThere.stands() {
             return;
         }
         self.record_mut(route).recent.lost(now);

@@ -2,12 +2,12 @@
 
 use crate::clock::Time;
 use crate::route::choose::Rank;
-use crate::route::constants::choose::choice::TRIES_PER_SERVER;
 use crate::route::engine::Engine;
 use crate::route::engine::state::pool::Pool;
 use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::UpstreamId;
 use crate::route::ids::{PoolId, RouteId};
+use crate::route::rules::Rule;
 use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 
@@ -52,11 +52,12 @@ impl Engine {
     ) -> Option<RouteId> {
         let worth = self.records_of(pool).filter(|(id, record)| {
             let upstream = record.route.upstream;
-            self.comes_before(pool, *id, denier)
+            Rule::AskEarlier.stands()
+                && self.comes_before(pool, *id, denier)
                 && self.may_answer(pool, *id)
                 && record.has_room()
                 && !useless.contains(&upstream)
-                && self.tries_at(tried, upstream) < TRIES_PER_SERVER
+                && !self.is_spent(tried, upstream)
         });
         let order = |(id, record): &(RouteId, &RouteRecord)| {
             let again = tried.contains(id);

@@ -20,6 +20,7 @@ use crate::route::engine::state::group::Group;
 use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{PathId, PoolId, RouteId, UpstreamId};
 use crate::route::judge::health::Health;
+use crate::route::rules::Rule;
 use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 
@@ -71,7 +72,9 @@ impl Due {
         match trial {
             Trial::Survey(_) if due < self.survey.0 => self.survey = (due, Some(trial)),
             Trial::Survey(_) => {}
-            _ if (due, asked) < (self.first.0, self.asked) => {
+            _ if (due, asked) < (self.first.0, self.asked)
+                && (due < self.first.0 || Rule::LongestAgo.stands()) =>
+            {
                 (self.first, self.asked) = ((due, Some(trial)), asked);
             }
             _ => {}
@@ -91,7 +94,7 @@ impl Engine {
     /// What the probe that goes over `route` now asks. To be called once for each of [`Tick::probes`](super::Tick::probes).
     pub fn probe_asks(&mut self, route: RouteId) -> ProbeAsks {
         let asking = &mut self.record_mut(route).asking;
-        if std::mem::replace(&mut asking.in_vain, true) {
+        if std::mem::replace(&mut asking.in_vain, true) && Rule::OtherQuestion.stands() {
             asking.asks = match asking.asks {
                 ProbeAsks::Root => ProbeAsks::Invalid,
                 ProbeAsks::Invalid => ProbeAsks::Root,
@@ -152,7 +155,8 @@ impl Engine {
         now: Time,
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
-        let (route, _) = self.witness.filter(|(_, due)| *due <= now)?;
+        let due = |(_, due): &(RouteId, Time)| *due <= now && Rule::Testimony.stands();
+        let (route, _) = self.witness.filter(due)?;
         let record = self.record(route);
         let serves = record.rank <= Rank::Doubted && record.has_room() && !record.is_stalled(now);
         let of = self.pool(pool);
@@ -176,7 +180,8 @@ impl Engine {
 
     fn probe_of(&mut self, pool: PoolId, now: Time, rng: &mut impl rand::Rng) -> Option<RouteId> {
         let of = self.pool(pool);
-        let (standing, quiet) = (of.standing, now.since(of.last_question) > QUIET);
+        let quiet = now.since(of.last_question) > QUIET && Rule::Quiet.stands();
+        let standing = of.standing;
         if standing == Standing::Outage {
             return self.outage_probe(pool, quiet, now, rng);
         }
@@ -188,7 +193,7 @@ impl Engine {
             // Somebody is in doubt until it is asked.
             (Standing::Clear, true) if matches!(trial, Trial::Witness(_)) => RIDE,
             (_, true) => QUIET_STEP,
-            (Standing::Clear, false) => RIDE,
+            (Standing::Clear, false) if Rule::Ride.stands() => RIDE,
             // Real questions go to the least bad only: the others are tried here.
             _ => Duration::ZERO,
         };
@@ -218,7 +223,7 @@ impl Engine {
         rng: &mut impl rand::Rng,
     ) -> Option<RouteId> {
         let of = self.pool(pool);
-        if now < of.next_trial {
+        if now < of.next_trial || !Rule::OutageProbes.stands() {
             return None;
         }
         let step = match quiet {
@@ -292,7 +297,8 @@ impl Engine {
             return;
         }
         let is_clear = record.health.verdict() == Verdict::Clear;
-        if is_clear && let Some(oldest) = record.doubts.lone() {
+        let lone = record.doubts.lone().filter(|_| Rule::Sounding.stands());
+        if is_clear && let Some(oldest) = lone {
             let step = SOUND_STEP * (1 << record.soundings.saturating_sub(1).min(SOUND_DOUBLINGS));
             let at = (oldest + SOUND_AFTER).max(record.sounded + step);
             due.consider(at, record.sounded, Trial::Sounding(id));
@@ -302,6 +308,7 @@ impl Engine {
             due.consider(at, record.asked, Trial::Route(id));
         } else if !(record.metered || record.round_trips.is_measured())
             && record.round_trips.samples() < FIRST_SAMPLES
+            && Rule::Survey.stands()
         {
             due.consider(record.asked + FIRST_STEP, record.asked, Trial::Survey(id));
         }
@@ -312,7 +319,7 @@ impl Engine {
         let of = self.pool(pool);
         match health.verdict() {
             Verdict::Clear | Verdict::Recovering => Time::NEVER,
-            _ if of.is_clear() => health.trial_due(),
+            _ if of.is_clear() || !Rule::Pressed.stands() => health.trial_due(),
             // Nothing is clear: what heals first is to be found soon. What questions go over anyhow needs no
             // trial.
             _ => of.pressed.max(asked + PRESSED),
@@ -355,10 +362,12 @@ impl Engine {
         let count = self.records.len() as u16;
         let from = |first: u16| (0..count).map(move |step| RouteId((first + step) % count));
         let streak = group.health.streak();
-        if let Some(bearer) = group.bearer.filter(|_| streak.count > 0) {
+        let bears = streak.count > 0 && Rule::Bearer.stands();
+        if let Some(bearer) = group.bearer.filter(|_| bears) {
             let untested = from(0).find(|&id| {
                 let record = self.record(id);
-                member(id) == Some(false)
+                Rule::Untested.stands()
+                    && member(id) == Some(false)
                     && record.health.verdict().is_bad()
                     && record.asked < streak.from
             });

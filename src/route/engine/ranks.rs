@@ -6,6 +6,7 @@ use crate::route::choose::Rank;
 use crate::route::engine::Engine;
 use crate::route::engine::state::pool::Pool;
 use crate::route::ids::PoolId;
+use crate::route::rules::Rule;
 use crate::route::standing::Standing;
 
 impl Engine {
@@ -20,7 +21,11 @@ impl Engine {
             } else {
                 match self.effective(record) {
                     Verdict::Clear if self.is_unseen(record, now) => Rank::Unknown,
-                    Verdict::Clear if path.doubted || upstream.doubted => Rank::Doubted,
+                    Verdict::Clear
+                        if (path.doubted || upstream.doubted) && Rule::Doubted.stands() =>
+                    {
+                        Rank::Doubted
+                    }
                     Verdict::Clear | Verdict::Unknown => Rank::Clear,
                     Verdict::Suspect => Rank::Suspect,
                     Verdict::Recovering => Rank::Recovering,
@@ -57,7 +62,7 @@ impl Engine {
         let (name, stood) = (of.name.clone(), now.since(of.stands_since));
         let before = std::mem::replace(&mut of.standing, standing);
         of.stands_since = now;
-        if standing == Standing::Clear {
+        if standing == Standing::Clear && Rule::Aftermath.stands() {
             of.aftermath = now + deadline;
         }
         if before == Standing::Outage {

@@ -5,13 +5,16 @@ use crate::route::choose::Rank;
 use crate::route::engine::Engine;
 use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::state::stalls::Stalls;
+use crate::route::rules::Rule;
 
 impl Engine {
     /// The host has stalled: until `until` nothing is overdue, for what has come meanwhile is still being
     /// read, by this worker and the others.
     pub fn host_stalled(&mut self, until: Time) {
-        for record in &mut self.records {
-            record.excused = record.excused.max(until);
+        if Rule::HostStalls.stands() {
+            for record in &mut self.records {
+                record.excused = record.excused.max(until);
+            }
         }
         self.stalls.look_again();
     }

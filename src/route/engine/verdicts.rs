@@ -12,6 +12,7 @@ use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::{PathId, Route, RouteId, UpstreamId};
 use crate::route::judge::blame::{Culprit, Seen, culprit};
 use crate::route::judge::counts::{Change, Streak};
+use crate::route::rules::Rule;
 
 impl Engine {
     pub(super) fn route_changed(&mut self, route: RouteId, change: Change, now: Time) {
@@ -103,7 +104,8 @@ impl Engine {
         for index in 0..self.records.len() {
             let probation = self.probation;
             let record = &mut self.records[index];
-            if !which(&record.route) || record.bad_sent >= relief {
+            let stays = record.bad_sent >= relief || !Rule::Absolve.stands();
+            if !which(&record.route) || stays {
                 continue;
             }
             if let Some(change) = record.health.absolve(relief, now, &probation) {
@@ -136,7 +138,8 @@ impl Engine {
                 // Until more is known: the same culprit twice is a simpler explanation than two. Only where
                 // there is another way to go.
                 Culprit::Unknown(_)
-                    if again(&self.paths[path.0 as usize])
+                    if Rule::SameCulprit.stands()
+                        && again(&self.paths[path.0 as usize])
                         && !again(&self.upstreams[upstream.0 as usize])
                         && self.has_clear(|route| route.path != path) =>
                 {
@@ -192,7 +195,8 @@ impl Engine {
             let explained = showed.is_some_and(|record| record.health.onset().is_some())
                 && !self.is_bad_beyond(upstream, path);
             let group = &mut self.upstreams[index];
-            if !group.accused() || !explained || now.since(group.health.since()) >= TOGETHER {
+            let late = now.since(group.health.since()) >= TOGETHER;
+            if !group.accused() || !explained || late || !Rule::Acquit.stands() {
                 continue;
             }
             let change = group.health.absolve(now, now, &self.probation);
@@ -292,7 +296,7 @@ impl Engine {
     /// asked: two standbys may have died together. With questions under way the others' answers are there, or missing.
     fn other_to_hear(&self, bad: usize, now: Time) -> Option<Culprit> {
         let asks = |pool: &Pool| now.since(pool.last_question) < UNASKED;
-        if self.pools.iter().any(asks) {
+        if self.pools.iter().any(asks) || !Rule::OthersHeard.stands() {
             return None;
         }
         let (path, onset) = (

@@ -6,6 +6,7 @@ use crate::route::engine::Engine;
 use crate::route::ids::Route;
 use crate::route::judge::counts::Observed;
 use crate::route::measure::in_flight::Attempt;
+use crate::route::rules::Rule;
 
 impl Engine {
     /// Takes in what an attempt showed. A useless answer shows that the packet was carried, and
@@ -50,7 +51,7 @@ impl Engine {
             of.health.useful();
         }
         // What the path or the server answers for is not held against the route too.
-        let explained = over.accused() || of.accused();
+        let explained = (over.accused() || of.accused()) && Rule::Answerable.stands();
         let was_bad = record.health.verdict() != Verdict::Clear;
         let mut own_change = None;
         if !(bad && explained && !was_bad) {

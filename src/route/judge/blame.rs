@@ -22,6 +22,7 @@ use crate::clock::Time;
 use crate::route::constants::judge::proof::GRID_BAD;
 use crate::route::ids::{PathId, RouteId, UpstreamId};
 use crate::route::measure::stream::HeldUp;
+use crate::route::rules::Rule;
 
 /// What the inference knows of one route.
 #[derive(Clone, Copy, Debug)]
@@ -82,17 +83,17 @@ pub fn culprit(grid: &[Seen], bad: RouteId, order: impl Fn(RouteId) -> f32) -> C
     let has_other_paths = same_upstream().next().is_some();
     let has_other_upstreams = same_path().next().is_some();
 
-    if path_bad && !path_good {
+    if path_bad && !path_good && Rule::PathByOthers.stands() {
         return Culprit::Path;
     }
-    if upstream_good {
+    if upstream_good && Rule::PathBySame.stands() {
         return if path_good {
             Culprit::Route
         } else {
             Culprit::Path
         };
     }
-    if upstream_bad {
+    if upstream_bad && Rule::ServerByPaths.stands() {
         // Its other paths must be innocent, or the bad grid has simpler explanations.
         let elsewhere_good = path_good
             || others().any(|o| {
@@ -104,12 +105,13 @@ pub fn culprit(grid: &[Seen], bad: RouteId, order: impl Fn(RouteId) -> f32) -> C
             return Culprit::Upstream;
         }
     }
-    if path_good && !has_other_paths {
+    if path_good && !has_other_paths && Rule::ServerAlone.stands() {
         return Culprit::Upstream;
     }
     match it.held_up {
         Some(HeldUp::OnTheWay) => Culprit::Path,
         Some(HeldUp::AtTheServer) => Culprit::Upstream,
+        None if !Rule::Witness.stands() => Culprit::Unknown(None),
         None => Culprit::Unknown(witness(grid, it, has_other_paths, onset, order)),
     }
 }

@@ -3,6 +3,7 @@
 //! `docs/routing.md` prints it; a test holds the two together.
 
 use crate::route::judge::counts::Observation;
+use crate::route::rules::Rule;
 
 /// What is known of an answer when it comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,8 +31,9 @@ pub struct Facts {
     pub again: bool,
 }
 
-/// One rule.
-pub struct Rule {
+/// One row.
+pub struct Row {
+    rule: Rule,
     /// When it holds, in words.
     pub when: &'static str,
     holds: fn(Facts) -> bool,
@@ -41,9 +43,10 @@ pub struct Rule {
     pub why: &'static str,
 }
 
-/// The rules, the first that holds decides.
-pub const RULES: &[Rule] = &[
-    Rule {
+/// The rows, the first that holds decides; what none holds for is good.
+pub const ROWS: &[Row] = &[
+    Row {
+        rule: Rule::Resent,
         when: "TCP had to send something again",
         holds: |it| it.resent,
         shows: |it| Observation::Resent {
@@ -51,48 +54,54 @@ pub const RULES: &[Rule] = &[
         },
         why: "the way lost it, be it answered or not; once each",
     },
-    Rule {
+    Row {
+        rule: Rule::OwnDoing,
         when: "a later question was answered first, or it is useless, or was expected to fail; and it is late, or counted as lost",
         holds: |it| (it.overtaken || it.excused) && (it.counted || it.late),
         shows: |it| Observation::Slow { found: it.counted },
         why: "a queue keeps the order: the question itself took long",
     },
-    Rule {
+    Row {
+        rule: Rule::MayBeSlow,
         when: "it is late, alone, over a route in trouble, within what its server takes for slow questions",
         holds: |it| !it.counted && it.may_be_slow && it.late,
         shows: |_| Observation::Slow { found: false },
         why: "a probe that may just have been slow is worth another one",
     },
-    Rule {
+    Row {
+        rule: Rule::Found,
         when: "it was counted as lost",
         holds: |it| it.counted,
         shows: |_| Observation::Found,
         why: "late, and not lost",
     },
-    Rule {
+    Row {
+        rule: Rule::Censored,
         when: "the host had stalled when it was due, for the first time in a row",
         holds: |it| it.censored && !it.again,
         shows: |_| Observation::Censored,
         why: "it was carried; how long that took nobody knows",
     },
-    Rule {
+    Row {
+        rule: Rule::Late,
         when: "it is later than the far tail of health",
         holds: |it| it.late,
         shows: |_| Observation::Late,
         why: "a queue, or a slow server",
     },
-    Rule {
-        when: "otherwise",
-        holds: |_| true,
-        shows: |_| Observation::Good,
-        why: "as in health; of a host that does little else than stall there will be nothing better",
-    },
 ];
+
+/// Why all else is good.
+#[cfg(test)]
+const OTHERWISE: &str =
+    "as in health; of a host that does little else than stall there will be nothing better";
 
 /// What an answer shows.
 pub fn classify(facts: Facts) -> Observation {
-    let rule = RULES.iter().find(|rule| (rule.holds)(facts));
-    rule.map_or(Observation::Good, |rule| (rule.shows)(facts))
+    let row = ROWS
+        .iter()
+        .find(|row| row.rule.stands() && (row.holds)(facts));
+    row.map_or(Observation::Good, |row| (row.shows)(facts))
 }
 
 #[cfg(test)]
@@ -189,8 +198,8 @@ mod tests {
     fn the_page_says_so() {
         let mut table =
             String::from("| | an answer | shows | because |\n| --- | --- | --- | --- |\n");
-        for (number, rule) in (1..).zip(RULES) {
-            let shows = match (rule.shows)(NONE) {
+        for (number, row) in (1..).zip(ROWS) {
+            let shows = match (row.shows)(NONE) {
                 Observation::Good => "good",
                 Observation::Late => "late",
                 Observation::Censored => "carried",
@@ -199,8 +208,10 @@ mod tests {
                 Observation::Resent { .. } => "lost",
                 Observation::Lost | Observation::Poor { .. } => "nothing that an answer shows",
             };
-            table += &format!("| {number} | {} | {shows} | {} |\n", rule.when, rule.why);
+            table += &format!("| {number} | {} | {shows} | {} |\n", row.when, row.why);
         }
+        let number = ROWS.len() + 1;
+        table += &format!("| {number} | otherwise | good | {OTHERWISE} |\n");
         holds_with_docs("observations", &table);
     }
 }

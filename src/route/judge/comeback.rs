@@ -6,6 +6,7 @@ use crate::clock::Time;
 use crate::route::constants::judge::probation::*;
 use crate::route::judge::counts::{Counts, Observation, Observed, Streak};
 use crate::route::judge::probation::Probation;
+use crate::route::rules::Rule;
 
 /// How far one that was left has come on its way back, and how often it did not last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,8 +53,14 @@ impl Comeback {
 
     /// A trial goes out: the next one is due later, and later each time, with `jitter` in 0..1.
     pub(in crate::route) fn trying(&mut self, now: Time, probation: &Probation, jitter: f32) {
-        self.trial = now + self.gap.mul_f32(1.0 + JITTER * (2.0 * jitter - 1.0));
-        self.gap = (2 * self.gap).min(probation.longest);
+        let jitter = match Rule::ProbesJitter.stands() {
+            true => JITTER * (2.0 * jitter - 1.0),
+            false => 0.0,
+        };
+        self.trial = now + self.gap.mul_f32(1.0 + jitter);
+        if Rule::ProbesBackOff.stands() {
+            self.gap = (2 * self.gap).min(probation.longest);
+        }
     }
 
     /// Makes the next trial due at once: something says that it may be worth it.
@@ -73,13 +80,14 @@ impl Comeback {
             observed.observation,
             Observation::Censored | Observation::Slow { .. }
         );
-        if self.streak.count > 0 || unsure {
+        let good = self.streak.count > 0 && Rule::GoodHastens.stands();
+        if good || unsure && Rule::UnsureHastens.stands() {
             // One good answer: the others that a return needs may follow quickly. One that may be good: it is
             // worth another try.
             let step = (self.hold(probation) / self.needed(seen, probation)).max(TRIAL_STEP);
             self.trial = self.trial.min(now + step);
         }
-        if self.drains(observed) {
+        if self.drains(observed) && Rule::DrainHastens.stands() {
             self.trial = self.trial.min(now + DRAIN_STEP);
         }
     }
@@ -114,11 +122,14 @@ impl Comeback {
     /// The same while nothing is clear, so that real questions are the trial.
     pub(in crate::route) fn is_earned_in_need(&self, now: Time) -> bool {
         let (streak, span) = (self.streak.count, now.since(self.streak.from));
-        let times = 1 << self.relapses.min(RELAPSES_DESPERATE);
+        let times = match Rule::RelapsesInNeed.stands() {
+            true => 1 << self.relapses.min(RELAPSES_DESPERATE),
+            false => 1,
+        };
+        let slow = streak >= STREAK_SLOW * times && span >= times * STREAK_SLOW_SPAN;
         streak > 0
             && self.streak.is_solid()
-            && (streak >= STREAK * times
-                || (streak >= STREAK_SLOW * times && span >= times * STREAK_SLOW_SPAN))
+            && (streak >= STREAK * times || slow && Rule::SlowStreak.stands())
     }
 
     /// Good answers in a row that earn a return: enough to make the loss that was seen unlikely to be
@@ -160,7 +171,7 @@ impl Comeback {
     /// It is left. `recovering`: it was on its way back.
     pub(in crate::route) fn begin(&mut self, recovering: bool, now: Time, probation: &Probation) {
         let broken = recovering || now.since(self.cleared) < probation.memory;
-        self.relapses = if broken {
+        self.relapses = if broken && Rule::Relapses.stands() {
             (self.relapses + 1).min(RELAPSES)
         } else {
             0

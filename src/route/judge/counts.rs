@@ -9,6 +9,7 @@ use crate::route::constants::judge::proof::{
     AT_THE_SERVER, AT_THE_SERVER_SHARE, BUNCH, ON_THE_WAY, ON_THE_WAY_RATIO,
 };
 use crate::route::measure::stream::HeldUp;
+use crate::route::rules::Rule;
 use crate::wire::Rcode;
 
 /// One outcome, as the verdict sees it.
@@ -174,6 +175,9 @@ impl Counts {
     /// Where most of it was held up, if TCP saw enough to say so. An answer that was lost on its way back
     /// looks as if the server were late: one is accused only if nearly all are.
     pub(in crate::route) fn held_up(&self) -> Option<HeldUp> {
+        if !Rule::TcpSaw.stands() {
+            return None;
+        }
         let bad = self.lost + self.late;
         if self.on_the_way >= ON_THE_WAY && ON_THE_WAY_RATIO * self.on_the_way >= self.at_the_server
         {
@@ -250,7 +254,8 @@ impl Streak {
     /// 8985 section 3: what was sent later and came first tells of a loss).
     pub(in crate::route) fn is_solid(&self) -> bool {
         let spanned = self.last.wrapping_sub(self.first).saturating_add(1);
-        (u64::from(self.count) + u64::from(self.censored)) * SOLID.1 >= u64::from(spanned) * SOLID.0
+        let answered = u64::from(self.count) + u64::from(self.censored);
+        answered * SOLID.1 >= u64::from(spanned) * SOLID.0 || !Rule::Solid.stands()
     }
 }
 

@@ -9,6 +9,7 @@
 use crate::clock::Time;
 use crate::route::constants::judge::doubts::*;
 use crate::route::measure::in_flight::{Attempt, AttemptId};
+use crate::route::rules::Rule;
 
 /// A loss.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,13 @@ impl Usual {
 
     /// How many names must hang together.
     pub fn needed(self) -> usize {
-        let share = self.0.clamp(SHARE_LEAST, SHARE_MOST);
+        if !Rule::SeveralNames.stands() {
+            return 1;
+        }
+        let share = match Rule::UsualHanging.stands() {
+            true => self.0.clamp(SHARE_LEAST, SHARE_MOST),
+            false => SHARE_LEAST,
+        };
         ((CHANCE.ln() / share.ln()).ceil() as usize).min(MOST)
     }
 }
@@ -65,12 +72,14 @@ impl Doubts {
         let first = self.0.first();
         let oldest = first.map_or(sent, |doubt| sent.min(doubt.attempt.sent));
         let needed = usual.needed();
-        if now.since(oldest) < SPAN || self.len() + (more as usize) < needed {
+        let fresh = now.since(oldest) < SPAN && Rule::HangAWhile.stands();
+        if fresh || self.len() + (more as usize) < needed {
             return false;
         }
         let first_of_its_name = |(index, doubt): &(usize, &Doubt)| {
             let name = doubt.attempt.about.name;
             name == 0
+                || !Rule::DistinctNames.stands()
                 || !self.0[..*index]
                     .iter()
                     .any(|it| it.attempt.about.name == name)

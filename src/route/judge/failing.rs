@@ -8,6 +8,7 @@ use crate::clock::Time;
 use crate::route::about::{About, Kind};
 use crate::route::constants::judge::failing::*;
 use crate::route::ids::UpstreamId;
+use crate::route::rules::Rule;
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -43,9 +44,9 @@ impl Failing {
     /// Whether this question is expected to fail.
     pub fn expects(&self, about: About, now: Time) -> bool {
         self.any
-            && (self.times(about.name, now) > 0
-                || self.times(hung(about.name), now) > 0
-                || self.times(zone(about), now) >= ZONE)
+            && (self.times(about.name, now) > 0 && Rule::FailsAgain.stands()
+                || self.times(hung(about.name), now) > 0 && Rule::HangsAgain.stands()
+                || self.times(zone(about), now) >= ZONE && Rule::ZoneFails.stands())
     }
 
     /// It was not answered in time by one that did answer others. That it will not be answered by anybody is to be
@@ -74,7 +75,9 @@ impl Failing {
         now: Time,
     ) -> bool {
         let fails = |key: u64| self.times(key, now) > 0 && self.places[index(key)].at < answered;
-        self.any && (fails(at(about.name, upstream)) || fails(at(zone(about), upstream)))
+        self.any
+            && Rule::FailsThere.stands()
+            && (fails(at(about.name, upstream)) || fails(at(zone(about), upstream)))
     }
 
     /// `upstream` did not answer it, and another one did.

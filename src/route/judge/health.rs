@@ -20,6 +20,7 @@ use crate::route::judge::comeback::Comeback;
 use crate::route::judge::counts::{Change, Counts, Observation, Observed, Streak};
 use crate::route::judge::probation::Probation;
 use crate::route::judge::transitions::{Signal, next};
+use crate::route::rules::Rule;
 
 /// What is believed of one route, path or upstream, and why.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +130,7 @@ impl Health {
     pub fn share(&self, now: Time, probation: &Probation) -> f32 {
         match self.verdict {
             Verdict::Clear => 1.0,
+            Verdict::Recovering if !Rule::Shares.stands() => 1.0,
             Verdict::Recovering => {
                 let done =
                     now.since(self.since).as_secs_f32() / probation.ramp.as_secs_f32().max(1e-3);
@@ -192,7 +194,9 @@ impl Health {
         self.counts = counts;
         self.comeback.streak = Streak::default();
         // It returns by trials, not because nothing more was seen of it.
-        self.loss = DISTRUST;
+        if Rule::Distrust.stands() {
+            self.loss = DISTRUST;
+        }
         self.change(verdict, now, probation)
     }
 
@@ -236,7 +240,7 @@ impl Health {
             true => self.relief().max(streak.sent),
             false => self.relief(),
         };
-        bad && sent < since
+        bad && sent < since && Rule::OldNews.stands()
     }
 
     fn weigh(&mut self, observed: Observed, now: Time) {
@@ -263,7 +267,9 @@ impl Health {
                 self.poor = (self.poor - USEFUL).max(0.0);
             }
             // What waited for one hiccup, the host's own perhaps, comes all at once: it is one message.
-            Observation::Late if now.since(self.late_at) < BUNCH => self.late_at = now,
+            Observation::Late if now.since(self.late_at) < BUNCH && Rule::Bunch.stands() => {
+                self.late_at = now;
+            }
             Observation::Late => {
                 self.late_at = now;
                 self.late = (self.late + LATE).min(LATE_MAX);
@@ -324,7 +330,9 @@ impl Health {
             Signal::Answered => self.lost_in_row == 0,
             // A server that answered uselessly just now is not dead.
             Signal::Silent => {
-                let useless = self.verdict == Verdict::Sick && self.poor >= FORGIVEN;
+                let useless = self.verdict == Verdict::Sick
+                    && self.poor >= FORGIVEN
+                    && Rule::UselessIsAlive.stands();
                 worse && !useless && self.is_dead(now)
             }
             Signal::Proven => worse && self.is_jammed(now),
@@ -342,7 +350,11 @@ impl Health {
 
     fn is_dead(&self, now: Time) -> bool {
         // One that answered after all is given longer the next time.
-        let span = DEATH_SPAN * (1 << self.deaths.min(DEATHS));
+        let deaths = match Rule::SlowerDeath.stands() {
+            true => self.deaths.min(DEATHS),
+            false => 0,
+        };
+        let span = DEATH_SPAN * (1 << deaths);
         self.lost_in_row >= PROOF
             && now.since(self.answered) >= span
             && now.since(self.counts.from) >= span
@@ -358,9 +370,11 @@ impl Health {
         let share = |count: u32| count as f32 / attempts.max(1) as f32;
         lost + late >= PROOF
             && now.since(self.counts.from) >= PROOF_SPAN
-            && (lost >= PROOF && share(lost) >= MOSTLY
-                || lost >= PROOF_AMONG + attempts / ORDINARY && share(lost) >= LOSSY
-                || share(lost + late) >= LATE_SHARE)
+            && (lost >= PROOF && share(lost) >= MOSTLY && Rule::MostlyLost.stands()
+                || lost >= PROOF_AMONG + attempts / ORDINARY
+                    && share(lost) >= LOSSY
+                    && Rule::ManyLost.stands()
+                || share(lost + late) >= LATE_SHARE && Rule::MostlyLate.stands())
     }
 
     fn change(&mut self, to: Verdict, now: Time, probation: &Probation) -> Option<Change> {
@@ -420,12 +434,16 @@ impl Health {
             return;
         }
         if self.loss < 0.0 {
-            self.loss *= (-dt.as_secs_f32() / TRUST_FADES.as_secs_f32()).exp();
-        } else {
+            if Rule::TrustFades.stands() {
+                self.loss *= (-dt.as_secs_f32() / TRUST_FADES.as_secs_f32()).exp();
+            }
+        } else if Rule::SuspicionFades.stands() {
             // Old suspicion of one that stayed clear is forgotten too, over ten times as long.
             self.loss *= (-dt.as_secs_f32() / (SUSPICION_FADES * TRUST_FADES.as_secs_f32())).exp();
         }
-        self.poor *= (-dt.as_secs_f32() / (SUSPICION_FADES * TRUST_FADES.as_secs_f32())).exp();
+        if Rule::SuspicionFades.stands() {
+            self.poor *= (-dt.as_secs_f32() / (SUSPICION_FADES * TRUST_FADES.as_secs_f32())).exp();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::route::constants::judge::probation::*;
+use crate::route::rules::Rule;
 
 /// Times of return, all shares of `return-within` so that they add up to less than it: the longest
 /// wait for a trial (with its jitter), the streak of good answers, the growing share.
@@ -32,8 +33,12 @@ impl Probation {
 
     /// Where health sees more packets a second, a return can be judged by more of them, and sooner.
     pub fn suit(&mut self, healthy_rate: f64) {
-        let many = ((MANY_SHARE * healthy_rate) as u32).clamp(MANY.0, MANY.1);
-        *self = Probation::on(healthy_rate < FEW, self.within, many);
+        let many = match Rule::Many.stands() {
+            true => ((MANY_SHARE * healthy_rate) as u32).clamp(MANY.0, MANY.1),
+            false => MANY.0,
+        };
+        let few = healthy_rate < FEW && Rule::Few.stands();
+        *self = Probation::on(few, self.within, many);
     }
 
     /// Where `few` are asked probes are as far apart as the bound allows, and the rest is quicker instead.

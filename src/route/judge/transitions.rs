@@ -3,6 +3,7 @@
 //! `docs/routing.md` prints it, as a table and as a picture; a test holds them together.
 
 use crate::observe::event::Verdict;
+use crate::route::rules::Rule;
 
 /// What is seen of one that is held for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub enum To {
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Transition {
+    rule: Rule,
     /// Held for one of these ...
     pub from: &'static [Verdict],
     /// ... and this seen ...
@@ -45,29 +47,38 @@ pub struct Transition {
     pub to: To,
 }
 
-const fn row(from: &'static [Verdict], on: Signal, to: To) -> Transition {
-    Transition { from, on, to }
+const fn row(rule: Rule, from: &'static [Verdict], on: Signal, to: To) -> Transition {
+    Transition { rule, from, on, to }
 }
 
 /// The table.
 pub const TRANSITIONS: &[Transition] = &[
     row(
+        Rule::UselessIsSick,
         &[Verdict::Clear, Verdict::Recovering],
         Signal::Useless,
         To::Is(Verdict::Sick),
     ),
     row(
+        Rule::DoubtFirst,
         &[Verdict::Clear],
         Signal::Suspicious,
         To::Is(Verdict::Suspect),
     ),
-    row(&[Verdict::Recovering], Signal::Suspicious, To::Jammed),
     row(
+        Rule::RelapseAtOnce,
+        &[Verdict::Recovering],
+        Signal::Suspicious,
+        To::Jammed,
+    ),
+    row(
+        Rule::GrownIsClear,
         &[Verdict::Recovering],
         Signal::Grown,
         To::Is(Verdict::Clear),
     ),
     row(
+        Rule::EarnedAtOnce,
         &[
             Verdict::Suspect,
             Verdict::Congested,
@@ -78,25 +89,42 @@ pub const TRANSITIONS: &[Transition] = &[
         To::Is(Verdict::Clear),
     ),
     row(
+        Rule::Earned,
         &[Verdict::Congested, Verdict::Sick, Verdict::Dead],
         Signal::Earned,
         To::Is(Verdict::Recovering),
     ),
-    row(&[Verdict::Dead], Signal::Answered, To::Jammed),
     row(
+        Rule::AnsweredIsAlive,
+        &[Verdict::Dead],
+        Signal::Answered,
+        To::Jammed,
+    ),
+    row(
+        Rule::SilentIsDead,
         &[Verdict::Suspect, Verdict::Congested, Verdict::Sick],
         Signal::Silent,
         To::Is(Verdict::Dead),
     ),
-    row(&[Verdict::Suspect], Signal::Useless, To::Is(Verdict::Sick)),
-    row(&[Verdict::Suspect], Signal::Proven, To::Jammed),
+    row(
+        Rule::DoubtedIsSick,
+        &[Verdict::Suspect],
+        Signal::Useless,
+        To::Is(Verdict::Sick),
+    ),
+    row(
+        Rule::ProvenIsJam,
+        &[Verdict::Suspect],
+        Signal::Proven,
+        To::Jammed,
+    ),
 ];
 
 /// What one that is held for `from` is held for now, if that changes. `jammed` is what proven loss and lateness make of
 /// it; `seen` says what is seen.
 pub fn next(from: Verdict, jammed: Verdict, seen: impl Fn(Signal) -> bool) -> Option<Verdict> {
     let mut rows = TRANSITIONS.iter().filter(|row| row.from.contains(&from));
-    let row = rows.find(|row| seen(row.on))?;
+    let row = rows.find(|row| row.rule.stands() && seen(row.on))?;
     Some(match row.to {
         To::Is(verdict) => verdict,
         To::Jammed => jammed,

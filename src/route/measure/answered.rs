@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::route::about::Kind;
 use crate::route::constants::measure::answered::*;
+use crate::route::rules::Rule;
 
 /// A server's useful answers.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,7 @@ impl Answered {
         match kind {
             Kind::Plain => true,
             Kind::Odd => false,
+            Kind::Typed(_) if !Rule::KindsLeftOut.stands() => true,
             Kind::Typed(place) => {
                 self.last.since(self.kinds[usize::from(place) % KINDS]) <= FORGETS
             }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::route::constants::measure::round_trip::*;
 use crate::route::measure::service_time::Tail;
+use crate::route::rules::Rule;
 
 /// The floor and the ceiling of the hedge timer.
 #[derive(Clone, Copy, Debug)]
@@ -265,7 +266,8 @@ impl RoundTrips {
             return None;
         }
         let since = *self.steady_since.get_or_insert(now);
-        if now.since(since) < Duration::from_secs(60 * BASE_MINUTES as u64) {
+        let steady_for = Duration::from_secs(60 * BASE_MINUTES as u64);
+        if now.since(since) < steady_for || !Rule::Rebase.stands() {
             return None;
         }
         self.steady_since = None;
@@ -285,7 +287,7 @@ impl RoundTrips {
 
     /// Takes up what is known of how long its server takes for slow questions.
     pub fn expect_slow(&mut self, slow: Tail) {
-        if self.slow != slow {
+        if self.slow != slow && Rule::SlowQuestions.stands() {
             self.slow = slow;
             self.look_ahead();
         }
@@ -305,9 +307,13 @@ impl RoundTrips {
         let learnt = nanos(self.srtt + (RTO_DEVIATIONS * self.rttvar).max(RTO_GRAIN_US));
         let late = (base + EXCESS.as_nanos() as u64).max(slow(self.slow.usual));
         // A slow question that was taken for lost before any was known of would be the first of many.
-        let least = match self.slow.known {
+        let least = match self.slow.known || !Rule::FirstTimeouts.stands() {
             true => RTO_MIN,
             false => FIRST_RTO,
+        };
+        let patience = match Rule::PatientTimeout.stands() {
+            true => RTO_TAILS * of_the_way.max(slow(self.slow.far)),
+            false => 0,
         };
         self.outlook = Outlook {
             typical_us: match self.clear_samples {
@@ -316,8 +322,7 @@ impl RoundTrips {
             },
             hedge_wait: Duration::from_nanos(hedge_wait),
             check_wait: Duration::from_nanos(check_wait.min(hedge_wait)),
-            rto: Duration::from_nanos(learnt.max(RTO_TAILS * of_the_way.max(slow(self.slow.far))))
-                .clamp(least, RTO_MAX),
+            rto: Duration::from_nanos(learnt.max(patience)).clamp(least, RTO_MAX),
             late: Duration::from_nanos(late.max(nanos(usual.max(self.slow_tail)).clamp(min, max))),
         };
     }
@@ -325,7 +330,8 @@ impl RoundTrips {
     fn note_minimum(&mut self, micros: u32, now: Time, clear: bool) {
         let minute = minute(now);
         // Out of health the window stands still: an hour of jam must not become the base.
-        if (clear || self.base.is_none()) && minute != self.minute {
+        let may_move = clear || self.base.is_none() || !Rule::BaseStands.stands();
+        if may_move && minute != self.minute {
             let passed = minute.saturating_sub(self.minute).min(BASE_MINUTES as u64);
             for _ in 0..passed {
                 self.minute += 1;
@@ -359,7 +365,7 @@ impl RoundTrips {
 
     fn learn_slowly(&mut self, us: f32, timely: bool, now: Time) {
         let since = now.since(std::mem::replace(&mut self.learnt, now));
-        if self.clear_samples <= FIRST_LESSONS {
+        if self.clear_samples <= FIRST_LESSONS || !Rule::SlowLessons.stands() {
             (self.slow_mean, self.slow_deviation, self.slow_tail) =
                 (self.mean, self.deviation, self.tail);
             return;

@@ -12,13 +12,15 @@ use crate::route::engine::Engine;
 use crate::route::ids::RouteId;
 use crate::route::outcome::AttemptKind;
 use crate::route::race::state::{Denial, Flight, Race};
+use crate::route::rules::Rule;
 
 impl Race {
     /// Whether what came over `flight` is no answer to this question: it was sent to measure a server that comes after one
     /// that was asked.
     pub(super) fn is_out_of_turn(&self, engine: &Engine, flight: Flight) -> bool {
         let before = |&asked: &RouteId| engine.comes_before(self.ask.pool, asked, flight.route);
-        flight.kind == AttemptKind::Probe
+        Rule::OutOfTurn.stands()
+            && flight.kind == AttemptKind::Probe
             && !matches!(self.ask.purpose, Purpose::Probe(_))
             && self.tried.iter().any(before)
     }
@@ -32,7 +34,8 @@ impl Race {
         now: Time,
         step: &mut Step,
     ) -> bool {
-        if self.denying != Some(flight.id) || matches!(self.ask.purpose, Purpose::Probe(_)) {
+        let counts = self.denying != Some(flight.id) || !Rule::HoldDenial.stands();
+        if counts || matches!(self.ask.purpose, Purpose::Probe(_)) {
             return false;
         }
         let until = self.denial.map_or(now + HELD, |it| it.until);

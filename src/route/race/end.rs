@@ -6,6 +6,7 @@ use crate::route::constants::race::attempts::*;
 use crate::route::engine::Engine;
 use crate::route::outcome::AttemptKind;
 use crate::route::race::state::Race;
+use crate::route::rules::Rule;
 
 impl Race {
     pub(in crate::route) fn fail(
@@ -46,6 +47,9 @@ impl Race {
         now: Time,
         step: &mut Step,
     ) -> bool {
+        if !Rule::Partial.stands() {
+            return false;
+        }
         let hoping = self
             .flying()
             .any(|flight| flight.kind != AttemptKind::Probe);

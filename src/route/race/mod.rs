@@ -23,6 +23,7 @@ use crate::route::ids::{RouteId, UpstreamId};
 use crate::route::measure::in_flight::AttemptId;
 use crate::route::outcome::{AttemptKind, Outcome};
 use crate::route::race::state::{Flight, patient};
+use crate::route::rules::Rule;
 use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 use crate::wire::Rcode;
@@ -87,7 +88,8 @@ impl Race {
         rng: &mut impl rand::Rng,
     ) -> Result<Send, Refused> {
         let route = engine.choose_for(self.ask.pool, failed, now, rng)?;
-        if engine.load_of(route) > ROOM || !engine.pay(self.ask.pool, Charge::Refresh, now) {
+        let full = engine.load_of(route) > ROOM && Rule::RefreshRoom.stands();
+        if full || !engine.pay(self.ask.pool, Charge::Refresh, now) {
             return Err(Refused::Denied);
         }
         Ok(self.depart(engine, route, AttemptKind::Refresh, now))
@@ -173,7 +175,7 @@ impl Race {
                         Some(self.depart(engine, flight.route, AttemptKind::StreamFallback, now));
                 }
             }
-            Outcome::Closed if !self.finished && !self.reopened && self.has_room() => {
+            Outcome::Closed if self.may_reopen() => {
                 self.reopened = true;
                 engine.pay(self.ask.pool, Charge::Forced, now);
                 step.send = Some(self.depart(engine, flight.route, AttemptKind::Retry, now));
@@ -197,6 +199,11 @@ impl Race {
             }
             _ => {}
         }
+    }
+
+    /// Whether what a closed connection took may be asked once more over a new one.
+    fn may_reopen(&self) -> bool {
+        !self.finished && !self.reopened && self.has_room() && Rule::Reopen.stands()
     }
 
     /// The connection that `attempt` waited for stands, and the query goes out now: what passed before

@@ -1,6 +1,8 @@
 //! A question's further attempts, or its end: hedges, retries, another server after a useless answer, and
 //! what it waits for meanwhile.
 
+use std::time::Duration;
+
 use crate::clock::Time;
 use crate::route::ask::{Failure, Finish, Purpose, Refused, Send, Step};
 use crate::route::chance::unit;
@@ -10,6 +12,7 @@ use crate::route::engine::Engine;
 use crate::route::ids::RouteId;
 use crate::route::outcome::AttemptKind;
 use crate::route::race::state::{Flight, Held, Race};
+use crate::route::rules::Rule;
 use crate::route::spend::prices::Charge;
 use crate::route::standing::Standing;
 use crate::wire::Rcode;
@@ -70,7 +73,7 @@ impl Race {
             return self.await_earlier(engine, now, step);
         }
         match self.held {
-            Some(held) if held.upstream != upstream => {
+            Some(held) if held.upstream != upstream && Rule::TwoAgree.stands() => {
                 // Two servers say so: it is the name, and nobody's fault.
                 self.held = None;
                 engine.unanswered(self.ask.about, &self.tried, self.started, now);
@@ -79,7 +82,10 @@ impl Race {
             }
             Some(_) => {}
             None => {
-                let until = now + POOR_HELD;
+                let until = match Rule::HoldUseless.stands() {
+                    true => now + POOR_HELD,
+                    false => now,
+                };
                 self.held = Some(Held {
                     attempt: flight.id,
                     upstream,
@@ -168,23 +174,11 @@ impl Race {
         if matches!(self.ask.purpose, Purpose::Probe(_)) {
             return;
         }
-        if self.short && now >= self.started + SHORT {
+        if self.short && now >= self.started + SHORT && Rule::Short.stands() {
             return self.fail(engine, Failure::Shortage, now, step);
         }
         if engine.standing_of(self.ask.pool) == Standing::Outage {
-            let doubt = |flight: &Flight| match engine.is_measured(flight.route) {
-                true => HOLD_ASKED,
-                false => HOLD_UNMEASURED,
-            };
-            let asked = self.flying().filter(|it| it.kind != AttemptKind::Probe);
-            let doubted = asked.map(doubt).max();
-            let in_doubt =
-                doubted.is_some_and(|doubt| now < engine.stands_since(self.ask.pool) + doubt);
-            if now >= self.started + HOLD && !in_doubt && !self.is_waiting() {
-                return self.fail(engine, Failure::Outage, now, step);
-            }
-            self.next_try = now + HOLD_STEP;
-            return;
+            return self.await_its_end(engine, now, step);
         }
         if now < self.next_try {
             return;
@@ -206,6 +200,25 @@ impl Race {
         }
     }
 
+    /// Everything is dead: waits a while for that to be over.
+    fn await_its_end(&mut self, engine: &mut Engine, now: Time, step: &mut Step) {
+        let doubt = |flight: &Flight| match engine.is_measured(flight.route) {
+            _ if !Rule::HoldAsked.stands() => Duration::ZERO,
+            true => HOLD_ASKED,
+            false if !Rule::HoldUnmeasured.stands() => HOLD_ASKED,
+            false => HOLD_UNMEASURED,
+        };
+        let asked = self.flying().filter(|it| it.kind != AttemptKind::Probe);
+        let doubted = asked.map(doubt).max();
+        let in_doubt =
+            doubted.is_some_and(|doubt| now < engine.stands_since(self.ask.pool) + doubt);
+        let held = now >= self.started + HOLD || !Rule::HoldOutage.stands();
+        if held && !in_doubt && !self.is_waiting() {
+            return self.fail(engine, Failure::Outage, now, step);
+        }
+        self.next_try = now + HOLD_STEP;
+    }
+
     fn hedge_or_retry(
         &mut self,
         engine: &mut Engine,
@@ -223,10 +236,12 @@ impl Race {
         }
         let waiting = self.is_waiting();
         let last = self.tried[self.tried.len() - 1];
-        if !waiting && now >= self.started + HOLD && engine.is_overloaded(last, now) {
+        let given_up = !waiting && now >= self.started + HOLD && Rule::Overloaded.stands();
+        if given_up && engine.is_overloaded(last, now) {
             return self.fail(engine, Failure::Overload, now, step);
         }
-        if waiting && now < self.hedge_at && !engine.is_stalled(last, now) {
+        let stalls = engine.is_stalled(last, now) && Rule::EarlyHedge.stands();
+        if waiting && now < self.hedge_at && !stalls {
             self.next_try = self.hedge_at;
             return;
         }
@@ -237,14 +252,14 @@ impl Race {
         };
         let other = engine.choose_other(self.ask.pool, tried, now, unit(rng));
         let route = match waiting {
-            true => other,
+            true => other.filter(|_| Rule::Hedge.stands()),
             false => other.or_else(|| engine.choose_again(self.ask.pool, &self.tried, now, rng)),
         };
         let same = route.is_some_and(|route| self.tried.contains(&route));
         if !waiting && (same || route.is_none()) && self.settle_for_partial(engine, now, step) {
             return;
         }
-        if same && now < self.last_sent + SAME_AGAIN {
+        if same && now < self.last_sent + SAME_AGAIN && Rule::SameAgain.stands() {
             self.next_try = self.last_sent + SAME_AGAIN;
             return;
         }
@@ -273,7 +288,7 @@ impl Race {
         let has_room = engine.load_of(route) < ROOM;
         let urgent = engine.is_well(route) && has_room;
         // A question that has nothing left under way is asked again as it would be under the ceiling.
-        let stranded = !waiting && has_room;
+        let stranded = !waiting && has_room && Rule::Stranded.stands();
         let charge = if urgent {
             Charge::Urgent
         } else {
@@ -305,7 +320,7 @@ impl Race {
         if !self.is_waiting() && self.settle_for_partial(engine, now, step) {
             return;
         }
-        if self.ask.purpose == Purpose::Renewal {
+        if self.ask.purpose == Purpose::Renewal && Rule::RenewalOnce.stands() {
             // Nobody waits. The next client that gets a stale answer has it asked for again.
             match self.is_waiting() {
                 true => self.next_try = self.next_loss(),
@@ -315,7 +330,7 @@ impl Race {
         }
         let last = self.tried[self.tried.len() - 1];
         let due = self.last_sent + engine.waits_of(last).lost.clamp(AGAIN_LEAST, AGAIN_MOST);
-        if now < due {
+        if now < due && Rule::PatientAgain.stands() {
             self.next_try = due;
             return;
         }

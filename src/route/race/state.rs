@@ -12,6 +12,7 @@ use crate::route::engine::Engine;
 use crate::route::ids::{RouteId, UpstreamId};
 use crate::route::measure::in_flight::AttemptId;
 use crate::route::outcome::AttemptKind;
+use crate::route::rules::Rule;
 use crate::route::spend::prices::Charge;
 use crate::wire::Rcode;
 
@@ -230,7 +231,11 @@ impl Race {
     }
 
     pub(super) fn refused_until(&mut self, now: Time) -> Time {
-        let wait = REFUSED_STEP * (1 << self.refused.min(REFUSED_DOUBLINGS));
+        let doublings = match Rule::RefusedBackOff.stands() {
+            true => self.refused.min(REFUSED_DOUBLINGS),
+            false => 0,
+        };
+        let wait = REFUSED_STEP * (1 << doublings);
         self.refused += 1;
         now + wait
     }
@@ -270,6 +275,7 @@ impl Race {
     pub(in crate::route) fn backed_off(&self) -> Time {
         match self.silent().count() {
             0 | 1 => self.started,
+            _ if !Rule::ThirdWaits.stands() => self.started,
             silent => self.started + BACK_OFF * ((1 << (silent - 1)) - 1),
         }
     }
@@ -292,6 +298,8 @@ impl Race {
     /// will bring nothing either. An answer that only takes long may still come.
     pub(super) fn is_its_own_fault(&self, engine: &Engine) -> bool {
         let answered_elsewhere = |flight: &Flight| engine.is_overtaken(flight.id, flight.route);
-        self.silent().count() >= ENOUGH && self.silent().all(answered_elsewhere)
+        Rule::OwnFault.stands()
+            && self.silent().count() >= ENOUGH
+            && self.silent().all(answered_elsewhere)
     }
 }

@@ -3,6 +3,7 @@
 //! `docs/routing.md` prints it; a test holds the two together.
 
 use crate::route::constants::spend::budget::{FIRST_ASK_RESERVE, STEADY_KEPT};
+use crate::route::rules::Rule;
 
 /// A purse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +139,39 @@ impl Charge {
         Charge::ProbeInNeed,
         Charge::IdleProbe,
     ];
+
+    /// The rule that it is paid for, and the one that there is another way to pay.
+    const fn rules(self) -> (Option<Rule>, Option<Rule>) {
+        match self {
+            Charge::Primary => (None, None),
+            Charge::Doubtful => (Some(Rule::Doubtful), None),
+            Charge::Refresh => (Some(Rule::Refreshes), None),
+            Charge::Extra => (Some(Rule::Extra), None),
+            Charge::Urgent => (Some(Rule::Urgent), Some(Rule::Burst)),
+            Charge::Forced => (Some(Rule::Forced), None),
+            Charge::Measurement => (Some(Rule::Measurement), None),
+            Charge::Return => (Some(Rule::Return), Some(Rule::Returns)),
+            Charge::First => (Some(Rule::First), None),
+            Charge::Renewal => (Some(Rule::Renewal), Some(Rule::Renewals)),
+            Charge::Again => (Some(Rule::Again), None),
+            Charge::AfterSilence => (Some(Rule::AfterSilence), None),
+            Charge::AfterUseless => (Some(Rule::AfterUseless), None),
+            Charge::Probe => (Some(Rule::Probe), None),
+            Charge::ProbeInNeed => (Some(Rule::ProbeInNeed), None),
+            Charge::IdleProbe => (Some(Rule::IdleProbe), None),
+        }
+    }
+
+    /// What it costs, and what it counts as, as far as the rules stand.
+    #[inline]
+    pub(in crate::route) fn due(self) -> (Ways, Counts) {
+        let ((ways, counts), (paid, other)) = (self.price(), self.rules());
+        match (paid, other) {
+            (Some(paid), _) if !paid.stands() => (&[&[]], counts),
+            (_, Some(other)) if !other.stands() => (&ways[..1], counts),
+            _ => (ways, counts),
+        }
+    }
 
     /// What it costs, and what it counts as.
     pub const fn price(self) -> (Ways, Counts) {

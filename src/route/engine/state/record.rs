@@ -19,6 +19,7 @@ use crate::route::load::Limit;
 use crate::route::measure::in_flight::{Attempt, AttemptId, Queue};
 use crate::route::measure::recent::Recent;
 use crate::route::measure::round_trip::{RoundTrips, Waits};
+use crate::route::rules::Rule;
 
 /// One route and all that is known of it.
 #[derive(Debug)]
@@ -148,7 +149,9 @@ impl RouteRecord {
     /// 0..1 says how much.
     pub(in crate::route) fn like(&mut self, roll: f32) {
         self.has_taste = true;
-        self.price = self.cost * (1.0 + TASTE * roll);
+        if Rule::Taste.stands() {
+            self.price = self.cost * (1.0 + TASTE * roll);
+        }
     }
 
     /// Whether it was told how much this host likes it.
@@ -175,7 +178,10 @@ impl RouteRecord {
 
     /// Expected time in health, in microseconds, times its price, and more as the limit fills.
     pub(in crate::route) fn expected_us(&self) -> f32 {
-        let load = self.limit.load(self.queue.len());
+        let load = match Rule::Load.stands() {
+            true => self.limit.load(self.queue.len()),
+            false => 0.0,
+        };
         self.round_trips.typical_us() * self.price * (1.0 + LOAD_WEIGHT * load * load)
     }
 

@@ -12,6 +12,7 @@ use crate::route::choose::Rank;
 use crate::route::constants::choose::stalls::*;
 use crate::route::engine::state::record::RouteRecord;
 use crate::route::ids::Route;
+use crate::route::rules::Rule;
 
 /// Paths and upstreams with a route that stalls: until it is known which of the two is the trouble, the
 /// next question rather keeps away from both. Those beyond the 64th are not told apart.
@@ -61,8 +62,9 @@ impl Stalls {
 
     /// Whether it shares its path or its upstream with one of them.
     pub(in crate::route) fn shares(&self, route: &Route) -> bool {
-        self.paths & Stalls::bit(route.path.0) != 0
-            || self.upstreams & Stalls::bit(route.upstream.0) != 0
+        let shares = self.paths & Stalls::bit(route.path.0) != 0
+            || self.upstreams & Stalls::bit(route.upstream.0) != 0;
+        shares && Rule::Neighbours.stands()
     }
 
     pub(in crate::route) fn bit(index: u16) -> u64 {
@@ -85,10 +87,10 @@ impl RouteRecord {
     /// Its oldest answer is overdue after this; [`Time::NEVER`] if none is awaited that would tell.
     pub(in crate::route) fn overdue_after(&self) -> Time {
         let oldest = self.queue.oldest;
-        if self.answered_sent >= oldest {
+        if self.answered_sent >= oldest || !Rule::Overdue.stands() {
             return Time::NEVER;
         }
-        let wait = match self.queue.len() >= HANGING {
+        let wait = match self.queue.len() >= HANGING && Rule::Hanging.stands() {
             true => self.round_trips.check_wait(),
             false => self.round_trips.hedge_wait(),
         };
@@ -96,7 +98,7 @@ impl RouteRecord {
     }
 
     pub(in crate::route) fn is_silent(&self, now: Time) -> bool {
-        self.lost_sent > self.answered_sent && now <= self.silent_until()
+        self.lost_sent > self.answered_sent && now <= self.silent_until() && Rule::Silence.stands()
     }
 
     /// The last moment of the silence after its last loss.
