@@ -208,6 +208,11 @@ impl<X: Exchanges> Core<X> {
         }
     }
 
+    /// What an attempt that is out was made for.
+    pub fn kind_of(&self, tag: Tag) -> Option<AttemptKind> {
+        Some(self.attempts.get(tag as usize)?.kind)
+    }
+
     /// Whether this turn has made attempts.
     pub fn is_sending(&self) -> bool {
         !self.leaving.is_empty()

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use byway::clock::Time;
-use byway::config::Policy;
+use byway::config::{Policy, Routing};
+use byway::resolve::timers::TICK;
 use byway::route::{Event, Subject as Named, Verdict};
+
+use byway::route::constants::spend::budget::*;
 
 use super::clients::Record;
 use super::storms::{AFTER, CALM, DRAIN, Storm, TROUBLE, What};
@@ -15,6 +18,9 @@ use super::world::World;
 
 /// A check: what it found wrong, if anything.
 pub type Check<S> = fn(&World<S>, &Storm) -> Result<(), String>;
+
+/// How long a full queue takes to drain.
+const DRAINS: Duration = Duration::from_millis(1500);
 
 /// All of them, by name.
 pub fn all<S: Subject>() -> [(&'static str, Check<S>); 7] {
@@ -32,16 +38,12 @@ pub fn all<S: Subject>() -> [(&'static str, Check<S>); 7] {
     ]
 }
 
-/// The deadline of a question, in the configuration's default.
-const DEADLINE: Duration = Duration::from_millis(4500);
-/// `return-within`, in the configuration's default.
-const RETURN_WITHIN: Duration = Duration::from_secs(10);
-
 /// Exactly one answer to each question, by its deadline. A stub that asks twice was not answered in time.
-pub fn one_answer<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), String> {
+pub fn one_answer<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
+    let deadline = storm.config().routing.deadline;
     for (query, record) in world.records.iter().enumerate() {
         let took = record.answered.map(|at| at.since(record.asked));
-        let in_time = took.is_some_and(|took| took <= DEADLINE + Duration::from_millis(1));
+        let in_time = took.is_some_and(|took| took <= deadline + TICK);
         if record.answers != 1 || record.tries != 1 || !in_time {
             return Err(format!("question {query}: {record:?}, took {took:?}"));
         }
@@ -53,12 +55,19 @@ pub fn one_answer<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), String>
 /// packets together stay under the ceiling over health's rate; and after that either will do for as long as a
 /// question may take that was asked meanwhile.
 pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
+    let Routing {
+        extra_share,
+        ceiling,
+        ..
+    } = storm.config().routing;
     let window = Duration::from_secs(5);
     let secs = window.as_secs_f64();
     let health = packets(world, CALM / 2, CALM).count() as f64 / (CALM / 2).as_secs_f64();
     // Health's rate is known from few packets where questions are few.
     let known = health + 2.0 * (health / 20.0).sqrt();
-    let ceiling = (1.3 * known).max(10.0) * secs * 1.05 + (0.13 * known).max(10.0) + 8.0;
+    let rate = (ceiling * known).max(CEILING_WAKES);
+    let at_once = (CEILING_BURST_SECS * ceiling * known).max(CEILING_BURST_MIN);
+    let ceiling = rate * secs * 1.05 + at_once + PROBES_BURST + RETURNS_BURST;
     let some_clear = |from: Duration, until: Duration| {
         let lead = from.saturating_sub(Duration::from_secs(2));
         ways(storm).any(|(path, upstream)| untouched(storm, path, upstream, lead, until))
@@ -83,15 +92,14 @@ pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
             !some_clear(then, then)
         });
         if some_clear(from, until) && !(hanging && under_ceiling) {
-            // A purse of ten or five seconds' share; a burst of sixteen or a tenth of a second, whole
-            // again in half a minute; and a moment under the ceiling before the clear way is known.
-            let purse = (0.05 * 5.0 * health).max(10.0);
-            let burst = (0.1 * health).max(16.0) * (1.0 + secs / 30.0);
+            // The steady purse and the burst; and a moment under the ceiling before the clear way is known.
+            let purse = (extra_share * STEADY_WINDOW_SECS * health).max(STEADY_MIN);
+            let burst = (BURST_SECS * health).max(BURST_MIN) * (1.0 + secs / BURST_REFILL_SECS);
             let unknown = 0.3 * health * 2.0;
-            // What a return waits for, and idle routes: 0.1 a second each.
-            let returns = 4.0 + 0.5 * secs;
-            let idle = 4.0 + 0.1 * (storm.upstreams * storm.paths) as f64 * secs;
-            let own = 0.05 * f64::from(primaries);
+            // What a return waits for, and idle routes.
+            let returns = RETURNS_BURST + RETURNS_RATE * secs;
+            let idle = PROBES_BURST + IDLE * (storm.upstreams * storm.paths) as f64 * secs;
+            let own = extra_share * f64::from(primaries);
             let allowed = own + purse + burst + unknown + returns + idle;
             if f64::from(extras) > allowed {
                 return Err(format!(
@@ -115,16 +123,21 @@ pub fn budgets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
 /// A question fails only if every way to an answer was in trouble while it was asked, or just before: so
 /// lately that, with another way clear meanwhile, there was no need yet to know that it had healed.
 pub fn nothing_clear_unused<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
+    let Routing {
+        deadline,
+        return_within,
+        ..
+    } = storm.config().routing;
     let failed = |record: &&Record| !record.good && !record.may_fail;
     for record in world.records.iter().filter(failed) {
         let asked = record.asked.since(world.start);
         let from = asked.saturating_sub(Duration::from_secs(3));
-        let long_ago = asked.saturating_sub(RETURN_WITHIN);
+        let long_ago = asked.saturating_sub(return_within);
         let well = |&(path, upstream): &(usize, usize)| {
             let other = ways(storm)
                 .any(|(p, u)| (p, u) != (path, upstream) && untouched(storm, p, u, long_ago, from));
             let since = if other { long_ago } else { from };
-            untouched(storm, path, upstream, since, asked + DEADLINE)
+            untouched(storm, path, upstream, since, asked + deadline)
         };
         let way = ways(storm).find(well);
         if let Some((path, upstream)) = way {
@@ -153,7 +166,7 @@ pub fn returns<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
         // So few questions that which path carries one of them is chance.
         return Ok(());
     }
-    let back = storm.healed() + Duration::from_millis(1500) + RETURN_WITHIN;
+    let back = storm.healed() + DRAINS + storm.config().routing.return_within;
     let own = |path: usize| {
         packets(world, back, CALM + TROUBLE + AFTER)
             .filter(|packet| !packet.kind.is_extra() && packet.path as usize == path)
@@ -177,9 +190,10 @@ pub fn returns<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
 /// Once nobody asks any more, nothing is in hand but what was sent so lately that its answer may still come:
 /// idle routes are measured now and then. Each such packet is in hand three times: the question, its tag and
 /// the engine's attempt.
-pub fn nothing_left<S: Subject>(world: &World<S>, _: &Storm) -> Result<(), String> {
+pub fn nothing_left<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String> {
     let end = CALM + TROUBLE + AFTER + DRAIN;
-    let open = packets(world, end - DEADLINE, end + Duration::from_millis(1))
+    let deadline = storm.config().routing.deadline;
+    let open = packets(world, end - deadline, end + Duration::from_millis(1))
         .filter(|packet| !packet.came_back)
         .count();
     match world.subject.in_hand() {
@@ -286,7 +300,7 @@ pub fn untouched(
 ) -> bool {
     !storm.faults.iter().any(|fault| {
         let ends = match fault.what {
-            What::Swamped { .. } => fault.until + Duration::from_millis(1500),
+            What::Swamped { .. } => fault.until + DRAINS,
             _ => fault.until,
         };
         fault.what.touches(path, upstream) && fault.from < until && from < ends

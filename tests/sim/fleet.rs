@@ -1,34 +1,26 @@
-//! Many forwarders in one world: a fleet is one system.
+//! Many resolvers in one world: a fleet is one system.
 //!
 //! All of them see the same trouble in the same tenth of a second and share what they flee to. [`Fleet`] is a subject
-//! made of many, each with its own clients; [`Chance`] is one that chooses at random, the yardstick beside them.
+//! made of many, each with its own clients; [`Chance`] is one that chooses at random, the yardstick beside them. The
+//! rows are in [`rows`].
 //!
 //! `cargo test --release --test storm fleet -- --nocapture` prints every row; `BYWAY_FLEET=n` runs each with n times
-//! as many forwarders.
+//! as many of them, `BYWAY_SEED=n` with another seed.
+
+mod rows;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use byway::clock::Time;
-use byway::route::{AttemptKind, Event, RouteId};
+use byway::route::{AttemptKind, Event, RouteId, Subject as Named};
 use byway::wire::Rcode;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::clients::Load;
-use super::forwarder::Forwarder;
-use super::rows::number;
 use super::subject::{Action, Name, Query, Subject, Tag};
-use super::world::{World, config};
-
-const SECOND: Duration = Duration::from_secs(1);
-/// The trouble begins and ends, and the run ends.
-const BEGIN: Duration = Duration::from_secs(20);
-const END: Duration = Duration::from_secs(50);
-const STOP: Duration = Duration::from_secs(65);
-/// What was asked before this has been answered by then, or never will be.
-const DECIDED: Duration = Duration::from_secs(60);
+use super::world::World;
 
 /// Many subjects in one: a question goes to one of them, and what it sends comes back to it.
 pub struct Fleet<S> {
@@ -244,10 +236,12 @@ struct Seen {
     worst: f64,
     /// Useful answers that came in their time, over what was asked.
     goodput: f64,
+    /// Changes of a path's or a server's verdict, a minute and host.
+    verdicts: f64,
 }
 
 impl Seen {
-    fn of<S: Subject>(world: &World<S>, from: Duration, until: Duration) -> Seen {
+    fn of<S: Subject>(world: &World<Fleet<S>>, from: Duration, until: Duration) -> Seen {
         let within = |at: Time| (from..until).contains(&at.since(world.start));
         let asked: Vec<_> = world.records.iter().filter(|it| within(it.asked)).collect();
         let mut took: Vec<Duration> = asked.iter().filter_map(|it| it.latency()).collect();
@@ -270,6 +264,17 @@ impl Seen {
         let each = packets.iter().zip(&questions);
         let good = world.records.iter().filter(|it| it.good);
         let answered_then = good.filter(|it| it.answered.is_some_and(within)).count();
+        let changed = |(at, event): &&(Time, Event)| {
+            let is_group = matches!(event, Event::Verdict { subject, .. } if !matches!(subject, Named::Route(_)));
+            is_group && within(*at)
+        };
+        let hosts = &world.subject.hosts;
+        let changes = hosts
+            .iter()
+            .flat_map(Subject::events)
+            .filter(changed)
+            .count();
+        let minutes = (until - from).as_secs_f64() / 60.0;
         Seen {
             answered: took.len() as f64 / asked.len().max(1) as f64,
             p50: at(0.5),
@@ -279,6 +284,7 @@ impl Seen {
                 .map(|(packets, questions)| packets / questions.max(1.0))
                 .fold(0.0, f64::max),
             goodput: answered_then as f64 / asked.len().max(1) as f64,
+            verdicts: changes as f64 / hosts.len() as f64 / minutes,
         }
     }
 }
@@ -288,235 +294,14 @@ impl std::fmt::Display for Seen {
         let ms = |it: Duration| it.as_secs_f64().min(99.0) * 1e3;
         write!(
             f,
-            "answered {:6.2} % p50 {:7.1} p99 {:7.1} ms x {:.3} (worst {:.2}) good {:.3}",
+            "answered {:6.2} % p50 {:7.1} p99 {:7.1} ms x {:.3} (worst {:.2}) good {:.3} verdicts {:.1}",
             self.answered * 100.0,
             ms(self.p50),
             ms(self.p99),
             self.x,
             self.worst,
             self.goodput,
+            self.verdicts,
         )
     }
-}
-
-/// So many hosts, each of which asks so many questions a second, all for new names.
-#[derive(Clone, Copy, Debug)]
-struct Size {
-    hosts: usize,
-    rate: f64,
-}
-
-const SIZES: [Size; 3] = [
-    Size {
-        hosts: 200,
-        rate: 2.0,
-    },
-    Size {
-        hosts: 60,
-        rate: 10.0,
-    },
-    Size {
-        hosts: 15,
-        rate: 50.0,
-    },
-];
-
-impl Size {
-    fn load(self) -> Load {
-        Load {
-            rate: self.rate * self.hosts as f64,
-            popular: 1,
-            popular_share: 0.0,
-        }
-    }
-
-    /// All of them in a world of two servers over two paths, where both servers answer so many times what is asked.
-    fn world<S: Subject>(self, each: f64, host: impl Fn(u64) -> S) -> World<Fleet<S>> {
-        let hosts = (0..self.hosts as u64).map(|it| host(1 + it)).collect();
-        let load = self.load();
-        let mut world = World::around(Fleet::of(hosts), 1, &config(2, 2), load);
-        for upstream in &mut world.upstreams {
-            upstream.capacity = each * load.rate;
-            upstream.buffer = SECOND;
-        }
-        world
-    }
-}
-
-/// A row: what the servers answer, and what happens to them.
-struct Row {
-    name: &'static str,
-    /// Each server answers so many times what is asked, at first.
-    each: f64,
-    plan: Plan,
-}
-
-/// What happens to a world whose fleet asks so much a second.
-type Plan = fn(&mut dyn Troubled, f64);
-
-/// What a plan may change, whatever is in the world.
-trait Troubled {
-    /// From then on, a server answers so many questions a second; 0: nothing.
-    fn serve(&mut self, after: Duration, upstream: usize, capacity: f64);
-}
-
-impl<S: Subject + 'static> Troubled for World<S> {
-    fn serve(&mut self, after: Duration, upstream: usize, capacity: f64) {
-        self.at(after, move |world| {
-            let it = &mut world.upstreams[upstream];
-            it.dead = capacity == 0.0;
-            if capacity > 0.0 {
-                it.capacity = capacity;
-            }
-        });
-    }
-}
-
-impl Row {
-    /// Runs it at each size, with the fleet and with the yardstick, and hands over the size and both worlds.
-    fn run(&self, judge: impl Fn(Size, &World<Fleet<Forwarder>>, &World<Fleet<Chance>>)) {
-        for size in SIZES {
-            let times = number("BYWAY_FLEET").unwrap_or(1) as usize;
-            let size = Size {
-                hosts: size.hosts * times,
-                ..size
-            };
-            let config = config(2, 2);
-            let ours = |seed| Forwarder::new(&config, StdRng::seed_from_u64(seed), Time::START);
-            let mut fleet = size.world(self.each, ours);
-            let mut chance = size.world(self.each, |seed| Chance::new(4, seed));
-            (self.plan)(&mut fleet, size.load().rate);
-            (self.plan)(&mut chance, size.load().rate);
-            fleet.run(STOP);
-            chance.run(STOP);
-            for (from, until) in [
-                (Duration::ZERO, 5 * SECOND),
-                (5 * SECOND, BEGIN),
-                (BEGIN, BEGIN + 5 * SECOND),
-                (BEGIN + 5 * SECOND, END),
-                (END, STOP),
-            ] {
-                println!(
-                    "{:<26} {:3} x {:2}/s {from:3.0?} {}\n{:>44} {}",
-                    self.name,
-                    size.hosts,
-                    size.rate,
-                    Seen::of(&fleet, from, until),
-                    "at random",
-                    Seen::of(&chance, from, until),
-                );
-            }
-            judge(size, &fleet, &chance);
-        }
-    }
-}
-
-/// The fleet in that stretch of time.
-fn seen(world: &World<Fleet<Forwarder>>, from: Duration, until: Duration) -> Seen {
-    Seen::of(world, from, until)
-}
-
-/// What is reached with so many questions a second each, and must not be lost. It falls short of the yardstick, which
-/// needs 1.00 packets and 6 ms where there is no fault: where few are asked each, what a daemon spends on measuring is a
-/// share of its own, and sums up.
-struct Limits {
-    x: f64,
-    p50: Duration,
-    answered: f64,
-}
-
-impl Size {
-    fn is_quiet(self) -> bool {
-        self.rate < 10.0
-    }
-
-    fn limits(self) -> Limits {
-        match self.is_quiet() {
-            true => Limits {
-                x: 1.4,
-                p50: Duration::from_millis(500),
-                answered: 0.99,
-            },
-            false => Limits {
-                x: 1.15,
-                p50: Duration::from_millis(50),
-                answered: 0.998,
-            },
-        }
-    }
-
-    fn judge(self, seen: &Seen) {
-        let Limits { x, p50, answered } = self.limits();
-        let fine = seen.x <= x && seen.p50 <= p50 && seen.answered >= answered;
-        assert!(fine, "{self:?} {seen}");
-    }
-}
-
-#[test]
-fn a_fleet_shares_what_two_servers_have() {
-    let row = Row {
-        name: "0.6 each, no fault",
-        each: 0.6,
-        plan: |_, _| {},
-    };
-    row.run(|size, fleet, _| size.judge(&seen(fleet, BEGIN, DECIDED)));
-}
-
-#[test]
-fn a_fleet_recovers_from_a_pause() {
-    let row = Row {
-        name: "0.6 each pause 3 s",
-        each: 0.6,
-        plan: |world, load| {
-            for upstream in 0..2 {
-                world.serve(BEGIN, upstream, 0.0);
-                world.serve(BEGIN + 3 * SECOND, upstream, 0.6 * load);
-            }
-        },
-    };
-    row.run(|size, fleet, _| {
-        let pause = seen(fleet, BEGIN, BEGIN + 5 * SECOND);
-        assert!(pause.x <= 2.0, "{size:?} {pause}");
-        size.judge(&seen(fleet, BEGIN + 13 * SECOND, DECIDED));
-    });
-}
-
-#[test]
-fn a_fleet_moves_to_the_server_that_is_left() {
-    let row = Row {
-        name: "dc1 lost, dc2 1.2",
-        each: 1.2,
-        plan: |world, load| {
-            world.serve(BEGIN, 0, 0.0);
-            world.serve(END, 0, 1.2 * load);
-        },
-    };
-    row.run(|size, fleet, _| {
-        let hit = seen(fleet, BEGIN, BEGIN + 5 * SECOND);
-        // At 2/s what measures an idle route alone is 0.05.
-        assert!(hit.x <= 1.6 && hit.worst <= 2.0, "{size:?} {hit}");
-        size.judge(&seen(fleet, BEGIN + 10 * SECOND, END));
-    });
-}
-
-#[test]
-fn a_fleet_gets_most_of_what_too_little_there_is() {
-    let row = Row {
-        name: "0.45 each",
-        each: 2.0,
-        plan: |world, load| {
-            for upstream in 0..2 {
-                world.serve(BEGIN, upstream, 0.45 * load);
-                world.serve(END, upstream, 2.0 * load);
-            }
-        },
-    };
-    row.run(|size, fleet, chance| {
-        let (from, until) = (BEGIN + 5 * SECOND, END);
-        let (seen, yardstick) = (seen(fleet, from, until), Seen::of(chance, from, until));
-        assert!(seen.goodput >= 0.8, "{size:?} {seen}");
-        assert!(seen.x <= 1.5, "{size:?} {seen}");
-        // Whoever asks on at random whatever comes of it has nothing of it.
-        assert!(seen.x < yardstick.x, "{size:?} {seen}: {yardstick}");
-    });
 }

@@ -31,9 +31,7 @@ type Resolving = World<Resolver>;
 
 /// A resolver in a healthy network of so many upstreams over so many paths.
 fn world(seed: u64, (upstreams, paths): (usize, usize), load: Load) -> Resolving {
-    let config = config(upstreams, paths);
-    let resolver = Resolver::new(&config, seed, Time::START);
-    World::around(resolver, seed, &config, load)
+    World::new(seed, &config(upstreams, paths), load)
 }
 
 /// What clients were told that asked within a stretch of time.

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use byway::clock::Time;
 use byway::route::{Event, Subject as Named, Verdict};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -19,7 +18,6 @@ use super::names::{
     BEGIN, LATE, PACKETS, SECOND, SERVFAIL, Seen, age, everywhere, new_names, zones_of,
 };
 use super::network::unit;
-use super::resolver::Resolver;
 use super::rows::number;
 use super::storms::{Fault, Storm, What};
 use super::subject::{Name, Subject};
@@ -188,8 +186,7 @@ fn few_packets<S: Subject>(world: &World<S>, storm: &Storm) -> Result<(), String
 fn broken(seed: u64, tell: bool) -> Vec<String> {
     let mix = Mix::of(seed);
     let config = mix.storm.config();
-    let resolver = Resolver::new(&config, seed, Time::START);
-    let mut world = World::around(resolver, seed, &config, mix.storm.load);
+    let mut world = World::new(seed, &config, mix.storm.load);
     mix.pass(&mut world);
     if tell {
         let seen = Seen::of(&world, BEGIN, 80 * SECOND);

@@ -1,7 +1,7 @@
 //! A simulated network: seeded, event by event, in its own time.
 //!
 //! An hour of trouble takes a second here, and a seed replays any run exactly. The subject is the very
-//! code that the daemon runs (`byway::route`), driven through the small trait [`subject::Subject`];
+//! code that the daemon runs (`byway::resolve::Core`), driven through the small trait [`subject::Subject`];
 //! around it are links with a queue that somebody else's traffic fills, upstreams that can be slow, sick
 //! or full, and clients that ask whether or not they were answered. [`storms`] makes trouble at random,
 //! [`checks`] says what must hold in all of it, and [`foils`] are subjects that each check must catch.
@@ -11,7 +11,6 @@ pub mod clients;
 pub mod failing;
 pub mod fleet;
 pub mod foils;
-pub mod forwarder;
 pub mod lifeline;
 pub mod mixed;
 pub mod names;

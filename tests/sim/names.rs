@@ -155,8 +155,7 @@ impl Row {
 
     fn world(&self, seed: u64, (upstreams, paths): (usize, usize)) -> World<Resolver> {
         let config = config(upstreams, paths);
-        let resolver = Resolver::new(&config, seed, Time::START);
-        let mut world = World::around(resolver, seed, &config, self.load);
+        let mut world = World::new(seed, &config, self.load);
         for &beside in &self.beside {
             world.ask_beside(BEGIN, beside);
         }

@@ -29,6 +29,8 @@ pub struct Link {
     pub buffer: Duration,
     /// Somebody else's traffic, as a share of the link's rate; above 1 the queue fills.
     pub background: f64,
+    /// How long the link takes for a packet of ours; zero: nobody feels it.
+    pub own: Duration,
     /// Lost at random, each way.
     pub loss: f64,
     /// Nothing comes through.
@@ -48,6 +50,7 @@ impl Link {
             jitter: Duration::from_micros(150),
             buffer: Duration::from_secs(1),
             background: Link::BACKGROUND,
+            own: Duration::ZERO,
             loss: 0.0,
             dead: false,
             queue: 0.0,
@@ -61,6 +64,11 @@ impl Link {
         self.at = now;
         let most = self.buffer.as_secs_f64();
         self.queue = (self.queue + (self.background - 1.0) * dt).clamp(0.0, most);
+    }
+
+    /// So many packets of ours a second fit beside the others'.
+    pub fn carry(&mut self, packets: f64) {
+        self.own = Duration::from_secs_f64((1.0 - self.background) / packets);
     }
 
     /// Empties the queue.
@@ -80,6 +88,13 @@ impl Link {
         };
         if self.dead || unit(rng) < self.loss || unit(rng) < tail_loss {
             return None;
+        }
+        let own = self.own.as_secs_f64();
+        if queued && own > 0.0 {
+            if self.queue >= self.buffer.as_secs_f64() {
+                return None;
+            }
+            self.queue += own;
         }
         let standing = if queued {
             Duration::from_secs_f64(self.queue)

@@ -15,8 +15,8 @@ use byway::route::{AttemptKind, PoolId};
 use serde_json::json;
 
 use super::clients::Load;
-use super::forwarder::Forwarder;
 use super::network::Link;
+use super::resolver::Resolver;
 use super::rows::{
     BEGIN, Change, END, heal_and_drain, kill, kill_all, lose_a_third, sicken_dc1, slow_dc1, swamp,
 };
@@ -30,7 +30,7 @@ const LOST: Duration = Duration::from_secs(2);
 /// A day in 2026, in milliseconds.
 const WALL: u64 = 1_780_000_000_000;
 
-fn stamp(world: &World<Forwarder>, at: Time) -> Stamp {
+fn stamp(world: &World<Resolver>, at: Time) -> Stamp {
     let millis = at.since(world.start).as_millis() as u64;
     Stamp {
         wall: WALL + millis,
@@ -40,7 +40,7 @@ fn stamp(world: &World<Forwarder>, at: Time) -> Stamp {
     }
 }
 
-fn troubles(world: &World<Forwarder>) -> Troubles {
+fn troubles(world: &World<Resolver>) -> Troubles {
     let place = |route: &byway::route::Route| {
         let (upstream, path) = route.name.split_once('@').expect("a route's name");
         Place {
@@ -55,7 +55,7 @@ fn troubles(world: &World<Forwarder>) -> Troubles {
 }
 
 /// Answers, failures and stale answers so far, of questions that are old enough to be told of.
-fn felt(world: &World<Forwarder>) -> [u64; 3] {
+fn felt(world: &World<Resolver>) -> [u64; 3] {
     let mut felt = [0; 3];
     for record in &world.records {
         let failed = match record.answered {
@@ -71,7 +71,7 @@ fn felt(world: &World<Forwarder>) -> [u64; 3] {
 }
 
 /// What a recorder would read.
-fn readings(world: &World<Forwarder>) -> Vec<Reading> {
+fn readings(world: &World<Resolver>) -> Vec<Reading> {
     let reading = |series, labels: &[&str], count: u64| Reading {
         series,
         labels: labels.iter().map(|it| it.to_string()).collect(),
@@ -125,7 +125,7 @@ fn readings(world: &World<Forwarder>) -> Vec<Reading> {
 }
 
 /// Runs the world until `stop` and records it.
-fn record(world: &mut World<Forwarder>, stop: Duration) -> Log {
+fn record(world: &mut World<Resolver>, stop: Duration) -> Log {
     let mut recorder = Recorder::new(None, Layout::of(16 << 20));
     let mut troubles = troubles(world);
     let (mut heard, mut events) = (0, Vec::new());
@@ -151,8 +151,8 @@ fn record(world: &mut World<Forwarder>, stop: Duration) -> Log {
                 stale,
                 again: 0,
             },
-            useful: vec![world.subject.engine.last_useful(PoolId::MAIN)],
-            vain: vec![world.subject.engine.in_vain(PoolId::MAIN)],
+            useful: vec![world.subject.engine().last_useful(PoolId::MAIN)],
+            vain: vec![world.subject.engine().in_vain(PoolId::MAIN)],
             known: 1,
             slept: Duration::ZERO,
         };
@@ -178,7 +178,7 @@ fn record(world: &mut World<Forwarder>, stop: Duration) -> Log {
     log
 }
 
-fn world(seed: u64) -> World<Forwarder> {
+fn world(seed: u64) -> World<Resolver> {
     let load = Load {
         rate: 200.0,
         ..Load::HOST
@@ -257,7 +257,7 @@ fn an_incident_names_the_culprit_that_the_storm_had() {
 const FIELD: &str = include_str!("scenario.json");
 
 /// A scenario's routes stand for the paths and upstreams of the simulated ones, in the order of their names.
-fn replay(world: &mut World<Forwarder>, scenario: &serde_json::Value) {
+fn replay(world: &mut World<Resolver>, scenario: &serde_json::Value) {
     let names = |key: &str| {
         let routes = scenario["routes"].as_array().expect("routes");
         let mut names: Vec<String> = routes

@@ -1,5 +1,5 @@
 //! The resolver as the daemon drives it: the order of things, the cache and the engine, everything but
-//! sockets.
+//! sockets. Every row and every storm runs it.
 //!
 //! [`Resolver`] stands where a worker's sockets stand. Queries and responses are bytes, as on the wire,
 //! so what is measured is what clients would see, Extended DNS Errors included.
@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use byway::clock::{Life, Time};
@@ -20,7 +20,7 @@ use byway::observe::metrics::{
 use byway::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use byway::resolve::lookout::Lookout;
 use byway::resolve::{Core, Shared};
-use byway::route::{AttemptKind, Event, Outcome, RouteId, StreamFacts};
+use byway::route::{AttemptKind, Engine, Event, Outcome, PoolId, RouteId, StreamFacts};
 use byway::sys::Origin;
 use byway::wire::{self, Inspected, Rcode, Sent};
 use rand::SeedableRng;
@@ -32,6 +32,12 @@ use super::subject::{Action, Name, Query, Subject, Tag};
 const LIMIT: usize = 1232;
 /// The ID of every query upstream: nobody forges answers here.
 const ID: u16 = 0x5117;
+
+/// What probes ask where `. NS` is not answered, which no client does.
+const INVALID: Name = Name::Unknown(u64::MAX);
+
+/// See [`Engine::last_useful`] and [`Engine::in_vain`].
+pub type Sees = (Time, (usize, Option<Rcode>));
 
 /// An answer as a client got it.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +71,12 @@ pub struct Resolver {
     stale: HashMap<Name, Time>,
     /// Everything the engine told.
     pub events: Vec<(Time, Event)>,
+    /// When something useful had come last, and what was asked in vain since then, from each time on.
+    pub seen: Vec<(Time, Sees)>,
+    /// Whether it knows of its host's stalls. The control is the one that does not.
+    pub attentive: bool,
+    /// Packets that were a question's first.
+    needed: u64,
     /// The most that was in hand at any time: questions, and clients that wait.
     pub most: usize,
     tick: Time,
@@ -88,8 +100,8 @@ struct Open {
 struct Wire {
     open: HashMap<Tag, Open>,
     next: u32,
-    sent: Vec<Action>,
-    needed: u64,
+    /// What leaves with this turn. What each is for is known at its end.
+    sent: Vec<(Attempt, Action)>,
 }
 
 impl Exchanges for Wire {
@@ -105,20 +117,16 @@ impl Exchanges for Wire {
         self.next += 1;
         let tag = Tag::from(socket);
         let question = query.question.to_vec();
-        let kind = match name_of(&question) {
-            None => AttemptKind::Probe,
-            Some(_) if self.open.values().any(|it| it.question == question) => AttemptKind::Retry,
-            Some(_) => AttemptKind::Primary,
-        };
-        self.needed += u64::from(kind == AttemptKind::Primary);
         let name = name_of(&question);
         self.open.insert(tag, Open { attempt, question });
-        self.sent.push(Action::Send {
+        let kind = AttemptKind::Probe;
+        let send = Action::Send {
             tag,
             route,
             kind,
             name,
-        });
+        };
+        self.sent.push((attempt, send));
         Ok(Handle::Udp { socket, id: ID })
     }
 
@@ -206,6 +214,9 @@ impl Resolver {
             asked: HashMap::new(),
             stale: HashMap::new(),
             events: Vec::new(),
+            seen: Vec::new(),
+            attentive: true,
+            needed: 0,
             most: 0,
             tick: now,
             lookout: Lookout::default(),
@@ -216,6 +227,10 @@ impl Resolver {
         }
     }
 
+    pub fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.shared.engine()
+    }
+
     /// Finds out whether the host has stalled until just before `now`.
     fn take_bearings(&mut self, now: Time) {
         self.core.turn(Life::awake(now));
@@ -223,6 +238,9 @@ impl Resolver {
         if now > self.turned {
             self.core.left(self.turned, self.turned);
             self.turned = now;
+        }
+        if !self.attentive {
+            return;
         }
         if let Some(over) = self.lookout.turn(self.armed, now) {
             self.core.host_stalled(over);
@@ -234,11 +252,29 @@ impl Resolver {
         self.most = self
             .most
             .max(self.core.questions() + self.clients.clients());
-        out.append(&mut self.core.exchanges.sent);
+        for (attempt, mut action) in std::mem::take(&mut self.core.exchanges.sent) {
+            if let Action::Send { kind, .. } = &mut action {
+                *kind = self.core.kind_of(attempt).expect("an attempt of this turn");
+                self.needed += u64::from(!kind.is_extra());
+            }
+            out.push(action);
+        }
         // Room for what is queued is looked for at once if it has not been for a while.
         self.armed = self.core.next_wake().map_or(Time::NEVER, |it| it.max(now));
         let told: Vec<Told> = self.replies.0.borrow_mut().drain(..).collect();
         told.into_iter().for_each(|told| self.tell(told, out));
+        self.listen(now);
+    }
+
+    /// What the engine tells is heard, and what the watch asks it is known.
+    fn listen(&mut self, now: Time) {
+        let mut engine = self.shared.engine();
+        self.events.extend(engine.take_events());
+        let main = PoolId::MAIN;
+        let sees = (engine.last_useful(main), engine.in_vain(main));
+        if self.seen.last().is_none_or(|(_, last)| *last != sees) {
+            self.seen.push((now, sees));
+        }
     }
 
     /// A client got its answer.
@@ -334,13 +370,14 @@ impl Subject for Resolver {
             for route in tick.probes {
                 self.core.probe(route, now);
             }
-            self.events.extend(self.shared.engine().take_events());
         }
         self.turned(now, out);
     }
 
     fn left(&mut self, decided: Time, now: Time) {
-        self.core.left(decided, now);
+        if self.attentive {
+            self.core.left(decided, now);
+        }
     }
 
     fn next_timer(&self) -> Time {
@@ -351,11 +388,12 @@ impl Subject for Resolver {
     }
 
     fn needed(&self) -> u64 {
-        self.core.exchanges.needed
+        self.needed
     }
 
     fn in_hand(&self) -> usize {
-        self.core.questions() + self.core.exchanges.open.len() + self.clients.clients()
+        let listening = self.engine().report(Time::START).listening;
+        self.core.questions() + self.core.exchanges.open.len() + listening + self.clients.clients()
     }
 
     fn events(&self) -> &[(Time, Event)] {
@@ -376,17 +414,19 @@ pub fn ttl(name: Option<Name>) -> u32 {
 const A: u16 = 1;
 const HTTPS: u16 = 65;
 
-/// A query with EDNS.
+/// A query with EDNS. Names that are no zone's of their own lie in some fifty.
 fn ask(query: Query, name: Name) -> Vec<u8> {
-    let (labels, kind) = match name {
-        Name::Popular(number) => (vec![format!("p{number}"), "example".into()], A),
-        Name::Https(number) => (vec![format!("p{number}"), "example".into()], HTTPS),
-        Name::Unknown(number) => (vec![format!("u{number}"), "example".into()], A),
-        Name::InZone(zone, number) => (
-            vec![format!("n{number}"), format!("z{zone}"), "example".into()],
-            A,
-        ),
+    let (letter, number, kind) = match name {
+        Name::Popular(number) => ("p", number.into(), A),
+        Name::Https(number) => ("p", number.into(), HTTPS),
+        Name::Unknown(number) => ("u", number, A),
+        Name::InZone(_, number) => ("n", number, A),
     };
+    let zone = match name {
+        Name::InZone(zone, _) => format!("z{zone}"),
+        _ => format!("{letter}{}", number % 50),
+    };
+    let labels = [format!("{letter}{number}"), zone, "example".into()];
     let mut packet = (query as u16).to_be_bytes().to_vec();
     packet.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
     for label in labels {
@@ -411,6 +451,9 @@ fn label(question: &[u8]) -> Option<(&str, u64, &[u8])> {
 /// What a question asks for; `None` for the root.
 fn name_of(question: &[u8]) -> Option<Name> {
     let kind = question.len().checked_sub(4)?;
+    if question.starts_with(b"\x07invalid\0") {
+        return Some(INVALID);
+    }
     let https = question[kind..].starts_with(&HTTPS.to_be_bytes());
     match label(question)? {
         ("p", number, _) if https => Some(Name::Https(number as u32)),

@@ -6,8 +6,8 @@ use byway::route::{Event, Subject as Named};
 use byway::wire::Rcode;
 
 use super::clients::Load;
-use super::forwarder::Forwarder;
 use super::network::{Link, Upstream};
+use super::resolver::Resolver;
 use super::watch::Figures;
 use super::world::{World, config};
 
@@ -64,7 +64,7 @@ impl Row {
     }
 
     /// The world of this seed after the whole run.
-    fn world(&self, seed: u64) -> World<Forwarder> {
+    fn world(&self, seed: u64) -> World<Resolver> {
         let mut world = World::new(seed, &config(self.upstreams, self.paths), self.load);
         // Whatever a host likes, dc1 is the one that it asks: the trouble is there.
         for upstream in &mut world.upstreams[1..] {
@@ -114,11 +114,12 @@ impl Row {
     }
 
     /// Runs it with each seed and hands over the world and what was seen during the fault.
-    pub fn run(&self, judge: impl Fn(&World<Forwarder>, &Figures)) {
+    pub fn run(&self, judge: impl Fn(&World<Resolver>, &Figures)) {
         if let Some(seeds) = number("BYWAY_SURVEY") {
             return self.survey(seeds);
         }
-        for seed in SEEDS {
+        let seeds = number("BYWAY_SEED").map_or(SEEDS.to_vec(), |seed| vec![seed]);
+        for seed in seeds {
             let world = self.world(seed);
             let seen = Figures::of(&world, BEGIN, END);
             let back = world.back_on_first_path(END).map(|back| back.as_secs_f64());
@@ -129,6 +130,8 @@ impl Row {
             );
             if std::env::var_os("BYWAY_STORY").is_some() {
                 println!("{}", world.story(BEGIN - Duration::from_secs(1)));
+            }
+            if std::env::var_os("BYWAY_PACKETS").is_some() {
                 println!("{}", world.parcels(BEGIN));
             }
             judge(&world, &seen);
@@ -137,7 +140,7 @@ impl Row {
 }
 
 /// The figures of the first rows: nobody fails, nobody waits, at hardly any price.
-pub fn unnoticed(world: &World<Forwarder>, seen: &Figures) {
+pub fn unnoticed(world: &World<Resolver>, seen: &Figures) {
     assert_eq!(seen.failed, 0, "failed");
     assert!(seen.over_50 <= 5, "{} over 50 ms", seen.over_50);
     assert!(
@@ -154,7 +157,7 @@ pub fn unnoticed(world: &World<Forwarder>, seen: &Figures) {
 }
 
 /// A path's trouble: its share after a second, and whom the events accuse.
-pub fn left_path_a(world: &World<Forwarder>, seen: &Figures) {
+pub fn left_path_a(world: &World<Resolver>, seen: &Figures) {
     unnoticed(world, seen);
     assert!(
         seen.on_first_path < 0.02,
@@ -166,14 +169,14 @@ pub fn left_path_a(world: &World<Forwarder>, seen: &Figures) {
 }
 
 /// A server's trouble: nobody accuses a path.
-pub fn left_dc1(world: &World<Forwarder>, seen: &Figures) {
+pub fn left_dc1(world: &World<Resolver>, seen: &Figures) {
     unnoticed(world, seen);
     assert!(accused(world, "dc1"), "dc1 was never accused");
     assert!(!accused(world, "A") && !accused(world, "B") && !accused(world, "dc2"));
 }
 
 /// The figures of a sidecar.
-pub fn unnoticed_by_a_sidecar(world: &World<Forwarder>, seen: &Figures) {
+pub fn unnoticed_by_a_sidecar(world: &World<Resolver>, seen: &Figures) {
     nearly_unnoticed_by_a_sidecar(world, seen);
     // One packet of some 190 is half a per cent: the figure is kept to the packet.
     let asked = seen.packets as f64 / seen.x;
@@ -181,7 +184,7 @@ pub fn unnoticed_by_a_sidecar(world: &World<Forwarder>, seen: &Figures) {
     assert!(seen.packets as f64 <= most, "x {:.3}", seen.x);
 }
 
-pub fn nearly_unnoticed_by_a_sidecar(_: &World<Forwarder>, seen: &Figures) {
+pub fn nearly_unnoticed_by_a_sidecar(_: &World<Resolver>, seen: &Figures) {
     assert_eq!(seen.failed, 0, "failed");
     assert!(seen.over_50 <= 1, "{} over 50 ms", seen.over_50);
     assert_eq!(seen.over_250, 0, "over 250 ms");
@@ -190,7 +193,7 @@ pub fn nearly_unnoticed_by_a_sidecar(_: &World<Forwarder>, seen: &Figures) {
 }
 
 /// Whether a path or an upstream of this name was said to be in trouble during the fault.
-pub fn accused(world: &World<Forwarder>, name: &str) -> bool {
+pub fn accused(world: &World<Resolver>, name: &str) -> bool {
     world.subject.events.iter().any(|(at, event)| {
         let during = at.since(world.start) >= BEGIN && at.since(world.start) < END;
         during

@@ -9,7 +9,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::clients::Load;
-use super::forwarder::Forwarder;
 use super::network::{Link, Upstream, unit};
 use super::resolver::Resolver;
 use super::subject::Subject;
@@ -95,7 +94,7 @@ fn unmoved<S: Subject>(world: &World<S>, case: &str) {
 }
 
 #[test]
-fn the_engine_does_not_take_them_for_the_networks() {
+fn nobody_takes_them_for_the_networks() {
     for (load, trip) in settings() {
         for stalls in [Stalls::Never, Stalls::NowAndThen, Stalls::Throttled] {
             for seed in SEEDS {
@@ -104,20 +103,6 @@ fn the_engine_does_not_take_them_for_the_networks() {
                 let case = format!("{:.0}/s, {trip} ms, {stalls:?}, seed {seed}", load.rate);
                 unmoved(&world, &case);
             }
-        }
-    }
-}
-
-#[test]
-fn the_resolver_does_not_take_them_for_the_networks() {
-    for (load, trip) in settings() {
-        for stalls in [Stalls::NowAndThen, Stalls::Throttled] {
-            let config = config(2, 2);
-            let resolver = Resolver::new(&config, 1, Time::START);
-            let mut world = World::around(resolver, 1, &config, load);
-            run(&mut world, stalls, trip, 1);
-            let case = format!("resolver, {:.0}/s, {trip} ms, {stalls:?}", load.rate);
-            unmoved(&world, &case);
         }
     }
 }
@@ -149,7 +134,7 @@ fn one_that_does_not_look_out_for_them_would() {
 type Change = fn(&mut [Link], &mut [Upstream]);
 
 /// The world of this seed in which `fault` begins and ends among the stalls.
-fn troubled(seed: u64, load: Load, trip: u64, stalls: Stalls, fault: Change) -> World<Forwarder> {
+fn troubled(seed: u64, load: Load, trip: u64, stalls: Stalls, fault: Change) -> World<Resolver> {
     let mut world = World::new(seed, &config(2, 2), load);
     // Whatever a host likes, dc1 is the one that it asks.
     world.upstreams[1].distance = Duration::from_millis(trip) / 4;
@@ -229,7 +214,7 @@ fn an_outage_ends_through_them() {
                 let seen = Figures::of(&world, HEALED + 2 * SECOND, STOP - SECOND);
                 println!("{case:<50} {seen}");
                 assert_eq!(seen.failed, 0, "{case}");
-                assert_eq!(world.subject.engine.standing(), Standing::Clear, "{case}");
+                assert_eq!(world.subject.engine().standing(), Standing::Clear, "{case}");
             }
         }
     }

@@ -12,8 +12,8 @@ use byway::wire::Rcode;
 
 use super::clients::Load;
 use super::failing::{Asked, Beside, Failing, Fate, Whose};
-use super::forwarder::Forwarder;
 use super::names::SECOND;
+use super::resolver::Resolver;
 use super::world::{World, config};
 
 /// The standby dies then, or later; by then routes are idle.
@@ -31,19 +31,19 @@ fn asking(rate: f64) -> Load {
     }
 }
 
-fn world(seed: u64, grid: (usize, usize), policy: Policy, rate: f64) -> World<Forwarder> {
+fn world(seed: u64, grid: (usize, usize), policy: Policy, rate: f64) -> World<Resolver> {
     let mut config = config(grid.0, grid.1);
     config.routing.policy = policy;
     World::new(seed, &config, asking(rate))
 }
 
-fn verdicts(world: &World<Forwarder>) -> Vec<Verdict> {
-    let report = world.subject.engine.report(world.now);
+fn verdicts(world: &World<Resolver>) -> Vec<Verdict> {
+    let report = world.subject.engine().report(world.now);
     report.routes.iter().map(|route| route.verdict).collect()
 }
 
 /// Who was told to be bad since `from`, and when.
-fn told(world: &World<Forwarder>, from: Duration) -> Vec<(Duration, String)> {
+fn told(world: &World<Resolver>, from: Duration) -> Vec<(Duration, String)> {
     let since = world.subject.events.iter().filter_map(|(at, event)| {
         let Event::Verdict {
             subject, from, to, ..
@@ -64,7 +64,7 @@ enum Death {
     Servfail,
 }
 
-fn dies(world: &mut World<Forwarder>, after: Duration, how: Death) {
+fn dies(world: &mut World<Resolver>, after: Duration, how: Death) {
     world.at(after, move |world| match how {
         Death::Silent => world.upstreams[1].dead = true,
         Death::Servfail => world.upstreams[1].sick = (1.0, Rcode::SERVFAIL),
@@ -157,7 +157,7 @@ fn a_route_that_nobody_asked_is_unknown_until_it_answers_and_again_when_it_is_no
     assert_eq!(verdicts(&world), [Verdict::Unknown; 2]);
     world.run(15 * SECOND);
     assert_eq!(verdicts(&world), [Verdict::Clear; 2]);
-    let report = world.subject.engine.report(world.now);
+    let report = world.subject.engine().report(world.now);
     assert_eq!(report.upstreams[1].verdict, Verdict::Clear);
     // A metered path is not asked.
     config.paths[0].metered = true;
@@ -224,7 +224,10 @@ fn a_host_that_slept_accuses_nobody_of_what_its_network_took_to_come_back() {
             world.links[0].dead = true;
             let (now, mut rng) = (world.now, rand::SeedableRng::seed_from_u64(1));
             let rng: &mut rand::rngs::StdRng = &mut rng;
-            world.subject.engine.host_slept(8 * 3600 * SECOND, now, rng);
+            world
+                .subject
+                .engine()
+                .host_slept(8 * 3600 * SECOND, now, rng);
         });
         world.at(104 * SECOND, |world| world.links[0].dead = false);
         world.run(101 * SECOND);
@@ -292,7 +295,7 @@ const NOT_THE_ROOT: [Fate; 3] = [
     Fate::Late(Duration::from_secs(2), Rcode::SERVFAIL),
 ];
 
-fn not_for_the_root(seed: u64, upstreams: usize, fate: Fate) -> World<Forwarder> {
+fn not_for_the_root(seed: u64, upstreams: usize, fate: Fate) -> World<Resolver> {
     let mut world = world(seed, (upstreams, 1), Policy::Ordered, 5.0);
     world.failing.push(Failing {
         whose: Whose::Root,
@@ -300,11 +303,11 @@ fn not_for_the_root(seed: u64, upstreams: usize, fate: Fate) -> World<Forwarder>
         fate,
     });
     // As the daemon does.
-    world.subject.engine.begin_first_round(&[]);
+    world.subject.engine().begin_first_round(&[]);
     world
 }
 
-fn troubles(world: &World<Forwarder>) -> usize {
+fn troubles(world: &World<Resolver>) -> usize {
     let is = |(_, event): &&(Time, Event)| {
         matches!(event, Event::Outage { .. } | Event::NothingClear { .. })
     };

@@ -15,8 +15,8 @@ use byway::wire::Rcode;
 
 use super::clients::{Load, Record};
 use super::failing::{Asked, Beside, Failing, Fate, Whose};
-use super::forwarder::Forwarder;
 use super::network::{Link, Upstream};
+use super::resolver::Resolver;
 use super::rows::{self, SEEDS};
 use super::world::{World, config};
 
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 type Fault = fn(&mut [Link], &mut [Upstream]);
 
 /// The lines that a log would have: of warnings first, then of news.
-fn lines(world: &World<Forwarder>, config: &Config) -> [Vec<String>; 2] {
+fn lines(world: &World<Resolver>, config: &Config) -> [Vec<String>; 2] {
     let place = |route: &byway::route::Route| Place {
         route: route.name.clone(),
         upstream: config.upstreams[usize::from(route.upstream.0)]

@@ -19,8 +19,8 @@ use byway::route::{Event, Subject as Named};
 use byway::wire::Rcode;
 
 use super::clients::Load;
-use super::forwarder::Forwarder;
 use super::network::{Link, Upstream};
+use super::resolver::Resolver;
 use super::rows::{BEGIN, END, STOP, number};
 use super::watch::Figures;
 use super::world::{World, config};
@@ -115,7 +115,7 @@ struct Seen {
 }
 
 impl Case {
-    fn world(&self, seed: u64) -> World<Forwarder> {
+    fn world(&self, seed: u64) -> World<Resolver> {
         let mut config = config(self.upstreams, self.paths);
         config.routing.policy = self.policy;
         let load = Load {
@@ -188,7 +188,7 @@ impl Case {
         }
     }
 
-    fn seen(&self, world: &World<Forwarder>) -> Seen {
+    fn seen(&self, world: &World<Resolver>) -> Seen {
         let figures = Figures::of(world, BEGIN, END);
         let health = Figures::of(world, BEGIN - (END - BEGIN), BEGIN);
         let more = self.clear_way().unwrap_or_default() + 2.0 * self.jitter;
@@ -284,7 +284,7 @@ impl Case {
     }
 
     /// Seconds until the nearest path that healed carries most again; 0 where that is no question.
-    fn back(&self, world: &World<Forwarder>) -> f64 {
+    fn back(&self, world: &World<Resolver>) -> f64 {
         let bad_first = matches!(self.steady(), Some((At::Path(0), _)));
         let least = (1..self.paths).map(|it| self.round_trip(it));
         let nearest = least.fold(f64::MAX, f64::min) > self.round_trip(0) / 0.8 + 0.3;

@@ -13,8 +13,8 @@ use rand::rngs::StdRng;
 
 use super::clients::{Load, Record, STUB_TIMEOUT, STUB_TRIES};
 use super::failing::{self, Beside, Failing};
-use super::forwarder::Forwarder;
 use super::network::{Link, Upstream, unit};
+use super::resolver::Resolver;
 use super::subject::{Action, Name, Query, Subject, Tag};
 
 /// What happens to the world at a certain time.
@@ -108,11 +108,10 @@ pub fn config(upstreams: usize, paths: usize) -> Config {
     config
 }
 
-impl World<Forwarder> {
-    /// The engine as the daemon drives it, in a healthy network.
-    pub fn new(seed: u64, config: &Config, load: Load) -> World<Forwarder> {
-        let rng = StdRng::seed_from_u64(!seed);
-        World::around(Forwarder::new(config, rng, Time::START), seed, config, load)
+impl World<Resolver> {
+    /// The resolver as the daemon drives it, in a healthy network.
+    pub fn new(seed: u64, config: &Config, load: Load) -> World<Resolver> {
+        World::around(Resolver::new(config, seed, Time::START), seed, config, load)
     }
 }
 
