@@ -64,6 +64,8 @@ rules! {
         PatientTimeout,
         /// Round trips that are steady for ten minutes become the base.
         Rebase,
+        /// What returns is expected to take what it takes now, not what a slow queue taught it.
+        ReturnsAsItIs,
         /// That another server was quick proves nothing where all are known to be slow at times.
         OthersAreSlow,
         /// A late answer between timely ones is a slow question's.

@@ -16,7 +16,8 @@ impl Engine {
             let record = &self.records[index];
             let path = &self.paths[record.route.path.0 as usize];
             let upstream = &self.upstreams[record.route.upstream.0 as usize];
-            self.records[index].rank = if !self.is_usable(record) {
+            let before = record.rank;
+            let rank = if !self.is_usable(record) {
                 Rank::Out
             } else {
                 match self.effective(record) {
@@ -34,6 +35,11 @@ impl Engine {
                     Verdict::Dead => Rank::Dead,
                 }
             };
+            let record = &mut self.records[index];
+            record.rank = rank;
+            if before >= Rank::Congested && before != Rank::Out && rank <= Rank::Recovering {
+                record.round_trips.returns(now);
+            }
         }
         self.stalls.look_again();
         for pool in self.pools() {

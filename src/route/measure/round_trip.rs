@@ -285,6 +285,15 @@ impl RoundTrips {
         ))
     }
 
+    /// It returns from trouble: it is expected to take no longer than it does now. A queue that filled slowly taught it more
+    /// before it was found out, and nobody would ask it for as long as it believes that.
+    pub fn returns(&mut self, now: Time) {
+        if let (Some(low), true) = (self.quantile(now, LOW_PART), Rule::ReturnsAsItIs.stands()) {
+            self.mean = self.mean.min(low as f32);
+            self.look_ahead();
+        }
+    }
+
     /// Takes up what is known of how long its server takes for slow questions.
     pub fn expect_slow(&mut self, slow: Tail) {
         if self.slow != slow && Rule::SlowQuestions.stands() {

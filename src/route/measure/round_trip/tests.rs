@@ -148,3 +148,23 @@ fn a_queue_that_fills_slowly_is_late_all_the_same() {
         assert!(queue < 20_000, "noticed at {queue} us");
     }
 }
+
+#[test]
+fn what_returns_is_expected_to_take_what_it_takes_now() {
+    let (mut round_trips, mut now) = healthy(&[2.0]);
+    // A queue that fills slowly, before it is found out.
+    for trip in [3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0] {
+        for _ in 0..10 {
+            now = now + Duration::from_millis(10);
+            round_trips.sample(ms(trip), now, true, true);
+        }
+    }
+    assert!(round_trips.typical_us() > 6_000.0);
+    now = now + Duration::from_secs(20);
+    for _ in 0..3 {
+        now = now + Duration::from_millis(100);
+        round_trips.sample(ms(2.1), now, false, true);
+    }
+    round_trips.returns(now);
+    assert!(round_trips.typical_us() < 2_200.0);
+}
