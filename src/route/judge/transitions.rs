@@ -195,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn useless_answers_make_one_in_doubt_sick_too() {
+        let useless = |it| it == Signal::Useless;
+        let then = next(Verdict::Suspect, Verdict::Congested, useless);
+        assert_eq!(then, Some(Verdict::Sick));
+    }
+
+    #[test]
     fn proof_makes_a_way_congested_and_a_server_sick() {
         for jammed in [Verdict::Congested, Verdict::Sick] {
             let then = next(Verdict::Suspect, jammed, |it| it == Signal::Proven);

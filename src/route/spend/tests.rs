@@ -210,3 +210,38 @@ fn what_is_in_use_is_renewed_whatever_else_is_asked() {
         "{renewed} and {others} of {most}"
     );
 }
+
+/// How often in a row something can be paid at once.
+fn paid(budgets: &mut Budgets, charge: Charge, now: Time) -> usize {
+    (0..1_000).take_while(|_| budgets.pay(charge, now)).count()
+}
+
+#[test]
+fn a_measurement_leaves_the_last_packets_to_questions() {
+    let (mut budgets, now) = healthy(10, 60);
+    paid(&mut budgets, Charge::Measurement, now);
+    assert_eq!(paid(&mut budgets, Charge::Extra, now), STEADY_KEPT as usize);
+}
+
+#[test]
+fn what_is_asked_again_leaves_a_quarter_of_the_ceiling_to_what_is_not() {
+    let (mut budgets, now) = healthy(100, 60);
+    let again = paid(&mut budgets, Charge::Again, now);
+    assert!(again < 1_000);
+    assert!(paid(&mut budgets, Charge::First, now) >= again / 4);
+}
+
+#[test]
+fn probes_are_few_at_once_whatever_they_are_for() {
+    for charge in [Charge::Probe, Charge::ProbeInNeed, Charge::IdleProbe] {
+        let (mut budgets, now) = healthy(100, 60);
+        assert_eq!(paid(&mut budgets, charge, now), PROBES_BURST as usize);
+    }
+}
+
+#[test]
+fn where_little_is_asked_the_ceiling_is_a_little_more() {
+    let (mut budgets, now) = (Budgets::new(0.05, 1.3, Time::START), Time::START);
+    budgets.recall_rate(0.5, now);
+    assert_eq!(budgets.ceiling_rate(), 0.5 + CEILING_MORE);
+}

@@ -160,3 +160,30 @@ fn of_what_is_out_of_use_nothing_is_chosen() {
     let chosen = world.engine.choose(PoolId::MAIN, later, &mut world.rng);
     assert_eq!(chosen, Err(Refused::NoRoute));
 }
+
+#[test]
+fn what_is_in_flight_makes_a_route_dearer() {
+    let mut world = World::measured(&config(Policy::Fastest));
+    let first = route(&world, 0, 0);
+    let alone = world.engine.record(first).expected_us();
+    for _ in 0..30 {
+        let (kind, about) = (
+            crate::route::AttemptKind::Primary,
+            crate::route::About::PLAIN,
+        );
+        world.engine.depart(first, kind, false, about, world.now);
+    }
+    assert!(world.engine.record(first).expected_us() > 1.2 * alone);
+}
+
+#[test]
+fn a_question_that_failed_over_a_route_begins_at_another_server() {
+    let mut world = World::measured(&config(Policy::Ordered));
+    let chosen = choose(&mut world);
+    let (engine, rng) = (&mut world.engine, &mut world.rng);
+    let other = engine
+        .choose_for(PoolId::MAIN, &[chosen], world.now, rng)
+        .expect("one");
+    let of = |id| world.engine.record(id).route.upstream;
+    assert_ne!(of(other), of(chosen));
+}

@@ -168,3 +168,26 @@ fn what_returns_is_expected_to_take_what_it_takes_now() {
     round_trips.returns(now);
     assert!(round_trips.typical_us() < 2_200.0);
 }
+
+#[test]
+fn the_first_timeouts_are_long_until_slow_questions_are_known() {
+    let mut first = RoundTrips::new(WAITS);
+    let now = Time::START + Duration::from_secs(1);
+    first.sample(ms(2.0), now, true, true);
+    assert!(first.rto() >= FIRST_RTO);
+    let (known, _) = healthy(&[2.0]);
+    assert!(known.rto() < FIRST_RTO);
+}
+
+#[test]
+fn the_timeout_is_twice_the_far_tail_at_least() {
+    let (mut round_trips, now) = healthy(&[2.0]);
+    let far = ms(150.0);
+    round_trips.expect_slow(Tail {
+        far,
+        known: true,
+        ..Tail::default()
+    });
+    round_trips.sample(ms(2.0), now, true, true);
+    assert!(round_trips.rto() >= 2 * far, "{:?}", round_trips.rto());
+}
