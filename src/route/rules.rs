@@ -1,6 +1,7 @@
 //! The rules of the engine by name, so that each can be taken away to see who misses it.
 //!
-//! A rule that nobody misses has no place here. What is shipped holds all rules, and `Rule::stands` is no code there: only tests,
+//! A rule that nobody misses has no place here. `tests/ablation.rs` takes them away one after the other and says which unit tests
+//! and which rows of the simulation then fail; `docs/rules.md` keeps what it found. What is shipped holds all rules, and `Rule::stands` is no code there: only tests,
 //! and a build with the feature `ablation`, look whether the environment names one (`BYWAY_WITHOUT`).
 
 /// Names the rules and says what each of them is, step by step.
@@ -433,3 +434,57 @@ static GONE: std::sync::LazyLock<Option<Rule>> = std::sync::LazyLock::new(|| {
     let found = Rule::ALL.iter().find(|it| it.name() == name);
     Some(*found.unwrap_or_else(|| panic!("there is no rule {name}")))
 });
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// How often it is looked whether a test has ended, and for how many looks. Whoever hangs misses the rule as well.
+    const LOOK: Duration = Duration::from_millis(10);
+    const LOOKS: u32 = 6_000;
+
+    /// Whether the test of this name fails without `rule`.
+    fn misses(name: &str, rule: Rule) -> bool {
+        let itself = std::env::current_exe().expect("this program");
+        let mut child = Command::new(itself)
+            .args(["--exact", name])
+            .env(WITHOUT, rule.name())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        for _ in 0..LOOKS {
+            if let Some(status) = child.try_wait().expect("a child") {
+                return !status.success();
+            }
+            std::thread::sleep(LOOK);
+        }
+        child.kill().expect("it ends");
+        child.wait().expect("it has ended");
+        true
+    }
+
+    /// The unit tests that docs/rules.md names for each rule fail without it. The first of them is enough here; the full run
+    /// looks at all, and `tests/ablation.rs` that they exist.
+    #[test]
+    fn the_unit_tests_that_the_page_names_miss_their_rule() {
+        let page = std::fs::read_to_string("docs/rules.md").expect("the page");
+        let mut wrong = Vec::new();
+        for &rule in Rule::ALL {
+            let start = format!("| `{}` | {} |", rule.name(), rule.what().trim());
+            let row = page.lines().find_map(|line| line.strip_prefix(&start));
+            let Some((units, _)) = row.and_then(|it| it.split_once('|')) else {
+                wrong.push(format!("{}: not on the page", rule.name()));
+                continue;
+            };
+            if let Some(name) = units.split('`').nth(1).filter(|name| !misses(name, rule)) {
+                wrong.push(format!("{}: {name} does without", rule.name()));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
