@@ -28,7 +28,7 @@ impl Shop {
             metrics: Arc::clone(metrics),
         };
         if let Some(tls) = &shop.tls {
-            shop.look_at(&tls.shown());
+            shop.look_at(&tls.shown(), true);
         }
         shop
     }
@@ -41,22 +41,22 @@ impl Shop {
         self.tls.as_ref().map(|tls| tls.read(of)).transpose()
     }
 
-    /// Shows what was read.
-    pub(super) fn show(&self, ready: Option<Ready>) {
+    /// Shows what was read, and tells of what is odd about it unless that has been told.
+    pub(super) fn show(&self, ready: Option<Ready>, tell: bool) {
         if let (Some(tls), Some(ready)) = (&self.tls, ready) {
             tls.show(ready);
-            self.look_at(&tls.shown());
+            self.look_at(&tls.shown(), tell);
         }
     }
 
-    /// Tells of what holds no more, or soon will not.
-    fn look_at(&self, shown: &[Shown]) {
+    /// Notes when the first of them ends, and tells of what holds no more, or soon will not.
+    fn look_at(&self, shown: &[Shown], tell: bool) {
         let now = SystemTime::now();
         let ends = shown.iter().filter_map(|it| Some(it.holds?.1));
         if let Some(first) = ends.min() {
             self.metrics.certificate_ends(first);
         }
-        for it in shown {
+        for it in shown.iter().filter(|_| tell) {
             let Some((from, until)) = it.holds else {
                 continue;
             };
@@ -93,12 +93,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Those that `of` names are shown already.
-    pub(super) fn new(shop: Shop, of: &[CertificateConfig]) -> Reader {
+    /// Whatever is shown already is read once more with the first look: it may have changed since.
+    pub(super) fn new(shop: Shop) -> Reader {
         Reader {
             shop,
-            of: of.to_vec(),
-            seen: all(of),
+            of: Vec::new(),
+            seen: Vec::new(),
             complaint: None,
         }
     }
@@ -106,20 +106,22 @@ impl Reader {
     /// Shows what the files hold now. What they held before stays in use while they cannot be used: one of a pair may have
     /// been written, the other not yet.
     pub(super) fn follow(&mut self, of: &[CertificateConfig]) {
+        // Before they are read: what changes meanwhile is told, and found to be other than this.
         let now = all(of);
-        if self.of != of {
-            // A reload has read them.
-            (self.of, self.seen, self.complaint) = (of.to_vec(), now, None);
-            return;
-        }
-        if now == self.seen && self.complaint.is_none() {
+        // A start or a reload has read them, and something may have changed since.
+        let is_new = self.of != of;
+        if is_new {
+            (self.of, self.complaint) = (of.to_vec(), None);
+        } else if now == self.seen && self.complaint.is_none() {
             return;
         }
         match self.shop.read(of) {
             Ok(ready) => {
-                self.shop.show(ready);
-                let names: Vec<String> = files(of).map(|it| it.display().to_string()).collect();
-                info!("certificates and keys were read anew: {}", names.join(", "));
+                self.shop.show(ready, !is_new);
+                if !is_new {
+                    let names: Vec<String> = files(of).map(|it| it.display().to_string()).collect();
+                    info!("certificates and keys were read anew: {}", names.join(", "));
+                }
                 (self.seen, self.complaint) = (now, None);
             }
             Err(error) => {

@@ -263,7 +263,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     let pulse = pulses.beside("the reader of the host's files".into(), clock.now());
     let follower = Follower::new()?;
     follower.follow(&loaded, config);
-    let certificates = certificates::Reader::new(shop.clone(), &config.certificates);
+    let certificates = certificates::Reader::new(shop.clone());
     follower.run((hosts, certificates), to_main, clock, pulse)?;
     paths.confess();
     let proof = service::is_watched().then(|| Proof::new(&metrics, &listen));

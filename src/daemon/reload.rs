@@ -267,7 +267,7 @@ impl Reloader {
         if !changed.is_empty() {
             self.apply(&config)?;
         }
-        self.shop.show(certificates);
+        self.shop.show(certificates, true);
         loaded.remarks.iter().for_each(|remark| warn!("{remark}"));
         let origin = loaded.describe();
         let mut done = format!("{by}: the configuration was read anew from {origin}: ");
