@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["wire"]),
     ("record", &["observe", "config"]),
     ("route", &["wire", "observe", "config"]),
-    ("net", &["wire", "observe", "config", "route", "sys"]),
+    ("net", &["wire", "observe", "config", "route", "sys", "tls"]),
     ("cache", &["wire", "observe", "config"]),
     ("names", &["wire", "observe", "config"]),
     (
@@ -29,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "cache", "names", "route", "net", "wire", "observe", "config", "sys",
         ],
     ),
-    ("tls", &["config"]),
+    ("tls", &["config", "observe"]),
     (
         "serve",
         &["resolve", "wire", "observe", "config", "sys", "tls"],

@@ -31,7 +31,7 @@ pub enum AddressError {
     #[error("expected an IP address, not a URL")]
     Url,
     /// A URL or an address that stands for an encrypted transport.
-    #[error("upstreams are not asked over {0} yet")]
+    #[error("expected an IP address, not a URL of DNS over {0}")]
     Encrypted(&'static str),
     /// What follows the address is no port.
     #[error("`{0}` is not a port, 1 to 65535")]
@@ -72,9 +72,13 @@ impl AddressError {
             AddressError::Url => {
                 Some("how an upstream is spoken to is a key of its own, `transport`".to_owned())
             }
-            AddressError::Encrypted(_) => Some(
-                "write the address alone for plain DNS over UDP or TCP; a proxy on this host can encrypt".to_owned(),
+            AddressError::Encrypted("TLS") => Some(
+                "write the address alone and `transport = \"tls\"`, with `tls-name` for the name"
+                    .to_owned(),
             ),
+            AddressError::Encrypted(_) => {
+                Some("of the encrypted transports byway speaks TLS alone".to_owned())
+            }
             AddressError::NoPort if text.contains(':') => Some(format!("write `[{text}]:53`")),
             AddressError::NoPort => Some(format!("write `{text}:53`")),
             AddressError::NoZone => Some(format!("write `{text}%eth0`, with the interface's name")),

@@ -124,8 +124,8 @@ impl Lineup {
         });
         let most = (MOST_UPSTREAMS, "upstreams");
         let upstreams = seats.assign(&mut next.upstreams, upstreams, most, |one, other| {
-            (&one.name, one.address, &one.zone, one.transport)
-                == (&other.name, other.address, &other.zone, other.transport)
+            (&one.name, one.address, &one.zone) == (&other.name, other.address, &other.zone)
+                && (one.transport, &one.tls) == (other.transport, &other.tls)
         })?;
         let ends = upstreams.iter().flat_map(|&upstream| {
             let slot = &next.upstreams[usize::from(upstream)];

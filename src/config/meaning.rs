@@ -17,7 +17,8 @@ use super::report::{Place, Report, Severity, Written, quoted};
 use super::spec::{AdminListen, IdentitySpec, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
 use super::{
     Config, DNS_PORT, Listen, Policy, UpstreamConfig, UpstreamTransport, address_name,
-    allowed_by_default, bounds, certificates, dns64, guards, records, settings, system, zones,
+    allowed_by_default, bounds, certificates, dns64, encryption, guards, records, settings, system,
+    zones,
 };
 
 /// What a file means.
@@ -358,7 +359,9 @@ fn upstreams(
         let Some(endpoint) = &it.address else {
             continue;
         };
-        let (address, zone) = endpoint.value.of_upstream(DNS_PORT);
+        let transport = value_or(&it.transport, UpstreamTransport::Udp);
+        let tls = encryption::tls(it, reports);
+        let (address, zone) = endpoint.value.of_upstream(transport.port());
         if system::is_itself(address, listen, host) {
             let message = format!("upstream {address} is byway itself");
             let label = "a question sent there would come back for ever";
@@ -372,7 +375,6 @@ fn upstreams(
         let place = it.name.as_ref().map_or(&endpoint.place, |it| &it.place);
         let message = || format!("two upstreams are named `{name}`");
         first_time(&mut names, name.clone(), place, message, reports);
-        let transport = value_or(&it.transport, UpstreamTransport::Udp);
         for (path, place) in &used {
             let place = place.unwrap_or(&endpoint.place);
             let message = || format!("{address} is asked twice over `{}`", paths.name(*path));
@@ -390,6 +392,7 @@ fn upstreams(
             address,
             zone,
             transport,
+            tls,
             paths: used.into_iter().map(|(path, _)| path).collect(),
             backup: value_or(&it.backup, false),
             cost: value_or(&it.cost, bounds::COST.default),

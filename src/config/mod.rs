@@ -12,6 +12,7 @@ pub mod bounds;
 mod certificates;
 mod dns64;
 mod drop_ins;
+mod encryption;
 pub mod file;
 mod guards;
 pub mod host;

@@ -109,6 +109,43 @@ pub enum UpstreamTransport {
     Udp,
     /// Plain DNS over TCP (RFC 7766).
     Tcp,
+    /// DNS over TLS (RFC 7858).
+    Tls,
+}
+
+impl UpstreamTransport {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UpstreamTransport::Udp => "udp",
+            UpstreamTransport::Tcp => "tcp",
+            UpstreamTransport::Tls => "tls",
+        }
+    }
+
+    /// Whether all questions go over connections.
+    pub fn is_stream(self) -> bool {
+        self != UpstreamTransport::Udp
+    }
+
+    /// The port that it has by default.
+    pub fn port(self) -> u16 {
+        match self {
+            UpstreamTransport::Udp | UpstreamTransport::Tcp => DNS_PORT,
+            UpstreamTransport::Tls => TLS_PORT,
+        }
+    }
+}
+
+/// How an upstream that is asked over TLS proves who it is (RFC 8310).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UpstreamTls {
+    /// What its certificate must be made for; `None`: its address.
+    pub name: Option<String>,
+    /// A file of the authorities that may vouch for it; `None`: those that the host trusts. With pins alone: nobody.
+    pub ca: Option<PathBuf>,
+    /// SHA-256 of the keys of which it must have one, if there are any.
+    pub pins: Vec<[u8; 32]>,
 }
 
 /// A resolver that may be asked.
@@ -123,6 +160,8 @@ pub struct UpstreamConfig {
     pub zone: Option<String>,
     /// How it is spoken to.
     pub transport: UpstreamTransport,
+    /// How it proves who it is; there if and only if it is asked over TLS.
+    pub tls: Option<UpstreamTls>,
     /// The paths it may be reached over, as indices into [`Config::paths`]. At least one.
     pub paths: Vec<usize>,
     /// Use only while no other upstream is clear.
@@ -449,6 +488,9 @@ pub struct Limits {
 /// Well-known port of DNS over UDP and TCP (RFC 1035 section 4.2).
 pub const DNS_PORT: u16 = 53;
 
+/// That of DNS over TLS (RFC 7858 section 3.1).
+pub const TLS_PORT: u16 = 853;
+
 /// The name of the path that is the kernel's own choice.
 pub const DEFAULT_PATH: &str = "default";
 
@@ -539,6 +581,7 @@ impl UpstreamConfig {
             address,
             zone: None,
             transport: UpstreamTransport::Udp,
+            tls: None,
             paths: vec![0],
             backup: false,
             cost: bounds::COST.default,

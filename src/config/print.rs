@@ -4,12 +4,14 @@
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
+use data_encoding::BASE64;
+
 use super::QueryLogConfig;
 use super::units::{format_duration, format_size};
 use super::{
     Answering, CacheConfig, CertificateConfig, Config, Dns64Config, GuardConfig, Limits, Listen,
     PathConfig, Policy, RecordConfig, RecorderConfig, Routing, SpecialNames, TopConfig,
-    UpstreamConfig, UpstreamTransport, ZoneConfig, ZoneTtls,
+    UpstreamConfig, UpstreamTls, ZoneConfig, ZoneTtls,
 };
 use crate::wire::name_to_text;
 
@@ -206,22 +208,37 @@ fn write_upstream(
         address: _,
         zone: _,
         transport,
+        tls,
         paths,
         backup,
         cost,
     } = upstream;
-    let transport = match transport {
-        UpstreamTransport::Udp => "udp",
-        UpstreamTransport::Tcp => "tcp",
-    };
     let paths = paths.iter().map(|it| text(&all_paths[*it].name));
     writeln!(out, "\n[[upstream]]")?;
     writeln!(out, "name = {}", text(name))?;
     writeln!(out, "address = {}", text(upstream.endpoint()))?;
-    writeln!(out, "transport = {}", text(transport))?;
+    writeln!(out, "transport = {}", text(transport.as_str()))?;
+    if let Some(tls) = tls {
+        write_tls(out, tls)?;
+    }
     writeln!(out, "paths = {}", list(paths))?;
     writeln!(out, "backup = {backup}")?;
     writeln!(out, "cost = {cost:?}")
+}
+
+fn write_tls(out: &mut String, tls: &UpstreamTls) -> fmt::Result {
+    let UpstreamTls { name, ca, pins } = tls;
+    if let Some(name) = name {
+        writeln!(out, "tls-name = {}", text(name))?;
+    }
+    if let Some(ca) = ca {
+        writeln!(out, "tls-ca = {}", text(ca.display()))?;
+    }
+    if !pins.is_empty() {
+        let pins = pins.iter().map(|it| text(BASE64.encode(it)));
+        writeln!(out, "tls-pins = {}", list(pins))?;
+    }
+    Ok(())
 }
 
 fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fmt::Result {

@@ -12,6 +12,7 @@ use super::address::{self, Endpoint};
 use super::bounds;
 use super::certificates::pem;
 use super::dns64;
+use super::encryption::EncryptionSpec;
 use super::records::{record_name, record_type};
 use super::report::{Place, Report, Written, quoted};
 use super::table::Table;
@@ -96,6 +97,7 @@ pub(super) struct UpstreamSpec {
     pub(super) name: Key<String>,
     pub(super) address: Key<Endpoint>,
     pub(super) transport: Key<UpstreamTransport>,
+    pub(super) encryption: EncryptionSpec,
     pub(super) paths: Key<Vec<Written<String>>>,
     pub(super) backup: Key<bool>,
     pub(super) cost: Key<f64>,
@@ -395,6 +397,7 @@ fn read_version(t: &mut Table<'_, '_>, needed: bool) {
 const TRANSPORTS: &[(&str, UpstreamTransport)] = &[
     ("udp", UpstreamTransport::Udp),
     ("tcp", UpstreamTransport::Tcp),
+    ("tls", UpstreamTransport::Tls),
 ];
 
 const LISTEN_TRANSPORTS: &[(&str, ListenTransport)] = &[
@@ -451,6 +454,7 @@ impl UpstreamSpec {
             name: None,
             address: Some(address),
             transport: None,
+            encryption: EncryptionSpec::default(),
             paths: None,
             backup: None,
             cost: None,
@@ -464,6 +468,7 @@ impl UpstreamSpec {
                 endpoint(it, "`\"10.0.0.2\"`", Endpoint::upstream)
             }),
             transport: t.read("transport", transport),
+            encryption: EncryptionSpec::read(t),
             paths: t.list("paths", name),
             backup: t.read("backup", Value::flag),
             cost: t.read("cost", |it| it.number(bounds::COST)),
@@ -710,14 +715,15 @@ fn bad_address(value: &Value<'_>, text: &str, error: &address::AddressError) -> 
 
 /// How an upstream is spoken to.
 fn transport(value: &Value<'_>) -> Read<UpstreamTransport> {
-    value.choice(TRANSPORTS).map_err(|report| {
-        let encrypted =
-            |text: &str| matches!(text, "tls" | "dot" | "https" | "doh" | "quic" | "doq");
-        match value.string("").is_ok_and(encrypted) {
-            true => report.help("upstreams are not asked over encrypted transports yet"),
-            false => report,
-        }
-    })
+    value
+        .choice(TRANSPORTS)
+        .map_err(|report| match value.string("") {
+            Ok("dot") => report.help("DNS over TLS is `\"tls\"`"),
+            Ok("https" | "doh" | "quic" | "doq") => {
+                report.help("of the encrypted ones byway speaks TLS alone")
+            }
+            _ => report,
+        })
 }
 
 /// How clients speak to a listener.

@@ -295,7 +295,17 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ),
     (
         "[[upstream]]",
-        &["name", "address", "transport", "paths", "backup", "cost"],
+        &[
+            "name",
+            "address",
+            "transport",
+            "tls-name",
+            "tls-ca",
+            "tls-pins",
+            "paths",
+            "backup",
+            "cost",
+        ],
     ),
     (
         "[[zone]]",

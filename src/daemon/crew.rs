@@ -56,6 +56,7 @@ pub(super) struct Means {
     pub(super) top: Arc<Top>,
     pub(super) log: Option<Arc<QueryLog>>,
     pub(super) tls: Option<Arc<tls::Server>>,
+    pub(super) clients: Arc<tls::Clients>,
     pub(super) teller: Arc<Teller>,
     pub(super) clock: Clock,
     pub(super) fate: Fate,
@@ -267,6 +268,7 @@ impl Seat {
             top,
             log,
             tls,
+            clients,
             teller,
             clock,
             fate,
@@ -276,7 +278,7 @@ impl Seat {
         } = means;
         let metrics = Rc::new(all_metrics.worker());
         let manner = manner(&config, &shared, &metrics);
-        let ways = ways(&lineup, &config);
+        let ways = ways(&lineup, &config, &clients);
         let sockets = Sockets::new(ways, manner, &config.limits, for_sockets)?;
         let front = Front::new(
             listeners,
@@ -351,7 +353,7 @@ impl Follower {
             };
             let config = &order.config;
             let manner = manner(config, &self.shared, &self.metrics);
-            let ways = ways(&order.lineup, config);
+            let ways = ways(&order.lineup, config, &order.clients);
             self.metrics.reshape(&watch::tenants(&order.lineup));
             self.worker.turn(|core, _| {
                 core.provide_for(order.lineup.pools.len());

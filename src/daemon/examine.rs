@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -10,9 +11,10 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::descriptors;
 use crate::config::lineup::Lineup;
-use crate::config::{Config, UpstreamConfig, UpstreamTransport};
+use crate::config::{Config, UpstreamConfig};
 use crate::net::path::{Path, Target};
 use crate::sys;
+use crate::tls;
 use crate::wire::{self, OutgoingEdns, QueryFlags, Sent};
 
 /// How long an answer may take.
@@ -34,6 +36,7 @@ pub struct ExaminedRoute {
     /// Its upstream.
     pub upstream: UpstreamConfig,
     path: Path,
+    tls: Option<Arc<tls::Client>>,
 }
 
 /// How a question is put.
@@ -61,9 +64,10 @@ impl Examiner {
     /// For the routes of `config`.
     ///
     /// # Errors
-    /// If the system has no random numbers to give.
+    /// If the system has no random numbers to give, or what TLS needs cannot be read.
     pub fn new(config: &Config) -> io::Result<Examiner> {
         let lineup = Lineup::new(config);
+        let clients = tls::Clients::open(config).map_err(io::Error::other)?;
         let routes = lineup.in_order().into_iter().map(|(_, ends)| {
             let (upstream, path) = lineup.ends(ends);
             let ports = config.limits.source_ports.clone();
@@ -71,6 +75,7 @@ impl Examiner {
                 name: lineup.name(ends),
                 upstream: upstream.clone(),
                 path: Path::new(path.clone()).with_ports(ports),
+                tls: clients.of(upstream),
             }
         });
         Ok(Examiner {
@@ -118,7 +123,7 @@ impl Examiner {
             exact_case: false,
         };
         let began = Instant::now();
-        let by_tcp = how.tcp || route.upstream.transport == UpstreamTransport::Tcp;
+        let by_tcp = how.tcp || route.upstream.transport.is_stream();
         let response = match by_tcp {
             true => route.stream(&packet[..length], &sent, &mut self.rng),
             false => route.datagrams(&packet[..length], &sent, &mut self.rng),
@@ -186,14 +191,47 @@ impl ExaminedRoute {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let length = (packet.len() as u16).to_be_bytes();
-        stream.write_all(&[&length[..], packet].concat())?;
-        let mut length = [0; 2];
-        stream.read_exact(&mut length)?;
-        let mut response = vec![0; usize::from(u16::from_be_bytes(length))];
-        stream.read_exact(&mut response)?;
+        let framed = [&length[..], packet].concat();
+        let response = match (&self.tls, &self.upstream.tls) {
+            (Some(tls), _) => encrypted(&stream, tls.session()?, &framed)?,
+            (None, Some(_)) => return Err(io::ErrorKind::Unsupported.into()),
+            (None, None) => {
+                stream.write_all(&framed)?;
+                let mut length = [0; 2];
+                stream.read_exact(&mut length)?;
+                let mut response = vec![0; usize::from(u16::from_be_bytes(length))];
+                stream.read_exact(&mut response)?;
+                response
+            }
+        };
         match wire::examine(&response, sent) {
             Ok(_) => Ok(response),
             Err(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why.to_string())),
+        }
+    }
+}
+
+/// The response to what is `framed`, over a session on `stream`.
+fn encrypted(
+    mut stream: &TcpStream,
+    mut session: tls::Session,
+    framed: &[u8],
+) -> io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    let mut rest = framed;
+    loop {
+        if !session.is_handshaking() && !rest.is_empty() {
+            rest = &rest[session.write(rest)?..];
+        }
+        session.send(&mut stream)?;
+        if let Some((length, message)) = plain.split_first_chunk::<2>()
+            && let Some(message) = message.get(..usize::from(u16::from_be_bytes(*length)))
+        {
+            return Ok(message.to_vec());
+        }
+        let begins = !session.is_handshaking() && !rest.is_empty();
+        if !begins && !session.read(&mut stream, &mut plain)? {
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
     }
 }

@@ -40,7 +40,7 @@ use crate::admin::{self, ControlSocket, Doors};
 use crate::clock::Clock;
 use crate::config::lineup::Lineup;
 use crate::config::live::Span;
-use crate::config::{Config, Loaded, Sources, UpstreamTransport, bounds};
+use crate::config::{Config, Loaded, Sources, bounds};
 use crate::net::path::Path;
 use crate::net::{Manner, Way};
 use crate::observe::log;
@@ -74,9 +74,9 @@ pub enum StartError {
     /// An address for queries cannot be listened on.
     #[error(transparent)]
     Listen(#[from] BindError),
-    /// A certificate or a key cannot be used.
-    #[error("{0}; clients of the listeners with TLS would be shown nothing")]
-    Certificate(#[from] TlsError),
+    /// A certificate, a key or an authority cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address for metrics and health cannot be listened on.
     #[error(
         "cannot serve metrics on {address}: {cause}; choose another with `--admin` or `[admin] listen`, or turn it off with \"off\""
@@ -159,6 +159,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     };
     let (for_admin, passed): (Vec<_>, Vec<_>) = passed.into_iter().partition(Passed::is_admin);
     let tls = tls::Server::open(&config.certificates)?.map(Arc::new);
+    let clients = Arc::new(tls::Clients::open(config)?);
     let listeners = Listeners::take(&config.listen, &config.limits, passed)?;
     let admin = match for_admin.into_iter().next() {
         Some(passed) => Some(TcpListener::from(passed.into_socket())),
@@ -216,6 +217,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         top: Arc::clone(&top),
         log: log.clone(),
         tls: tls.clone(),
+        clients,
         teller: Arc::clone(&teller),
         clock,
         fate: paths.fate(),
@@ -401,10 +403,7 @@ fn announce(
     }
     for route in routes {
         let upstream = &config.upstreams[usize::from(route.upstream.0)];
-        let transport = match upstream.transport {
-            UpstreamTransport::Udp => "udp",
-            UpstreamTransport::Tcp => "tcp",
-        };
+        let transport = upstream.transport.as_str();
         text += &format!(
             "  forwarding to {} = {} ({transport})\n",
             route.name,
@@ -495,7 +494,7 @@ fn manner(config: &Config, shared: &Shared, metrics: &Rc<WorkerMetrics>) -> Mann
 }
 
 /// Every route as `net` needs it, those that a reload has taken out too.
-fn ways(lineup: &Lineup, config: &Config) -> Rc<[Way]> {
+fn ways(lineup: &Lineup, config: &Config, clients: &tls::Clients) -> Rc<[Way]> {
     let paths: Vec<Rc<Path>> = lineup
         .paths
         .iter()
@@ -514,7 +513,9 @@ fn ways(lineup: &Lineup, config: &Config) -> Rc<[Way]> {
                 address: upstream.address,
                 zone: upstream.zone.clone(),
                 path: Rc::clone(&paths[usize::from(route.is.path)]),
-                stream: upstream.transport == UpstreamTransport::Tcp,
+                stream: upstream.transport.is_stream(),
+                encrypted: upstream.tls.is_some(),
+                tls: clients.of(upstream),
             }
         })
         .collect()

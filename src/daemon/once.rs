@@ -18,6 +18,7 @@ use crate::net::Sockets;
 use crate::observe::metrics::QueryResult;
 use crate::resolve::front::{Asker, Connection, Replies, Return, Service, Turn, Way};
 use crate::resolve::{Core, Shared};
+use crate::tls;
 use crate::wire::{self, Inspected, OutgoingEdns, QueryFlags, QuestionKey};
 
 /// The ID of the response.
@@ -103,7 +104,8 @@ pub fn ask(
             .map_err(|error| StartError::Names(error.to_string()))?;
         let metrics = Rc::new(metrics.worker());
         let manner = manner(config, &shared, &metrics);
-        let sockets = Sockets::new(ways(&lineup, config), manner, &config.limits, entropy()?)?;
+        let ways = ways(&lineup, config, &tls::Clients::open(config)?);
+        let sockets = Sockets::new(ways, manner, &config.limits, entropy()?)?;
         let core = Core::new(
             sockets,
             Arc::clone(&shared),

@@ -30,6 +30,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::serve::Connections;
+use crate::tls;
 use crate::wire::set_identity;
 
 /// How long workers may take to learn of new routes. One that takes longer is stuck, and everything stays as it is.
@@ -56,6 +57,7 @@ pub(super) enum Wish {
 pub(super) struct Order {
     pub(super) lineup: Arc<Lineup>,
     pub(super) config: Arc<Config>,
+    pub(super) clients: tls::Clients,
     done: Mutex<mpsc::Sender<u16>>,
 }
 
@@ -352,7 +354,13 @@ impl Reloader {
         let paths = self.paths.succeed(&lineup, ports, &mut self.rng);
         let paths = paths.map_err(|error| error.to_string())?;
         let roster = samples::roster(&lineup, &self.listen);
-        order(&self.orders, &lineup, &fitted, self.config.workers)?;
+        let clients = tls::Clients::open(&fitted).map_err(|error| error.to_string())?;
+        order(
+            &self.orders,
+            &lineup,
+            (&fitted, clients),
+            self.config.workers,
+        )?;
         self.metrics
             .reshape(roster, &fitted.limits)
             .map_err(|twice| twice.to_string())?;
@@ -395,13 +403,14 @@ fn zones(config: &Config) -> Vec<(Vec<&str>, ZoneConfig)> {
 fn order(
     orders: &watch::Sender<Option<Arc<Order>>>,
     lineup: &Arc<Lineup>,
-    config: &Config,
+    (config, clients): (&Config, tls::Clients),
     workers: usize,
 ) -> Result<(), String> {
     let (done, all_done) = mpsc::channel();
     orders.send_replace(Some(Arc::new(Order {
         lineup: Arc::clone(lineup),
         config: Arc::new(config.clone()),
+        clients,
         done: Mutex::new(done),
     })));
     let end = Instant::now() + PATIENCE;

@@ -15,6 +15,7 @@ use super::{Outgoing, Tag};
 use crate::clock::Time;
 use crate::observe::metrics::{Mismatch, WorkerMetrics};
 use crate::route::UpstreamId;
+use crate::tls;
 use crate::wire::{self, OutgoingEdns, QueryFlags, Response, Sent};
 
 /// A route as this room needs it.
@@ -30,6 +31,10 @@ pub struct Way {
     pub path: Rc<Path>,
     /// Whether its queries go over a stream from the first.
     pub stream: bool,
+    /// Whether that stream is to be encrypted. Without [`Way::tls`] there is none then.
+    pub encrypted: bool,
+    /// What it is encrypted with.
+    pub tls: Option<Arc<tls::Client>>,
 }
 
 impl Way {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::awaited::Way;
 use crate::clock::Time;
 use crate::observe::quiet::Quiet;
-use crate::observe::said::Reason;
+use crate::observe::said::{Flaw, Reason};
 use crate::route::Outcome;
 
 static SHORTAGE: Quiet = Quiet::new("shortages of this host", 1, Duration::from_secs(300));
@@ -32,6 +32,9 @@ pub(super) fn is_one(error: &io::Error) -> bool {
 
 /// What an attempt comes to whose connection was not made because of `error`.
 pub(super) fn unconnected(error: &io::Error, way: &Way, now: Time) -> Outcome {
+    if let Some(flaw) = Flaw::of(error) {
+        return Outcome::Untrusted(flaw);
+    }
     let no_port =
         error.kind() == io::ErrorKind::AddrNotAvailable && way.path.leads_to(way.target());
     match advice(error).or(no_port.then_some(PORTS)) {

@@ -1,4 +1,4 @@
-//! Attempts over TCP (RFC 7766): connections are kept, and queries pipelined on them.
+//! Attempts over TCP (RFC 7766) and over TLS (RFC 7858): connections are kept, and queries pipelined on them.
 //!
 //! A connection's task (`wire`) only moves bytes; which query an answer belongs to is decided here, where the
 //! worker's other state is.
@@ -33,6 +33,7 @@ use crate::clock::Time;
 use crate::observe::metrics::{Client, Gauge, Limit, Mismatch};
 use crate::observe::said::Reason;
 use crate::route::{Outcome, RouteId, StreamFacts};
+use crate::wire::pad_query;
 use connection::{Connection, Lane, Query};
 use wire::Wires;
 pub use wire::{Ended, StreamEvents};
@@ -46,8 +47,12 @@ const MOST: usize = 16_384;
 /// How often a query is asked again because its connection was closed behind somebody else's answer.
 const AGAIN: u8 = 16;
 
-/// Length prefix, header, a name of 255 octets, type and class, OPT.
-const FRAME_MAX: usize = 2 + 12 + 255 + 4 + 11;
+/// What the length of an encrypted query is made a multiple of (RFC 8467 section 4.1): from its length alone nobody tells
+/// which name is asked for.
+const BLOCK: usize = 128;
+
+/// Length prefix, header, a name of 255 octets, type and class, OPT, padding.
+const FRAME_MAX: usize = 2 + (12 + 255 + 4 + 11 + 4usize).next_multiple_of(BLOCK);
 
 /// Where a query is.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +120,10 @@ impl Streams {
         let upstream = self.ways[usize::from(route.0)].upstream;
         let awaited = Awaited::new(tag, query, upstream, &self.manner, rng, now);
         let mut frame = [0; FRAME_MAX];
-        let length = awaited.write(query, 0, self.manner.payload, &mut frame[2..]);
+        let mut length = awaited.write(query, 0, self.manner.payload, &mut frame[2..]);
+        if self.ways[usize::from(route.0)].encrypted && query.edns {
+            length = pad_query(&mut frame[2..], length, BLOCK);
+        }
         frame[..2].copy_from_slice(&(length as u16).to_be_bytes());
         let query = Query {
             awaited,
@@ -195,6 +203,11 @@ impl Streams {
 
     fn open(&mut self, route: RouteId, rng: &mut StdRng, now: Time) -> Result<usize, Outcome> {
         let way = &self.ways[usize::from(route.0)];
+        // Nothing that is to be encrypted goes out in the clear, whatever is missing.
+        if way.encrypted && way.tls.is_none() {
+            return Err(Outcome::Local);
+        }
+        let tls = way.tls.clone();
         let events = self.events.clone().ok_or(Outcome::Local)?;
         let (socket, address) = way
             .path
@@ -205,7 +218,7 @@ impl Streams {
         let connection = Connection::new(route, Rc::clone(&wires));
         let slot = self.connections.insert(connection);
         self.lane(route).connections.push(slot as u32);
-        tokio::task::spawn_local(wire::live(socket, address, wires, events, slot));
+        tokio::task::spawn_local(wire::live((socket, address), tls, wires, events, slot));
         self.count();
         Ok(slot)
     }

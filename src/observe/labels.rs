@@ -256,6 +256,8 @@ labels! {
         Unreachable = "unreachable",
         /// The stream connection could not be made, or was closed before it had carried anything.
         HandshakeFailed = "handshake-failed",
+        /// The server did not prove who it is, or speaks no TLS: nothing was asked.
+        Untrusted = "untrusted",
         /// The stream connection was closed before the response.
         Closed = "closed",
         /// Not made: this host had no descriptor, source port or memory for it.
@@ -499,6 +501,7 @@ impl Outcome {
             | Outcome::TimedOut
             | Outcome::Unreachable
             | Outcome::HandshakeFailed
+            | Outcome::Untrusted
             | Outcome::Closed
             | Outcome::Local => false,
         }

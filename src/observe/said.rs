@@ -20,6 +20,8 @@ impl Reason {
     pub const NETWORK_UNREACHABLE: Reason = Reason(Errno::NETUNREACH);
     /// No answer to the handshake.
     pub const TIMED_OUT: Reason = Reason(Errno::TIMEDOUT);
+    /// The connection was taken, and no TLS came of it in time.
+    pub const NO_TLS: Reason = Reason(Errno::TIME);
     /// It was closed before it carried anything.
     pub const CLOSED: Reason = Reason(Errno::PIPE);
     /// The path's interface or source address has gone.
@@ -31,6 +33,11 @@ impl Reason {
             io::ErrorKind::TimedOut => Errno::TIMEDOUT,
             _ => Errno::IO,
         }))
+    }
+
+    /// An error that says this.
+    pub fn error(self) -> io::Error {
+        self.0.into()
     }
 
     /// What the error number says (errno(3)).
@@ -54,6 +61,7 @@ impl fmt::Display for Reason {
             Errno::HOSTUNREACH => "host unreachable",
             Errno::NETUNREACH => "network unreachable",
             Errno::TIMEDOUT => "timed out",
+            Errno::TIME => "no answer to TLS, though the connection was taken",
             Errno::NETDOWN => "path down",
             Errno::CONNRESET => "connection reset",
             Errno::PIPE => "connection closed",
@@ -64,6 +72,58 @@ impl fmt::Display for Reason {
             Errno::NOPROTOOPT | Errno::PROTO => "protocol unreachable",
             // Its number is on the end: "Cannot allocate memory (os error 12)".
             other => return write!(f, "{}", io::Error::from(other)),
+        })
+    }
+}
+
+/// Why a server that is asked over TLS is not believed to be who it should be, or cannot be spoken with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flaw {
+    /// Its certificate has ended.
+    Ended,
+    /// Its certificate does not hold yet.
+    NotYet,
+    /// No authority that is trusted vouches for it.
+    Authority,
+    /// Its certificate is for other names.
+    Name,
+    /// Its key is none of those that it should have.
+    Key,
+    /// Its certificate is wrong in another way.
+    Certificate,
+    /// It has ended the handshake.
+    Refused,
+    /// What it says is not TLS.
+    Garbled,
+}
+
+impl Flaw {
+    /// The flaw that `error` was made of, if it was.
+    pub fn of(error: &io::Error) -> Option<Flaw> {
+        let inner = error.get_ref()?;
+        inner.downcast_ref::<Flaw>().copied()
+    }
+}
+
+impl std::error::Error for Flaw {}
+
+impl From<Flaw> for io::Error {
+    fn from(flaw: Flaw) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, flaw)
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Flaw::Ended => "its certificate has ended, if this host's clock is right",
+            Flaw::NotYet => "its certificate holds only later; this host's clock may be behind",
+            Flaw::Authority => "nobody who is trusted vouches for its certificate",
+            Flaw::Name => "its certificate is for other names",
+            Flaw::Key => "its key is not one of `tls-pins`",
+            Flaw::Certificate => "its certificate is not in order",
+            Flaw::Refused => "it refuses the TLS handshake",
+            Flaw::Garbled => "it does not speak TLS",
         })
     }
 }
@@ -149,6 +209,8 @@ pub enum Said {
     Garbled,
     /// The name came back in other case than it was sent.
     OtherCase,
+    /// The server did not prove who it is, or speaks no TLS.
+    Untrusted(Flaw),
     /// Nobody said anything in time.
     Nothing,
 }
@@ -156,7 +218,10 @@ pub enum Said {
 impl Said {
     /// Whether the server said it: evidence against it and nobody else.
     pub fn is_servers(&self) -> bool {
-        matches!(self, Said::Server { .. } | Said::Lame | Said::Garbled)
+        matches!(
+            self,
+            Said::Server { .. } | Said::Lame | Said::Garbled | Said::Untrusted(_)
+        )
     }
 }
 
@@ -175,6 +240,7 @@ impl fmt::Display for Said {
             Said::Lame => f.write_str("an answer to something else, or to nothing"),
             Said::Garbled => f.write_str("garbled answer"),
             Said::OtherCase => f.write_str("name in other letter case"),
+            Said::Untrusted(flaw) => flaw.fmt(f),
             Said::Nothing => f.write_str("no answer"),
         }
     }

@@ -266,7 +266,9 @@ impl<X: Exchanges> Core<X> {
                 kinds.answered(upstream, key.question());
                 return failures.clear(key, hash, Some(route.0));
             }
-            Outcome::Poor(_) | Outcome::Lame | Outcome::Garbled => Ede::NO_REACHABLE_AUTHORITY,
+            Outcome::Poor(_) | Outcome::Lame | Outcome::Garbled | Outcome::Untrusted(_) => {
+                Ede::NO_REACHABLE_AUTHORITY
+            }
             // Where the route is well and another has answered, it is the question. Where it is not, every
             // question is lost there.
             Outcome::TimedOut if question.answered && self.shared.engine().is_clear(route) => {
@@ -413,6 +415,7 @@ fn label(outcome: Outcome, late: bool) -> metrics::Outcome {
         Outcome::TimedOut => metrics::Outcome::TimedOut,
         Outcome::Unreachable(_) => metrics::Outcome::Unreachable,
         Outcome::HandshakeFailed(_) => metrics::Outcome::HandshakeFailed,
+        Outcome::Untrusted(_) => metrics::Outcome::Untrusted,
         Outcome::Closed => metrics::Outcome::Closed,
         Outcome::Local => metrics::Outcome::Local,
         Outcome::Outrun => metrics::Outcome::Outrun,

@@ -1,7 +1,7 @@
 //! What one attempt was made for, and what it taught.
 
 use crate::observe::event::Blame;
-use crate::observe::said::{Reason, Said};
+use crate::observe::said::{Flaw, Reason, Said};
 use crate::wire::Rcode;
 
 pub use crate::observe::metrics::AttemptKind;
@@ -28,6 +28,8 @@ pub enum Outcome {
     Unreachable(Reason),
     /// A connection was not established.
     HandshakeFailed(Reason),
+    /// The server did not prove who it is, or speaks no TLS: its own fault, the path carried it.
+    Untrusted(Flaw),
     /// A kept connection was closed under the question: nobody's fault.
     Closed,
     /// Not made, for want of something on this host: descriptors, source ports, memory. Nobody else's fault,
@@ -47,7 +49,9 @@ impl Outcome {
             | Outcome::Closed
             | Outcome::Local
             | Outcome::Outrun => None,
-            Outcome::Poor(_) | Outcome::Lame | Outcome::Garbled => Some(Blame::Upstream),
+            Outcome::Poor(_) | Outcome::Lame | Outcome::Garbled | Outcome::Untrusted(_) => {
+                Some(Blame::Upstream)
+            }
             Outcome::TimedOut | Outcome::Unreachable(_) | Outcome::HandshakeFailed(_) => {
                 Some(Blame::Own)
             }
@@ -70,6 +74,7 @@ impl Outcome {
             Outcome::TimedOut => Said::Nothing,
             Outcome::Unreachable(reason) => Said::Kernel(reason),
             Outcome::HandshakeFailed(reason) => Said::Handshake(reason),
+            Outcome::Untrusted(flaw) => Said::Untrusted(flaw),
             Outcome::Closed => Said::Closed,
         })
     }
@@ -92,6 +97,7 @@ impl Outcome {
                 | Outcome::Unfinished
                 | Outcome::Truncated
                 | Outcome::Garbled
+                | Outcome::Untrusted(_)
         )
     }
 }

@@ -1,8 +1,10 @@
-//! TLS: the keys and certificates that byway shows, and how it speaks with clients.
+//! TLS: the keys and certificates that byway shows to clients, what it demands of servers, and how it speaks with both.
 //!
 //! All of it is rustls, which is not seen outside of this module, of `serve` and of `net`. Without the feature `tls` there is
 //! none of it, and the configuration refuses what needs it.
 
+#[cfg(feature = "tls")]
+mod client;
 #[cfg(feature = "tls")]
 mod files;
 #[cfg(feature = "tls")]
@@ -17,9 +19,11 @@ mod without;
 use std::path::PathBuf;
 
 #[cfg(feature = "tls")]
+pub use client::{Client, Clients, Session};
+#[cfg(feature = "tls")]
 pub use server::{Ready, Server};
 #[cfg(not(feature = "tls"))]
-pub use without::{Ready, Server};
+pub use without::{Client, Clients, Ready, Server, Session};
 
 /// Why certificates and keys cannot be used. One line with what to do.
 #[derive(Debug, thiserror::Error)]

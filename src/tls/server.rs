@@ -13,11 +13,11 @@ use crate::config::CertificateConfig;
 
 /// The newest first. The old one is for clients that have nothing else (RFC 9325 section 3.1.1); those before it are
 /// broken.
-const VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+pub(super) const VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
 /// What a client may call the protocol in the handshake (RFC 7858 section 3.1, IANA's registry of ALPN). One that asks for
 /// others alone is turned away.
-const DOT: &[u8] = b"dot";
+pub(super) const DOT: &[u8] = b"dot";
 
 /// Certificates that can be used.
 #[derive(Debug)]

@@ -1,7 +1,10 @@
 //! What stands in for TLS where it is not built in: nothing can be made of it.
 
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
 use super::{Shown, TlsError};
-use crate::config::CertificateConfig;
+use crate::config::{CertificateConfig, Config, UpstreamConfig};
 
 /// Nothing.
 #[derive(Debug)]
@@ -42,6 +45,84 @@ impl Server {
 
     /// See the other one.
     pub fn shown(&self) -> Vec<Shown> {
+        match *self {}
+    }
+}
+
+/// See the other one.
+#[derive(Debug)]
+pub enum Client {}
+
+impl Client {
+    /// See the other one.
+    ///
+    /// # Errors
+    /// None.
+    pub fn session(&self) -> io::Result<Session> {
+        match *self {}
+    }
+}
+
+/// None: the configuration refuses upstreams that would need one.
+#[derive(Debug, Default)]
+pub struct Clients(());
+
+impl Clients {
+    /// None.
+    ///
+    /// # Errors
+    /// None.
+    pub fn open(_config: &Config) -> Result<Clients, TlsError> {
+        Ok(Clients(()))
+    }
+
+    /// None.
+    pub fn of(&self, _upstream: &UpstreamConfig) -> Option<Arc<Client>> {
+        None
+    }
+}
+
+/// See the other one.
+#[derive(Debug)]
+pub enum Session {}
+
+impl Session {
+    /// See the other one.
+    pub fn is_handshaking(&self) -> bool {
+        match *self {}
+    }
+
+    /// See the other one.
+    pub fn wants_write(&self) -> bool {
+        match *self {}
+    }
+
+    /// See the other one.
+    ///
+    /// # Errors
+    /// None.
+    pub fn read(&mut self, _socket: impl Read, _plain: &mut Vec<u8>) -> io::Result<bool> {
+        match *self {}
+    }
+
+    /// See the other one.
+    ///
+    /// # Errors
+    /// None.
+    pub fn write(&mut self, _plain: &[u8]) -> io::Result<usize> {
+        match *self {}
+    }
+
+    /// See the other one.
+    ///
+    /// # Errors
+    /// None.
+    pub fn send(&mut self, _socket: impl Write) -> io::Result<()> {
+        match *self {}
+    }
+
+    /// See the other one.
+    pub fn close(&mut self) {
         match *self {}
     }
 }

@@ -56,4 +56,4 @@ pub use refusal::Refusal;
 pub use reply::{Render, TtlRule, write_error, write_nothing};
 pub use response::{Kind, Mismatch, Response, Sent, examine};
 pub use types::{CLASS_IN, Ede, Rcode, RecordType, UnknownType};
-pub use upstream::{OutgoingEdns, QueryFlags, randomize_case, write_query};
+pub use upstream::{OutgoingEdns, QueryFlags, pad_query, randomize_case, write_query};

@@ -74,6 +74,22 @@ pub fn write_query(
     at
 }
 
+/// Pads the query of `length` octets in `out`, whose last record is an OPT record without options, so that its length is a
+/// multiple of `block` (RFC 7830); leaves it as it is if there is no room. Returns its length.
+pub fn pad_query(out: &mut [u8], length: usize, block: usize) -> usize {
+    const PADDING: [u8; 2] = 12u16.to_be_bytes();
+    let padded = (length + 4).next_multiple_of(block);
+    let (Some(all), Some(size)) = (out.get_mut(..padded), length.checked_sub(2)) else {
+        return length;
+    };
+    let octets = (padded - length - 4) as u16;
+    all[size..length].copy_from_slice(&(octets + 4).to_be_bytes());
+    all[length..length + 2].copy_from_slice(&PADDING);
+    all[length + 2..length + 4].copy_from_slice(&octets.to_be_bytes());
+    all[length + 4..].fill(0);
+    padded
+}
+
 /// Makes the letter case of a question's name random: a bit of each octet of `bits`, which are drawn eight at
 /// a time, changes an octet of the name if it is a letter. A forged response must then guess these bits too
 /// (draft-vixie-dnsext-dns0x20).

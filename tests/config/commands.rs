@@ -240,12 +240,12 @@ fn a_configuration_that_is_no_file_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn encrypted_transports_are_said_to_be_missing() {
+fn urls_of_encrypted_transports_are_answered_with_what_to_write() {
     for (address, what) in [
         ("tls://10.0.0.2", "TLS"),
         ("https://dns.example/dns-query", "HTTPS"),
     ] {
-        let expected = format!("upstreams are not asked over {what} yet");
+        let expected = format!("not a URL of DNS over {what}");
         let file = format!("version = 1\n[[upstream]]\naddress = \"{address}\"\n");
         for output in [
             byway_reading(&["check", "-"], &file),
@@ -255,10 +255,10 @@ fn encrypted_transports_are_said_to_be_missing() {
             assert!(text(&output.stderr).contains(&expected), "{output:?}");
         }
     }
-    let file = format!("{UPSTREAM}transport = \"tls\"\n");
+    let file = format!("{UPSTREAM}transport = \"doh\"\n");
     let output = byway_reading(&["check", "-"], &file);
     assert!(
-        text(&output.stderr).contains("not asked over encrypted transports yet"),
+        text(&output.stderr).contains("byway speaks TLS alone"),
         "{output:?}"
     );
 }

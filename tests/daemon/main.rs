@@ -62,6 +62,8 @@ mod top;
 mod trace;
 mod truncation;
 mod upstream_tcp;
+#[cfg(feature = "tls")]
+mod upstream_tls;
 mod useless;
 mod vital;
 mod words;

@@ -1,7 +1,7 @@
 //! Each upstream over each path: reachable, honest, and up to what clients will ask of it.
 
 use super::{Finding, Gravity};
-use crate::config::{Config, UpstreamTransport};
+use crate::config::Config;
 use crate::daemon::examine::{Examined, Examiner, How};
 use crate::wire::{
     self, CLASS_IN, Lines, OutgoingEdns, QuestionKey, Rcode, RecordType, Response, Sent,
@@ -37,10 +37,7 @@ pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) {
 fn route(examiner: &mut Examiner, number: usize, findings: &mut Vec<Finding>) {
     let route = examiner.route(number);
     let subject = format!("upstream {}", route.name);
-    let (address, by_tcp) = (
-        route.upstream.address,
-        route.upstream.transport == UpstreamTransport::Tcp,
-    );
+    let (address, by_tcp) = (route.upstream.address, route.upstream.transport.is_stream());
     let root = question(".", RecordType::NS);
     let by = |edns, tcp, mixed_case| How {
         edns,

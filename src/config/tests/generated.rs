@@ -276,6 +276,10 @@ fn any_path(index: usize) -> impl Strategy<Value = PathConfig> {
         )
 }
 
+fn is_tls(tcp: bool, port: u16) -> bool {
+    cfg!(feature = "tls") && tcp && port % 5 < 3
+}
+
 fn any_upstream(index: usize, paths: usize) -> impl Strategy<Value = UpstreamConfig> {
     let indices: Vec<usize> = (0..paths).collect();
     (
@@ -287,6 +291,11 @@ fn any_upstream(index: usize, paths: usize) -> impl Strategy<Value = UpstreamCon
         1.0..=1000.0f64,
     )
         .prop_map(move |(v4, port, tcp, paths, backup, cost)| UpstreamConfig {
+            tls: (is_tls(tcp, port)).then(|| UpstreamTls {
+                name: backup.then(|| "dns.example".to_owned()),
+                ca: tcp.then(|| PathBuf::from("/etc/byway/ca.pem")),
+                pins: vec![[port as u8; 32]; usize::from(port % 3)],
+            }),
             name: format!("up.{index}_%:"),
             address: match (v4, port % 2) {
                 (true, _) => format!("10.0.0.{index}:{port}").parse().unwrap(),
@@ -295,6 +304,7 @@ fn any_upstream(index: usize, paths: usize) -> impl Strategy<Value = UpstreamCon
             },
             zone: (!v4 && port % 2 == 0).then(|| "wan0".to_owned()),
             transport: match tcp {
+                _ if is_tls(tcp, port) => UpstreamTransport::Tls,
                 true => UpstreamTransport::Tcp,
                 false => UpstreamTransport::Udp,
             },

@@ -1,20 +1,29 @@
 //! The task of one connection: makes it, moves bytes both ways, and tells what it sees.
+//!
+//! With TLS the handshake is part of making it, and nothing is told before its end: what follows is measured from there.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{pending, poll_fn};
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
-/// How long a handshake may take.
+use crate::observe::said::Reason;
+use crate::tls::{Client, Session};
+
+/// How long it may take to make one, TLS included.
 const CONNECT: Duration = Duration::from_secs(3);
 
 /// How long a connection without queries is kept (RFC 7766 section 6.2.3 asks for a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
+
+/// The same where it took a handshake of TLS to make it (RFC 7858 section 3.4). A server that thinks otherwise closes it.
+const IDLE_ENCRYPTED: Duration = Duration::from_secs(60);
 
 /// What the task of a connection tells.
 pub trait StreamEvents {
@@ -49,6 +58,8 @@ pub(super) struct Wires {
     pub(super) over: Notify,
     /// The connection, once made. It lasts for as long as somebody holds this.
     pub(super) stream: OnceCell<TcpStream>,
+    /// What it is encrypted with, once both have shaken hands.
+    session: RefCell<Option<Session>>,
 }
 
 impl Wires {
@@ -59,6 +70,7 @@ impl Wires {
             idle: Cell::new(true),
             over: Notify::new(),
             stream: OnceCell::new(),
+            session: RefCell::new(None),
         })
     }
 
@@ -72,36 +84,102 @@ impl Wires {
 
 /// The life of connection number `slot`.
 pub(super) async fn live(
-    socket: TcpSocket,
-    address: SocketAddr,
+    (socket, address): (TcpSocket, SocketAddr),
+    tls: Option<Arc<Client>>,
     wires: Rc<Wires>,
     events: Weak<dyn StreamEvents>,
     slot: usize,
 ) {
     let last_will = LastWill(&events, slot);
-    let connect = tokio::time::timeout(CONNECT, socket.connect(address));
-    let connected = tokio::select! {
-        connected = connect => match connected {
-            Ok(connected) => connected.map_err(Ended::Unmade),
-            Err(_) => Err(Ended::Unmade(io::ErrorKind::TimedOut.into())),
-        },
+    let made = tokio::select! {
+        made = make(socket, address, tls.as_deref(), &wires) => made.map_err(Ended::Unmade),
         () = wires.over.notified() => Err(Ended::GivenUp),
     };
-    let ended = match connected {
-        Ok(stream) => {
-            let stream = wires.stream.get_or_init(|| stream);
+    let ended = match (made, wires.stream.get()) {
+        (Ok(()), Some(stream)) => {
             if let Some(events) = events.upgrade() {
                 events.connected(slot);
             }
             carry(stream, &wires, &events, slot).await
         }
-        Err(ended) => ended,
+        (Ok(()), None) => Ended::GivenUp,
+        (Err(ended), _) => ended,
     };
     // Before another one is made in its place.
     drop(wires);
     std::mem::forget(last_will);
     if let Some(events) = events.upgrade() {
         events.closed(slot, ended);
+    }
+}
+
+/// Makes the connection, and shakes hands where it is to be encrypted.
+async fn make(
+    socket: TcpSocket,
+    address: SocketAddr,
+    tls: Option<&Client>,
+    wires: &Wires,
+) -> io::Result<()> {
+    let make = async {
+        let stream = socket.connect(address).await?;
+        let stream = wires.stream.get_or_init(|| stream);
+        if let Some(tls) = tls {
+            let session = shake_hands(stream, tls.session()?).await?;
+            *wires.session.borrow_mut() = Some(session);
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(CONNECT, make).await {
+        Ok(made) => made,
+        // Somebody took the connection and said no more.
+        Err(_) if tls.is_some() && wires.stream.get().is_some() => Err(Reason::NO_TLS.error()),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn shake_hands(stream: &TcpStream, mut session: Session) -> io::Result<Session> {
+    let mut early = Vec::new();
+    loop {
+        match session.send(Socket(stream)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll_fn(|context| stream.poll_write_ready(context)).await?;
+                continue;
+            }
+            sent => sent?,
+        }
+        if !session.is_handshaking() {
+            return Ok(session);
+        }
+        poll_fn(|context| stream.poll_read_ready(context)).await?;
+        match session.read(Socket(stream), &mut early) {
+            Ok(false) => return Err(Reason::CLOSED.error()),
+            Ok(true) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                // The other side is told why, if it takes that.
+                let _ = session.send(Socket(stream));
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// A connection that never waits.
+struct Socket<'a>(&'a TcpStream);
+
+impl Read for Socket<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Socket<'_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.try_write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -128,7 +206,7 @@ async fn carry(
 ) -> Ended {
     let reading = async {
         // Whatever ended it, its queries are told the same.
-        let _ = read(stream, events, slot).await;
+        let _ = read(stream, wires, events, slot).await;
         Ended::Closed
     };
     let writing = async {
@@ -146,14 +224,19 @@ async fn carry(
 }
 
 /// Tells the messages that come, until there is no more to read.
-async fn read(stream: &TcpStream, events: &Weak<dyn StreamEvents>, slot: usize) -> io::Result<()> {
+async fn read(
+    stream: &TcpStream,
+    wires: &Wires,
+    events: &Weak<dyn StreamEvents>,
+    slot: usize,
+) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(2048);
     loop {
         // Not `readable`: polling gives way to others after a while, however much there is to read.
         poll_fn(|context| stream.poll_read_ready(context)).await?;
-        match stream.try_read_buf(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
+        match receive(stream, wires, &mut buffer) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
@@ -175,24 +258,70 @@ async fn read(stream: &TcpStream, events: &Weak<dyn StreamEvents>, slot: usize) 
     }
 }
 
+/// Takes in what is there, without waiting; false at the end.
+fn receive(stream: &TcpStream, wires: &Wires, buffer: &mut Vec<u8>) -> io::Result<bool> {
+    let mut session = wires.session.borrow_mut();
+    let Some(session) = &mut *session else {
+        return Ok(stream.try_read_buf(buffer)? > 0);
+    };
+    let received = session.read(Socket(stream), buffer);
+    if session.wants_write() {
+        // It answers for itself, to a change of keys for one.
+        wires.wake.notify_one();
+    }
+    received
+}
+
+/// Hands over of `rest` what is taken without waiting.
+fn hand_over(stream: &TcpStream, wires: &Wires, rest: &mut &[u8]) -> io::Result<()> {
+    let mut session = wires.session.borrow_mut();
+    let Some(session) = &mut *session else {
+        *rest = &rest[stream.try_write(rest)?..];
+        return Ok(());
+    };
+    *rest = &rest[session.write(rest)?..];
+    session.send(Socket(stream))
+}
+
+/// Whether an encrypted connection has octets of its own to send.
+fn has_more(wires: &Wires) -> bool {
+    let session = wires.session.borrow();
+    session.as_ref().is_some_and(Session::wants_write)
+}
+
+/// Says, where that can be said, that no more will come.
+fn say_goodbye(stream: &TcpStream, wires: &Wires) {
+    if let Some(session) = &mut *wires.session.borrow_mut() {
+        session.close();
+        // Whether it gets there or not.
+        let _ = session.send(Socket(stream));
+    }
+}
+
 /// Sends what is put on the way, until the connection has been idle for long.
 async fn write(stream: &TcpStream, wires: &Wires) -> io::Result<()> {
     loop {
         let outgoing = std::mem::take(&mut *wires.outgoing.borrow_mut());
         let mut rest = outgoing.as_slice();
-        while !rest.is_empty() {
+        while !rest.is_empty() || has_more(wires) {
             poll_fn(|context| stream.poll_write_ready(context)).await?;
-            match stream.try_write(rest) {
-                Ok(written) => rest = &rest[written..],
+            match hand_over(stream, wires, &mut rest) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                handed_over => handed_over?,
             }
         }
         if !outgoing.is_empty() {
             continue;
         }
-        match tokio::time::timeout(IDLE, wires.wake.notified()).await {
-            Err(_) if wires.idle.get() && wires.outgoing.borrow().is_empty() => return Ok(()),
+        let idle = match wires.session.borrow().is_some() {
+            true => IDLE_ENCRYPTED,
+            false => IDLE,
+        };
+        match tokio::time::timeout(idle, wires.wake.notified()).await {
+            Err(_) if wires.idle.get() && wires.outgoing.borrow().is_empty() => {
+                say_goodbye(stream, wires);
+                return Ok(());
+            }
             _ => {}
         }
     }
@@ -231,7 +360,13 @@ mod tests {
         let events: Rc<dyn StreamEvents> = Rc::clone(&fragile) as _;
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let socket = TcpSocket::new_v4().expect("a socket");
-            let life = live(socket, address, Wires::new(), Rc::downgrade(&events), 7);
+            let life = live(
+                (socket, address),
+                None,
+                Wires::new(),
+                Rc::downgrade(&events),
+                7,
+            );
             let ended = tokio::task::spawn_local(life).await;
             assert!(ended.expect_err("it panicked").is_panic());
         });

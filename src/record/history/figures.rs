@@ -81,11 +81,12 @@ const LOST: [Outcome; 4] = [
     Outcome::Closed,
 ];
 /// Outcomes with one that is of no use.
-const POOR: [Outcome; 4] = [
+const POOR: [Outcome; 5] = [
     Outcome::Poor,
     Outcome::Lame,
     Outcome::Garbled,
     Outcome::Mismatched,
+    Outcome::Untrusted,
 ];
 
 /// The steps of a grid in words that an operator uses.

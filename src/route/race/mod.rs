@@ -163,7 +163,7 @@ impl Race {
                 let rcode = Some(Rcode::NOERROR);
                 self.poor(engine, flight, rcode, now, rng, step);
             }
-            Outcome::Lame | Outcome::Garbled => {
+            Outcome::Lame | Outcome::Garbled | Outcome::Untrusted(_) => {
                 self.poor(engine, flight, None, now, rng, step);
             }
             Outcome::Truncated if !self.finished => {

@@ -4,8 +4,8 @@ use hickory_proto::rr::RecordType as Type;
 use super::super::response::ede_options;
 use super::support::{ID, PLAIN, Packet, QNAME, asked, name, question, reply, with_edns};
 use crate::wire::{
-    Answer, Asked, ClientEdns, Ede, OutgoingEdns, OwnedAsked, QueryFlags, Rcode, RecordType,
-    Render, TtlRule, randomize_case, write_error, write_query,
+    Answer, Asked, ClientEdns, Ede, Inspected, OutgoingEdns, OwnedAsked, QueryFlags, Rcode,
+    RecordType, Render, TtlRule, inspect, pad_query, randomize_case, write_error, write_query,
 };
 
 const A: &[u8] = &[192, 0, 2, 1];
@@ -444,6 +444,37 @@ fn queries_go_out_as_they_must() {
         write_query(&mut out[..len - 1], ID, flags, &question, None),
         0
     );
+}
+
+#[test]
+fn padded_queries_are_as_long_as_their_block_and_read_as_before() {
+    let question = mixed();
+    let mut out = [0xaa; 512];
+    let edns = Some(OutgoingEdns {
+        payload: 1232,
+        dnssec_ok: false,
+    });
+    let flags = QueryFlags {
+        rd: true,
+        ..Default::default()
+    };
+    let len = write_query(&mut out, ID, flags, &question, edns);
+    for block in [len + 4, len + 3, 128, 468] {
+        let mut out = out;
+        let padded = pad_query(&mut out, len, block);
+        assert!(
+            padded.is_multiple_of(block) && padded >= len + 4,
+            "{padded}"
+        );
+        let message = Message::from_vec(&out[..padded]).expect("a message hickory reads");
+        assert_eq!(message.queries.len(), 1);
+        assert!(out[len + 4..padded].iter().all(|it| *it == 0));
+        match inspect(&out[..padded]) {
+            Inspected::Query(query) => assert_eq!(query.asked.question, question),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(pad_query(&mut out[..len + 4], len, 128), len, "no room");
 }
 
 #[test]

@@ -1,24 +1,25 @@
-//! A client by TLS, and certificates for byway to show.
+//! A client and a resolver by TLS, and certificates for byway to show.
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
-    SupportedProtocolVersion,
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection,
+    StreamOwned, SupportedProtocolVersion,
 };
 
 use super::message::Build;
 use super::reading::Message;
-use super::upstream::framed;
-use super::{PATIENCE, stub};
+use super::upstream::{Asked, framed};
+use super::{PATIENCE, lock, stub};
 
 /// The folder of the certificates; see `make` there.
 pub fn fixtures() -> PathBuf {
@@ -169,5 +170,122 @@ impl Encrypted {
 
     pub fn is_resumed(&self) -> bool {
         self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+}
+
+/// What a [`Responder`] does with a question: the answer, or none.
+type Answering = dyn Fn(&Asked) -> Option<Vec<u8>> + Send + Sync;
+
+/// A resolver that speaks TLS and nothing else, one thread for each connection. It stops when dropped.
+pub struct Responder {
+    pub address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    config: Arc<ServerConfig>,
+    answering: Box<Answering>,
+    /// Of each message its length, as it came.
+    lengths: Mutex<Vec<usize>>,
+    /// Of each handshake, whether it was resumed.
+    handshakes: Mutex<Vec<bool>>,
+    /// Whether a connection is closed behind each answer.
+    closes: bool,
+    over: AtomicBool,
+}
+
+impl Responder {
+    /// Shows that certificate, and answers everything.
+    pub fn good(name: &str) -> Responder {
+        Responder::new(name, false, |asked| Some(asked.good()))
+    }
+
+    pub fn new(
+        name: &str,
+        closes: bool,
+        answering: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Responder {
+        let key = fixtures().join(format!("{name}.key"));
+        let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_protocol_versions(rustls::ALL_VERSIONS);
+        let builder = builder.expect("versions").with_no_client_auth();
+        let config = builder.with_single_cert(vec![certificate(name)], key);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let state = Arc::new(State {
+            config: Arc::new(config.expect("a certificate and its key")),
+            answering: Box::new(answering),
+            lengths: Mutex::default(),
+            handshakes: Mutex::default(),
+            closes,
+            over: AtomicBool::new(false),
+        });
+        let for_all = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                if for_all.over.load(Ordering::Acquire) {
+                    return;
+                }
+                let state = Arc::clone(&for_all);
+                // However it ends, it is the daemon that says what came of it.
+                std::thread::spawn(move || state.serve(socket).ok());
+            }
+        });
+        Responder { address, state }
+    }
+
+    /// The length of each question that has come.
+    pub fn lengths(&self) -> Vec<usize> {
+        lock(&self.state.lengths).clone()
+    }
+
+    /// Whether each of the handshakes was resumed.
+    pub fn handshakes(&self) -> Vec<bool> {
+        lock(&self.state.handshakes).clone()
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.state.over.store(true, Ordering::Release);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl State {
+    fn serve(&self, socket: TcpStream) -> io::Result<()> {
+        let from = socket.peer_addr()?;
+        socket.set_read_timeout(Some(3 * PATIENCE))?;
+        socket.set_nodelay(true)?;
+        let session = ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, socket);
+        let mut length = [0; 2];
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        let is_resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+        lock(&self.handshakes).push(is_resumed);
+        loop {
+            stream.read_exact(&mut length)?;
+            let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut bytes)?;
+            lock(&self.lengths).push(bytes.len());
+            let message = Message::parse(&bytes).map_err(io::Error::other)?;
+            let asked = Asked {
+                message,
+                tcp: true,
+                from,
+                connection: 1,
+            };
+            if let Some(answer) = (self.answering)(&asked) {
+                stream.write_all(&framed(&answer))?;
+                if self.closes {
+                    stream.conn.send_close_notify();
+                    stream.flush()?;
+                    return stream.sock.shutdown(Shutdown::Both);
+                }
+            }
+        }
     }
 }
