@@ -57,8 +57,13 @@ fn flags(socket: impl AsFd, name: &str) -> Result<c_int, rustix::io::Errno> {
     }
     // SAFETY: the descriptor is open for the length of the call, and SIOCGIFFLAGS reads the name, which
     // ends in a zero, and writes the flags, within the `ifreq` it is given.
-    let result =
-        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCGIFFLAGS, &mut request) };
+    let result = unsafe {
+        libc::ioctl(
+            socket.as_fd().as_raw_fd(),
+            libc::SIOCGIFFLAGS as _,
+            &mut request,
+        )
+    };
     if result != 0 {
         let error = io::Error::last_os_error();
         return Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO));
