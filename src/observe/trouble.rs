@@ -127,13 +127,27 @@ pub struct Sight {
     pub felt: Felt,
     /// When an upstream of each pool last gave a useful answer; [`Time::default`] if none has.
     pub useful: Vec<Time>,
-    /// Names of each pool that clients have asked for in vain since then, as far as they are told apart, and the response
-    /// code that came last.
-    pub vain: Vec<(usize, Option<Rcode>)>,
+    /// What clients have asked each pool for in vain.
+    pub vain: Vec<Vain>,
     /// Answers in the cache.
     pub known: u64,
     /// What the host slept since the start.
     pub slept: Duration,
+}
+
+/// Names that clients asked for in vain, as far as they are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vain {
+    /// How many since an upstream last gave a useful answer.
+    pub names: usize,
+    /// The response code that came last, if one did.
+    pub rcode: Option<Rcode>,
+    /// How many since one last gave a useful answer to a client: who serves the root says nothing of other names.
+    pub unserved: usize,
+    /// Of those, the ones that were refused.
+    pub refused: usize,
+    /// When the first of `unserved` came to nothing.
+    pub since: Time,
 }
 
 /// A trouble as it is told of when it has begun.

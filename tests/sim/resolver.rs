@@ -17,6 +17,7 @@ use byway::net::{Claimed, Exchanges, Handle, Outgoing, Tag as Attempt};
 use byway::observe::metrics::{
     CacheSample, EngineSample, Metrics, QueryResult, Roster, RouteNames, Sources,
 };
+use byway::observe::trouble::Vain;
 use byway::resolve::front::{Asker, Replies, Turn, Waiting, Way};
 use byway::resolve::lookout::Lookout;
 use byway::resolve::{Core, Shared};
@@ -37,7 +38,7 @@ const ID: u16 = 0x5117;
 const INVALID: Name = Name::Unknown(u64::MAX);
 
 /// See [`Engine::last_useful`] and [`Engine::in_vain`].
-pub type Sees = (Time, (usize, Option<Rcode>));
+pub type Sees = (Time, Vain);
 
 /// An answer as a client got it.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use byway::clock::Time;
 use byway::config::Config;
 use byway::observe::event::Gravity;
-use byway::observe::trouble::{Felt, Place, Sight, Troubles};
+use byway::observe::trouble::{Felt, Place, Sight, Troubles, Vain};
 
 use byway::wire::Rcode;
 
@@ -54,7 +54,7 @@ fn lines(world: &World<Resolver>, config: &Config) -> [Vec<String>; 2] {
         world.subject.events.iter().peekable(),
         world.subject.seen.iter().peekable(),
     );
-    let (mut felt, mut useful, mut vain) = (Felt::default(), Time::default(), (0, None));
+    let (mut felt, mut useful, mut vain) = (Felt::default(), Time::default(), Vain::default());
     let mut told = [Vec::new(), Vec::new()];
     let mut now = world.start;
     while now < world.now {

@@ -251,6 +251,9 @@ impl Engine {
     fn answered_usefully(&mut self, attempt: &Attempt, now: Time) {
         let record = self.record_mut(attempt.route);
         record.useful_at = now;
+        if attempt.about != About::PLAIN {
+            record.served_at = now;
+        }
         let upstream = record.route.upstream;
         self.failing.answered(attempt.about);
         self.failing.answered_at(attempt.about, upstream);

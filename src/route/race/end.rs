@@ -28,14 +28,14 @@ impl Race {
         ) {
             engine.unanswered(self.ask.about, &self.tried, self.started, now);
         }
-        self.end_in_vain(engine, Finish::Failed(failure), None, step);
+        self.end_in_vain(engine, Finish::Failed(failure), None, now, step);
     }
 
     pub(super) fn settle_for_poor(&mut self, engine: &mut Engine, now: Time, step: &mut Step) {
         if let Some(held) = self.held.take() {
             engine.was_poor(held.upstream, self.ask.about, held.rcode, false, now);
             engine.unanswered(self.ask.about, &self.tried, self.started, now);
-            self.end_in_vain(engine, Finish::Poor(held.attempt), held.rcode, step);
+            self.end_in_vain(engine, Finish::Poor(held.attempt), held.rcode, now, step);
         }
     }
 

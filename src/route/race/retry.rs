@@ -77,7 +77,7 @@ impl Race {
                 // Two servers say so: it is the name, and nobody's fault.
                 self.held = None;
                 engine.unanswered(self.ask.about, &self.tried, self.started, now);
-                self.end_in_vain(engine, Finish::Poor(held.attempt), held.rcode, step);
+                self.end_in_vain(engine, Finish::Poor(held.attempt), held.rcode, now, step);
                 return;
             }
             Some(_) => {}

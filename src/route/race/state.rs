@@ -195,10 +195,11 @@ impl Race {
         engine: &mut Engine,
         finish: Finish,
         rcode: Option<Rcode>,
+        now: Time,
         step: &mut Step,
     ) {
         if self.ask.purpose == Purpose::Client {
-            engine.asked_in_vain(self.ask.pool, self.ask.about, rcode);
+            engine.asked_in_vain(self.ask.pool, self.ask.about, rcode, now);
         }
         self.finish(finish, step);
     }

@@ -81,19 +81,87 @@ fn when_all_servers_answer_uselessly_no_name_can_be_resolved_either() {
         ceiling: 10,
     });
     world.pass(4.0);
-    let told = world.take();
-    assert_eq!(told.len(), 2, "{told:#?}");
-    assert!(
-        told[0].starts_with("! names resolve with difficulty"),
-        "{told:#?}"
-    );
-    assert!(
-        told[1].starts_with("! no name can be resolved: upstreams dc1 and dc2 (SERVFAIL); "),
-        "{told:#?}"
+    assert_eq!(
+        world.take(),
+        ["! no name can be resolved: upstreams dc1 and dc2 (SERVFAIL); 300 failed so far"]
     );
     world.failing = 0;
     world.pass(6.0);
     assert!(world.take()[0].starts_with("  names resolve again after"));
+}
+
+#[test]
+fn where_some_still_answer_it_is_told_at_once_that_none_is_clear() {
+    let mut world = World::of(2, &["default"]);
+    world.failing = 50;
+    for upstream in ["dc1", "dc2"] {
+        world.verdict(Subject::Upstream(upstream.into()), Verdict::Sick, lost());
+    }
+    world.hear(Event::NothingClear {
+        pool: None,
+        ceiling: 10,
+    });
+    world.pass(1.2);
+    let told = world.take();
+    assert!(
+        told[0].starts_with("! names resolve with difficulty"),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn a_resolver_that_knows_the_root_and_refuses_every_name_is_an_outage() {
+    let mut world = World::of(1, &["default"]);
+    let since = world.now;
+    let refused = |names: usize, world: &World| Vain {
+        unserved: names,
+        refused: names,
+        since,
+        rcode: Some(Rcode::REFUSED),
+        // Who serves the root has come a moment ago.
+        names: world.now.since(since).as_secs() as usize % 2,
+    };
+    for _ in 0..60 {
+        world.sight.vain = vec![refused(7, &world)];
+        world.pass(1.0);
+    }
+    assert_eq!(world.take(), [""; 0], "a rule of its own, perhaps");
+    world.sight.vain = vec![refused(8, &world)];
+    world.pass(1.2);
+    let told = world.take();
+    let expected = "! no name can be resolved: upstream dc1 (REFUSED); ";
+    assert!(told[0].starts_with(expected), "{told:?}");
+    world.sight.vain = vec![Vain::default()];
+    world.pass(6.0);
+    assert!(world.take()[0].starts_with("  names resolve again after"));
+}
+
+#[test]
+fn servers_found_useless_that_know_the_root_are_an_outage_too() {
+    let mut world = World::of(1, &["default"]);
+    world.verdict(Subject::Upstream("dc1".into()), Verdict::Sick, lost());
+    world.hear(Event::NothingClear {
+        pool: None,
+        ceiling: 10,
+    });
+    world.sight.vain = vec![Vain {
+        unserved: 5,
+        since: world.now,
+        ..Vain::default()
+    }];
+    world.pass(4.0);
+    assert!(world.troubles.is_outage());
+}
+
+/// So many names refused, and nothing useful since.
+fn vain(names: usize) -> Vain {
+    Vain {
+        names,
+        unserved: names,
+        refused: names,
+        rcode: Some(Rcode::REFUSED),
+        since: Time::START,
+    }
 }
 
 #[test]
@@ -112,10 +180,10 @@ fn where_every_name_was_refused_since_the_start_none_can_be_resolved() {
     let mut world = World::of(2, &["default"]);
     world.sight.useful = vec![Time::default()];
     world.failing = 100;
-    world.sight.vain = vec![(4, Some(Rcode::REFUSED))];
+    world.sight.vain = vec![vain(4)];
     world.pass(60.0);
     assert!(!world.troubles.is_outage(), "a few names");
-    world.sight.vain = vec![(5, Some(Rcode::REFUSED))];
+    world.sight.vain = vec![vain(5)];
     world.pass(2.0);
     assert!(world.troubles.is_outage());
     let told = world.take();
@@ -127,17 +195,17 @@ fn where_every_name_was_refused_since_the_start_none_can_be_resolved() {
 fn five_names_in_vain_and_nothing_useful_for_twelve_seconds_are_an_outage() {
     let mut world = World::of(2, &["default"]);
     world.failing = 100;
-    world.sight.vain = vec![(4, Some(Rcode::REFUSED))];
+    world.sight.vain = vec![vain(4)];
     world.pass(60.0);
     assert_eq!(world.take(), [""; 0], "a few names");
-    world.sight.vain = vec![(5, Some(Rcode::REFUSED))];
+    world.sight.vain = vec![vain(5)];
     world.pass(2.0);
     let told = world.take();
     let expected = "! no name can be resolved: upstreams dc1 and dc2 (REFUSED); ";
     assert!(told[0].starts_with(expected), "{told:?}");
     assert!(world.troubles.is_outage());
     world.failing = 0;
-    world.sight.vain = vec![(0, None)];
+    world.sight.vain = vec![Vain::default()];
     world.pass(6.0);
     assert!(world.take()[0].starts_with("  names resolve again after"));
 }

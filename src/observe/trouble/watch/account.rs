@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::super::event::Subject;
-use super::super::{Begun, Culprit};
+use super::super::{Begun, Culprit, Vain};
 use super::{Troubles, Way};
 use crate::clock::Time;
 
@@ -45,11 +45,11 @@ impl Troubles {
         let mut reasons: Vec<(String, Vec<Arc<str>>)> = Vec::new();
         let pool = self.pool_of(index);
         let ways = pool.map_or(&[][..], |pool| &pool.ways);
-        let vain = pool.map_or((0, None), |pool| pool.vain);
-        let useless = || match vain {
-            (0, _) => None,
-            (_, Some(rcode)) => Some(rcode.to_string()),
-            (_, None) => Some("useless answers".into()),
+        let vain = pool.map_or(Vain::default(), |pool| pool.vain);
+        let useless = || match vain.rcode {
+            _ if vain.unserved == 0 => None,
+            Some(rcode) => Some(rcode.to_string()),
+            None => Some("useless answers".into()),
         };
         for way in ways {
             let unused = |index: &usize| {

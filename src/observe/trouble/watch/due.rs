@@ -59,6 +59,7 @@ impl Troubles {
             && (silent || known || open.bad_for(now) >= self.hold(index))
             && now >= mind.explained
             && !self.is_awaited(index, open, now)
+            && !self.may_be_outage(index, open.since, now)
     }
 
     /// How long it must have been bad.

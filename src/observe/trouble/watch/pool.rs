@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::super::event::Event;
-use super::super::Felt;
+use super::super::{Felt, Vain};
 use super::mind::Mind;
-use super::{Troubles, Way};
+use super::{HOLD, Troubles, Way};
 use crate::clock::Time;
-use crate::wire::Rcode;
 
 /// Nothing useful has come for so long, of at least so many that asked: nobody answers, whatever is believed.
 const BARREN: Duration = Duration::from_secs(2);
@@ -18,6 +17,13 @@ const BARREN_QUESTIONS: u64 = 3;
 /// refused, say, and nobody is accused of it.
 const REFUSED: Duration = Duration::from_secs(12);
 const REFUSED_NAMES: usize = 5;
+
+/// ... or where somebody goes on to say who serves the root, so many names were refused and no other one was answered. A resolver
+/// that refuses some names, for a rule of its own, answers one among so many.
+const REFUSED_ALL: usize = 8;
+
+/// Between two looks there is less time.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// How things stand altogether, as the events tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +42,8 @@ pub(super) struct Pool {
     pub(super) ways: Vec<Way>,
     /// When an upstream last gave a useful answer, and what clients had got by then.
     pub(super) useful: (Time, Felt),
-    /// How many names were asked for in vain since then, and what was said last.
-    pub(super) vain: (usize, Option<Rcode>),
+    /// What was asked for in vain.
+    pub(super) vain: Vain,
 }
 
 impl Pool {
@@ -70,6 +76,11 @@ impl Troubles {
         index < 2 * self.pools.len()
     }
 
+    /// Whether this is one of there being nothing clear.
+    fn is_nothing_clear(&self, index: usize) -> bool {
+        self.is_everything(index) && index == nothing_clear(index / 2)
+    }
+
     /// Whether a trouble of everything goes on.
     pub(super) fn is_bad_pool(&self, index: usize, now: Time) -> bool {
         let Some(pool) = self.pool_of(index) else {
@@ -86,15 +97,28 @@ impl Troubles {
     /// Nothing useful comes, whatever is believed: clients ask in vain, or nothing ever came and everybody was asked.
     fn is_barren(&self, pool: &Pool, now: Time) -> bool {
         let (useful, before) = pool.useful;
-        let vain = self.seen.felt.since(before);
+        let felt = self.seen.felt.since(before);
+        let Vain {
+            names,
+            unserved,
+            refused,
+            since,
+            ..
+        } = pool.vain;
         let mut usable = pool.ways.iter().filter(|way| self.usable(**way));
         match useful == Time::default() {
             // Nothing useful has ever come: a server that refuses this host altogether is none that fails some names.
-            true => usable.all(|way| self.is_bad_way(*way)) || pool.vain.0 >= REFUSED_NAMES,
+            true => usable.all(|way| self.is_bad_way(*way)) || names >= REFUSED_NAMES,
             false if pool.standing == Standing::Clear => {
-                now.since(useful) >= REFUSED && pool.vain.0 >= REFUSED_NAMES
+                let silent = now.since(useful) >= REFUSED && names >= REFUSED_NAMES;
+                silent || (now.since(since) >= REFUSED && refused >= REFUSED_ALL)
             }
-            false => now.since(useful) >= BARREN && vain.failed + vain.stale >= BARREN_QUESTIONS,
+            false => {
+                let silent =
+                    now.since(useful) >= BARREN && felt.failed + felt.stale >= BARREN_QUESTIONS;
+                // Its servers are found to be useless, be it that they still know the root.
+                silent || (now.since(since) >= BARREN && unserved >= REFUSED_NAMES)
+            }
         }
     }
 
@@ -107,7 +131,24 @@ impl Troubles {
         };
         let ways = self.pool_of(index).map_or(&[][..], |pool| &pool.ways);
         let usable = ways.iter().filter(|way| self.usable(**way));
-        usable.filter_map(of).max().unwrap_or(now)
+        let left = usable.filter_map(of).max();
+        let vain = self.pool_of(index).map(|pool| pool.vain);
+        let in_vain = vain.filter(|it| it.unserved > 0).map(|it| it.since);
+        // Where nobody is accused: when the first name came to nothing.
+        left.or(in_vain).unwrap_or(now)
+    }
+
+    /// Whether it is not known yet if anybody answers at all: nothing is clear, nothing useful has come for a moment, and it is
+    /// too early to be sure that nothing will. Whoever is told twice of one outage looks for two.
+    pub(super) fn may_be_outage(&self, index: usize, since: Time, now: Time) -> bool {
+        let Some(pool) = self.pool_of(index).filter(|_| self.is_nothing_clear(index)) else {
+            return false;
+        };
+        let (useful, before) = pool.useful;
+        let felt = self.seen.felt.since(before);
+        felt.failed > 0
+            && now.since(useful) >= HOLD
+            && now.since(since.max(useful)) < BARREN + HOLD + GLANCE
     }
 
     /// There is no network for any way of the pool, by what the kernel says.

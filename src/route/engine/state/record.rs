@@ -55,8 +55,9 @@ pub(in crate::route) struct RouteRecord {
     pub(in crate::route::engine) good_sent: Time,
     /// When the newest one was sent whose answer was good and useful too.
     pub(in crate::route::engine) useful_sent: Time,
-    /// When a useful answer last came.
+    /// When a useful answer last came, and one to a question for a name.
     pub(in crate::route::engine) useful_at: Time,
+    pub(in crate::route::engine) served_at: Time,
     pub(in crate::route::engine) lost_sent: Time,
     pub(in crate::route::engine) lost_at: Time,
     /// Losses that nothing explains yet.
@@ -124,6 +125,7 @@ impl RouteRecord {
             good_sent: Time::default(),
             useful_sent: Time::default(),
             useful_at: Time::default(),
+            served_at: Time::default(),
             lost_sent: Time::default(),
             lost_at: Time::default(),
             doubts: Doubts::default(),

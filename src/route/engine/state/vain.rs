@@ -7,11 +7,21 @@ use crate::clock::Time;
 use crate::route::constants::engine::pace::IN_VAIN;
 use crate::wire::Rcode;
 
-/// Those of one pool.
+/// Those of one pool, since a question for a name was last answered usefully.
 #[derive(Debug, Default)]
 pub(in crate::route) struct InVain {
-    pub(in crate::route::engine) names: SmallVec<[u64; IN_VAIN]>,
+    pub(in crate::route::engine) names: SmallVec<[Unserved; IN_VAIN]>,
     pub(in crate::route::engine) rcode: Option<Rcode>,
-    /// When something useful had last come by then.
-    pub(in crate::route::engine) useful: Time,
+    /// When that was.
+    pub(in crate::route::engine) served: Time,
+}
+
+/// A name that came to nothing.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::route::engine) struct Unserved {
+    pub(in crate::route::engine) name: u64,
+    pub(in crate::route::engine) first: Time,
+    pub(in crate::route::engine) last: Time,
+    /// A server refused it, the last time.
+    pub(in crate::route::engine) refused: bool,
 }
