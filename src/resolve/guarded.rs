@@ -132,7 +132,8 @@ impl<X: Exchanges> Core<X> {
     }
 
     fn judged(&self, key: KeyRef<'_>, said: Said<'_>, route: RouteId) -> Judgement {
-        let by = self.route_name(route).into();
+        // Its name is of interest when something vanishes, and costs the engine's lock.
+        let by = || self.route_name(route).into();
         self.shared.guard.hear(key, said, &by, self.life)
     }
 

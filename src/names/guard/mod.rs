@@ -223,8 +223,15 @@ impl Guard {
         self.is_on() && self.rules().of(name).is_some()
     }
 
-    /// Hears what `by` says of a question, and says what is done with it.
-    pub fn hear(&self, key: KeyRef<'_>, said: Said<'_>, by: &Arc<str>, now: Life) -> Judgement {
+    /// Hears what is said of a question, and says what is done with it. `by` tells who says so, where that is
+    /// of interest: it is asked with the lock of what is remembered held.
+    pub fn hear(
+        &self,
+        key: KeyRef<'_>,
+        said: Said<'_>,
+        by: &dyn Fn() -> Arc<str>,
+        now: Life,
+    ) -> Judgement {
         if !self.is_on() {
             return Judgement::Pass;
         }
@@ -425,7 +432,7 @@ impl Book {
         &mut self,
         key: KeyRef<'_>,
         said: Said<'_>,
-        by: &Arc<str>,
+        by: &dyn Fn() -> Arc<str>,
         rule: &GuardConfig,
         now: Life,
     ) -> Judgement {
@@ -463,36 +470,43 @@ impl Book {
             self.counts.left_out += 1;
             return Judgement::Pass;
         }
-        if !self.settled.contains(name) && !self.young.contains(name) && !self.make_room(now) {
-            self.counts.left_out += 1;
-            return Judgement::NoRoom;
+        let was_settled = self.settled.contains(name);
+        if !was_settled && !self.young.contains(name) {
+            if !self.make_room(now) {
+                self.counts.left_out += 1;
+                return Judgement::NoRoom;
+            }
+            self.young.push(name.into(), Watched::default());
         }
-        let settled = self.settled.pop(name);
-        let mut watched = settled.or_else(|| self.young.pop(name)).unwrap_or_default();
-        let (events, is_settled) = {
-            let it = watched.confirm(key, answer, count, now);
-            let mut events = Vec::new();
-            if let Some(gone) = it.gone.take() {
-                self.counts.returned += 1;
-                events.push(it.returned(name, &gone, now));
-            }
-            if let Some(usual) = it.shrinks(count, rule, now) {
-                self.counts.shrunk += 1;
-                events.push(Event::NameShrunk {
-                    name: name_to_text(name).into(),
-                    record_type: key.record_type().to_string(),
-                    usual,
-                    now: count,
-                });
-            }
-            it.last = now;
-            (events, watched.is_settled(rule))
+        let (home, other) = match was_settled {
+            true => (&mut self.settled, &mut self.young),
+            false => (&mut self.young, &mut self.settled),
         };
+        let Some(watched) = home.get_mut(name) else {
+            return Judgement::Pass;
+        };
+        let it = watched.confirm(key, answer, count, now);
+        let mut events = Vec::new();
+        if let Some(gone) = it.gone.take() {
+            self.counts.returned += 1;
+            events.push(it.returned(name, &gone, now));
+        }
+        if let Some(usual) = it.shrinks(count, rule, now) {
+            self.counts.shrunk += 1;
+            events.push(Event::NameShrunk {
+                name: name_to_text(name).into(),
+                record_type: key.record_type().to_string(),
+                usual,
+                now: count,
+            });
+        }
+        it.last = now;
+        if watched.is_settled(rule) != was_settled
+            && let Some((name, watched)) = home.pop_entry(name)
+        {
+            other.push(name, watched);
+        }
         events.into_iter().for_each(|event| self.tell(event));
-        match is_settled {
-            true => self.settled.push(name.into(), watched),
-            false => self.young.push(name.into(), watched),
-        };
         Judgement::Pass
     }
 
@@ -519,7 +533,7 @@ impl Book {
         &mut self,
         key: KeyRef<'_>,
         said: &'static str,
-        by: &Arc<str>,
+        by: &dyn Fn() -> Arc<str>,
         rule: &GuardConfig,
         now: Life,
     ) -> Judgement {
@@ -543,7 +557,7 @@ impl Book {
                 return Judgement::Pass;
             }
             None => {
-                it.go(said, by, number, now);
+                it.go(said, by(), number, now);
                 event = it.vanished(name, rule, now);
             }
         }

@@ -87,7 +87,12 @@ fn nxdomain(key: &QuestionKey) -> Answer {
 }
 
 fn hear(guard: &Guard, key: &QuestionKey, answer: &Answer, now: Life) -> Judgement {
-    guard.hear(key.by_ref(), Said::Answer(answer), &"dc1@eth0".into(), now)
+    guard.hear(
+        key.by_ref(),
+        Said::Answer(answer),
+        &|| "dc1@eth0".into(),
+        now,
+    )
 }
 
 fn kept(guard: &Guard, key: &QuestionKey, now: Life) -> Option<(Vec<std::net::IpAddr>, u32)> {
@@ -120,7 +125,7 @@ fn a_name_that_vanishes_keeps_its_addresses_until_they_return() {
     let expected = Judgement::Keep(addresses_of(&key, &[1]), TTL);
     assert_eq!(hear(&guard, &key, &nxdomain(&key), at(3_660)), expected);
     assert_eq!(hear(&guard, &key, &no_data(&key), at(3_700)), expected);
-    let bogus = guard.hear(key.by_ref(), Said::Bogus, &"dc1@eth0".into(), at(3_701));
+    let bogus = guard.hear(key.by_ref(), Said::Bogus, &|| "dc1@eth0".into(), at(3_701));
     assert_eq!(bogus, expected);
     assert_eq!(
         kept(&guard, &key, at(3_702)),
@@ -506,7 +511,7 @@ proptest! {
                     let judgement = match step {
                         Step::NoData(_) => hear(&guard, &key, &no_data(&key), at(now)),
                         Step::NxDomain(_) => hear(&guard, &key, &nxdomain(&key), at(now)),
-                        _ => guard.hear(key.by_ref(), Said::Bogus, &"dc1".into(), at(now)),
+                        _ => guard.hear(key.by_ref(), Said::Bogus, &|| "dc1".into(), at(now)),
                     };
                     match judgement {
                         Judgement::Keep(answer, left) => given.push((which, answer.addresses().collect(), left)),

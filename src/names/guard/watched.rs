@@ -149,11 +149,11 @@ impl OfType {
     }
 
     /// It has none from now on.
-    pub(super) fn go(&mut self, said: &'static str, by: &Arc<str>, number: u64, now: Life) {
+    pub(super) fn go(&mut self, said: &'static str, by: Arc<str>, number: u64, now: Life) {
         self.gone = Some(Gone {
             since: now,
             said,
-            by: Arc::clone(by),
+            by,
             asked: now,
             given: 0,
             number,
