@@ -303,16 +303,21 @@ impl Failures {
     /// many.
     pub fn flush_subtree(&self, name: &[u8]) -> usize {
         let name = name.to_ascii_lowercase();
+        self.forget(|of| super::is_within(of, &name))
+    }
+
+    /// Forgets every failure of names, in wire form and lower case, for which `is_one` holds. Returns for how many questions.
+    pub fn forget(&self, is_one: impl Fn(&[u8]) -> bool) -> usize {
         let shards = self.shards.iter().map(|shard| {
             let mut records = shard.lock();
             let held = records.len();
             records.retain(|_, record| {
                 let key = QuestionKey::from_bytes(&record.key);
-                let within = key.is_some_and(|key| super::is_within(key.name(), &name));
-                if within {
+                let gone = key.is_some_and(|key| is_one(key.name()));
+                if gone {
                     shard.uncount(record);
                 }
-                !within
+                !gone
             });
             held - records.len()
         });

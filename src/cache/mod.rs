@@ -432,6 +432,11 @@ impl Cache {
         self.retain(|entry| !is_one(entry.name()))
     }
 
+    /// Forgets every answer for which `is_one` holds. Returns how many.
+    pub fn forget_answers(&self, is_one: impl Fn(&Answer) -> bool) -> usize {
+        self.retain(|entry| !is_one(&entry.answer))
+    }
+
     /// The state of the cache. Takes each shard's lock once, for a moment.
     pub fn stats(&self) -> CacheStats {
         let mut stats = CacheStats::default();

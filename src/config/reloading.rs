@@ -55,8 +55,8 @@ settings! {
     "[special-names] use-application-dns" Reload special.use_application_dns;
     "[[record]]" Reload records;
     "[[guard]]" Reload guards;
-    "[dns64] prefix" Restart dns64;
-    "[dns64] exclude" Restart dns64;
+    "[dns64] prefix" Reload dns64;
+    "[dns64] exclude" Reload dns64;
     "[host] hosts" Reload hosts;
     "[host] hosts-ttl" Reload hosts_ttl;
     "[host] identity" Reload identity;

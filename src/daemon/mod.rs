@@ -179,6 +179,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     let keeper = Keeper::open(&config.cache, &shared, clock);
     let hosts = hosts::Reader::open(config, &shared);
     shared.forget_local();
+    shared.forget_made_otherwise();
     let listen = listeners.listen();
     let tape = Tape::new(&config.recorder, rng.next_u32(), clock);
     let log = QueryLog::new(

@@ -152,8 +152,12 @@ impl<X: Exchanges> Core<X> {
         let Some(lifetime) = lifetime else {
             return;
         };
-        if question.chase.is_none() && self.shared.names().is_local(key.name()) {
-            // Its records have come to be known here meanwhile.
+        let names = self.shared.names();
+        let made = question.chase.as_ref().and_then(|it| it.made.as_ref());
+        if question.chase.is_none() && names.is_local(key.name())
+            || made.is_some() && made != names.dns64.as_ref()
+        {
+            // Its records have come to be known here meanwhile, or are made otherwise.
             return;
         }
         // Only of a negative answer does the cache want to know.

@@ -1,5 +1,6 @@
 //! What all workers share.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -19,7 +20,7 @@ use crate::resolve::loops::Loops;
 use crate::resolve::mailbox::Mailbox;
 use crate::resolve::promptness::Promptness;
 use crate::route::{Engine, PoolId, RouteId, UpstreamId};
-use crate::wire::KeyRef;
+use crate::wire::{Ede, KeyRef, Kind, RecordType};
 
 /// What all workers share: the engine, the cache, the table of questions in flight.
 #[derive(Debug)]
@@ -140,7 +141,12 @@ impl Shared {
         };
         self.engine().retire(lineup, config, now);
         if names.zones != before.zones {
-            self.cache.forget(|name| names.differ_for(&before, name));
+            let differs = |name: &[u8]| names.differ_for(&before, name);
+            self.cache.forget(differs);
+            self.failures.forget(differs);
+        }
+        if names.dns64 != before.dns64 {
+            self.forget_made(&before);
         }
         if names.zones != before.zones || names.records != before.records {
             self.forget_local();
@@ -186,6 +192,35 @@ impl Shared {
         let is_local = |name: &[u8]| records.find(name).or(hosts.find(name)).is_some();
         self.cache
             .forget(|name| is_local(name) || names.zones.changes(name))
+    }
+
+    /// Forgets all addresses that were made, and all for which there were none to be made of: that is done otherwise than
+    /// `before` from now on. And the reverse names that lead, or led, elsewhere.
+    fn forget_made(&self, before: &Names) {
+        let names = self.names();
+        let leads = |of: &Names, name: &[u8]| of.dns64.as_ref().and_then(|it| it.reverse(name));
+        self.cache
+            .forget_answers(|answer| answer.is_for(RecordType::AAAA));
+        self.cache
+            .forget(|name| leads(&names, name) != leads(before, name));
+    }
+
+    /// Forgets, of what was kept from before the start, the addresses that are made otherwise now, and that there are none
+    /// where some are made now.
+    pub fn forget_made_otherwise(&self) {
+        let names = self.names();
+        let ours = |ip: IpAddr| match (ip, &names.dns64) {
+            (IpAddr::V6(ip), Some(dns64)) => dns64.extract(ip).is_some(),
+            _ => false,
+        };
+        self.cache.forget_answers(|answer| {
+            let made = answer.ede_codes().any(|code| code == Ede::SYNTHESIZED.code);
+            answer.is_for(RecordType::AAAA)
+                && match answer.kind() {
+                    Kind::NoData => names.dns64.is_some(),
+                    _ => made && !answer.addresses().all(ours),
+                }
+        });
     }
 
     /// Whether fresh answers of a pool come soon enough to be waited for.

@@ -209,6 +209,13 @@ impl Answer {
         parts.message.get(question).unwrap_or_default()
     }
 
+    /// Whether it answers a question of this type.
+    pub fn is_for(&self, record_type: RecordType) -> bool {
+        let question = self.question();
+        let place = question.len().checked_sub(4);
+        place.and_then(|place| header::word(question, place)) == Some(record_type.0)
+    }
+
     /// How long the answer may be kept by what its own records say, in seconds: the lowest TTL of
     /// the answer section, for a negative answer that and the negative TTL. Zero where there is
     /// nothing to go by: failures, referrals, truncated answers, negative ones without an SOA.

@@ -114,3 +114,31 @@ fn reverse_names_and_the_name_that_tells_of_the_prefix_follow_it() {
     assert_eq!(stub.ask(&query("four.example", AAAA)).answers.len(), 0);
     assert_eq!(stub.ask(&query(reverse, 12)).answers.len(), 0);
 }
+
+#[test]
+fn a_reload_changes_what_is_made_and_forgets_what_was() {
+    let upstream = upstream();
+    let setup = |table: &str| Setup::to(&[&upstream]).tables(table);
+    let daemon = setup("").start();
+    let stub = Stub::new(daemon.dns());
+    let made = || stub.ask(&query("four.example", AAAA)).addresses();
+    let reload = |setup: Setup| {
+        std::fs::write(daemon.folder().join("byway.toml"), setup.text()).expect("written");
+        let socket = daemon.folder().join("control.sock");
+        let done = super::kit::daemon::run(byway().args(["reload", "--socket"]).arg(socket));
+        let done = super::kit::daemon::stdout(&done);
+        assert!(
+            done.contains("[dns64] prefix") && !done.contains("restart"),
+            "{done}"
+        );
+    };
+    assert!(made().is_empty());
+    reload(setup("[dns64]\nprefix = \"64:ff9b::/96\""));
+    assert_eq!(made(), [MADE]);
+    reload(setup("[dns64]\nprefix = \"2001:db8:64::/96\""));
+    assert_eq!(made(), ["2001:db8:64::c000:301"]);
+    let known = stub.ask(&query("six.example", AAAA)).addresses();
+    assert_eq!(known, ["2020:2020:2020:2020:2020:2020:2020:2020"]);
+    reload(setup(""));
+    assert!(made().is_empty());
+}

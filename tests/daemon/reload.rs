@@ -10,8 +10,8 @@ use rustix::process::Signal;
 
 use crate::kit::daemon::{run, stderr, stdout};
 use crate::kit::{
-    A, Act, Build, Connection, Daemon, MOMENT, NOERROR, NXDOMAIN, PATIENCE, REFUSED, Setup, Stub,
-    Upstream, byway, eventually,
+    A, Act, Build, Connection, Daemon, MOMENT, NOERROR, NXDOMAIN, PATIENCE, REFUSED, SERVFAIL,
+    Setup, Stub, Upstream, byway, eventually,
 };
 
 /// `byway ARGUMENTS` to this daemon.
@@ -557,4 +557,32 @@ fn what_is_under_way_in_a_zone_that_goes_stays_with_its_upstream() {
     let reply = stub.receive();
     assert_eq!((reply.id, reply.rcode()), (query.id, NOERROR));
     assert_eq!(public.asked_for("slow.corp.example.").len(), 0);
+}
+
+/// How a name failed in one zone says nothing of another.
+#[test]
+fn a_zones_failures_are_forgotten_with_it() {
+    let (public, broken, mended) = (
+        Upstream::good(),
+        Upstream::saying(|asked| asked.reply().rcode(SERVFAIL)),
+        Upstream::good(),
+    );
+    let setup = |to: &str| {
+        let all = named(named(Setup::bare(), "public", &public), "broken", &broken);
+        named(all, "mended", &mended).tables(&format!(
+            "[[zone]]\nname = \"corp.example\"\nupstreams = [\"{to}\"]\n\
+             [[zone]]\nname = \"x.example\"\nupstreams = [\"broken\", \"mended\"]\n"
+        ))
+    };
+    let daemon = setup("broken").start();
+    assert_eq!(ask(&daemon, "a.corp"), SERVFAIL);
+    let asked = broken.asked_for("a.corp.example.").len();
+    assert_eq!(ask(&daemon, "a.corp"), SERVFAIL);
+    assert_eq!(
+        broken.asked_for("a.corp.example.").len(),
+        asked,
+        "remembered"
+    );
+    reload(&daemon, &setup("mended"));
+    assert_eq!(ask(&daemon, "a.corp"), NOERROR);
 }
