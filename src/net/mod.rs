@@ -77,6 +77,12 @@ pub trait Exchanges {
     /// Stops listening for an attempt. True if something had come in its place that does not match what was sent.
     fn forget(&mut self, handle: Handle, tag: Tag) -> bool;
 
+    /// Whether something has come in place of an attempt's answer so far that does not match what was sent.
+    fn is_lied_to(&self, handle: Handle, tag: Tag) -> bool {
+        let _ = (handle, tag);
+        false
+    }
+
     /// What the kernel says of the connection that an attempt is still out on. `None` over datagrams, and
     /// where there is nothing to say.
     fn stream_facts(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<StreamFacts>;

@@ -102,6 +102,14 @@ impl Exchanges for Sockets {
         }
     }
 
+    fn is_lied_to(&self, handle: Handle, tag: Tag) -> bool {
+        match handle {
+            Handle::Udp { socket, id } => self.udp.is_lied_to(socket, id, tag),
+            // What does not match ends the connection, which is told.
+            Handle::Stream => false,
+        }
+    }
+
     fn stream_facts(&mut self, handle: Handle, tag: Tag, now: Time) -> Option<StreamFacts> {
         match handle {
             Handle::Udp { .. } => None,

@@ -451,6 +451,14 @@ impl UdpSockets {
         }
     }
 
+    /// Whether something else has come in place of a response so far; see [`UdpSockets::forget`].
+    pub(super) fn is_lied_to(&self, slot: u32, id: u16, tag: Tag) -> bool {
+        let own = self.sockets.get(slot as usize).filter(|it| it.carried == 1);
+        let awaited = self.awaited.get(&(slot, id));
+        awaited
+            .is_some_and(|it| it.tag == tag && (it.mismatched || own.is_some_and(|own| own.strays)))
+    }
+
     /// Stops waiting for a response. True if something else came in its place. What came under another identifier is
     /// held for that only on a socket of its own: on a shared one it may be another query's response that came too late.
     pub(super) fn forget(&mut self, slot: u32, id: u16, tag: Tag) -> bool {

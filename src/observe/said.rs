@@ -211,6 +211,8 @@ pub enum Said {
     OtherCase,
     /// The server did not prove who it is, or speaks no TLS.
     Untrusted(Flaw),
+    /// What came does not match what was asked: it is no answer, and who sent it is not known.
+    Unmatched,
     /// Nobody said anything in time.
     Nothing,
 }
@@ -241,6 +243,7 @@ impl fmt::Display for Said {
             Said::Garbled => f.write_str("garbled answer"),
             Said::OtherCase => f.write_str("name in other letter case"),
             Said::Untrusted(flaw) => flaw.fmt(f),
+            Said::Unmatched => f.write_str("answers do not match what was asked"),
             Said::Nothing => f.write_str("no answer"),
         }
     }

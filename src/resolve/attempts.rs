@@ -10,6 +10,7 @@ use super::lookout::STALL;
 use super::question::{Attempt, Dress, Question, Stage, Why};
 use crate::clock::Time;
 use crate::net::{Exchanges, Outgoing, Tag};
+use crate::observe::said::Said;
 use crate::route::{
     About, Ask, AttemptId, AttemptKind, Failure, Finish, Kind, PoolId, Purpose, Race, Refused,
     RouteId, Send, Step, StreamFacts,
@@ -269,6 +270,7 @@ impl<X: Exchanges> Core<X> {
     pub(super) fn race_timer(&mut self, slot: usize, now: Time) {
         self.mind_loops(slot, now);
         let carried = self.carriages(slot, now);
+        let lied_to = self.lied_to(slot);
         let question = &mut self.questions[slot];
         let step = match &mut question.race {
             None if question.stage == Stage::Queued => return self.turn_away(slot, now),
@@ -277,6 +279,10 @@ impl<X: Exchanges> Core<X> {
                 let mut engine = self.shared.engine();
                 for (id, stream_facts) in &carried {
                     engine.carried(*id, stream_facts, false, now);
+                }
+                for route in lied_to {
+                    engine.said(route, Said::Unmatched, now);
+                    question.said.push((route, Said::Unmatched));
                 }
                 race.timer(&mut engine, now, &mut self.rng)
             }
@@ -317,6 +323,18 @@ impl<X: Exchanges> Core<X> {
             Some((attempt.id, stream_facts))
         };
         tags.iter().filter_map(stream_facts).collect()
+    }
+
+    /// The routes of attempts for which only something else has come, unless that is noted already.
+    fn lied_to(&self, slot: usize) -> SmallVec<[RouteId; 2]> {
+        let question = &self.questions[slot];
+        let lied_to = |tag: &Tag| {
+            let attempt = self.attempts.get(*tag as usize)?;
+            let known = question.said.contains(&(attempt.route, Said::Unmatched));
+            let lied_to = self.exchanges.is_lied_to(attempt.handle?, *tag);
+            (lied_to && !known).then_some(attempt.route)
+        };
+        question.attempts.iter().filter_map(lied_to).collect()
     }
 
     /// Begins queued questions, by turns, for as long as there is room.

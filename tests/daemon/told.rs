@@ -130,3 +130,35 @@ fn a_snapshot_that_cannot_be_written_is_said_with_the_reason_and_once() {
     assert_eq!(warned(&daemon), 1);
     assert_eq!(command("status").status.code(), Some(0));
 }
+
+/// Its resolvers know the root, and refuse every other name: so does one that this host may not ask.
+#[test]
+fn a_resolver_that_refuses_every_name_and_knows_the_root_is_an_outage() {
+    let upstream = Upstream::saying(|asked| match asked.lower().as_str() {
+        "." => asked.reply().answer(record(".", NS, 60, &name("a.root"))),
+        _ => asked.reply().rcode(REFUSED),
+    });
+    let daemon = Setup::to(&[&upstream]).start();
+    ask_until(&daemon, "no name can be resolved: upstream u0 (REFUSED)");
+    let told = lines(&daemon);
+    let outage = told.iter().find(|line| line.contains("no name can be"));
+    let outage = outage.expect("it is told");
+    assert!(!outage.contains("nobody has asked"), "{outage}");
+}
+
+#[test]
+fn resolvers_that_all_answer_uselessly_are_one_line() {
+    let upstreams = [(); 2].map(|()| Upstream::saying(|asked| asked.reply().rcode(SERVFAIL)));
+    let daemon = Setup::to(&[&upstreams[0], &upstreams[1]]).start();
+    ask_until(&daemon, "no name can be resolved");
+    let told = lines(&daemon);
+    let warned = told.iter().filter(|line| line.contains(" WARN ")).count();
+    assert_eq!(warned, 1, "{told:#?}");
+}
+
+#[test]
+fn answers_that_do_not_match_are_said_to_be_none() {
+    let upstream = Upstream::saying(|asked| asked.reply().id(asked.id ^ 1));
+    let daemon = Setup::to(&[&upstream]).start();
+    ask_until(&daemon, "(answers do not match what was asked)");
+}
