@@ -39,6 +39,22 @@ pub(super) struct Drains {
     all: Mutex<Vec<Drained>>,
 }
 
+/// Zones of which it is said what is left.
+const LEFT_MOST: usize = 4;
+
+/// What is left for the names of a zone.
+fn left_in((zone, count): &(Option<Arc<str>>, usize)) -> String {
+    let of = match zone {
+        Some(zone) => format!(" in {zone}"),
+        None => String::new(),
+    };
+    match count {
+        0 => format!("; NO ROUTE IS LEFT{of}: only what is in the cache is answered"),
+        1 => format!("; 1 route is left{of}"),
+        left => format!("; {left} routes are left{of}"),
+    }
+}
+
 impl Drains {
     /// The file's place: beside the cache's.
     pub(super) fn beside(snapshot: &Path) -> PathBuf {
@@ -88,10 +104,12 @@ impl Drains {
         lasts: Option<Duration>,
     ) -> Result<api::Done, No> {
         let (now, wall) = (self.clock.now(), self.clock.wall());
-        let subject = {
+        let (subject, left) = {
             let mut engine = self.shared.engine();
             let subject = engine.drain(name, by, lasts, now);
-            subject.map_err(|error| No::Unknown(error.to_string()))?
+            let subject = subject.map_err(|error| No::Unknown(error.to_string()))?;
+            let left = engine.left_beside(&subject);
+            (subject, left)
         };
         let until = lasts.map(|lasts| wall.saturating_add(lasts.as_secs()));
         let mut all = self.lock();
@@ -104,16 +122,7 @@ impl Drains {
         });
         let kept = self.keep(&all);
         let until = until.map_or("it is restored".into(), time);
-        let usable = self.shared.engine().report(now).routes;
-        let usable = usable
-            .iter()
-            .filter(|it| !it.drained && !it.missing)
-            .count();
-        let left = match usable {
-            0 => "; NO ROUTE IS LEFT: only what is in the cache is answered".to_owned(),
-            1 => "; 1 route is left".to_owned(),
-            left => format!("; {left} routes are left"),
-        };
+        let left: String = left.iter().take(LEFT_MOST).map(left_in).collect();
         let done = format!("{subject} is drained until {until}{left}{kept}");
         Ok(api::Done { done })
     }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::observe::event::{Evidence, Verdict};
+use crate::observe::event::{Evidence, Subject, Verdict};
+use crate::route::choose::Rank;
 use crate::route::engine::state::group::Group;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::{Engine, Hedges};
 use crate::route::ids::{PoolId, RouteId};
 use crate::route::standing::Standing;
@@ -198,6 +200,26 @@ impl Engine {
                 || self.upstreams[record.route.upstream.0 as usize].drained,
             missing: self.paths[record.route.path.0 as usize].missing,
         }
+    }
+
+    /// What is left for the names that `subject` is asked for: for each set of zones with the same upstreams, the first of those
+    /// zones (`None` for all other names) and how many routes are neither drained nor missing.
+    pub fn left_beside(&self, subject: &Subject) -> Vec<(Option<Arc<str>>, usize)> {
+        let is_own = |record: &RouteRecord| match subject {
+            Subject::Path(name) => self.paths[record.route.path.0 as usize].name == *name,
+            Subject::Upstream(name) => {
+                self.upstreams[record.route.upstream.0 as usize].name == *name
+            }
+            Subject::Route(name) => record.route.name == *name,
+            Subject::Name(_) => false,
+        };
+        let of_pool = |pool: PoolId| {
+            let records = self.records_of(pool).map(|(_, record)| record);
+            let usable = records.clone().filter(|it| it.rank != Rank::Out).count();
+            let serves = records.clone().any(is_own);
+            serves.then(|| (self.pool(pool).name.clone(), usable))
+        };
+        self.pools().filter_map(of_pool).collect()
     }
 
     /// Tokens left in the steady purse, the burst and the ceiling of a pool.
