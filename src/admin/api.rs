@@ -216,6 +216,9 @@ pub struct Route {
 }
 
 /// Something that the operator took out of use.
+    /// Nothing listens at the server's port, and that is all that is wrong with it.
+    #[serde(default)]
+    pub refuses: bool,
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drain {
     /// A path, an upstream or a route, by its name.

@@ -135,6 +135,8 @@ pub(super) fn routes(routes: &[api::Route]) -> String {
         };
         // Of a clear route there is nothing to explain.
         let why = match verdict.as_str() {
+            // What is sick may get well; where nothing listens nobody is.
+            _ if route.refuses => "refuses".to_owned(),
             "clear" | "drained" | "lost" | "unknown" => String::new(),
             _ => route.evidence.clone(),
         };

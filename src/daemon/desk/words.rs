@@ -38,6 +38,7 @@ pub(super) fn route(route: &RouteReport, uptime: Duration) -> api::Route {
         hedge_after: route.hedge_wait.as_secs_f64(),
         drained: route.drained,
         missing: route.missing,
+        refuses: route.verdict.is_bad() && route.evidence.is_refusal(),
     }
 }
 
