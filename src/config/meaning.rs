@@ -75,6 +75,7 @@ pub(super) fn config(
     let guards = guards::guards(&spec.guards, reports);
     let hosts = match spec.host.hosts.as_ref().map(|it| &it.value) {
         Some(SnapshotSpec::Off) => None,
+    let query_log = settings::query_log(spec, reports);
         Some(SnapshotSpec::At(path)) => Some(path.clone()),
         None => host.hosts.clone(),
     };
@@ -130,7 +131,7 @@ pub(super) fn config(
         cache,
         recorder,
         top: settings::top(spec),
-        query_log: settings::query_log(spec),
+        query_log,
         admin,
         control,
         limits,

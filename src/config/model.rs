@@ -456,6 +456,8 @@ pub struct Limits {
     /// Names under guard whose addresses are remembered. Beyond it the newest are not guarded.
     pub guarded_names: usize,
     /// How long a question waits for room while every route it may use is at its limit. Beyond it: SERVFAIL.
+    /// The Unix socket of who reads it, if it goes there. With neither nothing is logged.
+    pub socket: Option<PathBuf>,
     pub queue_patience: Duration,
     /// Attempts in flight on one route: the ceiling of its adaptive limit.
     pub attempts_per_route: usize,
@@ -705,6 +707,7 @@ impl Default for Limits {
             upstream_sockets: bounds::UPSTREAM_SOCKETS.default,
             upstream_connections: bounds::UPSTREAM_CONNECTIONS.default,
             tcp_connections: bounds::TCP_CONNECTIONS.default,
+            socket: None,
             tcp_connections_per_client: bounds::TCP_CONNECTIONS_PER_CLIENT.default,
             tcp_pipeline: bounds::TCP_PIPELINE.default,
             tcp_answers: bounds::TCP_ANSWERS.default,

@@ -138,11 +138,13 @@ fn write_top(out: &mut String, top: &TopConfig) -> fmt::Result {
 }
 
 fn write_query_log(out: &mut String, query_log: &QueryLogConfig) -> fmt::Result {
-    let QueryLogConfig { path, size } = query_log;
+    let QueryLogConfig { path, socket, size } = query_log;
     writeln!(out, "\n[query-log]")?;
-    match path {
-        Some(path) => writeln!(out, "path = {}", text(path.display()))?,
-        None => writeln!(out, "path = \"off\"")?,
+    for (key, place) in [("path", path), ("socket", socket)] {
+        match place {
+            Some(path) => writeln!(out, "{key} = {}", text(path.display()))?,
+            None => writeln!(out, "{key} = \"off\"")?,
+        }
     }
     writeln!(out, "size = {}", text(format_size(*size)))
 }

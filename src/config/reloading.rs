@@ -92,6 +92,7 @@ settings! {
     "[top] window" Reload top.window;
     "[top] rate" Reload top.rate;
     "[query-log] path" Restart query_log.path;
+    "[query-log] socket" Restart query_log.socket;
     "[query-log] size" Restart query_log.size;
     "[limits] questions" Reload limits.questions;
     "[limits] waiting" Reload limits.waiting;
@@ -219,7 +220,12 @@ const _: fn(Config) = |config| {
                 window: _,
                 rate: _,
             },
-        query_log: QueryLogConfig { path: _, size: _ },
+        query_log:
+            QueryLogConfig {
+                path: _,
+                socket: _,
+                size: _,
+            },
         limits:
             Limits {
                 questions: _,

@@ -103,13 +103,21 @@ pub(super) fn top(spec: &Spec) -> TopConfig {
     }
 }
 
-pub(super) fn query_log(spec: &Spec) -> QueryLogConfig {
+pub(super) fn query_log(spec: &Spec, reports: &mut Vec<Report>) -> QueryLogConfig {
     let (written, default) = (&spec.query_log, QueryLogConfig::default());
+    let at = |key: &Key<SnapshotSpec>| match key.as_ref().map(|it| &it.value) {
+        Some(SnapshotSpec::At(path)) => Some(path.clone()),
+        Some(SnapshotSpec::Off) | None => None,
+    };
+    let (path, socket) = (at(&written.path), at(&written.socket));
+    if let (Some(_), Some(_), Some(place)) = (&path, &socket, &written.socket) {
+        let label = "a file is given too, and the log goes to one place";
+        let report = Report::error("two places for the query log", &place.place, label);
+        reports.push(report.help("leave `path` or `socket` out"));
+    }
     QueryLogConfig {
-        path: match written.path.as_ref().map(|it| &it.value) {
-            Some(SnapshotSpec::At(path)) => Some(path.clone()),
-            Some(SnapshotSpec::Off) | None => default.path,
-        },
+        path,
+        socket,
         size: value_or(&written.size, default.size),
     }
 }

@@ -220,6 +220,7 @@ pub(super) struct QueryLogSpec {
     pub(super) size: Key<usize>,
 }
 
+    pub(super) socket: Key<SnapshotSpec>,
 /// `[cache] snapshot`, `[recorder] path`, `[query-log] path`, `[admin] control`
 #[derive(Clone, Debug)]
 pub(super) enum SnapshotSpec {
@@ -645,6 +646,9 @@ impl QueryLogSpec {
 
 impl LimitsSpec {
     fn read(t: &mut Table<'_, '_>) -> LimitsSpec {
+            socket: t.read("socket", |it| {
+                file(it, "the socket of who reads the query log")
+            }),
         LimitsSpec {
             questions: t.read("questions", |it| it.count(bounds::QUESTIONS)),
             waiting: t.read("waiting", |it| it.count(bounds::WAITING)),

@@ -378,7 +378,7 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ),
     ("[recorder]", &["enabled", "path", "size"]),
     ("[top]", &["enabled", "entries", "window", "rate"]),
-    ("[query-log]", &["path", "size"]),
+    ("[query-log]", &["path", "socket", "size"]),
     ("[admin]", &["listen", "control"]),
     ("[host]", &["resolv-conf", "hosts", "hosts-ttl", "identity"]),
     (

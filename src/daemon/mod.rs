@@ -45,7 +45,7 @@ use crate::net::path::Path;
 use crate::net::{Manner, Way};
 use crate::observe::log;
 use crate::observe::metrics::WorkerMetrics;
-use crate::observe::query_log::QueryLog;
+use crate::observe::query_log::{GoesTo, QueryLog};
 use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::route::{Route, UpstreamId};
@@ -431,8 +431,8 @@ fn announce(
     if let (true, Some(path)) = (config.recorder.enabled, &config.recorder.path) {
         text += &tape::place(path);
     }
-    if let Some(path) = &config.query_log.path {
-        text += &query_log::place(path);
+    if let Some(goes_to) = GoesTo::by(&config.query_log) {
+        text += &query_log::place(goes_to.path());
     }
     log::print(&text);
 }

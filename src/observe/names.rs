@@ -196,7 +196,7 @@ series! {
     RECORDER_FRAMES = Counter "byway_recorder_frames_total" ["kept"]
         "Frames that the flight recorder made, by where they are kept.";
     QUERY_LOG = Counter "byway_query_log_answers_total" ["kept"]
-        "Answers of the query log: written to its file, or lost.";
+        "Answers of the query log: written to its file or its reader (`file`), or lost.";
     RELOADS = Counter "byway_config_reloads_total" ["result"]
         "Times that the configuration was read anew: applied or refused.";
     RELOAD_SUCCESSFUL = Gauge "byway_config_last_reload_successful" []

@@ -5,9 +5,11 @@
 
 mod dnstap;
 mod file;
+mod socket;
 
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -17,6 +19,7 @@ use super::till::Till;
 use crate::clock::Time;
 use crate::config::QueryLogConfig;
 use file::TapFile;
+use socket::TapSocket;
 
 /// Octets that a worker may put aside until they are taken: with answers of 100 octets some 7,000.
 const TILL: usize = 1 << 20;
@@ -24,14 +27,22 @@ const TILL: usize = 1 << 20;
 /// The log. Shared by the workers, its thread and who reads the counts.
 #[derive(Debug)]
 pub struct QueryLog {
-    path: PathBuf,
-    size: u64,
+    goes_to: GoesTo,
     /// Where queries are accepted, by the listeners' indices.
     listeners: Vec<SocketAddr>,
     tills: Mutex<Vec<Arc<Till>>>,
     /// Answers written, and lost.
     written: AtomicU64,
     lost: Arc<AtomicU64>,
+}
+
+/// Where the log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GoesTo {
+    /// To a file, that and the one before it together no larger than so many octets.
+    File(PathBuf, u64),
+    /// To whoever listens at this Unix socket.
+    Socket(PathBuf),
 }
 
 /// What one worker writes with.
@@ -59,11 +70,10 @@ pub struct Answered<'a> {
 }
 
 impl QueryLog {
-    /// A log to a file, of a daemon that listens there; `None` if none is wanted.
+    /// A log of a daemon that listens there; `None` if none is wanted.
     pub fn new(config: &QueryLogConfig, listeners: Vec<SocketAddr>) -> Option<QueryLog> {
         Some(QueryLog {
-            path: config.path.clone()?,
-            size: config.size as u64,
+            goes_to: GoesTo::by(config)?,
             listeners,
             tills: Mutex::default(),
             written: AtomicU64::new(0),
@@ -82,11 +92,14 @@ impl QueryLog {
         }
     }
 
-    /// What writes the file. There is to be one at a time.
+    /// What writes it down. There is to be one at a time.
     pub fn scribe(self: &Arc<QueryLog>) -> Scribe {
         Scribe {
             log: Arc::clone(self),
-            file: TapFile::new(self.path.clone(), self.size),
+            tap: match self.goes_to.clone() {
+                GoesTo::File(path, size) => Tap::File(TapFile::new(path, size)),
+                GoesTo::Socket(path) => Tap::Socket(TapSocket::new(path)),
+            },
             room: Vec::new(),
             frame: Vec::new(),
             message: Vec::new(),
@@ -94,9 +107,27 @@ impl QueryLog {
         }
     }
 
-    /// Answers written to the file so far, and answers lost.
+    /// Answers written so far, and answers lost.
     pub fn counts(&self) -> [u64; 2] {
         [self.written.load(Relaxed), self.lost.load(Relaxed)]
+    }
+}
+
+impl GoesTo {
+    /// By the configuration; `None` if nothing is to be logged.
+    pub fn by(config: &QueryLogConfig) -> Option<GoesTo> {
+        match (&config.path, &config.socket) {
+            (Some(path), _) => Some(GoesTo::File(path.clone(), config.size as u64)),
+            (None, Some(path)) => Some(GoesTo::Socket(path.clone())),
+            (None, None) => None,
+        }
+    }
+
+    /// The place.
+    pub fn path(&self) -> &Path {
+        match self {
+            GoesTo::File(path, _) | GoesTo::Socket(path) => path,
+        }
     }
 }
 
@@ -110,11 +141,18 @@ impl Pen {
     }
 }
 
+/// What is written to.
+#[derive(Debug)]
+enum Tap {
+    File(TapFile),
+    Socket(TapSocket),
+}
+
 /// Writes what the workers have put aside.
 #[derive(Debug)]
 pub struct Scribe {
     log: Arc<QueryLog>,
-    file: TapFile,
+    tap: Tap,
     /// Room to collect into, to encode into, and for what stands within that.
     room: Vec<u8>,
     frame: Vec<u8>,
@@ -129,7 +167,7 @@ impl Scribe {
     pub fn write(&mut self, now: (Time, SystemTime)) -> Option<String> {
         let log = Arc::clone(&self.log);
         let tills = log.tills.lock().unwrap_or_else(PoisonError::into_inner);
-        self.file.look(now.0);
+        self.tap.look(now.0);
         for till in tills.iter() {
             let taken = till.take(std::mem::take(&mut self.room));
             let mut rest = &taken[..];
@@ -143,29 +181,28 @@ impl Scribe {
                     &mut self.message,
                     &mut self.frame,
                 );
-                self.file.put(&self.frame, now.0);
+                self.tap.put(&self.frame, now.0);
             }
             self.room = taken;
         }
         drop(tills);
-        self.file.flush();
+        self.tap.flush(now.0);
         self.account()
     }
 
-    /// Writes the rest and ends the file as a reader expects it.
+    /// Writes the rest and ends it as a reader expects it.
     pub fn end(mut self, now: (Time, SystemTime)) -> Option<String> {
         let said = self.write(now);
-        self.file.end();
+        self.tap.end(now.0);
         said.or(self.account())
     }
 
     fn account(&mut self) -> Option<String> {
-        let (log, file) = (&self.log, &mut self.file);
-        log.written
-            .fetch_add(std::mem::take(&mut file.written), Relaxed);
-        log.lost.fetch_add(std::mem::take(&mut file.lost), Relaxed);
-        let path = log.path.display();
-        match &file.failed {
+        let (log, [written, lost]) = (&self.log, self.tap.take_counts());
+        log.written.fetch_add(written, Relaxed);
+        log.lost.fetch_add(lost, Relaxed);
+        let path = log.goes_to.path().display();
+        match self.tap.failed() {
             Some(error) => {
                 let line =
                     format!("the query log cannot be written and loses answers: {path}: {error}");
@@ -176,6 +213,51 @@ impl Scribe {
                 let said = self.said.take();
                 said.map(|_| format!("the query log is written to {path} again"))
             }
+        }
+    }
+}
+
+impl Tap {
+    fn look(&mut self, now: Time) {
+        if let Tap::File(file) = self {
+            file.look(now);
+        }
+    }
+
+    fn put(&mut self, frame: &[u8], now: Time) {
+        match self {
+            Tap::File(file) => file.put(frame, now),
+            Tap::Socket(socket) => socket.put(frame, now),
+        }
+    }
+
+    fn flush(&mut self, now: Time) {
+        match self {
+            Tap::File(file) => file.flush(),
+            Tap::Socket(socket) => socket.flush(now),
+        }
+    }
+
+    fn end(&mut self, now: Time) {
+        match self {
+            Tap::File(file) => file.end(),
+            Tap::Socket(socket) => socket.end(now),
+        }
+    }
+
+    /// Frames written, and lost, since this was last asked.
+    fn take_counts(&mut self) -> [u64; 2] {
+        let (written, lost) = match self {
+            Tap::File(file) => (&mut file.written, &mut file.lost),
+            Tap::Socket(socket) => (&mut socket.written, &mut socket.lost),
+        };
+        [written, lost].map(std::mem::take)
+    }
+
+    fn failed(&self) -> Option<&io::Error> {
+        match self {
+            Tap::File(file) => file.failed.as_ref(),
+            Tap::Socket(socket) => socket.failed.as_ref(),
         }
     }
 }

@@ -141,9 +141,14 @@ fn any_top() -> impl Strategy<Value = TopConfig> {
 
 fn any_query_log() -> impl Strategy<Value = QueryLogConfig> {
     let path = proptest::option::of("/[a-zA-Z0-9 \"é]{1,20}/x");
-    (path, count(bounds::QUERY_LOG_SIZE)).prop_map(|(path, size)| QueryLogConfig {
-        path: path.map(PathBuf::from),
-        size,
+    let all = (path, any::<bool>(), count(bounds::QUERY_LOG_SIZE));
+    all.prop_map(|(path, is_file, size)| {
+        let path = path.map(PathBuf::from);
+        let (path, socket) = match is_file {
+            true => (path, None),
+            false => (None, path),
+        };
+        QueryLogConfig { path, socket, size }
     })
 }
 

@@ -11,10 +11,13 @@ use std::time::Duration;
 use crate::clock::Time;
 
 /// What the frames hold, in words of dnstap's own.
-const CONTENT: &[u8] = b"protobuf:dnstap.Dnstap";
+pub(super) const CONTENT: &[u8] = b"protobuf:dnstap.Dnstap";
 /// A control frame: an escape of four zeros, its length, what it is.
-const START: u32 = 2;
-const STOP: u32 = 3;
+pub(super) const ACCEPT: u32 = 1;
+pub(super) const START: u32 = 2;
+pub(super) const STOP: u32 = 3;
+pub(super) const READY: u32 = 4;
+pub(super) const FINISH: u32 = 5;
 /// The octets of one that says no more.
 const BARE: u64 = 12;
 /// The only field of a control frame: the content's type.
@@ -74,9 +77,7 @@ impl TapFile {
             self.lost += 1;
             return;
         }
-        let length = frame.len() as u32;
-        self.chunk.extend_from_slice(&length.to_be_bytes());
-        self.chunk.extend_from_slice(frame);
+        self::frame(frame, &mut self.chunk);
         self.waiting += 1;
         if self.chunk.len() >= CHUNK {
             self.flush();
@@ -179,10 +180,16 @@ fn stands_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// A control frame; the first one says what the frames hold.
-fn control(what: u32) -> Vec<u8> {
+/// Adds a frame of data to `out`.
+pub(super) fn frame(octets: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(octets.len() as u32).to_be_bytes());
+    out.extend_from_slice(octets);
+}
+
+/// A control frame; the first ones say what the frames hold.
+pub(super) fn control(what: u32) -> Vec<u8> {
     let mut body = what.to_be_bytes().to_vec();
-    if what == START {
+    if matches!(what, START | READY) {
         body.extend_from_slice(&CONTENT_TYPE.to_be_bytes());
         body.extend_from_slice(&(CONTENT.len() as u32).to_be_bytes());
         body.extend_from_slice(CONTENT);

@@ -20,6 +20,7 @@ fn at(millis: u64) -> (Time, SystemTime) {
 fn log(path: &Path, size: usize) -> Arc<QueryLog> {
     let config = QueryLogConfig {
         path: Some(path.to_owned()),
+        socket: None,
         size,
     };
     let listeners = vec!["127.0.0.1:53", "[::]:53"];
@@ -267,4 +268,100 @@ fn a_worker_that_finds_no_room_goes_on() {
     assert_eq!(lost, 20_000 - fits as u64);
     scribe.write(at(0));
     assert_eq!(log.counts(), [fits as u64, lost]);
+}
+
+/// A reader as collectors are: it takes one connection, and gives back what it was sent.
+fn reader(path: &Path, accept: &'static [u8]) -> std::thread::JoinHandle<Vec<u8>> {
+    use std::io::{Read, Write};
+    let listener = std::os::unix::net::UnixListener::bind(path).expect("a socket");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut ready = [0; 8 + 4 + 8 + 22];
+        stream.read_exact(&mut ready).expect("READY");
+        assert_eq!(ready[8..12], [0, 0, 0, 4]);
+        assert!(ready.ends_with(b"protobuf:dnstap.Dnstap"));
+        stream.write_all(accept).expect("told");
+        let mut all = Vec::new();
+        let mut room = [0; 4096];
+        while !all.ends_with(&[0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 3]) {
+            match stream.read(&mut room).expect("octets") {
+                0 => return all,
+                length => all.extend_from_slice(&room[..length]),
+            }
+        }
+        stream
+            .write_all(&[0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 5])
+            .expect("FINISH");
+        all
+    })
+}
+
+/// ACCEPT, of dnstap and of anything.
+const TAKES_DNSTAP: &[u8] =
+    b"\0\0\0\0\0\0\0\x22\0\0\0\x01\0\0\0\x01\0\0\0\x16protobuf:dnstap.Dnstap";
+const TAKES_ALL: &[u8] = b"\0\0\0\0\0\0\0\x04\0\0\0\x01";
+
+fn log_to(path: &Path) -> Arc<QueryLog> {
+    let config = QueryLogConfig {
+        socket: Some(path.to_owned()),
+        ..QueryLogConfig::default()
+    };
+    let listener = "127.0.0.1:53".parse().expect("an address");
+    Arc::new(QueryLog::new(&config, vec![listener]).expect("a socket"))
+}
+
+#[test]
+fn who_listens_at_a_socket_is_greeted_and_told_the_end() {
+    for accept in [TAKES_DNSTAP, TAKES_ALL] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, copy) = (folder.path().join("tap.sock"), folder.path().join("copy"));
+        let log = log_to(&path);
+        let (pen, mut scribe) = (log.pen(), log.scribe());
+        pen.put(&answered("192.0.2.7:4053", Transport::Udp, 0));
+        let line = scribe.write(at(2_000)).expect("nobody listens");
+        assert!(line.contains("tap.sock"), "{line}");
+        assert_eq!(log.counts(), [0, 1]);
+        let reader = reader(&path, accept);
+        // Not sooner than after a while.
+        pen.put(&answered("192.0.2.7:4053", Transport::Udp, 0));
+        assert_eq!(scribe.write(at(2_100)), None);
+        assert_eq!(log.counts(), [0, 2]);
+        pen.put(&answered("192.0.2.7:4053", Transport::Udp, 0));
+        let line = scribe.write(at(6_000)).expect("somebody listens");
+        assert!(line.ends_with("again"), "{line}");
+        pen.put(&answered("192.0.2.8:4053", Transport::Tcp, 0));
+        assert_eq!(scribe.end(at(6_100)), None);
+        assert_eq!(log.counts(), [2, 2]);
+        fs::write(&copy, reader.join().expect("no panic")).expect("written");
+        let (frames, ended) = frames(&copy);
+        assert_eq!((frames.len(), ended), (2, true));
+    }
+}
+
+#[test]
+fn a_reader_of_something_else_or_that_stalls_is_left() {
+    for (accept, expected) in [
+        (
+            &b"HTTP/1.1 400 no\r\n\r\n"[..],
+            "something else than Frame Streams",
+        ),
+        (
+            b"\0\0\0\0\0\0\0\x10\0\0\0\x01\0\0\0\x01\0\0\0\x04text",
+            "no dnstap",
+        ),
+        (b"\0\0\0\0\0\0\0\x04\0\0\0\x05", "does not answer as"),
+        (b"", "does not keep up"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tap.sock");
+        let log = log_to(&path);
+        let (pen, mut scribe) = (log.pen(), log.scribe());
+        let reader = reader(&path, accept);
+        pen.put(&answered("192.0.2.7:4053", Transport::Udp, 0));
+        let line = scribe.write(at(2_000)).expect("something is said");
+        assert!(line.contains(expected), "{line}");
+        assert_eq!(log.counts(), [0, 1]);
+        drop(scribe);
+        let _ = reader.join();
+    }
 }
