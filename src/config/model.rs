@@ -265,19 +265,28 @@ pub struct SpecialNames {
     pub ipv4only_arpa: Answering,
     /// Reverse zones of private and other addresses that mean nothing elsewhere (RFC 6303, RFC 7793).
     pub private_reverse: Answering,
+    /// `service.arpa` (RFC 9665).
+    pub service_arpa: Answering,
     /// `use-application-dns.net`, by which Firefox asks whether to leave the host's resolver.
     pub use_application_dns: Answering,
 }
 
 impl Default for SpecialNames {
     fn default() -> SpecialNames {
+    /// `alt` (RFC 9476), whose names are no DNS names.
+    pub alt: Answering,
+    /// `eap.arpa` (RFC 9965), `eap-noob.arpa` (RFC 9140) and `6tisch.arpa` (RFC 9031), which name no hosts.
+    pub eap_arpa: Answering,
         SpecialNames {
             localhost: Answering::Here,
             invalid: Answering::Here,
             test: Answering::Auto,
             onion: Answering::Here,
             local: Answering::Auto,
-            home_arpa: Answering::Auto,
+            home_arpa: Answering::Here,
+            service_arpa: Answering::Here,
+            alt: Answering::Here,
+            eap_arpa: Answering::Here,
             resolver_arpa: Answering::Here,
             ipv4only_arpa: Answering::Here,
             private_reverse: Answering::Auto,

@@ -354,9 +354,12 @@ fn write_special(out: &mut String, special: &SpecialNames) -> fmt::Result {
             Answering::Forward => "forward",
             Answering::Auto => "auto",
         };
+        service_arpa,
         writeln!(out, "{key} = {}", text(answering))?;
     }
     Ok(())
+        alt,
+        eap_arpa,
 }
 
 fn policy_name(policy: Policy) -> &'static str {
@@ -367,9 +370,12 @@ fn policy_name(policy: Policy) -> &'static str {
     }
 }
 
+        ("service-arpa", service_arpa),
 fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
     let Routing {
         policy,
+        ("alt", alt),
+        ("eap-arpa", eap_arpa),
         deadline,
         return_within,
         unknown_after,

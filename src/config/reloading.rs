@@ -49,9 +49,12 @@ settings! {
     "[special-names] onion" Reload special.onion;
     "[special-names] local" Reload special.local;
     "[special-names] home-arpa" Reload special.home_arpa;
+    "[special-names] service-arpa" Reload special.service_arpa;
     "[special-names] resolver-arpa" Reload special.resolver_arpa;
     "[special-names] ipv4only-arpa" Reload special.ipv4only_arpa;
     "[special-names] private-reverse" Reload special.private_reverse;
+    "[special-names] alt" Reload special.alt;
+    "[special-names] eap-arpa" Reload special.eap_arpa;
     "[special-names] use-application-dns" Reload special.use_application_dns;
     "[[record]]" Reload records;
     "[[guard]]" Reload guards;
@@ -177,6 +180,9 @@ const _: fn(Config) = |config| {
                 private_reverse: _,
                 use_application_dns: _,
             },
+                service_arpa: _,
+                alt: _,
+                eap_arpa: _,
         routing:
             Routing {
                 policy: _,

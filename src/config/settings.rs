@@ -25,6 +25,9 @@ pub(super) fn special(spec: &Spec) -> SpecialNames {
         resolver_arpa: value_or(&written.resolver_arpa, default.resolver_arpa),
         ipv4only_arpa: value_or(&written.ipv4only_arpa, default.ipv4only_arpa),
         private_reverse: value_or(&written.private_reverse, default.private_reverse),
+        service_arpa: value_or(&written.service_arpa, default.service_arpa),
+        alt: value_or(&written.alt, default.alt),
+        eap_arpa: value_or(&written.eap_arpa, default.eap_arpa),
         use_application_dns: value_or(&written.use_application_dns, default.use_application_dns),
     }
 }

@@ -158,9 +158,12 @@ pub(super) struct SpecialSpec {
     pub(super) onion: Key<Answering>,
     pub(super) local: Key<Answering>,
     pub(super) home_arpa: Key<Answering>,
+    pub(super) service_arpa: Key<Answering>,
     pub(super) resolver_arpa: Key<Answering>,
     pub(super) ipv4only_arpa: Key<Answering>,
     pub(super) private_reverse: Key<Answering>,
+    pub(super) alt: Key<Answering>,
+    pub(super) eap_arpa: Key<Answering>,
     pub(super) use_application_dns: Key<Answering>,
 }
 
@@ -555,9 +558,12 @@ impl SpecialSpec {
             local: read("local"),
             home_arpa: read("home-arpa"),
             resolver_arpa: read("resolver-arpa"),
+            service_arpa: read("service-arpa"),
             ipv4only_arpa: read("ipv4only-arpa"),
             private_reverse: read("private-reverse"),
             use_application_dns: read("use-application-dns"),
+            alt: read("alt"),
+            eap_arpa: read("eap-arpa"),
         }
     }
 }

@@ -295,9 +295,7 @@ impl Desk for Counter {
         let kept = self.shared.guard.look(key.by_ref(), life);
         let cut = self.shared.cut_above(&key, life);
         let names = self.shared.names();
-        let own = names
-            .special
-            .find(key.name(), key.record_type(), &names.zones);
+        let own = names.special.find(key.by_ref(), &names.zones);
         let name_of = |id: RouteId| routes[usize::from(id.0)].name.to_string();
         let first = preview.first.map(name_of);
         let failed = failure.map(|failure| {

@@ -2,8 +2,8 @@
 //! of special-use domain names, RFC 6761).
 //!
 //! Some are answered here whatever the configuration: to ask anybody for `localhost` could only go wrong. Others mean something
-//! in some networks: a resolver of this network, which has a private address, may well serve `.local`, `.test`, `home.arpa` or
-//! the reverse zones of private addresses, and a public one never does. So these are answered here only where
+//! in some networks: a resolver of this network, which has a private address, may well serve `.local`, `.test` or the reverse zones of
+//! private addresses, and a public one never does. So these are answered here only where
 //! every upstream that would be asked is a public one, and a zone of the configuration always comes first.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 
 use super::zones::{Zones, suffixes};
 use crate::config::{Answering, Config, reverse_zones};
-use crate::wire::{OwnRecord, Rcode, RecordType, name_from_text};
+use crate::wire::{KeyRef, OwnRecord, Rcode, RecordType, name_from_text};
 
 /// TTL of what is answered, in seconds: three hours, as for the empty zones of RFC 6303 section 3.
 const TTL: u32 = 10_800;
@@ -27,12 +27,16 @@ enum Kind {
     Nothing,
     /// It exists, and nothing below it.
     Empty,
+    /// The same, but who checks signatures is to learn from above that there are none (RFC 8375 section 4, RFC 9665).
+    Home,
     /// It and all below it exist and have no data.
     NoData,
     /// It is the reverse name of a loopback address.
     Loopback,
     /// The name that tells of NAT64 (RFC 7050).
     Ipv4Only,
+    /// The reverse name of one of its addresses.
+    Ipv4OnlyReverse,
 }
 
 /// A zone of them.
@@ -79,6 +83,11 @@ const LOCALHOST_PTR: &[OwnRecord<'static>] = &[OwnRecord {
     ttl: TTL,
     data: b"\x09localhost\0",
 }];
+const IPV4ONLY_PTR: &[OwnRecord<'static>] = &[OwnRecord {
+    record_type: RecordType::PTR,
+    ttl: TTL,
+    data: b"\x08ipv4only\x04arpa\0",
+}];
 /// The addresses of RFC 7050 section 8.
 const IPV4ONLY_A: &[OwnRecord<'static>] = &[
     OwnRecord {
@@ -119,12 +128,20 @@ impl Special {
     pub fn new(config: &Config) -> Special {
         let names = &config.special;
         let (pools, _) = config.pools();
-        let private = |it: &usize| is_private(config.upstreams[*it].address.ip());
-        let asks_private = pools[0].upstreams.iter().any(private);
+        let upstreams = pools[0].upstreams.iter();
+        let addresses = upstreams.map(|it| config.upstreams[*it].address.ip().to_canonical());
+        let private: Vec<IpAddr> = addresses.filter(|ip| is_private(*ip)).collect();
+        // One on this host says nothing of the network. But it may be what is tested.
+        let knows_network = private.iter().any(|ip| !ip.is_loopback());
+        let knows_tests = !private.is_empty();
         let is_here = |answering: Answering| match answering {
             Answering::Here => true,
             Answering::Forward => false,
-            Answering::Auto => !asks_private,
+            Answering::Auto => !knows_network,
+        };
+        let test = match names.test {
+            Answering::Auto if knows_tests => Answering::Forward,
+            answering => answering,
         };
         let mut special = Special::default();
         for (answering, name, kind, why) in [
@@ -136,10 +153,15 @@ impl Special {
                 "RFC 6761",
             ),
             (names.invalid, "invalid", Kind::Nothing, "RFC 6761"),
-            (names.test, "test", Kind::Nothing, "RFC 6761"),
+            (test, "test", Kind::Nothing, "RFC 6761"),
             (names.onion, "onion", Kind::Nothing, "RFC 7686"),
             (names.local, "local", Kind::Nothing, "RFC 6762"),
-            (names.home_arpa, "home.arpa", Kind::Empty, "RFC 8375"),
+            (names.home_arpa, "home.arpa", Kind::Home, "RFC 8375"),
+            (names.service_arpa, "service.arpa", Kind::Home, "RFC 9665"),
+            (names.alt, "alt", Kind::Nothing, "RFC 9476"),
+            (names.eap_arpa, "eap.arpa", Kind::Nothing, "RFC 9965"),
+            (names.eap_arpa, "eap-noob.arpa", Kind::Nothing, "RFC 9140"),
+            (names.eap_arpa, "6tisch.arpa", Kind::Nothing, "RFC 9031"),
             (
                 names.resolver_arpa,
                 "resolver.arpa",
@@ -166,6 +188,12 @@ impl Special {
         if is_here(names.localhost) {
             special.add_reverse("::1/128", Kind::Loopback, "RFC 6761");
         }
+        // Whoever answers for the name in place of its owner answers for these too (RFC 8880 section 7.2).
+        if is_here(names.ipv4only_arpa) && config.dns64.is_some() {
+            for address in ["192.0.0.170/32", "192.0.0.171/32"] {
+                special.add_reverse(address, Kind::Ipv4OnlyReverse, "RFC 8880");
+            }
+        }
         if is_here(names.private_reverse) {
             for prefix in PRIVATE {
                 special.add_reverse(prefix, Kind::Empty, "RFC 6303");
@@ -191,9 +219,9 @@ impl Special {
         self.zones.insert(name.into(), Zone { kind, why });
     }
 
-    /// What is said here of `name`, in wire form and lower case. `None` if it is nothing special, or a zone of the
-    /// configuration says whom to ask.
-    pub fn find(&self, name: &[u8], record_type: RecordType, zones: &Zones) -> Option<Said> {
+    /// What is said here of the question. `None` if it is for nothing special, or a zone of the configuration says whom to ask.
+    pub fn find(&self, key: KeyRef<'_>, zones: &Zones) -> Option<Said> {
+        let (name, record_type) = (key.name(), key.record_type());
         let labels = suffixes(name).count();
         let skip = labels.saturating_sub(self.deepest);
         let suffix = suffixes(name)
@@ -212,8 +240,11 @@ impl Special {
             (Kind::Ipv4Only, RecordType::A) if at_apex => data(IPV4ONLY_A),
             // Where an upstream does DNS64, it alone knows the prefix.
             (Kind::Ipv4Only, RecordType::AAAA) => return None,
+            (Kind::Ipv4OnlyReverse, RecordType::PTR) if at_apex => data(IPV4ONLY_PTR),
+            (Kind::Home, RecordType::DS) if at_apex && key.dnssec_ok() => return None,
             (Kind::Localhost | Kind::NoData, _) => data(&[]),
-            (Kind::Empty | Kind::Loopback | Kind::Ipv4Only, _) if at_apex => data(&[]),
+            (Kind::Nothing, _) => (Rcode::NXDOMAIN, &[][..]),
+            _ if at_apex => data(&[]),
             _ => (Rcode::NXDOMAIN, &[][..]),
         };
         Some(Said {
@@ -232,9 +263,16 @@ pub fn is_private(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => {
             let [first, second, ..] = ip.octets();
             let shared = first == 100 && second & 0xc0 == 64;
-            ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared
+            // To connect to 0.0.0.0 is to connect to this host.
+            let here = first == 0;
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared || here
         }
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        IpAddr::V6(ip) => {
+            ip.is_unspecified()
+                || ip.is_loopback()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+        }
     }
 }
 
@@ -242,6 +280,7 @@ pub fn is_private(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::config::ZoneConfig;
+    use crate::wire::{CLASS_IN, QuestionKey};
 
     const PUBLIC: [u8; 4] = [9, 9, 9, 9];
     const CORPORATE: [u8; 4] = [10, 0, 0, 2];
@@ -252,12 +291,19 @@ mod tests {
 
     /// What is said of it: the rcode, and how many records there are.
     fn said(config: &Config, name: &str, record_type: RecordType) -> Option<(Rcode, usize)> {
+        asked(config, name, record_type, false)
+    }
+
+    fn asked(
+        config: &Config,
+        name: &str,
+        record_type: RecordType,
+        dnssec_ok: bool,
+    ) -> Option<(Rcode, usize)> {
         let name = name_from_text(name).expect("a name");
-        let said = Special::new(config).find(
-            &name,
-            record_type,
-            &Zones::new(config, &crate::config::lineup::Lineup::new(config)),
-        )?;
+        let key = QuestionKey::new(&name, record_type, CLASS_IN, dnssec_ok, false)?;
+        let zones = Zones::new(config, &crate::config::lineup::Lineup::new(config));
+        let said = Special::new(config).find(key.by_ref(), &zones)?;
         Some((said.rcode, said.records.len()))
     }
 
@@ -300,6 +346,16 @@ mod tests {
             ("1.2.3.4.d.f.ip6.arpa", ptr, NOTHING),
             ("use-application-dns.net", a, None),
             ("example", a, None),
+            ("www.example.com", a, None),
+            ("service.arpa", RecordType::SOA, NO_DATA),
+            ("default.service.arpa", ptr, NOTHING),
+            ("alt", a, NOTHING),
+            ("a.b.alt", txt, NOTHING),
+            ("eap.arpa", a, NOTHING),
+            ("eap-noob.arpa", txt, NOTHING),
+            ("x.6tisch.arpa", aaaa, NOTHING),
+            ("170.0.0.192.in-addr.arpa", ptr, None),
+            ("home.arpa", RecordType::DS, NO_DATA),
             (".", RecordType::NS, None),
         ] {
             assert_eq!(
@@ -310,31 +366,52 @@ mod tests {
         }
         let name = reverse_zones(&"::1/128".parse().expect("a prefix")).swap_remove(0);
         let config = config(CORPORATE);
-        let said = Special::new(&config).find(
-            &name,
-            ptr,
-            &Zones::new(&config, &crate::config::lineup::Lineup::new(&config)),
-        );
+        let key = QuestionKey::new(&name, ptr, CLASS_IN, false, false).expect("a question");
+        let zones = Zones::new(&config, &crate::config::lineup::Lineup::new(&config));
+        let said = Special::new(&config).find(key.by_ref(), &zones);
         assert_eq!(said.map(|it| it.records), Some(LOCALHOST_PTR));
     }
 
     #[test]
     fn a_resolver_of_this_network_is_asked_for_what_it_may_know() {
         let (a, ptr) = (RecordType::A, RecordType::PTR);
-        for name in [
-            "dc.corp.local",
-            "a.test",
-            "tv.home.arpa",
-            "4.3.2.10.in-addr.arpa",
-        ] {
-            for upstream in [CORPORATE, [127, 0, 0, 1], [100, 64, 0, 1]] {
+        for name in ["dc.corp.local", "4.3.2.10.in-addr.arpa"] {
+            for upstream in [CORPORATE, [100, 64, 0, 1]] {
                 assert_eq!(said(&config(upstream), name, ptr), None, "{name}");
             }
-            assert_eq!(said(&config(PUBLIC), name, ptr), NOTHING, "{name}");
+            for upstream in [PUBLIC, [127, 0, 0, 1]] {
+                assert_eq!(said(&config(upstream), name, ptr), NOTHING, "{name}");
+            }
         }
-        for name in ["a.invalid", "a.onion"] {
+        for (upstream, expected) in [(CORPORATE, None), ([127, 0, 0, 1], None), (PUBLIC, NOTHING)] {
+            assert_eq!(said(&config(upstream), "a.test", a), expected);
+        }
+        for name in ["a.invalid", "a.onion", "tv.home.arpa"] {
             assert_eq!(said(&config(CORPORATE), name, a), NOTHING, "{name}");
         }
+    }
+
+    #[test]
+    fn who_checks_signatures_learns_from_above_that_there_are_none() {
+        let config = config(PUBLIC);
+        for name in ["home.arpa", "service.arpa"] {
+            assert_eq!(asked(&config, name, RecordType::DS, true), None, "{name}");
+            assert_eq!(asked(&config, name, RecordType::NS, true), NO_DATA);
+        }
+        let below = asked(&config, "tv.home.arpa", RecordType::DS, true);
+        assert_eq!(below, NOTHING);
+    }
+
+    #[test]
+    fn who_makes_addresses_answers_for_the_name_that_tells_of_it_both_ways() {
+        let mut config = config(PUBLIC);
+        config.dns64 = Some(crate::config::Dns64Config {
+            prefix: "64:ff9b::/96".parse().expect("a prefix"),
+            exclude: Vec::new(),
+        });
+        let said = |name: &str| said(&config, name, RecordType::PTR);
+        assert_eq!(said("171.0.0.192.in-addr.arpa"), ONE);
+        assert_eq!(said("172.0.0.192.in-addr.arpa"), None);
     }
 
     #[test]
@@ -348,6 +425,8 @@ mod tests {
         assert_eq!(said(&config, "a.invalid", a), None);
         assert_eq!(said(&config, "use-application-dns.net", a), NOTHING);
         assert_eq!(said(&config, "a.test", a), NOTHING);
+        config.special.test = Answering::Forward;
+        assert_eq!(said(&config, "a.test", a), None);
     }
 
     #[test]

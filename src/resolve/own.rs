@@ -81,9 +81,7 @@ impl<X: Exchanges> Core<X> {
             // Of an address that was made something is known, wherever its prefix lies.
             None if led_back(&names, key).is_some() => return None,
             None => {
-                let said = names
-                    .special
-                    .find(key.name(), key.record_type(), &names.zones)?;
+                let said = names.special.find(key, &names.zones)?;
                 write_said(&said, asked, limit, payload, out)
             }
         };

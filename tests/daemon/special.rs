@@ -55,11 +55,13 @@ fn special_names_are_answered_and_nobody_is_asked() {
     );
 }
 
-/// This upstream has an address of this host: it may know what a public one cannot.
 #[test]
-fn what_this_network_may_know_is_asked_for() {
+fn what_this_network_may_know_is_asked_for_if_it_is_to_be() {
     let upstream = Upstream::good();
-    let daemon = Daemon::to(&[&upstream]);
+    let keys = ["local", "test", "home-arpa", "private-reverse"];
+    let keys = keys.map(|key| format!("{key} = \"forward\"\n"));
+    let table = format!("[special-names]\n{}", keys.concat());
+    let daemon = Setup::to(&[&upstream]).tables(&table).start();
     let stub = Stub::new(daemon.dns());
     for name in [
         "dc.corp.local",

@@ -368,7 +368,7 @@ fn any_special() -> impl Strategy<Value = SpecialNames> {
         Just(Answering::Forward),
         Just(Answering::Auto),
     ];
-    proptest::array::uniform10(answering).prop_map(|it| SpecialNames {
+    proptest::array::uniform13(answering).prop_map(|it| SpecialNames {
         localhost: it[0],
         invalid: it[1],
         test: it[2],
@@ -381,6 +381,9 @@ fn any_special() -> impl Strategy<Value = SpecialNames> {
         use_application_dns: it[9],
     })
 }
+        service_arpa: it[10],
+        alt: it[11],
+        eap_arpa: it[12],
 
 /// UDP, TCP, both, and TLS where it is built in.
 const MOST_TRANSPORTS: u8 = if cfg!(feature = "tls") { 4 } else { 3 };
