@@ -18,6 +18,8 @@ fuzz_target!(|text: &str| {
         hosts: None,
         stand_ins: [PathBuf::from("/nonexistent"), PathBuf::from("/nonexistent")],
         name: || Some("example".into()),
+        links: ["networkd", "resolved"].map(|it| format!("/nonexistent/{it}").into()),
+        interface_name: |_| None,
         interface_index: |name| (name == "eth0").then_some(2),
         is_local: |ip| ip.is_loopback(),
     };

@@ -114,6 +114,9 @@ pub struct Configuration {
     pub refused_at: Option<String>,
     /// Settings that the file has otherwise than what holds: they take effect with a restart.
     pub needs_restart: Vec<String>,
+    /// Domains of this host's links and who is asked for the names below them, a sentence each.
+    #[serde(default)]
+    pub link_domains: Vec<String>,
 }
 
 /// What clients felt within a span that ends now: a minute, or less after a start.
@@ -213,12 +216,12 @@ pub struct Route {
     pub drained: bool,
     /// Its path's interface or source address is not on this host.
     pub missing: bool,
-}
-
-/// Something that the operator took out of use.
     /// Nothing listens at the server's port, and that is all that is wrong with it.
     #[serde(default)]
     pub refuses: bool,
+}
+
+/// Something that the operator took out of use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drain {
     /// A path, an upstream or a route, by its name.

@@ -3,6 +3,7 @@
 //! Handed in as a value, so that the same file always means the same in a test.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -27,10 +28,15 @@ pub struct Host {
     /// Where the servers stand that are asked in turn by what `resolv_conf` names, if that is a local listener:
     /// systemd-resolved's list and NetworkManager's.
     pub stand_ins: [PathBuf; 2],
+    /// Where files lie that say which servers and domains each link has, by its number: systemd-networkd's and
+    /// systemd-resolved's.
+    pub links: [PathBuf; 2],
     /// What the host calls itself.
     pub name: fn() -> Option<String>,
     /// The number of an interface, if it exists.
     pub interface_index: fn(&str) -> Option<u32>,
+    /// The name of one, by its number.
+    pub interface_name: fn(u32) -> Option<String>,
     /// Whether an address is one of this host's own.
     pub is_local: fn(IpAddr) -> bool,
 }
@@ -48,8 +54,13 @@ impl Host {
                 PathBuf::from("/run/systemd/resolve/resolv.conf"),
                 PathBuf::from("/run/NetworkManager/no-stub-resolv.conf"),
             ],
+            links: [
+                PathBuf::from("/run/systemd/netif/links"),
+                PathBuf::from("/run/systemd/resolve/netif"),
+            ],
             name,
             interface_index,
+            interface_name,
             is_local,
         }
     }
@@ -117,10 +128,18 @@ fn name() -> Option<String> {
 
 /// Asks the kernel, not /sys, which may show another network namespace's interfaces.
 fn interface_index(name: &str) -> Option<u32> {
+    netdevice::name_to_index(any_socket()?, name).ok()
+}
+
+fn interface_name(number: u32) -> Option<String> {
+    netdevice::index_to_name(any_socket()?, number).ok()
+}
+
+fn any_socket() -> Option<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)
         .or_else(|_| socket_with(AddressFamily::INET6, SocketType::DGRAM, flags, None));
-    netdevice::name_to_index(socket.ok()?, name).ok()
+    socket.ok()
 }
 
 /// Asks the kernel which address it would send from: towards an address of this host, the same one.
@@ -152,8 +171,14 @@ impl Host {
             resolv_conf: PathBuf::from("/nonexistent/resolv.conf"),
             hosts: None,
             stand_ins: ["resolved", "manager"].map(|it| PathBuf::from("/nonexistent").join(it)),
+            links: ["networkd", "resolved"].map(|it| PathBuf::from("/nonexistent").join(it)),
             name: || Some("example-1".into()),
             interface_index: |name| (name == "eth0").then_some(2),
+            interface_name: |number| {
+                let names = [(2, "eth0"), (3, "tun0"), (4, "tun1")];
+                let found = names.iter().find(|(known, _)| *known == number);
+                found.map(|(_, name)| (*name).to_owned())
+            },
             is_local: |ip| ip.is_loopback() || ip == IpAddr::from([192, 0, 2, 1]),
         }
     }
@@ -178,5 +203,7 @@ mod tests {
         for name in ["", ".", "..", "../lo", "no-such-interface"] {
             assert_eq!(interface_index(name), None, "{name:?}");
         }
+        assert_eq!(interface_name(1).as_deref(), Some("lo"));
+        assert_eq!(interface_name(u32::MAX), None);
     }
 }

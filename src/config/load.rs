@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::address::Endpoint;
@@ -63,9 +64,11 @@ pub struct Loaded {
     pub added: Vec<Added>,
     /// Where its upstreams come from.
     pub upstreams_from: UpstreamsFrom,
-    /// If that is a resolv.conf: the files that are to be looked at for others, and how many upstreams it names, which
-    /// are the last ones.
-    pub followed: Option<(Vec<PathBuf>, usize)>,
+    /// If that is a resolv.conf: the files that are to be looked at for others, and where the upstreams that it names stand among
+    /// all.
+    pub followed: Option<(Vec<PathBuf>, Range<usize>)>,
+    /// Where files of the host's links lie, if their domains are zones; and how much of what they say could not be used.
+    pub links: (Vec<PathBuf>, usize),
     /// Warnings and notes, rendered, for the operator's eyes.
     pub remarks: Vec<String>,
     /// The same, for programs.
@@ -101,14 +104,13 @@ impl Loaded {
 impl Loaded {
     /// The upstreams that a resolv.conf names.
     pub fn found(&self) -> &[UpstreamConfig] {
-        let all = &self.config.upstreams;
-        let count = self.followed.as_ref().map_or(0, |(_, count)| *count);
-        &all[all.len() - count..]
+        let at = self.followed.as_ref().map_or(0..0, |(_, at)| at.clone());
+        &self.config.upstreams[at]
     }
 
     /// Whether nobody can be asked before a resolv.conf names somebody.
     pub fn has_nobody(&self) -> bool {
-        matches!(self.followed, Some((_, 0)))
+        self.followed.as_ref().is_some_and(|(_, at)| at.is_empty())
     }
 
     /// Where it and its upstreams come from, for an operator.
@@ -335,10 +337,16 @@ fn parse_after(
         return Err(refuse(&reports, &source));
     };
     Ok(Loaded {
-        config: meant.config,
         file: file.map(Path::to_owned),
         added,
-        followed: meant.found.as_ref().map(|it| (it.files.clone(), it.count)),
+        followed: meant
+            .found
+            .as_ref()
+            .map(|it| (it.files.clone(), it.at.clone())),
+        links: match meant.config.link_domains {
+            true => (host.links.to_vec(), meant.links_left_out),
+            false => Default::default(),
+        },
         upstreams_from: match meant.found {
             Some(found) => UpstreamsFrom::ResolvConf(found.from),
             None if spec.upstreams_replaced => UpstreamsFrom::CommandLine,
@@ -347,6 +355,7 @@ fn parse_after(
         remarks: reports.iter().map(|it| it.render(&source)).collect(),
         reports: reports.iter().map(|it| it.remark(&source)).collect(),
         pieces,
+        config: meant.config,
     })
 }
 

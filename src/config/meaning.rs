@@ -6,12 +6,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
 use super::address::Endpoint;
 use super::host::Host;
+use super::links::{self, Learnt};
 use super::paths::Paths;
 use super::report::{Place, Report, Severity, Written, quoted};
 use super::spec::{AdminListen, IdentitySpec, Key, ListenSpec, SnapshotSpec, Spec, UpstreamSpec};
@@ -26,6 +28,8 @@ pub(super) struct Meant {
     pub(super) config: Config,
     /// Which resolv.conf the upstreams come from, if they come from one.
     pub(super) found: Option<Found>,
+    /// How much of what the links' files say could not be used.
+    pub(super) links_left_out: usize,
 }
 
 /// Upstreams of a resolv.conf.
@@ -34,8 +38,8 @@ pub(super) struct Found {
     pub(super) from: PathBuf,
     /// The files that are to be looked at for others.
     pub(super) files: Vec<PathBuf>,
-    /// How many they are: the last ones of the configuration's.
-    pub(super) count: usize,
+    /// Where they stand among the configuration's.
+    pub(super) at: Range<usize>,
 }
 
 /// Makes the configuration of `spec`. `None` if `reports` holds an error, from here or from before. A resolv.conf named
@@ -71,27 +75,36 @@ pub(super) fn config(
         // A value that could not be read would be judged by its default here.
         settings::check_order(spec, &routing, &cache, &limits, reports);
     }
+    let query_log = settings::query_log(spec, reports);
     let records = records::records(&spec.records, reports);
     let guards = guards::guards(&spec.guards, reports);
     let hosts = match spec.host.hosts.as_ref().map(|it| &it.value) {
         Some(SnapshotSpec::Off) => None,
-    let query_log = settings::query_log(spec, reports);
         Some(SnapshotSpec::At(path)) => Some(path.clone()),
         None => host.hosts.clone(),
     };
     let mut upstreams = upstreams(&spec.upstreams, &mut paths, &listen, host, reports);
     let mut zones = zones::zones(&spec.zones, &upstreams, whole, reports);
     // What resolv.conf would give depends on listeners that may be wrong.
-    if zones::leave_nobody(&zones, &upstreams) && !any_error(reports) {
+    let asks_hosts_own = zones::leave_nobody(&zones, &upstreams) && !any_error(reports);
+    let link_domains = value_or(&spec.host.link_domains, asks_hosts_own);
+    let mut links = match link_domains && !any_error(reports) {
+        true => links::read(host, &listen, reports),
+        false => Learnt::default(),
+    };
+    if asks_hosts_own {
         let default = paths.kernels_choice();
         let named = spec.host.resolv_conf.as_ref();
         let (mut found, from) = system::upstreams(named, host, &listen, known, reports);
         found.retain(|it| zones::is_new(it, &upstreams, reports));
+        // The list of systemd-resolved has the servers of all links; but somebody must be asked for all other names.
+        let for_all = found.iter().any(|it| !links.is_for_few(it));
+        found.retain(|it| !for_all || !links.is_for_few(it));
         found.iter_mut().for_each(|it| it.paths = vec![default]);
         in_resolv_conf = Some(Found {
             from,
             files: system::files(named, host),
-            count: found.len(),
+            at: upstreams.len()..upstreams.len() + found.len(),
         });
         upstreams.append(&mut found);
         if spec.routing.policy.is_none() {
@@ -102,6 +115,10 @@ pub(super) fn config(
             }
             routing.policy = Policy::Ordered;
         }
+    }
+    if !links.is_empty() {
+        let default = paths.kernels_choice();
+        links.add_to(&mut zones, &mut upstreams, default, reports);
     }
     if !spec.upstreams_replaced {
         paths.note_idle(&upstreams, reports);
@@ -122,6 +139,7 @@ pub(super) fn config(
         dns64: dns64::dns64(&spec.dns64),
         hosts,
         hosts_ttl: value_or(&spec.host.hosts_ttl, bounds::HOSTS_TTL.default),
+        link_domains,
         identity: match spec.host.identity.as_ref().map(|it| &it.value) {
             None | Some(IdentitySpec::Off) => None,
             Some(IdentitySpec::Hostname) => (host.name)(),
@@ -140,6 +158,7 @@ pub(super) fn config(
     Some(Meant {
         config,
         found: in_resolv_conf,
+        links_left_out: links.left_out(),
     })
 }
 
@@ -397,6 +416,7 @@ fn upstreams(
             paths: used.into_iter().map(|(path, _)| path).collect(),
             backup: value_or(&it.backup, false),
             cost: value_or(&it.cost, bounds::COST.default),
+            of_link: false,
         });
     }
     upstreams

@@ -17,6 +17,7 @@ pub mod file;
 mod guards;
 pub mod host;
 pub mod lineup;
+pub mod links;
 pub mod live;
 mod load;
 mod meaning;

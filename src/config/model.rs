@@ -37,6 +37,8 @@ pub struct Config {
     pub hosts: Option<PathBuf>,
     /// The TTL of what it says.
     pub hosts_ttl: Duration,
+    /// Whether the domains of this host's links are zones.
+    pub link_domains: bool,
     /// What byway calls itself to clients that ask (NSID, `id.server`); `None`: it does not say. At most
     /// [`MOST_IDENTITY`](crate::wire::MOST_IDENTITY) printable characters.
     pub identity: Option<String>,
@@ -168,6 +170,8 @@ pub struct UpstreamConfig {
     pub backup: bool,
     /// Relative price of asking it, 1.0 and up.
     pub cost: f64,
+    /// It is known of a link of this host, and for the names of that link's domains alone.
+    pub of_link: bool,
 }
 
 /// Names that are asked of some upstreams alone (split DNS).
@@ -194,6 +198,8 @@ pub struct ZoneConfig {
     pub fall_through: bool,
     /// Whether there is nothing below a name that does not exist (RFC 8020), and byway looks for the highest such name.
     pub subtree_denial: bool,
+    /// The link of this host that brought it along (`link tun0`), if one did.
+    pub learnt: Option<String>,
 }
 
 /// For how long answers and failures of a zone are kept; `None` for what [`CacheConfig`] says.
@@ -240,7 +246,7 @@ pub enum Answering {
     Here,
     /// The upstreams, as for any other name.
     Forward,
-    /// byway itself if every upstream without a zone has a public address and cannot know; else those.
+    /// byway itself if no upstream without a zone is one of this network, and may know; else those.
     Auto,
 }
 
@@ -259,24 +265,24 @@ pub struct SpecialNames {
     pub local: Answering,
     /// `home.arpa` (RFC 8375).
     pub home_arpa: Answering,
+    /// `service.arpa` (RFC 9665).
+    pub service_arpa: Answering,
     /// `resolver.arpa` (RFC 9462).
     pub resolver_arpa: Answering,
     /// `ipv4only.arpa` (RFC 8880).
     pub ipv4only_arpa: Answering,
     /// Reverse zones of private and other addresses that mean nothing elsewhere (RFC 6303, RFC 7793).
     pub private_reverse: Answering,
-    /// `service.arpa` (RFC 9665).
-    pub service_arpa: Answering,
+    /// `alt` (RFC 9476), whose names are no DNS names.
+    pub alt: Answering,
+    /// `eap.arpa` (RFC 9965), `eap-noob.arpa` (RFC 9140) and `6tisch.arpa` (RFC 9031), which name no hosts.
+    pub eap_arpa: Answering,
     /// `use-application-dns.net`, by which Firefox asks whether to leave the host's resolver.
     pub use_application_dns: Answering,
 }
 
 impl Default for SpecialNames {
     fn default() -> SpecialNames {
-    /// `alt` (RFC 9476), whose names are no DNS names.
-    pub alt: Answering,
-    /// `eap.arpa` (RFC 9965), `eap-noob.arpa` (RFC 9140) and `6tisch.arpa` (RFC 9031), which name no hosts.
-    pub eap_arpa: Answering,
         SpecialNames {
             localhost: Answering::Here,
             invalid: Answering::Here,
@@ -309,6 +315,7 @@ impl ZoneConfig {
             ttls: ZoneTtls::default(),
             fall_through: false,
             subtree_denial: false,
+            learnt: None,
         }
     }
 }
@@ -429,8 +436,10 @@ pub struct TopConfig {
 /// The query log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryLogConfig {
-    /// Its file; `None`: nothing is logged.
+    /// Its file, if it goes to one.
     pub path: Option<PathBuf>,
+    /// The Unix socket of who reads it, if it goes there. With neither nothing is logged.
+    pub socket: Option<PathBuf>,
     /// Bytes of that file and the one before it together.
     pub size: usize,
 }
@@ -465,8 +474,6 @@ pub struct Limits {
     /// Names under guard whose addresses are remembered. Beyond it the newest are not guarded.
     pub guarded_names: usize,
     /// How long a question waits for room while every route it may use is at its limit. Beyond it: SERVFAIL.
-    /// The Unix socket of who reads it, if it goes there. With neither nothing is logged.
-    pub socket: Option<PathBuf>,
     pub queue_patience: Duration,
     /// Attempts in flight on one route: the ceiling of its adaptive limit.
     pub attempts_per_route: usize,
@@ -524,6 +531,7 @@ impl Config {
             guards: Vec::new(),
             dns64: None,
             hosts: None,
+            link_domains: false,
             hosts_ttl: bounds::HOSTS_TTL.default,
             identity: None,
             routing: Routing::default(),
@@ -596,6 +604,7 @@ impl UpstreamConfig {
             paths: vec![0],
             backup: false,
             cost: bounds::COST.default,
+            of_link: false,
         }
     }
 }
@@ -689,6 +698,7 @@ impl Default for QueryLogConfig {
     fn default() -> QueryLogConfig {
         QueryLogConfig {
             path: None,
+            socket: None,
             size: bounds::QUERY_LOG_SIZE.default,
         }
     }
@@ -716,7 +726,6 @@ impl Default for Limits {
             upstream_sockets: bounds::UPSTREAM_SOCKETS.default,
             upstream_connections: bounds::UPSTREAM_CONNECTIONS.default,
             tcp_connections: bounds::TCP_CONNECTIONS.default,
-            socket: None,
             tcp_connections_per_client: bounds::TCP_CONNECTIONS_PER_CLIENT.default,
             tcp_pipeline: bounds::TCP_PIPELINE.default,
             tcp_answers: bounds::TCP_ANSWERS.default,

@@ -26,8 +26,9 @@ impl Config {
             .iter()
             .find(|zone| zone.is_root() && !zone.upstreams.is_empty());
         let taken = |index: &usize| {
-            let mut zones = self.zones.iter();
-            zones.any(|zone| zone.upstreams.contains(index))
+            let mut zones = self.zones.iter().filter(|zone| zone.learnt.is_none());
+            // What a link says takes nobody from other names.
+            self.upstreams[*index].of_link || zones.any(|zone| zone.upstreams.contains(index))
         };
         let main = match root {
             Some(zone) => zone.upstreams.clone(),

@@ -40,6 +40,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         dns64,
         hosts,
         hosts_ttl,
+        link_domains,
         identity,
         routing,
         cache,
@@ -63,11 +64,14 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     for it in paths {
         write_path(out, it)?;
     }
-    for it in upstreams {
+    for it in upstreams.iter().filter(|it| !it.of_link) {
         write_upstream(out, it, paths)?;
     }
     for it in zones {
-        write_zone(out, it, upstreams)?;
+        match &it.learnt {
+            None => write_zone(out, it, upstreams)?,
+            Some(link) => write_learnt(out, link, it, upstreams)?,
+        }
     }
     for it in records {
         write_record(out, it)?;
@@ -92,6 +96,7 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
         None => writeln!(out, "hosts = \"off\"")?,
     }
     write_durations(out, &[("hosts-ttl", *hosts_ttl)])?;
+    writeln!(out, "link-domains = {link_domains}")?;
     match identity {
         Some(name) => writeln!(out, "identity = {}", text(name))?,
         None => writeln!(out, "identity = \"off\"")?,
@@ -214,6 +219,7 @@ fn write_upstream(
         paths,
         backup,
         cost,
+        of_link: _,
     } = upstream;
     let paths = paths.iter().map(|it| text(&all_paths[*it].name));
     writeln!(out, "\n[[upstream]]")?;
@@ -243,6 +249,22 @@ fn write_tls(out: &mut String, tls: &UpstreamTls) -> fmt::Result {
     Ok(())
 }
 
+/// What a link brought along is nothing that a file says.
+fn write_learnt(
+    out: &mut String,
+    link: &str,
+    zone: &ZoneConfig,
+    all: &[UpstreamConfig],
+) -> fmt::Result {
+    let names: Vec<String> = zone.names.iter().map(|it| name_to_text(it)).collect();
+    let servers: Vec<&str> = zone.upstreams.iter().map(|it| &*all[*it].name).collect();
+    let (names, servers) = (names.join(", "), servers.join(", "));
+    writeln!(
+        out,
+        "\n# By {link}, while it says so: {names} is asked of {servers}"
+    )
+}
+
 fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fmt::Result {
     let ZoneConfig {
         names,
@@ -255,6 +277,7 @@ fn write_zone(out: &mut String, zone: &ZoneConfig, all: &[UpstreamConfig]) -> fm
         ttls,
         fall_through,
         subtree_denial,
+        learnt: _,
     } = zone;
     let names = names.iter().map(|it| text(name_to_text(it)));
     writeln!(out, "\n[[zone]]")?;
@@ -331,9 +354,12 @@ fn write_special(out: &mut String, special: &SpecialNames) -> fmt::Result {
         onion,
         local,
         home_arpa,
+        service_arpa,
         resolver_arpa,
         ipv4only_arpa,
         private_reverse,
+        alt,
+        eap_arpa,
         use_application_dns,
     } = special;
     writeln!(out, "\n[special-names]")?;
@@ -344,9 +370,12 @@ fn write_special(out: &mut String, special: &SpecialNames) -> fmt::Result {
         ("onion", onion),
         ("local", local),
         ("home-arpa", home_arpa),
+        ("service-arpa", service_arpa),
         ("resolver-arpa", resolver_arpa),
         ("ipv4only-arpa", ipv4only_arpa),
         ("private-reverse", private_reverse),
+        ("alt", alt),
+        ("eap-arpa", eap_arpa),
         ("use-application-dns", use_application_dns),
     ] {
         let answering = match answering {
@@ -354,12 +383,9 @@ fn write_special(out: &mut String, special: &SpecialNames) -> fmt::Result {
             Answering::Forward => "forward",
             Answering::Auto => "auto",
         };
-        service_arpa,
         writeln!(out, "{key} = {}", text(answering))?;
     }
     Ok(())
-        alt,
-        eap_arpa,
 }
 
 fn policy_name(policy: Policy) -> &'static str {
@@ -370,12 +396,9 @@ fn policy_name(policy: Policy) -> &'static str {
     }
 }
 
-        ("service-arpa", service_arpa),
 fn write_routing(out: &mut String, routing: &Routing) -> fmt::Result {
     let Routing {
         policy,
-        ("alt", alt),
-        ("eap-arpa", eap_arpa),
         deadline,
         return_within,
         unknown_after,

@@ -62,6 +62,7 @@ settings! {
     "[dns64] exclude" Reload dns64;
     "[host] hosts" Reload hosts;
     "[host] hosts-ttl" Reload hosts_ttl;
+    "[host] link-domains" Reload link_domains;
     "[host] identity" Reload identity;
     "[routing] policy" Reload routing.policy;
     "[routing] deadline" Reload routing.deadline;
@@ -166,6 +167,7 @@ const _: fn(Config) = |config| {
         dns64: _,
         hosts: _,
         hosts_ttl: _,
+        link_domains: _,
         identity: _,
         special:
             SpecialNames {
@@ -178,11 +180,11 @@ const _: fn(Config) = |config| {
                 resolver_arpa: _,
                 ipv4only_arpa: _,
                 private_reverse: _,
-                use_application_dns: _,
-            },
                 service_arpa: _,
                 alt: _,
                 eap_arpa: _,
+                use_application_dns: _,
+            },
         routing:
             Routing {
                 policy: _,

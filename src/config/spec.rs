@@ -220,10 +220,10 @@ pub(super) struct TopSpec {
 #[derive(Debug, Default)]
 pub(super) struct QueryLogSpec {
     pub(super) path: Key<SnapshotSpec>,
+    pub(super) socket: Key<SnapshotSpec>,
     pub(super) size: Key<usize>,
 }
 
-    pub(super) socket: Key<SnapshotSpec>,
 /// `[cache] snapshot`, `[recorder] path`, `[query-log] path`, `[admin] control`
 #[derive(Clone, Debug)]
 pub(super) enum SnapshotSpec {
@@ -268,6 +268,7 @@ pub(super) struct HostSpec {
     pub(super) resolv_conf: Key<PathBuf>,
     pub(super) hosts: Key<SnapshotSpec>,
     pub(super) hosts_ttl: Key<Duration>,
+    pub(super) link_domains: Key<bool>,
     pub(super) identity: Key<IdentitySpec>,
 }
 
@@ -557,13 +558,13 @@ impl SpecialSpec {
             onion: read("onion"),
             local: read("local"),
             home_arpa: read("home-arpa"),
-            resolver_arpa: read("resolver-arpa"),
             service_arpa: read("service-arpa"),
+            resolver_arpa: read("resolver-arpa"),
             ipv4only_arpa: read("ipv4only-arpa"),
             private_reverse: read("private-reverse"),
-            use_application_dns: read("use-application-dns"),
             alt: read("alt"),
             eap_arpa: read("eap-arpa"),
+            use_application_dns: read("use-application-dns"),
         }
     }
 }
@@ -645,6 +646,9 @@ impl QueryLogSpec {
     fn read(t: &mut Table<'_, '_>) -> QueryLogSpec {
         QueryLogSpec {
             path: t.read("path", |it| file(it, "the place of the query log")),
+            socket: t.read("socket", |it| {
+                file(it, "the socket of who reads the query log")
+            }),
             size: t.read("size", |it| it.size(bounds::QUERY_LOG_SIZE, false)),
         }
     }
@@ -652,9 +656,6 @@ impl QueryLogSpec {
 
 impl LimitsSpec {
     fn read(t: &mut Table<'_, '_>) -> LimitsSpec {
-            socket: t.read("socket", |it| {
-                file(it, "the socket of who reads the query log")
-            }),
         LimitsSpec {
             questions: t.read("questions", |it| it.count(bounds::QUESTIONS)),
             waiting: t.read("waiting", |it| it.count(bounds::WAITING)),
@@ -885,6 +886,7 @@ impl HostSpec {
             resolv_conf: t.read("resolv-conf", resolv_conf),
             hosts: t.read("hosts", |it| file(it, "the host's file of names")),
             hosts_ttl: t.read("hosts-ttl", |it| it.ttl(bounds::HOSTS_TTL)),
+            link_domains: t.read("link-domains", Value::flag),
             identity: t.read("identity", identity),
         }
     }

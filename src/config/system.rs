@@ -23,7 +23,7 @@ const WHAT_TO_DO: &str =
     "name a resolver: `--upstream 10.0.0.2`, or `[[upstream]]` in the configuration file";
 
 /// Where systemd-resolved listens for the programs of its host (systemd-resolved.service(8)).
-const RESOLVED: [IpAddr; 2] = [
+pub(super) const RESOLVED: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)),
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54)),
 ];
@@ -278,7 +278,7 @@ fn name_server_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-const ITSELF: &str = "it is byway itself";
+pub(super) const ITSELF: &str = "it is byway itself";
 
 fn upstream(text: &str, host: &Host, listen: &[Listen]) -> Result<UpstreamConfig, String> {
     let (ip, zone) = match text.split_once('%') {

@@ -383,7 +383,16 @@ pub(super) const SHAPE: &[(&str, &[&str])] = &[
     ("[top]", &["enabled", "entries", "window", "rate"]),
     ("[query-log]", &["path", "socket", "size"]),
     ("[admin]", &["listen", "control"]),
-    ("[host]", &["resolv-conf", "hosts", "hosts-ttl", "identity"]),
+    (
+        "[host]",
+        &[
+            "resolv-conf",
+            "hosts",
+            "hosts-ttl",
+            "link-domains",
+            "identity",
+        ],
+    ),
     (
         "[limits]",
         &[

@@ -55,6 +55,7 @@ pub(super) fn zones(
             ttls: ttls(it, reports),
             fall_through: value_or(&it.fall_through, false),
             subtree_denial: value_or(&it.subtree_denial, false),
+            learnt: None,
         });
     }
     zones

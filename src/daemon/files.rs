@@ -5,7 +5,7 @@
 //! been mounted where it stands. The kernel tells of changes (inotify(7)). Where it does not, because it has no more
 //! watches to give or the file lies on another host, the caller looks now and then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::mem::MaybeUninit;
@@ -32,13 +32,18 @@ const SETTLED: Duration = Duration::from_millis(50);
 /// ...but no more than this.
 const SETTLED_AT_LAST: Duration = Duration::from_millis(300);
 
-/// Names in watched directories. In one's own `None` stands for it itself.
-type Names = HashMap<i32, Vec<Option<OsString>>>;
+/// Names in watched directories. In one's own `None` stands for it itself. Of some every name counts.
+#[derive(Debug, Default)]
+struct Names {
+    some: HashMap<i32, Vec<Option<OsString>>>,
+    all: HashSet<i32>,
+}
 
-/// Some files, watched.
+/// Some files, watched; and all files of some directories.
 #[derive(Debug)]
 pub(super) struct Files {
     paths: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
     told: Option<(OwnedFd, Names)>,
 }
 
@@ -65,15 +70,22 @@ impl Bell {
 }
 
 impl Files {
-    /// Watches `paths`, which are absolute.
-    pub(super) fn watch(paths: Vec<PathBuf>) -> Files {
-        let told = watches(&paths).ok();
-        Files { paths, told }
+    /// Watches `paths`, and what lies in `directories`; all are absolute.
+    pub(super) fn watch(paths: Vec<PathBuf>, directories: Vec<PathBuf>) -> Files {
+        let told = watches(&paths, &directories).ok();
+        Files {
+            paths,
+            directories,
+            told,
+        }
     }
 
     /// The longest that one [`Files::wait`] takes; `None` if it may be any time.
     pub(super) fn each(&self) -> Option<Duration> {
-        match (self.paths.is_empty(), &self.told) {
+        match (
+            self.paths.is_empty() && self.directories.is_empty(),
+            &self.told,
+        ) {
             (true, _) => None,
             (false, Some(_)) => Some(SAFETY),
             (false, None) => Some(POLL),
@@ -108,7 +120,7 @@ impl Files {
             drain(told, names);
         }
         // What led to them may lead elsewhere now.
-        self.told = watches(&self.paths).ok();
+        self.told = watches(&self.paths, &self.directories).ok();
         true
     }
 }
@@ -139,15 +151,19 @@ fn drain(told: &OwnedFd, names: &Names) -> bool {
             .map(|name| OsString::from_vec(name.to_bytes().to_vec()));
         let lost = ReadFlags::QUEUE_OVERFLOW | ReadFlags::IGNORED | ReadFlags::UNMOUNT;
         any |= event.events().intersects(lost)
-            || names.get(&event.wd()).is_some_and(|it| it.contains(&named));
+            || names.all.contains(&event.wd())
+            || names
+                .some
+                .get(&event.wd())
+                .is_some_and(|it| it.contains(&named));
     }
     any
 }
 
-/// Watches of all that decides what `paths` mean.
-fn watches(paths: &[PathBuf]) -> io::Result<(OwnedFd, Names)> {
+/// Watches of all that decides what `paths` and `directories` mean.
+fn watches(paths: &[PathBuf], directories: &[PathBuf]) -> io::Result<(OwnedFd, Names)> {
     let told = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    let mut names = Names::new();
+    let mut names = Names::default();
     let of_a_file = WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::CLOSE_WRITE;
     let of_a_directory = WatchFlags::CREATE
         | WatchFlags::DELETE
@@ -155,18 +171,28 @@ fn watches(paths: &[PathBuf]) -> io::Result<(OwnedFd, Names)> {
         | WatchFlags::DELETE_SELF
         | WatchFlags::MOVE_SELF
         | WatchFlags::ONLYDIR;
-    for path in paths {
+    for path in paths.iter().chain(directories) {
         for (directory, name) in steps(path) {
             // One flags set for each inode: a second watch of it takes the place of the first.
             let number = match inotify::add_watch(&told, &directory, of_a_directory) {
-                Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => continue,
+                // Who may not look into a directory is not told what becomes of it.
+                Err(
+                    rustix::io::Errno::NOENT
+                    | rustix::io::Errno::NOTDIR
+                    | rustix::io::Errno::ACCESS,
+                ) => continue,
                 number => number?,
             };
-            let known = names.entry(number).or_default();
+            let known = names.some.entry(number).or_default();
             known.extend([Some(name), None]);
         }
-        match inotify::add_watch(&told, path, of_a_file | WatchFlags::MASK_ADD) {
-            Ok(number) => names.entry(number).or_default().push(None),
+        let flags = match directories.contains(path) {
+            true => of_a_directory | of_a_file | WatchFlags::MASK_ADD,
+            false => of_a_file | WatchFlags::MASK_ADD,
+        };
+        match inotify::add_watch(&told, path, flags) {
+            Ok(number) if directories.contains(path) => drop(names.all.insert(number)),
+            Ok(number) => names.some.entry(number).or_default().push(None),
             // It may come, or may not be ours to read; its directory tells.
             Err(
                 rustix::io::Errno::NOENT
@@ -264,7 +290,7 @@ mod tests {
             Arc::new(Bell::new().expect("a bell")),
             root.join("etc/conf"),
         );
-        let mut files = Files::watch(vec![path.clone()]);
+        let mut files = Files::watch(vec![path.clone()], Vec::new());
         assert!(files.told.is_some(), "inotify works here");
         let (sender, noticed) = mpsc::channel();
         let (rung, ring) = (

@@ -15,7 +15,7 @@ use super::reload::Wish;
 use super::vital::{Alarm, News, Pulse};
 use super::{certificates, hosts};
 use crate::clock::{Clock, Time};
-use crate::config::{CertificateConfig, Config, Loaded, file};
+use crate::config::{CertificateConfig, Config, Loaded, file, links};
 
 /// No more of a resolv.conf is compared; `config` reads no more of it either.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -33,6 +33,8 @@ pub(super) struct Follower {
 struct Wanted {
     /// The files that say which name servers the host has.
     resolv_conf: Vec<PathBuf>,
+    /// Where files lie that say which domains its links have.
+    links: Vec<PathBuf>,
     /// The file of names, and the TTL of what it says in seconds.
     hosts: Option<(PathBuf, u32)>,
     certificates: Vec<CertificateConfig>,
@@ -46,6 +48,7 @@ impl Wanted {
                 Some((files, _)) => files.clone(),
                 None => Vec::new(),
             },
+            links: loaded.links.0.clone(),
             hosts: config.hosts.clone().map(|path| (path, ttl)),
             certificates: config.certificates.clone(),
         }
@@ -99,7 +102,7 @@ impl Follower {
         let this = Arc::clone(self);
         let look = move || {
             let mut known = Wanted::default();
-            let mut files = Files::watch(Vec::new());
+            let mut files = Files::watch(Vec::new(), Vec::new());
             let mut seen: Option<Vec<u64>> = None;
             loop {
                 let wanted = this.wanted().clone();
@@ -107,7 +110,7 @@ impl Follower {
                     let own = wanted.hosts.iter().map(|(path, _)| path);
                     let all = wanted.resolv_conf.iter().chain(own);
                     let all = all.chain(certificates::files(&wanted.certificates));
-                    files = Files::watch(all.cloned().collect());
+                    files = Files::watch(all.cloned().collect(), wanted.links.clone());
                     known = wanted;
                 }
                 // From here on a change ends the next wait.
@@ -115,10 +118,12 @@ impl Follower {
                 let took_in = catch_unwind(AssertUnwindSafe(|| {
                     hosts.follow(known.hosts.as_ref());
                     certificates.follow(&known.certificates);
-                    let now = Some(known.resolv_conf.iter().map(|it| print_of(it)).collect());
+                    let files = known.resolv_conf.iter().map(|it| print_of(it));
+                    let links = known.links.iter().map(|it| print_of_all(it));
+                    let now: Vec<u64> = files.chain(links).collect();
                     let again = this.again.swap(false, Ordering::Relaxed);
-                    if !known.resolv_conf.is_empty() && (seen != now || again) {
-                        seen = now;
+                    if !now.is_empty() && (seen.as_ref() != Some(&now) || again) {
+                        seen = Some(now);
                         alarm.tell(News::Reload(Wish::Follow));
                     }
                 }));
@@ -147,5 +152,18 @@ fn print_of(path: &Path) -> u64 {
     }
     let mut hasher = DefaultHasher::new();
     hasher.write(&bytes);
+    hasher.finish() | 1
+}
+
+/// The same of the files of all links in a directory.
+fn print_of_all(directory: &Path) -> u64 {
+    let Ok(files) = links::files(directory) else {
+        return 0;
+    };
+    let mut hasher = DefaultHasher::new();
+    for (number, path) in files.iter().take(links::MOST_LINKS) {
+        hasher.write_u32(*number);
+        hasher.write_u64(print_of(path));
+    }
     hasher.finish() | 1
 }

@@ -199,6 +199,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     let metrics = Arc::new(metrics.map_err(|error| StartError::Names(error.to_string()))?);
     metrics.configured_at(SystemTime::now());
     let shop = Shop::new(tls.clone(), &metrics);
+    metrics.links(reload::links(&loaded));
     let top = Arc::new(Top::new(&config.top, config.workers, clock.now()));
     let teller = Arc::new(Teller::new(config, &lineup, &shared, &metrics, clock));
     let journal = Arc::clone(&teller.journal);
@@ -235,7 +236,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         control: control(config),
     };
     let control_at = doors.control.as_ref().map(|it| it.path().to_owned());
-    let record = Record::new(origin.clone());
+    let record = Record::new(&loaded);
     let for_reloads = Arc::clone(&teller);
     let desk = Counter::new(
         Arc::clone(&shared),

@@ -31,7 +31,7 @@ use crate::observe::top::Top;
 use crate::resolve::Shared;
 use crate::serve::Connections;
 use crate::tls;
-use crate::wire::set_identity;
+use crate::wire::{name_to_text, set_identity};
 
 /// How long workers may take to learn of new routes. One that takes longer is stuck, and everything stays as it is.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -85,12 +85,14 @@ struct Known {
     /// When the last reload was refused, and why, unless one was carried out since.
     refused: Option<(SystemTime, String)>,
     needs_restart: Vec<&'static str>,
+    links: Vec<String>,
 }
 
 impl Record {
-    pub(super) fn new(origin: String) -> Arc<Record> {
+    pub(super) fn new(loaded: &Loaded) -> Arc<Record> {
         Arc::new(Record(Mutex::new(Known {
-            origin,
+            origin: loaded.describe(),
+            links: of_links(&loaded.config),
             since: SystemTime::now(),
             refused: None,
             needs_restart: Vec::new(),
@@ -128,6 +130,7 @@ impl Record {
                 .iter()
                 .map(|it| (*it).to_owned())
                 .collect(),
+            link_domains: known.links.clone(),
         }
     }
 }
@@ -199,17 +202,24 @@ impl Reloader {
             Err(error) => return self.complain(vec![error.to_string()]),
         };
         self.complain(found.remarks.clone());
-        if found.config.upstreams == self.loaded.config.upstreams {
+        self.metrics.links(links(&found));
+        let by_links = zones(&found.config) != zones(&self.loaded.config);
+        if found.config.upstreams == self.loaded.config.upstreams && !by_links {
             self.loaded.upstreams_from = found.upstreams_from;
             return;
         }
         let config = Config {
             upstreams: found.config.upstreams.clone(),
+            zones: found.config.zones.clone(),
+            paths: found.config.paths.clone(),
             ..self.config.clone()
         };
-        let from = &found.upstreams_from;
+        let from = match by_links {
+            true => "what the host's links say".to_owned(),
+            false => found.upstreams_from.to_string(),
+        };
         if let Err(why) = self.apply(&config) {
-            let line = format!("other name servers in {from} are not taken yet: {why}");
+            let line = format!("other name servers by {from} are not taken yet: {why}");
             self.complain(vec![line]);
             self.follower.tell_again();
             return;
@@ -223,9 +233,14 @@ impl Reloader {
         info!("{done}");
         self.config = config;
         self.loaded.config.upstreams = found.config.upstreams;
+        self.loaded.config.zones = found.config.zones;
         self.loaded.upstreams_from = found.upstreams_from;
         self.loaded.followed = found.followed;
-        self.record.known().origin = self.loaded.describe();
+        {
+            let mut known = self.record.known();
+            known.origin = self.loaded.describe();
+            known.links = of_links(&self.config);
+        }
         let event = Event::Reloaded {
             what: shorten(&done),
         };
@@ -283,10 +298,12 @@ impl Reloader {
         {
             let mut known = self.record.known();
             known.origin = origin;
+            known.links = of_links(&config);
             known.refused = None;
             known.since = SystemTime::now();
             known.needs_restart = held;
         }
+        self.metrics.links(links(&loaded));
         self.follower.follow(&loaded, &config);
         (self.config, self.loaded) = (config, loaded);
         let event = Event::Reloaded {
@@ -314,10 +331,22 @@ impl Reloader {
         };
         let paths =
             |of: &Config| -> Vec<String> { of.paths.iter().map(|it| it.name.clone()).collect() };
+        let learnt = |of: &Config| -> Vec<String> {
+            let zones = of
+                .zones
+                .iter()
+                .filter_map(|it| Some((it, it.learnt.as_ref()?)));
+            let all = zones.flat_map(|(it, link)| {
+                let name = |name: &Vec<u8>| format!("{} of {link}", name_to_text(name));
+                it.names.iter().map(name).collect::<Vec<_>>()
+            });
+            all.collect()
+        };
         let mut parts = Vec::new();
         for (what, before, after) in [
             ("upstream", upstreams(&self.config), upstreams(config)),
             ("path", paths(&self.config), paths(config)),
+            ("zone", learnt(&self.config), learnt(config)),
         ] {
             for name in gone(&after, &before) {
                 parts.push(format!("{what} {name} is new"));
@@ -397,6 +426,28 @@ fn zones(config: &Config) -> Vec<(Vec<&str>, ZoneConfig)> {
         (names, rest)
     });
     zones.collect()
+}
+
+/// The zones that links brought along, a sentence each.
+fn of_links(config: &Config) -> Vec<String> {
+    let learnt = config
+        .zones
+        .iter()
+        .filter_map(|it| Some((it, it.learnt.as_ref()?)));
+    let all = learnt.map(|(zone, link)| {
+        let names: Vec<String> = zone.names.iter().map(|it| name_to_text(it)).collect();
+        let servers = zone.upstreams.iter();
+        let servers: Vec<&str> = servers.map(|it| &*config.upstreams[*it].name).collect();
+        format!("{} of {link}: {}", names.join(", "), servers.join(", "))
+    });
+    all.collect()
+}
+
+/// How many domains of links are zones, and how much of what links say could not be used.
+pub(super) fn links(loaded: &Loaded) -> [u64; 2] {
+    let zones = loaded.config.zones.iter().filter(|it| it.learnt.is_some());
+    let domains: usize = zones.map(|it| it.names.len()).sum();
+    [domains as u64, loaded.links.1 as u64]
 }
 
 /// Tells the workers, and waits until all of them can do as they are told.

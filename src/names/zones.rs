@@ -82,7 +82,7 @@ impl Zones {
             terms: terms.collect(),
             others,
             filters: filters.collect(),
-            titles: config.zones.iter().map(ZoneConfig::title).collect(),
+            titles: config.zones.iter().map(title).collect(),
             ..Zones::default()
         };
         for (zone, of) in (0u16..).zip(&config.zones) {
@@ -168,6 +168,14 @@ impl Zones {
     pub fn terms_of(&self, name: &[u8]) -> Terms {
         let zone = self.find(name);
         zone.map_or(self.others, |zone| self.terms[usize::from(zone.0)])
+    }
+}
+
+/// What a zone is called where its names are asked about.
+fn title(zone: &ZoneConfig) -> String {
+    match &zone.learnt {
+        None => zone.title(),
+        Some(link) => format!("{} (of {link})", zone.title()),
     }
 }
 

@@ -203,6 +203,10 @@ series! {
         "1 unless the last reload was refused.";
     RELOAD_TIMESTAMP = Gauge "byway_config_last_reload_success_timestamp_seconds" []
         "When the configuration that holds was read, in seconds since the Unix epoch.";
+    LINK_DOMAINS = Gauge "byway_link_domains" []
+        "Domains of this host's links that are zones.";
+    LINKS_LEFT_OUT = Gauge "byway_link_entries_left_out" []
+        "Files, servers and domains of this host's links that could not be used when they were last read.";
     WORKERS = Gauge "byway_workers" []
         "Workers started.";
     EVENTS_LOST = Counter "byway_events_lost_total" []

@@ -82,6 +82,7 @@ impl Rig {
             records: Vec::new(),
             hosts: None,
             hosts_ttl: std::time::Duration::from_secs(10),
+            link_domains: false,
             identity: None,
             routing: Routing::default(),
             cache: CacheConfig::default(),

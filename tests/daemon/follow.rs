@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kit::daemon::{run, stdout};
-use super::kit::namespace::{Namespace, with_resolv_conf};
+use super::kit::namespace::{Namespace, with_links, with_resolv_conf};
 use super::kit::*;
 
 /// A folder for files as others write them, and the resolv.conf that byway is given.
@@ -243,4 +243,71 @@ fn a_reload_that_would_leave_nobody_is_refused() {
     let told = super::kit::daemon::stderr(&refused);
     assert!(told.contains("nobody could be asked any more"), "{told}");
     assert_eq!(ask(&daemon, "goes-on").rcode(), NOERROR);
+}
+
+/// The only link here is the loopback interface, whose number is 1.
+#[test]
+fn domains_of_links_are_zones_that_come_and_go() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    namespace.enter(|| {
+        let files = Files::new();
+        let (public, vpn) = (server(1), server(2));
+        files.write("resolv.conf", &[ip(1)]);
+        fs::create_dir(files.path("links")).expect("made");
+        let words = with_links(&files.path("links"));
+        let (byway, folder) = files.setup().command();
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .arg(byway.get_program())
+            .args(byway.get_args())
+            .env("RUNTIME_DIRECTORY", folder.path());
+        let daemon = Daemon::spawn(command, Some(folder));
+        let heard = |server: &Upstream, name: &str| server.asked_for(name).len();
+        assert_eq!(ask(&daemon, "a.corp").rcode(), NOERROR);
+        assert_eq!(heard(&public, "a.corp.example."), 1);
+
+        let link = |text: &str| {
+            fs::write(files.path("links/.#1"), text).expect("written");
+            fs::rename(files.path("links/.#1"), files.path("links/1")).expect("renamed");
+        };
+        link("OPER_STATE=routable\nDNS=127.0.1.2\nROUTE_DOMAINS=corp.example\n");
+        let said = "what the host's links say has changed: upstream 127.0.1.2 is new, zone corp.example. of link lo is new";
+        eventually(said, || daemon.log().contains(said));
+        // What was known of it came from somebody else.
+        assert_eq!(ask(&daemon, "a.corp").rcode(), NOERROR);
+        assert_eq!(ask(&daemon, "b.corp").rcode(), NOERROR);
+        assert_eq!(ask(&daemon, "b").rcode(), NOERROR);
+        assert_eq!(heard(&vpn, "a.corp.example."), 1);
+        assert_eq!(heard(&vpn, "b.corp.example."), 1);
+        assert_eq!(heard(&vpn, "b.example."), 0);
+        assert_eq!(heard(&public, "b.corp.example."), 0);
+        assert_eq!(daemon.metric("byway_link_domains", &[]), 1.0);
+        let why = self::command(&daemon, &["why", "x.corp.example"]);
+        assert!(why.contains("zone: corp.example (of link lo)"), "{why}");
+        let status = self::command(&daemon, &["status"]);
+        assert!(
+            status.contains("zone corp.example. of link lo: 127.0.1.2"),
+            "{status}"
+        );
+        // A reload means the same.
+        let done = self::command(&daemon, &["reload"]);
+        assert!(done.contains("nothing in it has changed"), "{done}");
+
+        // What is odd about it is said, once, and counted; the rest holds.
+        link("DNS=127.0.1.2 nobody\nROUTE_DOMAINS=corp.example\n");
+        let said = "server `nobody`: not an IP address";
+        eventually(said, || daemon.log().contains(said));
+        daemon.expect_metric("byway_link_entries_left_out", &[], 1.0);
+        assert_eq!(daemon.metric("byway_link_domains", &[]), 1.0);
+
+        fs::remove_file(files.path("links/1")).expect("removed");
+        let said = "upstream 127.0.1.2 has gone, zone corp.example. of link lo has gone";
+        eventually(said, || daemon.log().contains(said));
+        assert_eq!(ask(&daemon, "c.corp").rcode(), NOERROR);
+        assert_eq!(heard(&public, "c.corp.example."), 1);
+        assert_eq!(daemon.metric("byway_link_domains", &[]), 0.0);
+    });
 }

@@ -2,6 +2,9 @@
 
 use crate::admin::api::{self, State, Status};
 
+/// Zones of links that are shown before the rest is a number.
+const LINKS_MOST: usize = 8;
+
 /// One screen: a sentence, what is wrong, what clients felt, then the table.
 pub(super) fn status(status: &Status) -> String {
     let word = match status.state {
@@ -35,6 +38,12 @@ pub(super) fn status(status: &Status) -> String {
         bytes(status.cache.bytes),
         bytes(status.cache.capacity)
     );
+    for zone in status.reload.link_domains.iter().take(LINKS_MOST) {
+        out += &format!("zone {zone}\n");
+    }
+    if let Some(more) = status.reload.link_domains.len().checked_sub(LINKS_MOST + 1) {
+        out += &format!("and {} more zones of links\n", more + 1);
+    }
     if let Some(snapshot) = &status.snapshot {
         let age = match snapshot.age {
             Some(age) => format!("{} old", span(age)),
@@ -126,6 +135,8 @@ pub(super) fn routes(routes: &[api::Route]) -> String {
         let verdict = match (route.missing, route.drained) {
             (true, _) => "lost".to_owned(),
             (_, true) => "drained".to_owned(),
+            // What is sick may get well; where nothing listens nobody is.
+            _ if route.refuses => "refuses".to_owned(),
             _ => route.verdict.clone(),
         };
         let now = route.base.map(|base| base + route.excess.unwrap_or(0.0));
@@ -135,8 +146,6 @@ pub(super) fn routes(routes: &[api::Route]) -> String {
         };
         // Of a clear route there is nothing to explain.
         let why = match verdict.as_str() {
-            // What is sick may get well; where nothing listens nobody is.
-            _ if route.refuses => "refuses".to_owned(),
             "clear" | "drained" | "lost" | "unknown" => String::new(),
             _ => route.evidence.clone(),
         };

@@ -301,6 +301,7 @@ fn any_upstream(index: usize, paths: usize) -> impl Strategy<Value = UpstreamCon
                 ca: tcp.then(|| PathBuf::from("/etc/byway/ca.pem")),
                 pins: vec![[port as u8; 32]; usize::from(port % 3)],
             }),
+            of_link: false,
             name: format!("up.{index}_%:"),
             address: match (v4, port % 2) {
                 (true, _) => format!("10.0.0.{index}:{port}").parse().unwrap(),
@@ -355,6 +356,7 @@ fn any_zones(upstreams: usize) -> impl Strategy<Value = Vec<ZoneConfig>> {
                     failure_min: None,
                     failure_max: (!stale).then_some(bounds::FAILURE_MAX_TTL.max),
                 },
+                learnt: None,
                 fall_through: stale,
                 subtree_denial: !stale,
             })
@@ -379,11 +381,11 @@ fn any_special() -> impl Strategy<Value = SpecialNames> {
         ipv4only_arpa: it[7],
         private_reverse: it[8],
         use_application_dns: it[9],
-    })
-}
         service_arpa: it[10],
         alt: it[11],
         eap_arpa: it[12],
+    })
+}
 
 /// UDP, TCP, both, and TLS where it is built in.
 const MOST_TRANSPORTS: u8 = if cfg!(feature = "tls") { 4 } else { 3 };
@@ -459,6 +461,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
                 }],
                 hosts: admin.then(|| PathBuf::from("/etc/other hosts")),
                 hosts_ttl: bounds::HOSTS_TTL.max,
+                link_domains: true,
                 identity: admin.then(|| "host 1 \"rack\" 7".to_owned()),
                 routing,
                 cache,

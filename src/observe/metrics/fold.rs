@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, UNIX_EPOCH};
 
 use prometheus::Registry;
@@ -216,6 +217,9 @@ impl Shared {
     }
 
     fn reload(&self, page: &mut Page) {
+        let [domains, left_out] = &self.links;
+        page.put(&names::LINK_DOMAINS, &[], domains.load(Relaxed) as f64);
+        page.put(&names::LINKS_LEFT_OUT, &[], left_out.load(Relaxed) as f64);
         let reloads = *self.reloads();
         page.put(&names::RELOADS, &["applied"], reloads.applied as f64);
         page.put(&names::RELOADS, &["refused"], reloads.refused as f64);

@@ -82,6 +82,8 @@ struct Shared {
     /// By path, then by cause. Rare.
     evacuations: Mutex<BTreeMap<String, [u64; Evacuation::COUNT]>>,
     reloads: Mutex<Reloads>,
+    /// See [`Metrics::links`].
+    links: [AtomicU64; 2],
     /// Of the watch's own thread.
     visits: [AtomicU64; Visit::COUNT],
     /// When the first of the certificates ends, in seconds since the Unix epoch; 0 if there is none.
@@ -133,6 +135,7 @@ impl Metrics {
             blocks: Mutex::default(),
             evacuations: Mutex::default(),
             reloads: Mutex::default(),
+            links: Default::default(),
             visits: Default::default(),
             certificate_ends: AtomicU64::new(0),
             troubles: Default::default(),
@@ -219,6 +222,12 @@ impl Metrics {
         let since = at.duration_since(SystemTime::UNIX_EPOCH);
         let seconds = since.map_or(0, |since| since.as_secs());
         self.shared.certificate_ends.store(seconds, Relaxed);
+    }
+
+    /// So many domains of the host's links are zones, and so much of what the links say could not be used.
+    pub fn links(&self, [domains, left_out]: [u64; 2]) {
+        self.shared.links[0].store(domains, Relaxed);
+        self.shared.links[1].store(left_out, Relaxed);
     }
 
     /// Counts a trouble that has begun.

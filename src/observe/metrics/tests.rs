@@ -190,6 +190,7 @@ fn feed(metrics: &Metrics) -> WorkerMetrics {
     metrics.reloaded(false, at);
     metrics.reloaded(true, at);
     metrics.certificate_ends(at);
+    metrics.links([3, 1]);
     worker
 }
 

@@ -93,3 +93,12 @@ pub fn with_resolv_conf(resolv_conf: &Path) -> Vec<String> {
         .map(String::from)
         .to_vec()
 }
+
+/// Words in front of a command that make it see the files in `links` as systemd-networkd's of the host's links.
+pub fn with_links(links: &Path) -> Vec<String> {
+    let script = "mount -t tmpfs none /run && mkdir -p /run/systemd/netif && ln -s \"$0\" /run/systemd/netif/links && exec \"$@\"";
+    let links = links.display().to_string();
+    ["unshare", "--mount", "sh", "-c", script, &links]
+        .map(String::from)
+        .to_vec()
+}
