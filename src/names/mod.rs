@@ -64,7 +64,9 @@ impl Names {
             let terms = names.zones.terms_of(name);
             (terms.pool, terms.private_addresses)
         };
-        of(self) != of(other) || self.zones.filters_of(name) != other.zones.filters_of(name)
+        of(self) != of(other)
+            || self.zones.filters_of(name) != other.zones.filters_of(name)
+            || self.zones.asks_others(&other.zones, name)
     }
 
     /// What the host's own file says.

@@ -28,6 +28,8 @@ pub struct Zones {
     filters: Box<[Box<[RecordType]>]>,
     /// For how long what is said of its names is kept; empty if no zone says so.
     ttls: Box<[ZoneTtls]>,
+    /// The upstreams that each has of its own, by what tells those apart who have had a number one after the other.
+    servers: Box<[Box<[u32]>]>,
     /// Whether any has subtrees denied.
     any_cuts: bool,
     /// What each is called.
@@ -82,6 +84,7 @@ impl Zones {
             terms: terms.collect(),
             others,
             filters: filters.collect(),
+            servers: servers(config, lineup),
             titles: config.zones.iter().map(title).collect(),
             ..Zones::default()
         };
@@ -114,6 +117,19 @@ impl Zones {
         let labels = suffixes(name).count();
         let mut candidates = suffixes(name).skip(labels.saturating_sub(self.deepest));
         candidates.any(|suffix| suffix.len() >= len.max(2) && self.by_name.contains_key(suffix))
+    }
+
+    /// Whether none of those that `name` was asked of with `other` is asked for it with these, where a zone has some of its own.
+    pub fn asks_others(&self, other: &Zones, name: &[u8]) -> bool {
+        let of = |zones: &Zones| {
+            let zone = zones.find(name)?;
+            let servers = zones.servers.get(usize::from(zone.0))?;
+            (!servers.is_empty()).then(|| servers.clone())
+        };
+        match (of(self), of(other)) {
+            (Some(now), Some(then)) => !now.iter().any(|it| then.contains(it)),
+            _ => false,
+        }
     }
 
     /// What the zone that `name` lies in is called.
@@ -169,6 +185,22 @@ impl Zones {
         let zone = self.find(name);
         zone.map_or(self.others, |zone| self.terms[usize::from(zone.0)])
     }
+}
+
+fn servers(config: &Config, lineup: &Lineup) -> Box<[Box<[u32]>]> {
+    // Zones speak of places in the file.
+    let tenants: HashMap<usize, u32> = lineup
+        .upstreams
+        .iter()
+        .filter_map(|slot| Some((usize::from(slot.place?), slot.tenant)))
+        .collect();
+    let of = |zone: &ZoneConfig| {
+        let upstreams = zone.upstreams.iter();
+        upstreams
+            .filter_map(|it| tenants.get(it).copied())
+            .collect()
+    };
+    config.zones.iter().map(of).collect()
 }
 
 /// What a zone is called where its names are asked about.

@@ -254,7 +254,7 @@ fn a_path_comes_whose_interface_is_not_there() {
     let done = reload(&daemon, &with_path);
     assert!(done.contains("path later is new"), "{done}");
     daemon.expect_metric("byway_path_missing", &[("path", "later")], 1.0);
-    assert!(daemon.log().contains("path later: "), "{}", daemon.log());
+    eventually("it is said", || daemon.log().contains("path later: "));
     for number in 0..10 {
         assert_eq!(ask(&daemon, &format!("b-{number}")), NOERROR);
     }
@@ -567,9 +567,10 @@ fn a_zones_failures_are_forgotten_with_it() {
         Upstream::saying(|asked| asked.reply().rcode(SERVFAIL)),
         Upstream::good(),
     );
+    let spare = Upstream::good();
     let setup = |to: &str| {
         let all = named(named(Setup::bare(), "public", &public), "broken", &broken);
-        named(all, "mended", &mended).tables(&format!(
+        named(named(all, "mended", &mended), "spare", &spare).tables(&format!(
             "[[zone]]\nname = \"corp.example\"\nupstreams = [\"{to}\"]\n\
              [[zone]]\nname = \"x.example\"\nupstreams = [\"broken\", \"mended\"]\n"
         ))
@@ -585,4 +586,13 @@ fn a_zones_failures_are_forgotten_with_it() {
     );
     reload(&daemon, &setup("mended"));
     assert_eq!(ask(&daemon, "a.corp"), NOERROR);
+    // Nor does what others said of it: only where somebody stays who was asked is it kept.
+    let heard = |of: &Upstream| of.asked_for("a.corp.example.").len();
+    let known = heard(&mended);
+    reload(&daemon, &setup("mended\", \"public"));
+    assert_eq!(ask(&daemon, "a.corp"), NOERROR);
+    assert_eq!((heard(&mended), heard(&public)), (known, 0));
+    reload(&daemon, &setup("spare"));
+    assert_eq!(ask(&daemon, "a.corp"), NOERROR);
+    assert_eq!((heard(&mended), heard(&spare)), (known, 1));
 }
