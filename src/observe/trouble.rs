@@ -146,6 +146,8 @@ pub struct Vain {
     pub unserved: usize,
     /// Of those, the ones that were refused.
     pub refused: usize,
+    /// Of how many zones those of `unserved` are to which a server answered uselessly.
+    pub zones: usize,
     /// When the first of `unserved` came to nothing.
     pub since: Time,
 }

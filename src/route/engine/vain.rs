@@ -1,5 +1,7 @@
 //! Names that clients asked for in vain.
 
+use smallvec::SmallVec;
+
 use crate::clock::Time;
 use crate::observe::trouble::Vain;
 use crate::route::about::{About, Kind};
@@ -28,16 +30,27 @@ impl Engine {
             vain.served = served;
         }
         vain.rcode = rcode;
-        let refused = rcode == Some(Rcode::REFUSED);
-        if let Some(known) = vain.names.iter_mut().find(|it| it.name == about.name) {
-            (known.last, known.refused) = (now, refused);
-        } else if vain.names.len() < IN_VAIN {
-            vain.names.push(Unserved {
-                name: about.name,
-                first: now,
-                last: now,
-                refused,
-            });
+        let unserved = Unserved {
+            name: about.name,
+            zone: about.zone,
+            first: now,
+            last: now,
+            rcode,
+        };
+        let names = &mut vain.names;
+        if let Some(known) = names.iter_mut().find(|it| it.name == about.name) {
+            (known.last, known.rcode) = (now, rcode);
+        } else if names.len() < IN_VAIN {
+            names.push(unserved);
+        } else if names.iter().all(|it| it.zone != about.zone) {
+            // Names of many zones say more than many of one.
+            let has_more = |at: &usize| {
+                let zone = names[*at].zone;
+                names.iter().filter(|it| it.zone == zone).count() > 1
+            };
+            if let Some(at) = (1..names.len()).rev().find(has_more) {
+                names[at] = unserved;
+            }
         }
     }
 
@@ -48,11 +61,22 @@ impl Engine {
             return Vain::default();
         }
         let names = vain.names.iter().filter(|it| it.last >= useful).count();
+        let mut zones: SmallVec<[u64; IN_VAIN]> = SmallVec::new();
+        for it in vain.names.iter().filter(|it| it.rcode.is_some()) {
+            if !zones.contains(&it.zone) {
+                zones.push(it.zone);
+            }
+        }
         Vain {
             names,
             rcode: vain.rcode.filter(|_| !vain.names.is_empty()),
             unserved: vain.names.len(),
-            refused: vain.names.iter().filter(|it| it.refused).count(),
+            refused: vain
+                .names
+                .iter()
+                .filter(|it| it.rcode == Some(Rcode::REFUSED))
+                .count(),
+            zones: zones.len(),
             since: vain.names.first().map_or(Time::NEVER, |it| it.first),
         }
     }

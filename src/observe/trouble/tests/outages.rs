@@ -117,6 +117,7 @@ fn a_resolver_that_knows_the_root_and_refuses_every_name_is_an_outage() {
         unserved: names,
         refused: names,
         since,
+        zones: 1,
         rcode: Some(Rcode::REFUSED),
         // Who serves the root has come a moment ago.
         names: world.now.since(since).as_secs() as usize % 2,
@@ -159,6 +160,7 @@ fn vain(names: usize) -> Vain {
         names,
         unserved: names,
         refused: names,
+        zones: 1,
         rcode: Some(Rcode::REFUSED),
         since: Time::START,
     }
@@ -208,4 +210,20 @@ fn five_names_in_vain_and_nothing_useful_for_twelve_seconds_are_an_outage() {
     world.sight.vain = vec![Vain::default()];
     world.pass(6.0);
     assert!(world.take()[0].starts_with("  names resolve again after"));
+}
+
+#[test]
+fn one_broken_zone_is_no_outage_and_names_of_several_are() {
+    for (zones, expected) in [(2, false), (3, true)] {
+        let mut world = World::of(1, &["default"]);
+        world.sight.vain = vec![Vain {
+            unserved: 8,
+            zones,
+            rcode: Some(Rcode::SERVFAIL),
+            since: world.now,
+            ..Vain::default()
+        }];
+        world.pass(20.0);
+        assert_eq!(world.troubles.is_outage(), expected, "{zones} zones");
+    }
 }

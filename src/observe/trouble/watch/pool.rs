@@ -22,6 +22,10 @@ const REFUSED_NAMES: usize = 5;
 /// that refuses some names, for a rule of its own, answers one among so many.
 const REFUSED_ALL: usize = 8;
 
+/// ... or names of so many zones came to nothing by a server's word: a resolver that has lost its own way out still knows the root.
+/// One zone that is broken is not enough, however many names it has.
+const ZONES: usize = 3;
+
 /// Between two looks there is less time.
 const GLANCE: Duration = Duration::from_millis(500);
 
@@ -102,6 +106,7 @@ impl Troubles {
             names,
             unserved,
             refused,
+            zones,
             since,
             ..
         } = pool.vain;
@@ -111,7 +116,8 @@ impl Troubles {
             true => usable.all(|way| self.is_bad_way(*way)) || names >= REFUSED_NAMES,
             false if pool.standing == Standing::Clear => {
                 let silent = now.since(useful) >= REFUSED && names >= REFUSED_NAMES;
-                silent || (now.since(since) >= REFUSED && refused >= REFUSED_ALL)
+                let all = refused >= REFUSED_ALL || (unserved >= REFUSED_ALL && zones >= ZONES);
+                silent || (now.since(since) >= REFUSED && all)
             }
             false => {
                 let silent =

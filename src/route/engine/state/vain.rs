@@ -22,6 +22,7 @@ pub(in crate::route::engine) struct Unserved {
     pub(in crate::route::engine) name: u64,
     pub(in crate::route::engine) first: Time,
     pub(in crate::route::engine) last: Time,
-    /// A server refused it, the last time.
-    pub(in crate::route::engine) refused: bool,
+    pub(in crate::route::engine) zone: u64,
+    /// What a server said, the last time.
+    pub(in crate::route::engine) rcode: Option<Rcode>,
 }
