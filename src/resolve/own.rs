@@ -12,8 +12,8 @@ use crate::net::Exchanges;
 use crate::observe::metrics::{Counter, QueryResult};
 use crate::route::PoolId;
 use crate::wire::{
-    Answer, Asked, Ede, KeyRef, Own, OwnRecord, QuestionKey, Rcode, RecordType, Render, TtlRule,
-    own_answer, own_denial, write_own,
+    Answer, Asked, Ede, KeyRef, OWN_SERVER, Own, OwnRecord, QuestionKey, Rcode, RecordType, Render,
+    TtlRule, own_answer, own_denial, own_soa, write_own,
 };
 
 /// The longest chain of aliases that is followed here.
@@ -228,15 +228,26 @@ fn write_records(
 }
 
 fn write_said(said: &Said, asked: &Asked<'_>, limit: usize, payload: u16, out: &mut [u8]) -> usize {
+    // A zone that nobody serves has these two at its top and nothing else (RFC 6303 section 3).
+    let soa = own_soa(said.ttl);
+    let of_zone = match asked.record_type() {
+        _ if said.zone_at > 0 || said.rcode != Rcode::NOERROR => None,
+        RecordType::SOA => Some(&soa[..]),
+        RecordType::NS => Some(OWN_SERVER),
+        _ => None,
+    };
+    let of_zone = of_zone.map(|data| OwnRecord {
+        record_type: asked.record_type(),
+        ttl: said.ttl,
+        data,
+    });
+    let is_empty = said.records.is_empty() && of_zone.is_none();
     let own = Own {
         rcode: said.rcode,
         zone_at: said.zone_at,
         negative_ttl: said.ttl,
-        ede: said
-            .records
-            .is_empty()
-            .then_some(Ede::OTHER.with_text(said.why)),
+        ede: is_empty.then_some(Ede::OTHER.with_text(said.why)),
     };
-    let records = said.records.iter().copied();
+    let records = said.records.iter().copied().chain(of_zone);
     write_own(asked, &own, records, limit, payload, out)
 }

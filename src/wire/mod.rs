@@ -45,7 +45,7 @@ pub use cookie::{Cookie, CookieSecret, bake};
 pub use identity::{MOST_IDENTITY, set_identity};
 pub use keep::Dropped;
 pub use name::{NameError, name_from_text, name_to_text};
-pub use own::{Own, OwnRecord, own_answer, own_denial, write_own};
+pub use own::{OWN_SERVER, Own, OwnRecord, own_answer, own_denial, own_soa, write_own};
 pub use present::{Escaped, Lines};
 pub use purpose::ede_purpose;
 pub use query::{Garbage, Inspected, Query, inspect};

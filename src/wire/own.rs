@@ -69,9 +69,7 @@ pub fn write_own<'r>(
         header.answers += 1;
     }
     let is_negative = header.answers == 0 && header.flags & header::TC == 0;
-    let mut soa = [0; SOA.len() + 4];
-    soa[..SOA.len()].copy_from_slice(SOA);
-    soa[SOA.len()..].copy_from_slice(&own.negative_ttl.to_be_bytes());
+    let soa = own_soa(own.negative_ttl);
     if is_negative && writer.room() >= 12 + soa.len() + opt {
         let record = OwnRecord {
             record_type: RecordType::SOA,
@@ -83,6 +81,17 @@ pub fn write_own<'r>(
     }
     writer.finish(header, own.rcode, to.edns, payload, own.ede, &[])
 }
+
+/// The data of the SOA record of a zone that nobody serves, and the name server that it names.
+pub fn own_soa(negative_ttl: u32) -> [u8; SOA.len() + 4] {
+    let mut soa = [0; SOA.len() + 4];
+    soa[..SOA.len()].copy_from_slice(SOA);
+    soa[SOA.len()..].copy_from_slice(&negative_ttl.to_be_bytes());
+    soa
+}
+
+/// The name server of a zone that nobody serves, as its SOA record has it.
+pub const OWN_SERVER: &[u8] = b"\x09localhost\0";
 
 /// The same as an answer to `question`, to be put together with others. `None` if it is too long for a message, or nothing.
 pub fn own_answer<'r>(

@@ -41,13 +41,25 @@ fn special_names_are_answered_and_nobody_is_asked() {
     let reply = stub.ask(&Build::query("x.INVALID", A));
     assert_eq!(reply.authorities[0].rtype, SOA);
     assert_eq!(reply.authorities[0].owner, name("INVALID"));
+    // The zone itself has an SOA and an NS record, and none below it.
+    for (zone, rtype, count) in [
+        ("10.in-addr.arpa", SOA, 1),
+        ("home.arpa", NS, 1),
+        ("localhost", SOA, 1),
+        ("1.10.in-addr.arpa", SOA, 0),
+        ("db.localhost", NS, 0),
+        ("invalid", SOA, 0),
+    ] {
+        let reply = stub.ask(&Build::query(zone, rtype));
+        assert_eq!(reply.answers.len(), count, "{zone} {rtype}");
+    }
     let reply = Connection::new(daemon.dns()).ask(&Build::query("localhost", AAAA));
     assert_eq!((reply.rcode(), reply.answers.len()), (NOERROR, 1));
     daemon.expect_questions(0);
     let local = daemon
         .metrics()
         .sum("byway_queries_total", &[("result", "local")]);
-    assert_eq!(local, 10.0);
+    assert_eq!(local, 16.0);
     let why = daemon.http("/api/v1/why?name=a.onion").1;
     assert!(
         why.contains("answered here") && why.contains("RFC 7686"),
