@@ -35,11 +35,20 @@ pub(super) struct HistoryArgs {
     /// What to print
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// In the table, what was told too, below the step that it fell into
     #[arg(long)]
     events: bool,
     #[command(flatten)]
     record: RecordArgs,
+}
+
+impl HistoryArgs {
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -87,7 +96,7 @@ pub(super) fn history(args: &HistoryArgs) -> u8 {
         }
         (Err(code), _) | (_, Err(code)) => return code,
     };
-    let step = match (args.step, args.format) {
+    let step = match (args.step, args.format()) {
         (Some(step), _) => u64::try_from(step.as_millis()).unwrap_or(u64::MAX),
         (None, Format::Openmetrics) => 15_000,
         (None, _) => history::comfortable(to - from),
@@ -113,7 +122,7 @@ pub(super) fn history(args: &HistoryArgs) -> u8 {
         false => &[],
     };
     let steps = history::steps(&grid);
-    let text = match args.format {
+    let text = match args.format() {
         Format::Table => history::table(&steps, shown, step),
         Format::Json => format!("{:#}\n", history::json(&steps, &told, step)),
         Format::Csv => history::csv(&steps, step),

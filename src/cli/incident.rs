@@ -24,11 +24,20 @@ pub(super) struct IncidentArgs {
     /// What to print
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with_all = ["format", "scenario"])]
+    json: bool,
     /// What the recorder saw of each route, second by second, as JSON
     #[arg(long, conflicts_with_all = ["list", "format"])]
     scenario: bool,
     #[command(flatten)]
     record: RecordArgs,
+}
+
+impl IncidentArgs {
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,7 +97,7 @@ pub(super) fn incident(args: &IncidentArgs) -> u8 {
         return print(format!("{:#}\n", incident::scenario(&log, found)).as_bytes());
     }
     let account = Account::of(&log, found);
-    let text = match args.format {
+    let text = match args.format() {
         Format::Text => incident::text(&account),
         Format::Md => incident::markdown(&account),
         Format::Json => format!("{:#}\n", account.json()),
@@ -120,7 +129,7 @@ fn nothing(log: &Log) -> String {
 }
 
 fn list(args: &IncidentArgs, log: &Log, incidents: &[Incident]) -> u8 {
-    let text = match (args.format, incidents.is_empty()) {
+    let text = match (args.format(), incidents.is_empty()) {
         (Format::Json, _) => {
             let all: Vec<_> = incidents
                 .iter()
