@@ -126,3 +126,18 @@ fn when_nothing_answers_after_the_start_that_is_one_line() {
         "{told:#?}"
     );
 }
+
+#[test]
+fn an_answer_that_comes_late_after_the_start_is_no_news() {
+    let mut world = World::new();
+    let route = || Arc::from("dc1@a");
+    world.hear(Event::FirstRound {
+        after: "the start",
+        route: route(),
+        said: Said::Nothing,
+    });
+    world.pass(0.8);
+    world.hear(Event::FirstAnswer { route: route() });
+    world.pass(20.0);
+    assert_eq!(world.take(), [""; 0]);
+}

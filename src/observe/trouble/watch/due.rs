@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::super::event::Evidence;
+use super::super::super::said::Said;
 use super::mind::Open;
 use super::{HOLD, Troubles, pool};
 use crate::clock::Time;
@@ -51,9 +52,11 @@ impl Troubles {
         let Some(open) = mind.open.as_ref() else {
             return false;
         };
-        // The first round has taken its time already, and what was so at the start is no surprise.
+        // What was so at the start is no surprise, nor is what the first round brought, unless that is silence: an answer may
+        // be late, and where round trips are known of old that round is short.
         let known = mind.missing.as_ref().is_some_and(|(_, at_start)| *at_start);
-        let silent = mind.silent.is_some() && !mind.verdict.is_bad();
+        let silent =
+            mind.silent.is_some_and(|said| said != Said::Nothing) && !mind.verdict.is_bad();
         open.number.is_none()
             && open.bad
             && (silent || known || open.bad_for(now) >= self.hold(index))
