@@ -142,3 +142,35 @@ fn what_is_below_a_denied_name_is_asked_for_where_nobody_has_said_otherwise() {
     assert_eq!(pair, [NXDOMAIN; 2]);
     assert!(!upstream.asked_for("db.kept.wrong.example.").is_empty());
 }
+
+/// Without a word of the operator's: where the upstream says that it has validated the denial (AD), and only there.
+#[test]
+fn what_is_below_a_denied_name_is_denied_where_the_upstream_has_validated_that() {
+    let upstream = Upstream::saying(|asked| {
+        let name = asked.lower();
+        let denial = asked
+            .reply()
+            .rcode(NXDOMAIN)
+            .authority(soa("example", 60, 60));
+        match name.ends_with("signed.example.") {
+            true => denial.set(AD),
+            false => denial,
+        }
+    });
+    let daemon = Daemon::to(&[&upstream]);
+    let stub = Stub::new(daemon.dns());
+    let ask = |name: &str| {
+        let reply = stub.ask(&Build::query(name, A).edns(Edns::new(1232)));
+        (reply.rcode(), reply.edes())
+    };
+    assert_eq!(ask("signed.example"), (NXDOMAIN, vec![]));
+    assert_eq!(ask("a.b.signed.example"), (NXDOMAIN, vec![29]));
+    assert!(upstream.asked_for("a.b.signed.example.").is_empty());
+    assert_eq!(ask("plain.example"), (NXDOMAIN, vec![]));
+    assert_eq!(ask("a.b.plain.example"), (NXDOMAIN, vec![]));
+    assert_eq!(upstream.asked_for("a.b.plain.example.").len(), 1);
+    // It proves nothing of its neighbours: that would take its NSEC records, and to check those (RFC 8198).
+    assert_eq!(ask("b.signed.example2.example"), (NXDOMAIN, vec![]));
+    assert_eq!(upstream.asked_for("b.signed.example2.example.").len(), 1);
+    daemon.expect_metric("byway_denied_above_total", &[], 1.0);
+}
