@@ -55,11 +55,14 @@ impl Teller {
         }
     }
 
-    /// Others take part from now on: what is told of troubles begins anew with what is believed of them now.
+    /// Others take part from now on. What goes on with those who stay goes on.
     pub(super) fn reshape(&self, config: &Config, lineup: &Lineup, now: Time) {
         let mut state = self.state();
-        state.troubles = troubles(config, lineup);
+        let before = std::mem::replace(&mut state.troubles, troubles(config, lineup));
+        let over = state.troubles.succeed(before, now);
         self.catch_up(&mut state.troubles, now);
+        drop(state);
+        over.iter().for_each(|event| self.tell(now, now, event));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -420,6 +420,44 @@ fn what_goes_on_is_shown_with_what_it_cost_so_far() {
     assert!(text.ends_with("; well for 2.9 s"), "{text}");
 }
 
+#[test]
+fn a_reload_neither_ends_nor_tells_anew_what_goes_on() {
+    let mut world = World::new();
+    world.everything_dies();
+    world.pass(3.0);
+    assert_eq!(world.take().len(), 1);
+    let places = World::of(3, &["a", "b"]).troubles;
+    let before = std::mem::replace(&mut world.troubles, places);
+    assert_eq!(world.troubles.succeed(before, world.now), []);
+    world.pass(5.0);
+    assert_eq!(world.take(), [""; 0]);
+    world.everything_heals();
+    world.pass(10.0);
+    let told = world.take();
+    assert!(
+        told[0].starts_with("  names resolve again after 8"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn who_goes_with_a_reload_takes_its_trouble_along() {
+    let mut world = World::new();
+    world.path("b", Verdict::Dead);
+    world.pass(3.0);
+    assert_eq!(world.take().len(), 1);
+    let places = World::of(2, &["a"]).troubles;
+    let before = std::mem::replace(&mut world.troubles, places);
+    let over = world.troubles.succeed(before, world.now);
+    let text = over[0].to_string();
+    assert!(
+        text.starts_with("path b drained while in trouble, for 3"),
+        "{text}"
+    );
+    world.pass(30.0);
+    assert_eq!(world.take(), [""; 0]);
+}
+
 /// `dc1` and `dc2` for all names, `corp` for those of `corp.example`, all over the path `a`.
 fn with_a_zone() -> World {
     let zone: Arc<str> = "corp.example".into();

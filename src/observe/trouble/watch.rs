@@ -111,6 +111,30 @@ impl Troubles {
         }
     }
 
+    /// Takes over from those `before` a reload what goes on with whoever stays. Returns the [`Event::TroubleOver`]s of what was told
+    /// of those who have gone.
+    pub fn succeed(&mut self, before: Troubles, now: Time) -> Vec<Event> {
+        let mut events = Vec::new();
+        for mut mind in before.minds {
+            match self.minds.iter_mut().find(|it| it.culprit == mind.culprit) {
+                Some(own) => *own = mind,
+                None => {
+                    mind.drained = true;
+                    let over = mind.end(now, &before.seen);
+                    events.extend(over.map(|over| Event::TroubleOver(over.into())));
+                }
+            }
+        }
+        for pool in &mut self.pools {
+            let mut all = before.pools.iter();
+            if let Some(was) = all.find(|it| it.zone == pool.zone) {
+                (pool.standing, pool.useful, pool.vain) = (was.standing, was.useful, was.vain);
+            }
+        }
+        (self.told, self.noted, self.seen) = (before.told, before.noted, before.seen);
+        events
+    }
+
     /// Takes in what happened.
     pub fn hear(&mut self, at: Time, event: &Event) {
         let is = |pool: &&mut Pool| pool.zone.as_deref() == event.zone();
@@ -361,29 +385,7 @@ impl Troubles {
 
     /// The end of a trouble, if it is one and was told.
     fn end(&mut self, index: usize, now: Time) -> Option<Over> {
-        let (felt, slept) = (self.seen.felt, self.seen.slept);
-        let mind = &mut self.minds[index];
-        let wait = mind.wait;
-        let is_over = |open: &&mut Open| !open.bad && now.since(open.turned) >= wait;
-        let drained = mind.drained;
-        let ended = mind.open.as_mut().filter(|open| drained || is_over(open));
-        ended?;
-        let open = mind.open.take()?;
-        let number = open.number?;
-        mind.over = now;
-        let until = if open.bad { now } else { open.turned };
-        let slept = slept.saturating_sub(open.slept);
-        Some(Over {
-            number,
-            culprit: mind.culprit.clone(),
-            nature: open.nature,
-            since: open.since,
-            lasted: until.since(open.since),
-            slept: if slept < HOLD { Duration::ZERO } else { slept },
-            flapped: open.flapped,
-            felt: felt.since(open.before),
-            drained,
-        })
+        self.minds[index].end(now, &self.seen)
     }
 
     fn begin(&mut self, index: usize, now: Time) -> Begun {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::super::super::event::{Evidence, Verdict};
 use super::super::super::labels::Scope;
 use super::super::super::said::{Reason, Said};
-use super::super::{Culprit, Felt, Nature};
+use super::super::{Culprit, Felt, Nature, Over, Sight};
+use super::HOLD;
 use crate::clock::Time;
 
 /// How long things must have been well before a trouble is over; twice as long each time it comes back within
@@ -128,6 +129,29 @@ impl Mind {
         if now_bad && !bad {
             *onset = at - self.evidence.span;
         }
+    }
+
+    /// The end of its trouble, if it is one and was told.
+    pub(super) fn end(&mut self, now: Time, seen: &Sight) -> Option<Over> {
+        let (wait, drained) = (self.wait, self.drained);
+        let is_over = |open: &&mut Open| !open.bad && now.since(open.turned) >= wait;
+        self.open.as_mut().filter(|open| drained || is_over(open))?;
+        let open = self.open.take()?;
+        let number = open.number?;
+        self.over = now;
+        let until = if open.bad { now } else { open.turned };
+        let slept = seen.slept.saturating_sub(open.slept);
+        Some(Over {
+            number,
+            culprit: self.culprit.clone(),
+            nature: open.nature,
+            since: open.since,
+            lasted: until.since(open.since),
+            slept: if slept < HOLD { Duration::ZERO } else { slept },
+            flapped: open.flapped,
+            felt: seen.felt.since(open.before),
+            drained,
+        })
     }
 
     pub(super) fn is_told(&self) -> bool {
