@@ -144,8 +144,6 @@ pub struct Vain {
     pub rcode: Option<Rcode>,
     /// How many since one last gave a useful answer to a client: who serves the root says nothing of other names.
     pub unserved: usize,
-    /// Of those, the ones that were refused.
-    pub refused: usize,
     /// Of how many zones those of `unserved` are to which a server answered uselessly.
     pub zones: usize,
     /// When the first of `unserved` came to nothing.

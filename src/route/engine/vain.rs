@@ -71,11 +71,6 @@ impl Engine {
             names,
             rcode: vain.rcode.filter(|_| !vain.names.is_empty()),
             unserved: vain.names.len(),
-            refused: vain
-                .names
-                .iter()
-                .filter(|it| it.rcode == Some(Rcode::REFUSED))
-                .count(),
             zones: zones.len(),
             since: vain.names.first().map_or(Time::NEVER, |it| it.first),
         }

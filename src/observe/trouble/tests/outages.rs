@@ -115,9 +115,8 @@ fn a_resolver_that_knows_the_root_and_refuses_every_name_is_an_outage() {
     let since = world.now;
     let refused = |names: usize, world: &World| Vain {
         unserved: names,
-        refused: names,
         since,
-        zones: 1,
+        zones: names.min(3),
         rcode: Some(Rcode::REFUSED),
         // Who serves the root has come a moment ago.
         names: world.now.since(since).as_secs() as usize % 2,
@@ -159,8 +158,7 @@ fn vain(names: usize) -> Vain {
     Vain {
         names,
         unserved: names,
-        refused: names,
-        zones: 1,
+        zones: names.min(3),
         rcode: Some(Rcode::REFUSED),
         since: Time::START,
     }

@@ -18,12 +18,9 @@ const BARREN_QUESTIONS: u64 = 3;
 const REFUSED: Duration = Duration::from_secs(12);
 const REFUSED_NAMES: usize = 5;
 
-/// ... or where somebody goes on to say who serves the root, so many names were refused and no other one was answered. A resolver
-/// that refuses some names, for a rule of its own, answers one among so many.
-const REFUSED_ALL: usize = 8;
-
-/// ... or names of so many zones came to nothing by a server's word: a resolver that has lost its own way out still knows the root.
-/// One zone that is broken is not enough, however many names it has.
+/// ... or where somebody goes on to say who serves the root, so many names of so many zones came to nothing by a server's word and no
+/// other one was answered: all are refused, or a resolver has lost its own way out. One zone is not enough, however many names it has.
+const ALL: usize = 8;
 const ZONES: usize = 3;
 
 /// Between two looks there is less time.
@@ -105,7 +102,6 @@ impl Troubles {
         let Vain {
             names,
             unserved,
-            refused,
             zones,
             since,
             ..
@@ -116,7 +112,7 @@ impl Troubles {
             true => usable.all(|way| self.is_bad_way(*way)) || names >= REFUSED_NAMES,
             false if pool.standing == Standing::Clear => {
                 let silent = now.since(useful) >= REFUSED && names >= REFUSED_NAMES;
-                let all = refused >= REFUSED_ALL || (unserved >= REFUSED_ALL && zones >= ZONES);
+                let all = unserved >= ALL && zones >= ZONES;
                 silent || (now.since(since) >= REFUSED && all)
             }
             false => {
