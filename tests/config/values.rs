@@ -187,7 +187,7 @@ error: unknown transport `tpc`
  --> byway.toml:4:22
   |
 4 | transports = ["udp", "tpc"]
-  |                      ^^^^^ expected `udp` or `tcp`
+  |                      ^^^^^ expected `udp`, `tcp` or `tls`
   |
   = help: did you mean `tcp`?
 "#,
