@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod handing;
 mod link;
 mod origin;
 mod passed;
@@ -29,6 +30,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub use batch::{BATCH, RecvBatch, SendBatch, SendReport};
+pub use handing::{is_own_user, receive_descriptor, send_descriptor};
 pub use link::{Link, link};
 pub use origin::{Arrival, Origin};
 pub use passed::passed_sockets;

@@ -194,12 +194,13 @@ fn change(wanted: &Wanted<'_>, by: &str, desk: &dyn Desk) -> Answer {
         "/api/v1/restore" => ordered(body, |order| desk.restore(order, by)),
         "/api/v1/flush" => ordered(body, |order| desk.flush(order, by)),
         "/api/v1/guard/release" => ordered(body, |order| desk.release(order, by)),
+        "/api/v1/takeover" => ordered(body, |order| desk.takeover(order, by)),
         "/api/v1/trace" => ordered(body, |order| desk.trace(order, by)),
         "/api/v1/trace/lines" => ordered(body, |order| desk.trace_lines(order)),
         "/api/v1/log" => ordered(body, |order| desk.log(order, by)),
         _ => refuse(
             StatusCode::NOT_FOUND,
-            "no such order; there are drain, restore, flush, guard/release, trace, trace/lines, log, snapshot and reload",
+            "no such order; there are drain, restore, flush, guard/release, trace, trace/lines, log, snapshot, reload and takeover",
         ),
     }
 }

@@ -9,8 +9,8 @@ mod orders;
 
 pub use history::{History, HistoryEvent, HistoryFelt, HistoryOrder, HistoryRoute, HistoryStep};
 pub use orders::{
-    Done, DrainOrder, FlushOrder, LogOrder, ReleaseOrder, RestoreOrder, TraceBegun, TraceLine,
-    TraceLines, TraceLinesOrder, TraceOrder,
+    Done, DrainOrder, FlushOrder, LogOrder, ReleaseOrder, RestoreOrder, TakeoverOrder, TraceBegun,
+    TraceLine, TraceLines, TraceLinesOrder, TraceOrder,
 };
 use serde::{Deserialize, Serialize};
 

@@ -54,6 +54,18 @@ impl ControlSocket {
     /// # Errors
     /// [`ControlError`]; nothing was changed then.
     pub fn bind(path: &Path) -> Result<ControlSocket, ControlError> {
+        ControlSocket::make(path, false)
+    }
+
+    /// The same in place of another byway that answers there, and is about to end. It answers those who have come already.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing was changed then.
+    pub fn replace(path: &Path) -> Result<ControlSocket, ControlError> {
+        ControlSocket::make(path, true)
+    }
+
+    fn make(path: &Path, replaces: bool) -> Result<ControlSocket, ControlError> {
         let system = |cause| ControlError::System {
             path: path.to_owned(),
             cause,
@@ -62,7 +74,7 @@ impl ControlSocket {
             if !std::os::unix::fs::FileTypeExt::is_socket(&there.file_type()) {
                 return Err(ControlError::NoSocket(path.to_owned()));
             }
-            if UnixStream::connect(path).is_ok() {
+            if !replaces && UnixStream::connect(path).is_ok() {
                 return Err(ControlError::Taken(path.to_owned()));
             }
         }
@@ -157,7 +169,10 @@ mod tests {
         drop(listener);
         assert!(path.exists());
         let third = ControlSocket::bind(&path).expect("it is replaced");
+        let fourth = ControlSocket::replace(&path).expect("it stands aside");
         drop(third);
+        assert!(path.exists(), "it is the fourth one's by now");
+        drop(fourth);
         assert!(!path.exists());
     }
 

@@ -70,6 +70,12 @@ pub trait Desk: Send + Sync {
     /// [`Refused::Wrong`] if that is no name, [`Refused::Unknown`] if nothing is kept of it.
     fn release(&self, order: &api::ReleaseOrder, by: &str) -> Result<api::Done, Refused>;
 
+    /// Hands over what it listens on to the process that waits for that, and ends when that one has started.
+    ///
+    /// # Errors
+    /// [`Refused::Failed`] if it cannot be begun.
+    fn takeover(&self, order: &api::TakeoverOrder, by: &str) -> Result<api::Done, Refused>;
+
     /// Begins to tell everything that is decided about the questions for a name.
     ///
     /// # Errors
@@ -110,6 +116,7 @@ pub trait Desk: Send + Sync {
     /// Has the configuration read anew. What came of it comes later, from a thread that may take its time.
     fn reload(&self, by: &str) -> oneshot::Receiver<Result<String, String>>;
 
-    /// Once a second: what the watch looks after itself.
-    fn second(&self);
+    /// Once a second: what the watch looks after itself. False if there was nothing to look after: the next time may be
+    /// later.
+    fn second(&self) -> bool;
 }

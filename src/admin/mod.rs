@@ -102,6 +102,10 @@ pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
 /// most likely, before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often the watch looks after what is its own, and how often while nobody asks for anything.
+const SECOND: Duration = Duration::from_secs(1);
+const SECOND_RESTING: Duration = Duration::from_secs(5);
+
 /// The ways to the watch.
 #[derive(Debug, Default)]
 pub struct Doors {
@@ -213,11 +217,12 @@ impl Server {
             }
         };
         let seconds = async {
-            let mut each = tokio::time::interval(Duration::from_secs(1));
-            each.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                each.tick().await;
-                state.desk.second();
+                let pause = match state.desk.second() {
+                    true => SECOND,
+                    false => SECOND_RESTING,
+                };
+                sleep(pause).await;
             }
         };
         tokio::select! {

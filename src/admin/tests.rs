@@ -139,7 +139,18 @@ impl Desk for Lectern {
         answered
     }
 
-    fn second(&self) {}
+    fn takeover(
+        &self,
+        order: &api::TakeoverOrder,
+        by: &str,
+    ) -> Result<api::Done, crate::admin::desk::Refused> {
+        let done = format!("{} by {by}", order.socket);
+        Ok(api::Done { done })
+    }
+
+    fn second(&self) -> bool {
+        true
+    }
 }
 
 fn start(state: AdminState, bounds: Bounds) -> SocketAddr {

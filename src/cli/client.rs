@@ -97,9 +97,19 @@ impl Reach {
         path: &str,
         order: &impl Serialize,
     ) -> Result<T, Unanswered> {
+        self.post_within(path, order, PATIENCE)
+    }
+
+    /// The same for one that may take so long.
+    pub(super) fn post_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+        patience: Duration,
+    ) -> Result<T, Unanswered> {
         let body = serde_json::to_vec(order);
         let body = body.map_err(|error| Unanswered::Refused(error.to_string()))?;
-        Ok(self.ask(Method::POST, path, body, PATIENCE)?.document)
+        Ok(self.ask(Method::POST, path, body, patience)?.document)
     }
 
     /// Gives an order.

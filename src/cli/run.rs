@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+use super::client::Reach;
 use super::{exit, fail, say, sources};
+use crate::admin::SNAPSHOT_PATIENCE;
+use crate::admin::api::{Done, TakeoverOrder};
 use crate::config::AdminListen;
+use crate::config::Loaded;
 use crate::config::address::{AddressError, Endpoint};
 use crate::config::host::Host;
 use crate::{daemon, observe};
@@ -17,6 +21,10 @@ pub struct RunArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// Take over from the byway that runs with this configuration: it hands over what it listens on and ends when this one has
+    /// started, and no question is lost; if this one cannot start, it goes on
+    #[arg(long)]
+    pub takeover: bool,
     /// How much to log
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
     pub log: LogLevel,
@@ -43,10 +51,35 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    match daemon::run(loaded, sources, passed) {
+    let takeover = match args.takeover.then(|| take_over(&loaded)).transpose() {
+        Ok(takeover) => takeover,
+        Err(why) => return fail(&format!("cannot take over: {why}")),
+    };
+    match daemon::run(loaded, sources, passed, takeover) {
         Ok(()) => exit::OK,
         Err(error) => fail(&error.to_string()),
     }
+}
+
+/// Has the byway that runs hand over what it listens on. What it knows it writes down first, for this one to read.
+fn take_over(loaded: &Loaded) -> Result<daemon::Takeover, String> {
+    let Some(control) = &loaded.config.control else {
+        return Err("there is no control socket (`[admin] control = \"off\"`)".into());
+    };
+    let reach = Reach {
+        socket: Some(control.clone()),
+        ..Reach::default()
+    };
+    let waiting = daemon::Waiting::beside(control)?;
+    // None may be kept, which is no reason to stay with the old one.
+    let _ = reach.post_within::<Done>("/api/v1/snapshot", &(), SNAPSHOT_PATIENCE);
+    let order = TakeoverOrder {
+        socket: waiting.path().display().to_string(),
+    };
+    reach
+        .post::<Done>("/api/v1/takeover", &order)
+        .map_err(|error| error.to_string())?;
+    waiting.take()
 }
 
 /// Where the configuration comes from.

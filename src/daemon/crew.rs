@@ -15,7 +15,7 @@ use tracing::error;
 use super::paths::Fate;
 use super::reload::{Orders, Wish};
 use super::teller::Teller;
-use super::vital::{Alarm, News, Pulses, Roll};
+use super::vital::{Alarm, News, Pulses, ROLL_CALL, Roll};
 use super::worker::Worker;
 use super::{StartError, entropy, manner, watch, ways};
 use crate::clock::Clock;
@@ -316,7 +316,13 @@ impl Seat {
         roll.spawn("reloads", follower.follow(orders));
         if number == 0 {
             let pulse = pulses.join("the routing engine's tick".into(), clock.now());
-            let tick = watch::tick(Rc::clone(&worker), teller, clock, pulse);
+            let tick = watch::tick(
+                Rc::clone(&worker),
+                Arc::clone(&shared),
+                teller,
+                clock,
+                pulse,
+            );
             roll.spawn("tick", tick);
         }
         front.open(&worker, |name, task| roll.spawn(name, task))?;
@@ -324,7 +330,7 @@ impl Seat {
             tokio::task::yield_now().await;
         }
         worker.turn(|_, _| {});
-        roll.call(clock.now());
+        roll.call(clock.now(), ROLL_CALL);
         alarm.tell(News::Started(number));
 
         let _ = stopped.wait_for(|stop| *stop).await;

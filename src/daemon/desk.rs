@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use super::drains::Drains;
 use super::reload::{Record, Wish};
 use super::survival::Keeper;
+use super::takeover::Holder;
 use super::teller::Teller;
 use super::vital::{Alarm, News};
 use crate::admin::api;
@@ -39,6 +40,8 @@ use limits::Limits;
 
 /// Seconds that what clients felt is told of.
 const SPAN: usize = 60;
+/// The same as a time.
+const FELT: Duration = Duration::from_secs(60);
 
 /// The daemon's side of the API.
 pub(super) struct Counter {
@@ -53,6 +56,7 @@ pub(super) struct Counter {
     alarm: Alarm,
     /// What clients ask most.
     top: Arc<Top>,
+    holder: Arc<Holder>,
     reading: history::Reading,
     pub(super) started: Time,
     drains: Drains,
@@ -76,7 +80,7 @@ impl Counter {
         teller: Arc<Teller>,
         recorder: Option<Watcher>,
         clock: Clock,
-        (record, alarm, top): (Arc<Record>, Alarm, Arc<Top>),
+        (record, alarm, top, holder): (Arc<Record>, Alarm, Arc<Top>, Arc<Holder>),
     ) -> Counter {
         let file = keeper.as_ref().map(|keeper| Drains::beside(keeper.path()));
         let drains = Drains::open(file, &shared, clock);
@@ -91,6 +95,7 @@ impl Counter {
             record,
             alarm,
             top,
+            holder,
             reading: history::Reading::default(),
             started: clock.now(),
             felt: Mutex::new([(clock.now(), Results::default())].into()),
@@ -442,6 +447,14 @@ impl Desk for Counter {
         }
     }
 
+    fn takeover(&self, order: &api::TakeoverOrder, by: &str) -> Result<api::Done, No> {
+        let path = std::path::Path::new(&order.socket);
+        match self.holder.hand_over(path, by) {
+            Ok(done) => Ok(api::Done { done }),
+            Err(why) => Err(No::Failed(why)),
+        }
+    }
+
     fn trace(&self, order: &api::TraceOrder, by: &str) -> Result<api::TraceBegun, No> {
         self.begin_trace(order, by)
     }
@@ -504,17 +517,21 @@ impl Desk for Counter {
         answered
     }
 
-    fn second(&self) {
+    fn second(&self) -> bool {
         let now = self.clock.now();
         self.drains.end_what_is_over(now);
         self.tell_limits(now);
         self.shared.tracer.tidy(now);
         self.top.collect(now);
         let mut felt = self.felt.lock().unwrap_or_else(PoisonError::into_inner);
-        if felt.len() > SPAN {
+        let answers = self.metrics.answers();
+        let is_busy = felt.back().is_none_or(|(_, before)| *before != answers);
+        // While it rests, entries are further apart.
+        while felt.len() > SPAN || felt.get(1).is_some_and(|(at, _)| now.since(*at) >= FELT) {
             felt.pop_front();
         }
-        felt.push_back((now, self.metrics.answers()));
+        felt.push_back((now, answers));
+        is_busy || !self.shared.tracer.is_empty()
     }
 }
 

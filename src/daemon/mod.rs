@@ -18,6 +18,7 @@ mod reload;
 mod service;
 mod signals;
 mod survival;
+mod takeover;
 mod tape;
 mod teller;
 mod vital;
@@ -64,6 +65,8 @@ use reload::{Record, Reloader, Wish};
 use signals::Signals;
 pub use signals::outlive_signals;
 use survival::{Keeper, Writing};
+use takeover::Holder;
+pub use takeover::{Takeover, Waiting};
 use tape::Tape;
 use teller::Teller;
 use vital::{News, Pulses};
@@ -125,12 +128,17 @@ fn more(cause: &io::Error) -> String {
     }
 }
 
-/// Runs the daemon by `loaded` until it is told to stop, with the sockets that the service manager has `passed`. A reload
-/// reads `sources` anew.
+/// Runs the daemon by `loaded` until it is told to stop, with the sockets that the service manager has `passed`, or with those
+/// of the process that it takes over from. A reload reads `sources` anew.
 ///
 /// # Errors
 /// [`StartError`]: before any query was answered, unless it is a [`StartError::Lost`].
-pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), StartError> {
+pub fn run(
+    loaded: Loaded,
+    sources: Sources,
+    mut passed: Vec<Passed>,
+    mut takeover: Option<Takeover>,
+) -> Result<(), StartError> {
     let (config, origin) = (&loaded.config.clone(), loaded.describe());
     let clock = Clock::start();
     let (alarm, news) = vital::alarm();
@@ -153,14 +161,26 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         warn!("{warning}");
     }
     let config = &Config {
-        workers: share.workers,
+        // Whoever had more has sockets in which questions wait.
+        workers: share
+            .workers
+            .max(takeover.as_ref().map_or(0, Takeover::depth)),
         limits: share.limits,
         ..config.clone()
     };
+    if let Some(takeover) = &mut takeover {
+        passed.extend(takeover.sockets(config.admin));
+    }
     let (for_admin, passed): (Vec<_>, Vec<_>) = passed.into_iter().partition(Passed::is_admin);
     let tls = tls::Server::open(&config.certificates)?.map(Arc::new);
     let clients = Arc::new(tls::Clients::open(config)?);
-    let listeners = Listeners::take(&config.listen, &config.limits, passed)?;
+    let listeners = match &takeover {
+        Some(_) => Listeners::inherit(&config.listen, &config.limits, passed, config.workers)?,
+        None => one_each(
+            Listeners::take(&config.listen, &config.limits, passed)?,
+            config,
+        )?,
+    };
     let admin = match for_admin.into_iter().next() {
         Some(passed) => Some(TcpListener::from(passed.into_socket())),
         None => config.admin.map(admin_socket).transpose()?,
@@ -180,7 +200,7 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     let hosts = hosts::Reader::open(config, &shared);
     shared.forget_local();
     shared.forget_made_otherwise();
-    let listen = listeners.listen();
+    let listen = listeners[0].listen();
     let tape = Tape::new(&config.recorder, rng.next_u32(), clock);
     let log = QueryLog::new(
         &config.query_log,
@@ -203,7 +223,8 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
     let top = Arc::new(Top::new(&config.top, config.workers, clock.now()));
     let teller = Arc::new(Teller::new(config, &lineup, &shared, &metrics, clock));
     let journal = Arc::clone(&teller.journal);
-    let short_buffer = listeners.short_buffer();
+    let short_buffer = listeners[0].short_buffer();
+    let holder = Holder::new(&listeners, admin.as_ref(), alarm.clone())?;
     let pulses = Arc::new(Pulses::default());
     let connections = Connections::new(&config.limits);
     let (orders, followed) = stopping::channel(None);
@@ -227,13 +248,13 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         alarm: alarm.clone(),
         orders: followed,
     };
-    let crew = Crew::start(one_each(listeners, config)?, &means, news)?;
+    let crew = Crew::start(listeners, &means, news)?;
 
     let stopping = Arc::new(AtomicBool::new(false));
     let admin_at = admin.as_ref().and_then(|socket| socket.local_addr().ok());
     let doors = Doors {
         network: admin,
-        control: control(config),
+        control: control(config, takeover.is_some()),
     };
     let control_at = doors.control.as_ref().map(|it| it.path().to_owned());
     let record = Record::new(&loaded);
@@ -245,7 +266,12 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         teller,
         tape.as_ref().map(Tape::watcher),
         clock,
-        (Arc::clone(&record), alarm, Arc::clone(&top)),
+        (
+            Arc::clone(&record),
+            alarm,
+            Arc::clone(&top),
+            Arc::clone(&holder),
+        ),
     );
     let state = watch::state(&metrics, &shared, &pulses, &stopping, desk, clock);
     admin::spawn(doors, state, share.watch)?;
@@ -307,6 +333,9 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         keeper.as_deref(),
     );
     service::ready();
+    if let Some(takeover) = takeover {
+        takeover.done();
+    }
     if let Some(granted) = short_buffer {
         warn!(
             "the kernel grants {granted} bytes of UDP buffer, less than `limits.udp-buffer`; raise net.core.rmem_max to keep more of a burst"
@@ -321,7 +350,13 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
         is_alive
     };
     let reload = |wish| reloader.carry_out(wish);
-    let ended = work(crew, &shared, &stopping, writing, (alive, reload));
+    let ended = work(
+        crew,
+        &shared,
+        (&stopping, &holder),
+        writing,
+        (alive, reload),
+    );
     if let Some(logging) = logging {
         logging.finish();
     }
@@ -339,12 +374,13 @@ pub fn run(loaded: Loaded, sources: Sources, passed: Vec<Passed>) -> Result<(), 
 fn work(
     mut crew: Crew,
     shared: &Shared,
-    stopping: &AtomicBool,
+    (stopping, holder): (&AtomicBool, &Holder),
     writing: Option<Writing>,
     (alive, reload): (impl Fn() -> bool, impl FnMut(Wish)),
 ) -> Result<(), StartError> {
     let ending = crew.work(service::watchdog(), alive, reload);
     stopping.store(true, Ordering::Relaxed);
+    holder.let_go();
     service::stopping();
     let asked = shared.inflight.questions().held();
     match &ending {
@@ -439,9 +475,13 @@ fn announce(
 }
 
 /// The control socket, if it can be had: without it byway answers queries all the same.
-fn control(config: &Config) -> Option<ControlSocket> {
+fn control(config: &Config, takes_over: bool) -> Option<ControlSocket> {
     let path = config.control.as_deref()?;
-    match ControlSocket::bind(path) {
+    let bound = match takes_over {
+        true => ControlSocket::replace(path),
+        false => ControlSocket::bind(path),
+    };
+    match bound {
         Ok(socket) => Some(socket),
         Err(error) => {
             warn!(

@@ -30,6 +30,9 @@ const STUCK: Duration = Duration::from_secs(5);
 /// How often a worker calls its roll. Each task is woken for it.
 pub(super) const ROLL_CALL: Duration = Duration::from_millis(500);
 
+/// How often one calls it that nobody asks for anything: a host that does nothing should not be woken for it.
+pub(super) const ROLL_CALL_RESTING: Duration = Duration::from_secs(4);
+
 /// What the main thread hears.
 #[derive(Debug)]
 pub(super) enum News {
@@ -221,12 +224,12 @@ impl Roll {
         self.members.borrow().iter().all(has_begun)
     }
 
-    /// Notes who has had a turn since the last call, and sees to it that all have one before the next.
-    pub(super) fn call(&self, now: Time) {
-        self.pulse.beat(now + ROLL_CALL);
+    /// Notes who has had a turn since the last call, and sees to it that all have one before the next, after `pause`.
+    pub(super) fn call(&self, now: Time, pause: Duration) {
+        self.pulse.beat(now + pause);
         for member in self.members.borrow().iter() {
             if member.called.replace(member.turns.get()) != member.turns.get() {
-                member.pulse.beat(now + ROLL_CALL);
+                member.pulse.beat(now + pause);
             }
             if let Some(waker) = &*member.waker.borrow() {
                 waker.wake_by_ref();
@@ -364,21 +367,21 @@ mod tests {
             let waiting = roll.spawn("listener", std::future::pending());
             a_turn_each(&roll).await;
             let now = roll.clock.now();
-            roll.call(now);
+            roll.call(now, ROLL_CALL);
             let due = now + ROLL_CALL + STUCK;
             assert_eq!(roll.pulses.health(due), Ok(None));
             // Nothing happened to it, but it was called.
             tokio::task::yield_now().await;
-            roll.call(due);
+            roll.call(due, ROLL_CALL);
             assert_eq!(roll.pulses.health(due + STUCK), Ok(None));
             // Now it got no turn between two calls.
-            roll.call(due + STUCK);
+            roll.call(due + STUCK, ROLL_CALL);
             let later = due + 3 * STUCK;
             let late = roll.pulses.health(later).expect_err("stuck");
             assert!(late.contains("worker 3's listener"), "{late}");
             waiting.abort();
             tokio::task::yield_now().await;
-            roll.call(later);
+            roll.call(later, ROLL_CALL);
             assert_eq!(roll.pulses.health(later), Ok(None));
             assert!(news.try_iter().next().is_none(), "it was aborted");
         });

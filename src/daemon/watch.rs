@@ -197,20 +197,33 @@ fn ready(shared: &Shared, clock: Clock) -> Result<(), String> {
 }
 
 /// The engine's clock: lets time do its part, sends the probes it asks for, has its events told.
-pub(super) async fn tick(worker: Rc<Worker>, teller: Arc<Teller>, clock: Clock, pulse: Arc<Pulse>) {
+pub(super) async fn tick(
+    worker: Rc<Worker>,
+    shared: Arc<Shared>,
+    teller: Arc<Teller>,
+    clock: Clock,
+    pulse: Arc<Pulse>,
+) {
     loop {
-        let mut next = clock.now();
+        let (mut next, mut resting) = (clock.now(), clock.now());
         worker.turn(|core, now| {
             let tick = core.tick(now);
             core.look_for_loops(now);
             core.look_after_guarded(now);
-            next = tick.next;
+            (next, resting) = (tick.next, tick.resting);
             for route in tick.probes {
                 core.probe(route, now);
             }
         });
         teller.look(clock.now());
-        pulse.beat(next);
-        tokio::time::sleep_until(clock.instant(next).into()).await;
+        pulse.beat(resting);
+        let until = |time| tokio::time::sleep_until(clock.instant(time).into());
+        match resting > next {
+            true => {
+                let is_busy = || shared.inflight.questions().held() > 0;
+                shared.rest.rest(until(resting), is_busy).await;
+            }
+            false => until(next).await,
+        }
     }
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
-use super::vital::{ROLL_CALL, Roll};
+use super::vital::{ROLL_CALL, ROLL_CALL_RESTING, Roll};
 use crate::clock::{Clock, Time};
 use crate::net::Sockets;
 use crate::net::stream::{Ended, StreamEvents};
@@ -33,6 +33,8 @@ pub struct Worker {
     lookout: Cell<Lookout>,
     /// When the last turn began.
     turned: Cell<Time>,
+    /// Queries so far.
+    asked: Cell<u64>,
     rearm: Notify,
 }
 
@@ -58,6 +60,7 @@ impl Worker {
                 armed: Cell::new(Time::NEVER),
                 lookout: Cell::default(),
                 turned: Cell::default(),
+                asked: Cell::default(),
                 rearm: Notify::new(),
             }
         })
@@ -237,14 +240,21 @@ impl Worker {
 
     /// Closes old sockets, tells what is in flight, and calls the roll.
     async fn keep_house(self: Rc<Self>, roll: Weak<Roll>) {
+        let mut asked = 0;
         while let Some(roll) = roll.upgrade() {
             let now = self.clock.now();
-            roll.call(now);
+            let rests = asked == self.asked.get() && self.core.borrow().questions() == 0;
+            asked = self.asked.get();
+            let pause = match rests {
+                true => ROLL_CALL_RESTING,
+                false => ROLL_CALL,
+            };
+            roll.call(now, pause);
             self.shielded(|core| {
                 core.exchanges.udp.sweep(now);
                 core.gauge();
             });
-            tokio::time::sleep(ROLL_CALL).await;
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -260,6 +270,7 @@ impl Service for Worker {
         out: &mut [u8],
     ) -> Turn {
         self.take_bearings(now);
+        self.asked.set(self.asked.get().wrapping_add(1));
         self.shielded(|core| core.ask(query, asker, now, limit, out))
             .unwrap_or(Turn::Drop)
     }

@@ -217,6 +217,9 @@ impl<X: Exchanges> Core<X> {
         }
         self.generation = self.generation.wrapping_add(1);
         let has_room = room.is_some();
+        if has_room {
+            self.shared.rest.rouse();
+        }
         let traced = self.shared.tracer.wants(new.key.name());
         let mut question = Question::new(self.generation, new, (room, stake), waiters);
         question.traced = traced;

@@ -30,6 +30,7 @@ mod own;
 mod places;
 pub mod promptness;
 pub mod question;
+pub mod rest;
 mod settle;
 pub mod shared;
 pub mod timers;

@@ -19,6 +19,7 @@ use crate::resolve::inflight::InFlight;
 use crate::resolve::loops::Loops;
 use crate::resolve::mailbox::Mailbox;
 use crate::resolve::promptness::Promptness;
+use crate::resolve::rest::Rest;
 use crate::route::{Engine, PoolId, RouteId, UpstreamId};
 use crate::wire::{Ede, KeyRef, Kind, RecordType};
 
@@ -55,6 +56,8 @@ pub struct Shared {
     routes: AtomicUsize,
     /// Clients that may wait for one answer.
     pub waiting_per_question: AtomicUsize,
+    /// Who looks after what only time brings may rest, for nobody asks for anything.
+    pub rest: Rest,
     /// The longest a client waits while a stale answer is held.
     pub stale_wait: Span,
     /// TTL of stale answers, in seconds.
@@ -94,6 +97,7 @@ impl Shared {
             peers: Arc::new(Peers::new(lineup::MOST_UPSTREAMS)),
             kinds: Kinds::default(),
             waiting_per_question: AtomicUsize::new(config.limits.waiting_per_question),
+            rest: Rest::default(),
             stale_wait: Span::new(config.cache.stale_wait),
             stale_ttl: AtomicU32::new(stale_ttl(config)),
             queue_patience: Span::new(config.limits.queue_patience),

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -120,6 +120,73 @@ impl Listeners {
             listeners.sockets.push(sockets);
         }
         Ok(listeners)
+    }
+
+    /// Listeners for so many workers, of those of the process before this one that `handed` them over: as many workers as it had
+    /// have one of their own, and further ones share. What is not among `listen` any more is left to that process, and what is
+    /// new is bound.
+    ///
+    /// # Errors
+    /// As [`Listeners::bind`].
+    pub fn inherit(
+        listen: &[Listen],
+        limits: &Limits,
+        handed: Vec<Passed>,
+        workers: usize,
+    ) -> Result<Vec<Listeners>, BindError> {
+        let is_wanted = |passed: &Passed| {
+            let same = |it: &&Listen| it.address == passed.address;
+            listen
+                .iter()
+                .find(same)
+                .is_some_and(|it| match passed.kind {
+                    Kind::Datagrams => it.udp,
+                    Kind::Connections => it.takes_connections(),
+                })
+        };
+        let (mut first, mut rest): (Vec<Passed>, Vec<Passed>) = Default::default();
+        for passed in handed.into_iter().filter(is_wanted) {
+            let same = |it: &Passed| (it.address, it.kind) == (passed.address, passed.kind);
+            match first.iter().any(same) {
+                true => rest.push(passed),
+                false => first.push(passed),
+            }
+        }
+        let mut all = vec![Listeners::take(listen, limits, first)?];
+        for _ in 1..workers {
+            let mut further = all[0].another(limits)?;
+            further.exchange(&mut rest);
+            all.push(further);
+        }
+        Ok(all)
+    }
+
+    /// Takes one of `rest` in place of each that it shares, as far as there are.
+    fn exchange(&mut self, rest: &mut Vec<Passed>) {
+        for sockets in &mut self.sockets {
+            let mut take = |kind: Kind| {
+                let is = |it: &Passed| (it.address, it.kind) == (sockets.address, kind);
+                let place = rest.iter().position(is)?;
+                Some(rest.swap_remove(place).into_socket())
+            };
+            if let Some(socket) = take(Kind::Datagrams) {
+                (sockets.udp, sockets.passed[0]) = (Some(socket.into()), false);
+            }
+            if let Some(socket) = take(Kind::Connections) {
+                (sockets.tcp, sockets.passed[1]) = (Some(socket.into()), false);
+            }
+        }
+    }
+
+    /// The sockets but for those that a worker before has, too. `first`: it is the first worker's.
+    pub fn own_sockets(&self, first: bool) -> Vec<BorrowedFd<'_>> {
+        let mut own = Vec::new();
+        for sockets in &self.sockets {
+            let [udp, tcp] = sockets.passed.map(|passed| first || !passed);
+            own.extend(sockets.udp.as_ref().filter(|_| udp).map(AsFd::as_fd));
+            own.extend(sockets.tcp.as_ref().filter(|_| tcp).map(AsFd::as_fd));
+        }
+        own
     }
 
     /// Notes what the kernel granted of a buffer, if that is less than was asked for.

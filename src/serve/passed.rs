@@ -57,6 +57,16 @@ impl Passed {
         Ok(all)
     }
 
+    /// One that the process before this one listens on, for queries or for metrics and health.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence.
+    pub fn from_process_before(socket: OwnedFd, is_admin: bool) -> Result<Passed, String> {
+        let name = if is_admin { ADMIN } else { "before" };
+        Passed::new(socket, name.into())
+            .map_err(|why| format!("a socket of the process before cannot be used: {why}"))
+    }
+
     fn new(socket: OwnedFd, name: String) -> Result<Passed, String> {
         let why = |error: io::Error| error.to_string();
         let of = SockRef::from(&socket);
@@ -86,6 +96,20 @@ impl Passed {
     /// Whether it is for metrics and health.
     pub fn is_admin(&self) -> bool {
         self.name == ADMIN && self.kind == Kind::Connections
+    }
+
+    /// The address that it is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many there are at most for one address and kind.
+    pub fn depth(all: &[Passed]) -> usize {
+        let same = |one: &Passed, other: &Passed| {
+            (one.address, one.kind, one.is_admin()) == (other.address, other.kind, other.is_admin())
+        };
+        let count = |one: &Passed| all.iter().filter(|other| same(one, other)).count();
+        all.iter().map(count).max().unwrap_or_default()
     }
 
     /// The socket itself.

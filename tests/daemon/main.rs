@@ -54,6 +54,7 @@ mod standby;
 mod stopping;
 mod streams;
 mod survival;
+mod takeover;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;

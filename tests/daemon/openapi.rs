@@ -198,6 +198,9 @@ fn every_documented_request_is_answered_as_documented() {
     let answers = |operation: &Value, status: &str| {
         operation["responses"][status]["content"]["application/json"]["schema"].clone()
     };
+    // One that takes over, and ends before it has started.
+    let taker = folder.path().join("taker.sock");
+    let _taker = std::os::unix::net::UnixListener::bind(&taker).expect("a socket");
     // A trace that has something to tell.
     let begun = order(
         &socket,
@@ -231,6 +234,7 @@ fn every_documented_request_is_answered_as_documented() {
                     "/api/v1/restore" => json!({ "name": "u0" }),
                     "/api/v1/flush" => json!({ "name": "nothing.example", "subtree": true }),
                     "/api/v1/log" => json!({ "level": "info" }),
+                    "/api/v1/takeover" => json!({ "socket": taker }),
                     _ => example.clone(),
                 };
                 order(&socket, path, &body.to_string())

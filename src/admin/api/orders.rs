@@ -49,6 +49,14 @@ pub struct LogOrder {
     pub level: String,
 }
 
+/// `POST /api/v1/takeover` on the control socket
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakeoverOrder {
+    /// The Unix socket at which the process that takes over waits for what this one listens on.
+    pub socket: String,
+}
+
 /// `POST /api/v1/trace` on the control socket
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

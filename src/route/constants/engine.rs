@@ -11,6 +11,8 @@ constants! {
     TICK_TROUBLED: Duration = millis(50), "", "own";
     /// and otherwise.
     TICK: Duration = millis(250), "", "own";
+    /// While nothing is under way or in trouble it may rest for so long, and is woken by the first question.
+    TICK_RESTING: Duration = secs(4), "", "own";
     /// The least that a hedge is given: hosts stall for tens of milliseconds now and then.
     HEDGE_LEAST: Duration = millis(40), "", "own";
     /// What a route in trouble has answered is no longer news after this.

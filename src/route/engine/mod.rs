@@ -133,6 +133,8 @@ pub struct Tick {
     pub probes: Vec<RouteId>,
     /// When to tick next.
     pub next: Time,
+    /// The same if nobody asks for anything until then; whoever does has it tick at once.
+    pub resting: Time,
 }
 
 impl Engine {

@@ -58,9 +58,15 @@ impl Engine {
         let quiet = |record: &RouteRecord| matches!(record.rank, Rank::Clear | Rank::Unknown);
         let troubled = !self.records.iter().all(quiet);
         let pause = if troubled { TICK_TROUBLED } else { TICK };
+        let next = soon.min(now + pause);
+        let rests = !troubled && probes.is_empty() && self.flights.is_empty();
         Tick {
             probes,
-            next: soon.min(now + pause),
+            next,
+            resting: match rests {
+                true => soon.min(now + TICK_RESTING),
+                false => next,
+            },
         }
     }
 
