@@ -81,10 +81,11 @@ fn names_types_and_addresses_are_asked_for_together_and_the_worst_counts() {
     let (all, text, _) = code(&["a.example", "b.example", "A", "TYPE65280"]);
     assert_eq!(all, Some(0), "{text}");
     assert_eq!(text.matches("NOERROR").count(), 4, "{text}");
-    let (pointer, text, _) = code(&["-x", "192.0.2.7"]);
+    // One of the addresses of documents would be answered here (RFC 6303).
+    let (pointer, text, _) = code(&["-x", "2001:db9::7"]);
     assert_eq!(pointer, Some(0), "{text}");
     assert!(
-        text.contains("7.2.0.192.in-addr.arpa. 60 IN PTR host.example."),
+        text.contains("9.b.d.0.1.0.0.2.ip6.arpa. 60 IN PTR host.example."),
         "{text}"
     );
     let (gone, text, _) = code(&["a.example", "gone.example"]);

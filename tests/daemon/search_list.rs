@@ -168,9 +168,9 @@ fn what_is_below_a_denied_name_is_denied_where_the_upstream_has_validated_that()
     assert!(upstream.asked_for("a.b.signed.example.").is_empty());
     assert_eq!(ask("plain.example"), (NXDOMAIN, vec![]));
     assert_eq!(ask("a.b.plain.example"), (NXDOMAIN, vec![]));
-    assert_eq!(upstream.asked_for("a.b.plain.example.").len(), 1);
+    assert!(!upstream.asked_for("a.b.plain.example.").is_empty());
     // It proves nothing of its neighbours: that would take its NSEC records, and to check those (RFC 8198).
     assert_eq!(ask("b.signed.example2.example"), (NXDOMAIN, vec![]));
-    assert_eq!(upstream.asked_for("b.signed.example2.example.").len(), 1);
+    assert!(!upstream.asked_for("b.signed.example2.example.").is_empty());
     daemon.expect_metric("byway_denied_above_total", &[], 1.0);
 }
