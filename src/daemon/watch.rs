@@ -218,11 +218,10 @@ pub(super) async fn tick(
         teller.look(clock.now());
         pulse.beat(resting);
         let until = |time| tokio::time::sleep_until(clock.instant(time).into());
-        match resting > next {
-            true => {
-                let is_busy = || shared.inflight.questions().held() > 0;
-                shared.rest.rest(until(resting), is_busy).await;
-            }
+        let is_busy = || shared.inflight.questions().held() > 0;
+        // A question that waits for the means to be asked is in hand, and nothing is under way.
+        match resting > next && !is_busy() {
+            true => shared.rest.rest(until(resting), is_busy).await,
             false => until(next).await,
         }
     }
