@@ -144,6 +144,13 @@ fn record(world: &mut World<Resolver>, stop: Duration) -> Log {
             counted = felt(world);
         }
         let [asked, failed, stale] = counted;
+        let (useful, vain) = {
+            let engine = world.subject.engine();
+            (
+                engine.last_useful(PoolId::MAIN),
+                engine.in_vain(PoolId::MAIN),
+            )
+        };
         let sight = Sight {
             felt: Felt {
                 asked,
@@ -151,8 +158,8 @@ fn record(world: &mut World<Resolver>, stop: Duration) -> Log {
                 stale,
                 again: 0,
             },
-            useful: vec![world.subject.engine().last_useful(PoolId::MAIN)],
-            vain: vec![world.subject.engine().in_vain(PoolId::MAIN)],
+            useful: vec![useful],
+            vain: vec![vain],
             known: 1,
             slept: Duration::ZERO,
         };
