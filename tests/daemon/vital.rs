@@ -514,7 +514,7 @@ fn what_no_client_waits_for_goes_on_after_a_panic() {
             !faulty.file.exists()
         });
         eventually("the admin endpoint answers", || {
-            faulty.daemon.http("/healthz").0 == 200
+            faulty.daemon.admin_answers()
         });
         assert!(answers(&faulty.daemon, "after.example"), "{thread}");
         faulty.daemon.signal(Signal::TERM);

@@ -341,6 +341,21 @@ impl Daemon {
         self.child.try_wait().expect("its status").is_none()
     }
 
+    /// Whether its admin endpoint answers within a second: what it was asked while it was lost to a panic it may never answer.
+    pub fn admin_answers(&self) -> bool {
+        let admin = self.admin.expect("an admin endpoint");
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(1)))?;
+            let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            stream.write_all(request.as_bytes())?;
+            let mut response = String::new();
+            stream.read_to_string(&mut response)?;
+            Ok(response)
+        };
+        ask().is_ok_and(|it| it.starts_with("HTTP/1.1 200"))
+    }
+
     /// An answer of its admin endpoint: status and body.
     pub fn http(&self, path: &str) -> (u16, String) {
         let admin = self.admin.expect("an admin endpoint");
