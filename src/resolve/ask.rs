@@ -293,11 +293,12 @@ impl<X: Exchanges> Core<X> {
     /// Whether who may have a stale answer should wait for a fresh one.
     fn wait_for_fresh(&self, key: KeyRef<'_>, hash: u64, pool: PoolId, now: Time) -> Wait {
         let asked_since = self.shared.inflight.since(hash);
-        if let Some(failure) = self.shared.failures.last(key, hash, self.life) {
-            let renews = asked_since.is_none() && failure.may_be_renewed(self.life);
+        let failed = self.shared.failures.last(key, hash, self.life);
+        // Who asks some time after the last failure may find that it is over, and waits as for any other name.
+        if failed.is_some_and(|it| asked_since.is_some() || !it.may_be_renewed(self.life)) {
             return Wait::InVain {
                 why: Counter::StaleFailed,
-                renewal: renews.then_some(Time::NEVER),
+                renewal: None,
             };
         }
         let prospect = self.shared.engine().prospect(pool, now);
