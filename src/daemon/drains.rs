@@ -111,6 +111,7 @@ impl Drains {
             let left = engine.left_beside(&subject);
             (subject, left)
         };
+        self.shared.rest.wake();
         let until = lasts.map(|lasts| wall.saturating_add(lasts.as_secs()));
         let mut all = self.lock();
         all.retain(|it| it.name != subject.name());
@@ -135,6 +136,7 @@ impl Drains {
             let subject = engine.restore(name, by, now);
             subject.map_err(|error| No::Unknown(error.to_string()))?
         };
+        self.shared.rest.wake();
         let mut all = self.lock();
         let before = all.len();
         all.retain(|it| it.name != subject.name());

@@ -371,6 +371,9 @@ fn tell(
             Change::Found => shared.engine().path_found(id, now),
         }
     }
+    if !changes.is_empty() {
+        shared.rest.wake();
+    }
     let lost =
         |(path, change): &(usize, Change)| matches!(change, Change::Lost(_)).then_some(*path);
     let lost: Vec<usize> = changes.iter().filter_map(lost).collect();

@@ -23,6 +23,11 @@ impl Rest {
         }
     }
 
+    /// Something else is to be looked after than a question: whoever rests, or is about to, does not.
+    pub fn wake(&self) {
+        self.rouse.notify_one();
+    }
+
     /// Rests until `over`, or until somebody asks, unless `is_busy` sees that somebody has.
     pub async fn rest(&self, over: impl Future<Output = ()>, is_busy: impl Fn() -> bool) {
         self.resting.store(true, SeqCst);
@@ -58,5 +63,7 @@ mod tests {
         assert!(!resting.is_finished());
         rest.rouse();
         resting.await.expect("no panic");
+        rest.wake();
+        rest.rest(pending(), || false).await;
     }
 }

@@ -138,6 +138,7 @@ impl Shared {
         }
         self.number(lineup);
         self.engine().reshape(lineup, config, now);
+        self.rest.wake();
         let (names, before) = {
             let mut held = self.names.write().unwrap_or_else(PoisonError::into_inner);
             let names = Arc::new(held.succeed(config, lineup));

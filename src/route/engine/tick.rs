@@ -55,7 +55,9 @@ impl Engine {
         let mut probes = self.probes(now, rng);
         let soon = self.go_the_first_round(&mut probes, now, rng);
         let soon = soon.min(self.measure_idle(&mut probes, now, rng));
-        let quiet = |record: &RouteRecord| matches!(record.rank, Rank::Clear | Rank::Unknown);
+        // What is out of use, or has been taken out, is nobody's trouble.
+        let quiet =
+            |record: &RouteRecord| matches!(record.rank, Rank::Clear | Rank::Unknown | Rank::Out);
         let troubled = !self.records.iter().all(quiet);
         let pause = if troubled { TICK_TROUBLED } else { TICK };
         let next = soon.min(now + pause);
