@@ -145,6 +145,8 @@ pub(super) struct Reloader {
     /// Those that the process may have, and had when it started.
     pub(super) descriptors: (Option<u64>, usize),
     pub(super) lineup: Arc<Lineup>,
+    /// What TLS is spoken with to the upstreams of that.
+    pub(super) clients: tls::Clients,
     pub(super) listen: Vec<Listen>,
     pub(super) shared: Arc<Shared>,
     pub(super) connections: Arc<Connections>,
@@ -384,12 +386,15 @@ impl Reloader {
         let paths = paths.map_err(|error| error.to_string())?;
         let roster = samples::roster(&lineup, &self.listen);
         let clients = tls::Clients::open(&fitted).map_err(|error| error.to_string())?;
+        let upstreams = lineup.upstreams.iter().map(|slot| &slot.is);
+        let clients = clients.keeping(&self.clients, upstreams);
         order(
             &self.orders,
             &lineup,
-            (&fitted, clients),
+            (&fitted, clients.clone()),
             self.config.workers,
         )?;
+        self.clients = clients;
         self.metrics
             .reshape(roster, &fitted.limits)
             .map_err(|twice| twice.to_string())?;

@@ -39,7 +39,7 @@ impl fmt::Debug for Client {
 }
 
 /// Those for all upstreams of a configuration that are asked over TLS.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Clients(HashMap<(UpstreamTls, IpAddr), Arc<Client>>);
 
 impl Clients {
@@ -58,6 +58,21 @@ impl Clients {
             }
         }
         Ok(Clients(clients))
+    }
+
+    /// With those that `before` has for upstreams that are named no more and may have questions under way still.
+    pub fn keeping<'a>(
+        mut self,
+        before: &Clients,
+        upstreams: impl IntoIterator<Item = &'a UpstreamConfig>,
+    ) -> Clients {
+        for upstream in upstreams {
+            if let (Some(tls), Some(client)) = (&upstream.tls, before.of(upstream)) {
+                let key = (tls.clone(), upstream.address.ip());
+                self.0.entry(key).or_insert(client);
+            }
+        }
+        self
     }
 
     /// The one for this upstream.

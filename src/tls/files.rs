@@ -49,7 +49,11 @@ pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     };
     let own = Owner {
         user: rustix::process::geteuid().as_raw(),
-        group: rustix::process::getegid().as_raw(),
+        group: match rustix::process::getgroups() {
+            // Whoever put the daemon into the key's group meant it to read it.
+            Ok(groups) if groups.iter().any(|it| it.as_raw() == owner.group) => owner.group,
+            _ => rustix::process::getegid().as_raw(),
+        },
     };
     if let Some(who) = exposed(metadata.mode(), owner, own) {
         let mode = metadata.mode() & 0o7777;
@@ -81,7 +85,7 @@ struct Owner {
 }
 
 /// Who beside `own` and root can read or change a file of that mode and owner. A group's right to read is fine where the
-/// group is root's or the daemon's own: systemd hands over credentials so, and root keeps keys for a daemon so.
+/// group is root's or one of the daemon's own: systemd hands over credentials so, and root keeps keys for a daemon so.
 fn exposed(mode: u32, owner: Owner, own: Owner) -> Option<&'static str> {
     let (group, others) = (mode >> 3 & 0o7, mode & 0o7);
     let is_trusted = owner.group == 0 || owner.group == own.group;
