@@ -43,7 +43,8 @@ pub(super) fn share(config: &Config, most: Option<u64>, open: usize) -> Share {
         return whole;
     };
     let routes: usize = config.upstreams.iter().map(|it| it.paths.len()).sum();
-    let for_a_worker = FOR_A_WORKER + 2 * config.listen.len();
+    // Each is held a second time, to be handed over.
+    let for_a_worker = FOR_A_WORKER + 4 * config.listen.len();
     let own = |workers: usize| open + FURTHER + workers * for_a_worker;
     // A route may have one socket beyond the limit, so that it can be asked at all.
     let upstream = |workers: usize| {

@@ -224,7 +224,7 @@ pub fn run(
     let teller = Arc::new(Teller::new(config, &lineup, &shared, &metrics, clock));
     let journal = Arc::clone(&teller.journal);
     let short_buffer = listeners[0].short_buffer();
-    let holder = Holder::new(&listeners, admin.as_ref(), alarm.clone())?;
+    let holder = Holder::new(&listeners, admin.as_ref(), alarm.clone());
     let pulses = Arc::new(Pulses::default());
     let connections = Connections::new(&config.limits);
     let (orders, followed) = stopping::channel(None);
@@ -248,15 +248,11 @@ pub fn run(
         alarm: alarm.clone(),
         orders: followed,
     };
+    let known_clients = tls::Clients::clone(&means.clients);
     let crew = Crew::start(listeners, &means, news)?;
 
     let stopping = Arc::new(AtomicBool::new(false));
     let admin_at = admin.as_ref().and_then(|socket| socket.local_addr().ok());
-    let doors = Doors {
-        network: admin,
-        control: control(config, takeover.is_some()),
-    };
-    let control_at = doors.control.as_ref().map(|it| it.path().to_owned());
     let record = Record::new(&loaded);
     let for_reloads = Arc::clone(&teller);
     let desk = Counter::new(
@@ -274,7 +270,6 @@ pub fn run(
         ),
     );
     let state = watch::state(&metrics, &shared, &pulses, &stopping, desk, clock);
-    admin::spawn(doors, state, share.watch)?;
     let writing = keeper.as_ref().map(|keeper| {
         let pulse = pulses.beside("the snapshot writer".into(), clock.now());
         keeper.run(pulse)
@@ -303,6 +298,7 @@ pub fn run(
         loaded,
         descriptors,
         lineup,
+        clients: known_clients,
         deadline,
         listen: listen.clone(),
         shared: Arc::clone(&shared),
@@ -321,6 +317,13 @@ pub fn run(
     };
     let pulse = pulses.join("the path watcher".into(), clock.now());
     paths.run(Arc::clone(&shared), clock, pulse)?;
+    // Whoever is taken over from loses its control socket here: nearly nothing can fail any more.
+    let doors = Doors {
+        network: admin,
+        control: control(config, takeover.is_some()),
+    };
+    let control_at = doors.control.as_ref().map(|it| it.path().to_owned());
+    admin::spawn(doors, state, share.watch)?;
     // From here on the first signal is for the main thread.
     serving.store(true, Ordering::Release);
     announce(

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use tracing::{info, warn};
 
 use super::vital::{Alarm, News};
@@ -45,29 +46,18 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    /// Holds what all workers listen on, and the socket for metrics and health.
-    ///
-    /// # Errors
-    /// If the system has no descriptors left.
-    pub(super) fn new(
-        all: &[Listeners],
-        admin: Option<&TcpListener>,
-        alarm: Alarm,
-    ) -> io::Result<Arc<Holder>> {
-        let mut sockets = Vec::new();
-        for (number, listeners) in all.iter().enumerate() {
-            for socket in listeners.own_sockets(number == 0) {
-                sockets.push((QUERIES, socket.try_clone_to_owned()?));
-            }
-        }
-        if let Some(admin) = admin {
-            sockets.push((ADMIN, admin.as_fd().try_clone_to_owned()?));
-        }
-        Ok(Arc::new(Holder {
+    /// Holds what all workers listen on, and the socket for metrics and health; nothing if the system has no descriptors
+    /// left for it.
+    pub(super) fn new(all: &[Listeners], admin: Option<&TcpListener>, alarm: Alarm) -> Arc<Holder> {
+        let sockets = held(all, admin).unwrap_or_else(|error| {
+            warn!("nobody can take over from this process: {error}");
+            Vec::new()
+        });
+        Arc::new(Holder {
             sockets: Mutex::new(sockets),
             busy: AtomicBool::new(false),
             alarm,
-        }))
+        })
     }
 
     /// This process ends: who connects to it now is told at once that nobody is there.
@@ -81,8 +71,11 @@ impl Holder {
     /// # Errors
     /// Why it cannot be begun.
     pub(super) fn hand_over(self: &Arc<Holder>, path: &Path, by: &str) -> Result<String, String> {
-        let line = UnixStream::connect(path)
+        let line = connect(path)
             .map_err(|error| format!("nobody answers at {}: {error}", path.display()))?;
+        if self.sockets().is_empty() {
+            return Err("it had no descriptors left to hold its sockets with; restart it".into());
+        }
         let same = sys::is_own_user(line.as_fd()).unwrap_or(false);
         if !same {
             return Err("sockets are handed to nobody but byway's own user and root".into());
@@ -132,6 +125,28 @@ impl Holder {
     }
 }
 
+fn held(all: &[Listeners], admin: Option<&TcpListener>) -> io::Result<Vec<(u8, OwnedFd)>> {
+    let mut sockets = Vec::new();
+    for (number, listeners) in all.iter().enumerate() {
+        for socket in listeners.own_sockets(number == 0) {
+            sockets.push((QUERIES, socket.try_clone_to_owned()?));
+        }
+    }
+    if let Some(admin) = admin {
+        sockets.push((ADMIN, admin.as_fd().try_clone_to_owned()?));
+    }
+    Ok(sockets)
+}
+
+/// Connects at once or not at all: whoever is to be handed something waits for it.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    socket.set_nonblocking(false)?;
+    Ok(OwnedFd::from(socket).into())
+}
+
 /// Where the new process waits for the old one.
 #[derive(Debug)]
 pub struct Waiting {
@@ -171,6 +186,9 @@ impl Waiting {
     pub fn take(self) -> Result<Takeover, String> {
         let wrong = |error: io::Error| format!("the sockets did not come: {error}");
         let (line, _) = self.listener.accept().map_err(wrong)?;
+        if !sys::is_own_user(line.as_fd()).unwrap_or(false) {
+            return Err("somebody else's process connected in place of the one before".into());
+        }
         line.set_nonblocking(false).map_err(wrong)?;
         line.set_read_timeout(Some(STEP)).map_err(wrong)?;
         line.set_write_timeout(Some(STEP)).map_err(wrong)?;
