@@ -222,10 +222,10 @@ impl Learnt {
             let mut servers = Vec::new();
             for link in &links {
                 for server in &self.links[*link].servers {
-                    servers.extend(place_of(server, upstreams, path));
+                    let place = place_of(server, upstreams, path);
+                    servers.extend(place.filter(|it| !servers.contains(it)));
                 }
             }
-            servers.dedup();
             if servers.is_empty() {
                 let why = format!("no room for more upstreams: {}", name_to_text(&name));
                 self.leave_out(Path::new("[host] link-domains"), why, reports);

@@ -74,6 +74,18 @@ fn a_links_domains_are_zones_with_the_links_servers() {
 }
 
 #[test]
+fn two_links_into_one_network_ask_each_server_once() {
+    let world = World::new();
+    world.write("networkd/3", VPN);
+    world.write("networkd/4", VPN);
+    let config = world.load("version = 1").config;
+    assert_eq!(
+        zones(&config),
+        ["corp.example. lab.example. 10.in-addr.arpa. by links tun0, tun1: 10.8.0.1 10.8.0.2:5353"]
+    );
+}
+
+#[test]
 fn a_link_for_all_names_stays_one() {
     let world = World::new();
     world.write("networkd/2", "DNS=198.51.100.1\nDOMAINS=lan\n");
