@@ -55,7 +55,8 @@ pub struct Clients {
     hasher: RandomState,
     terms: RwLock<Arc<Terms>>,
     /// Whoever the table has no place for.
-    crowd: Mutex<Arc<Guest>>,
+    /// Those that others share: who is exempt has one apart.
+    crowds: [Mutex<Arc<Guest>>; 2],
     /// Clients in the table.
     known: AtomicUsize,
     /// Those that have questions.
@@ -116,7 +117,7 @@ impl Clients {
         Arc::new(Clients {
             shards: (0..SHARDS).map(shard).collect(),
             hasher: RandomState::default(),
-            crowd: Mutex::new(Guest::new(CROWD, false)),
+            crowds: [false, true].map(|is_exempt| Mutex::new(Guest::new(CROWD, is_exempt))),
             terms: RwLock::new(Arc::new(terms)),
             known: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
@@ -141,20 +142,28 @@ impl Clients {
             shard.clear();
             shard.resize(places);
         }
-        *lock(&self.crowd) = Guest::new(CROWD, false);
+        for (crowd, is_exempt) in self.crowds.iter().zip([false, true]) {
+            *lock(crowd) = Guest::new(CROWD, is_exempt);
+        }
     }
 
     /// The account of whoever asks from `address`.
     pub fn guest(&self, address: IpAddr) -> Arc<Guest> {
-        let terms = self.terms();
-        let net = terms.client(address);
-        let shard = self.hasher.hash_one(net) as usize % SHARDS;
-        let mut shard = lock(&self.shards[shard]);
+        let (terms, net, mut shard) = loop {
+            let terms = self.terms();
+            let net = terms.client(address);
+            let shard = lock(&self.shards[self.hasher.hash_one(net) as usize % SHARDS]);
+            // Accounts by terms that hold no longer would stay.
+            if Arc::ptr_eq(&terms, &self.terms()) {
+                break (terms, net, shard);
+            }
+        };
         if let Some(guest) = shard.get(&net) {
             return Arc::clone(guest);
         }
         if shard.len() >= shard.cap().get() && !self.make_room(&mut shard) {
-            return Arc::clone(&lock(&self.crowd));
+            let crowd = &self.crowds[usize::from(terms.is_exempt(address))];
+            return Arc::clone(&lock(crowd));
         }
         let guest = Guest::new(net, terms.is_exempt(address));
         shard.push(net, Arc::clone(&guest));

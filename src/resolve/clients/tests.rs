@@ -184,6 +184,8 @@ fn the_table_is_bounded_and_who_is_busy_keeps_its_place() {
     let crowd = all.iter().filter(|it| it.net == CROWD).count();
     assert!(crowd >= 10_000 - 64, "{crowd}");
     assert!(!all.iter().any(|it| it.net == CROWD && it.is_exempt));
+    // A flood does not take from the host itself what it is exempt from.
+    assert!(clients.guest(ip("127.0.0.1")).is_exempt);
 }
 
 #[test]
