@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::run::ConfigArgs;
 use super::{exit, fail, load_quietly, print, say};
 use crate::config::report::Remark;
-use crate::config::{Added, ConfigError, Loaded, schema};
+use crate::config::{Added, Config, ConfigError, Loaded, schema};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -44,12 +44,27 @@ pub(super) fn check(args: &CheckArgs) -> u8 {
                 loaded.origin(),
                 origins(&loaded.added),
                 loaded.upstreams_from,
-                loaded.config.to_toml()
+                shown(&loaded.config)
             )
             .as_bytes(),
         ),
         Err(code) => code,
     }
+}
+
+/// What is in effect, but for secrets: it is pasted into tickets.
+fn shown(config: &Config) -> String {
+    let secrets = config.limits.cookie_secrets.len();
+    if secrets == 0 {
+        return config.to_toml();
+    }
+    let mut config = config.clone();
+    config.limits.cookie_secrets.clear();
+    let (none, some) = (
+        "cookie-secrets = []",
+        format!("# cookie-secrets: {secrets}, not shown"),
+    );
+    config.to_toml().replacen(none, &some, 1)
 }
 
 /// What came from the files of `conf.d`, a line of comment each.
@@ -90,7 +105,7 @@ fn origin(added: &Added) -> Value {
 /// `upstreams_from` and `config`, whose keys are those of the file.
 fn print_json(loaded: &Result<Loaded, ConfigError>) -> u8 {
     let (object, code) = match loaded {
-        Ok(loaded) => match toml::from_str::<Value>(&loaded.config.to_toml()) {
+        Ok(loaded) => match toml::from_str::<Value>(&shown(&loaded.config)) {
             Ok(config) => {
                 let object = json!({
                     "ok": true,

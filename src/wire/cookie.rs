@@ -86,11 +86,14 @@ pub fn bake(
     let Some(first) = secrets.first() else {
         return (None, false);
     };
-    let proven = cookie.stage == Stage::Claimed
-        && secrets
-            .iter()
-            .any(|secret| is_made_with(&cookie, address, secret, now));
-    let current = proven && is_made_with(&cookie, address, first, now);
+    let maker = match cookie.stage {
+        Stage::Claimed => {
+            let mut makers = secrets.iter();
+            makers.position(|secret| is_made_with(&cookie, address, secret, now))
+        }
+        _ => None,
+    };
+    let (proven, current) = (maker.is_some(), maker == Some(0));
     let made = stamp(&cookie);
     if current && made.is_some_and(|made| age(made, now) < RENEW as i32) {
         // The same again, so that nothing is to be hashed anew.

@@ -48,6 +48,24 @@ fn check_prints_a_file_that_means_the_same() {
 }
 
 #[test]
+fn check_prints_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("byway.toml").display().to_string();
+    let secret = "0123456789abcdef0123456789abcdef";
+    let config = format!(
+        "version = 1\n[[upstream]]\naddress = \"10.0.0.2\"\n[limits]\ncookie-secrets = [\"{secret}\"]\n"
+    );
+    std::fs::write(&file, config).unwrap();
+    for arguments in [&["check", &file][..], &["check", &file, "--json"]] {
+        let output = byway(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!text(&output.stdout).contains(secret));
+    }
+    let output = byway(&["check", &file]);
+    assert!(text(&output.stdout).contains("# cookie-secrets: 1, not shown\n"));
+}
+
+#[test]
 fn check_refuses_with_2_and_nothing_on_standard_output() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("byway.toml");
