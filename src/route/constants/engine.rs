@@ -7,6 +7,8 @@ constants! {
     EVENTS: usize = 256, "", "own";
     /// Names told apart that were asked for in vain.
     IN_VAIN: usize = 8, "", "own";
+    /// A name that nobody has asked for again for so long does not count among them.
+    IN_VAIN_FOR: Duration = secs(300), "", "RFC 9520 section 3.2: no longer than 5 minutes";
     /// It ticks so often while something is in trouble,
     TICK_TROUBLED: Duration = millis(50), "", "own";
     /// and otherwise.

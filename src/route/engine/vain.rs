@@ -4,9 +4,10 @@ use smallvec::SmallVec;
 
 use crate::clock::Time;
 use crate::observe::trouble::Vain;
-use crate::route::about::{About, Kind};
-use crate::route::constants::engine::pace::IN_VAIN;
+use crate::route::about::About;
+use crate::route::constants::engine::pace::{IN_VAIN, IN_VAIN_FOR};
 use crate::route::engine::Engine;
+use crate::route::engine::state::record::RouteRecord;
 use crate::route::engine::state::vain::Unserved;
 use crate::route::ids::PoolId;
 use crate::wire::Rcode;
@@ -20,7 +21,12 @@ impl Engine {
         rcode: Option<Rcode>,
         now: Time,
     ) {
-        if about.kind == Kind::Odd {
+        // A type that nobody has answered lately, as behind a router that knows addresses alone, says nothing of the others.
+        let answers = |record: &RouteRecord| {
+            let upstream = usize::from(record.route.upstream.0);
+            self.upstreams[upstream].answered.knows(about.kind)
+        };
+        if !self.records_of(pool).any(|(_, record)| answers(record)) {
             return;
         }
         let served = self.last_served(pool);
@@ -29,6 +35,7 @@ impl Engine {
             vain.names.clear();
             vain.served = served;
         }
+        vain.names.retain(|it| now.since(it.last) < IN_VAIN_FOR);
         vain.rcode = rcode;
         let unserved = Unserved {
             name: about.name,
