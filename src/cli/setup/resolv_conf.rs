@@ -207,8 +207,12 @@ fn carry_out(
         |path: &Path, error: io::Error| format!("cannot write {}: {error}", path.display());
     let mut undo = Undo::default();
     if there {
-        keep(&args.file, &kept).map_err(|error| failed(&kept, error))?;
-        undo.0.push(kept);
+        let copied = keep(&args.file, &kept);
+        // Half a copy would be taken for somebody's the next time; one that was there before is.
+        if !matches!(&copied, Err(error) if error.kind() == io::ErrorKind::AlreadyExists) {
+            undo.0.push(kept.clone());
+        }
+        copied.map_err(|error| failed(&kept, error))?;
     }
     if let Some(text) = drop_in {
         replace(&beside, text, None).map_err(|error| failed(&beside, error))?;
