@@ -53,7 +53,6 @@ leave() {
     nft delete table ip byway 2>/dev/null || true
 }
 
-# Whether every worker of byway is alive. Nobody listens there once it is gone, so that this is known at once.
 # Whether every worker of byway is alive. Once it is gone nobody listens there, so that this is known at once.
 answers() {
     local status=

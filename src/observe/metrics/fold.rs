@@ -110,13 +110,13 @@ impl Collector for Fold {
         );
         self.shared.reload(&mut page);
         let ends = &self.shared.certificate_ends;
-        match ends.load(std::sync::atomic::Ordering::Relaxed) {
+        match ends.load(Relaxed) {
             0 => {}
             ends => page.put(&names::CERTIFICATE_EXPIRY, &[], ends as f64),
         }
         page.put(&names::WORKERS, &[], blocks.0.len() as f64);
         for (end, count) in Visit::ALL.iter().zip(&self.shared.visits) {
-            let count = count.load(std::sync::atomic::Ordering::Relaxed);
+            let count = count.load(Relaxed);
             page.put(&names::VISITS, &[end.as_str()], count as f64);
         }
         page.put(&names::LOG_LINES_LOST, &[], log::lost() as f64);
@@ -210,7 +210,7 @@ impl Shared {
         let series = [&names::TROUBLES, &names::TROUBLE];
         for (series, scopes) in series.into_iter().zip(&self.troubles) {
             for (&scope, count) in Scope::ALL.iter().zip(scopes) {
-                let count = count.load(std::sync::atomic::Ordering::Relaxed);
+                let count = count.load(Relaxed);
                 page.put(series, &[scope.as_str()], count as f64);
             }
         }
